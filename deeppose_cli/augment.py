@@ -1,0 +1,111 @@
+"""How training pictures vary: mirror, rotation and colour of the pixels; shift and size of the box.
+
+Left and right joints change places when a picture is mirrored; albumentations would not do that. A joint that leaves
+the picture keeps its place: it is still a label.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+
+from deeppose_cli.crops import MEAN_COLOUR, Picture
+from deeppose_cli.geometry import Box, FloatArray, mirror_points
+from deeppose_cli.presets import Augmentation
+from deeppose_cli.samples import labelled
+from deeppose_cli.skeleton import Skeleton
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else it asks the network for a newer release on import
+import albumentations as A
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A training picture as it will be cropped."""
+
+    picture: Picture
+    keypoints: FloatArray
+    """(K, 2) px of this picture; NaN: not labelled."""
+    box: Box
+    mirrored: bool
+
+
+@dataclass(frozen=True)
+class Augmenter:
+    """Turns a picture, its labels and its box into a random variant of them."""
+
+    settings: Augmentation
+    skeleton: Skeleton
+    reach: float = 1.5
+    """How many box sides of the picture can be seen in the crops after rotation and shift: the rest is not processed,
+    and the rotation is about the middle of what is."""
+
+    @cached_property
+    def _pixels(self) -> A.Compose | None:
+        s, steps = self.settings, []
+        if s.rotate:
+            steps.append(A.Affine(rotate=(-s.rotate, s.rotate), fill=MEAN_COLOUR, p=1.0))
+        if s.colour:
+            strength, hue = (1 - s.colour, 1 + s.colour), (-0.1 * s.colour, 0.1 * s.colour)
+            steps.append(
+                A.ColorJitter(
+                    brightness=strength,
+                    contrast=strength,
+                    saturation=strength,
+                    hue=hue,
+                    p=0.8,
+                )
+            )
+        if not steps:
+            return None
+        # Colours alone move no keypoint: albumentations would warn of being given some.
+        points = A.KeypointParams(format="xy", remove_invisible=False) if s.rotate else None
+        return A.Compose(steps, keypoint_params=points)
+
+    def __call__(self, picture: Picture, keypoints: FloatArray, box: Box, rng: np.random.Generator) -> View:
+        """keypoints: (K, 2) px, NaN where unlabelled. The same generator state gives the same variant."""
+        s = self.settings
+        cx, cy, w, h = box
+        if s.translate:
+            dx, dy = rng.normal(0.0, s.translate, 2)
+            cx, cy = cx + dx * w, cy + dy * h
+        if s.scale:
+            factor = math.exp(rng.normal(0.0, s.scale))
+            w, h = w * factor, h * factor
+        box = Box(cx, cy, w, h)
+        mirrored = bool(s.mirror and rng.random() < s.mirror)
+        if self._pixels is not None:
+            picture, keypoints, box = _window(picture, keypoints, box, self.reach)
+        if mirrored:
+            width = picture.shape[1]
+            picture = np.asarray(cv2.flip(picture, 1), dtype=np.uint8)
+            keypoints = mirror_points(keypoints, width, self.skeleton)
+            box = Box(width - 1 - box[0], *box[1:])
+        if self._pixels is not None:
+            self._pixels.set_random_seed(int(rng.integers(2**31)))
+            if s.rotate:
+                # Points that are not labelled travel as zeros: albumentations takes no NaN.
+                known = labelled(keypoints)[:, None]
+                varied = self._pixels(image=picture, keypoints=np.where(known, keypoints, 0.0).astype(np.float32))
+                keypoints = np.where(known, np.asarray(varied["keypoints"], dtype=np.float64), np.nan)
+            else:
+                varied = self._pixels(image=picture)
+            picture = varied["image"]
+        return View(picture, keypoints, box, mirrored)
+
+
+def _window(picture: Picture, keypoints: FloatArray, box: Box, sides: float) -> tuple[Picture, FloatArray, Box]:
+    """The part of the picture around the box that augmentation can bring into the crop."""
+    cx, cy, w, h = box
+    height, width = picture.shape[:2]
+    reach = sides * max(w, h) / 2
+    x1, y1 = max(0, math.floor(cx - reach)), max(0, math.floor(cy - reach))
+    x2, y2 = min(width, math.ceil(cx + reach) + 1), min(height, math.ceil(cy + reach) + 1)
+    if x2 - x1 < 2 or y2 - y1 < 2 or (x2 - x1, y2 - y1) == (width, height):
+        return picture, keypoints, box
+    return picture[y1:y2, x1:x2], keypoints - np.array([x1, y1]), Box(cx - x1, cy - y1, w, h)

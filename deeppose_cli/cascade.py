@@ -1,0 +1,217 @@
+"""The cascade: stage 1 → joint boxes → refinement, without Lightning (paper, section 3.2).
+
+Shape letters: S stages, B pictures, K joints, M crops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from deeppose_cli.crops import COLOUR_SCALE, MEAN_COLOUR, Picture, crop
+from deeppose_cli.geometry import Box, FloatArray, bounded_diameter, denormalise, joint_boxes
+from deeppose_cli.network import MAP_STRIDE, DeepPoseNetwork, IntegralNetwork, build_network
+from deeppose_cli.presets import DIAMETER_BOUNDS, ERROR_CORE, StagePreset
+from deeppose_cli.skeleton import Skeleton
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """What ψ looks at: M crops, and where they were cut."""
+
+    pixels: Picture
+    """(M, size, size, 3) uint8 RGB."""
+    boxes: FloatArray
+    """(M, 4) px."""
+    pictures: NDArray[np.int64]
+    """(M) index of the picture that each was cut from."""
+    joints: NDArray[np.int64] | None
+    """(M) the joint that each is meant for; None in stage 1."""
+
+
+class Psi(Protocol):
+    """ψ of one stage. (M, K, 2) norm for stage 1, (M, 2) norm, joint `joints[m]` each, for a refinement stage."""
+
+    def answer(self, cut: Cut) -> FloatArray: ...
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a cascade: its ψ, and how to cut what ψ sees."""
+
+    psi: Psi
+    input_size: int
+    sigma: float = 1.0
+    """Side of the refinement crops in units of diam; not used by stage 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class CascadeResult:
+    """What a cascade says about B pictures."""
+
+    poses: NDArray[np.float64]
+    """(S, B, K, 2) px."""
+    boxes: NDArray[np.float64]
+    """(S, B, K, 4) px: where each stage looked for each joint; in stage 1 all joints share b⁰."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Where a refinement stage may expect each joint in its crop: a Normal, as the crops are placed with an error that
+    is known from training pictures. The joint lies where the error is undone: at −δ / σ. Ours, not the paper's."""
+
+    mean: Sequence[Sequence[float]]
+    """(K, 2) of δ, in units of diam."""
+    std: Sequence[Sequence[float]]
+    """(K, 2)"""
+    sigma: float
+
+    def log_density(self, side: int, share: float) -> Tensor:
+        """(K, side, side) over the cells of a map, up to a constant; the deviation times `share`, one cell at least."""
+        cells = (torch.arange(side) + 0.5) / side - 0.5
+        mean, std = -torch.tensor(self.mean) / self.sigma, share * torch.tensor(self.std) / self.sigma
+        exponent = -0.5 * ((cells - mean.unsqueeze(-1)) / std.clamp(min=1 / side).unsqueeze(-1)).square()
+        return exponent[:, 1, :, None] + exponent[:, 0, None, :]
+
+
+class Regressor(nn.Module):
+    """ψ(·; θ_s) as a torch module: `shared`, one network with K pairs of outputs; `per-joint`, K networks with one."""
+
+    mean: Tensor
+    prior: Tensor | None
+    """(K, side, side) for training, whose crops are drawn with the whole deviation."""
+    core: Tensor | None
+    """(K, side, side) for answers: see `ERROR_CORE`."""
+
+    def __init__(
+        self, settings: StagePreset, num_joints: int, kind: str = "shared", expected: Expected | None = None
+    ) -> None:
+        super().__init__()
+        self.num_joints, self.per_joint = num_joints, kind == "per-joint"
+        count, outputs = (num_joints, 1) if self.per_joint else (1, num_joints)
+        self.networks = nn.ModuleList(build_network(settings, outputs) for _ in range(count))
+        self.register_buffer("mean", torch.tensor(MEAN_COLOUR, dtype=torch.float32), persistent=False)
+        side = settings.input_size // MAP_STRIDE
+        for name, share in (("prior", 1.0), ("core", ERROR_CORE)):
+            density = expected.log_density(side, share) if expected else None
+            self.register_buffer(name, density, persistent=False)
+        self.to(memory_format=torch.channels_last)  # convolutions on CPUs run about a fifth faster
+
+    def prepare(self, pixels: Tensor) -> Tensor:
+        """(M, size, size, 3) uint8 → (M, 3, size, size) float, channels-last in memory; the mean colour becomes 0."""
+        return ((pixels.float() - self.mean) / COLOUR_SCALE).permute(0, 3, 1, 2)
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(M, size, size, 3) uint8 → all joints (M, K, 2) norm, and the maps' logits where there are any."""
+        return self._network(0).with_maps(self.prepare(pixels), self.expected())
+
+    def of_joint(self, pixels: Tensor, joint: int) -> tuple[Tensor, Tensor | None]:
+        """`per-joint` only: the network of one joint → (M, 1, 2) norm and its map's logits."""
+        expected = self.expected()
+        prior = None if expected is None else expected[joint : joint + 1]
+        return self._network(joint).with_maps(self.prepare(pixels), prior)
+
+    def expected(self) -> Tensor | None:
+        """The log-density that is added to the maps now; None in stage 1."""
+        return self.prior if self.training else self.core
+
+    def _network(self, index: int) -> DeepPoseNetwork | IntegralNetwork:
+        return cast("DeepPoseNetwork | IntegralNetwork", self.networks[index])
+
+    @torch.no_grad()
+    def answer(self, cut: Cut) -> FloatArray:
+        """ψ for the cascade, always without dropout; the module's training mode is left as it was."""
+        was_training = self.training
+        self.eval()
+        try:
+            pixels = torch.from_numpy(np.ascontiguousarray(cut.pixels)).to(self.mean.device)
+            if cut.joints is None:
+                return self(pixels)[0].double().cpu().numpy()
+            joints = torch.from_numpy(cut.joints).to(self.mean.device)
+            return self.joint_answers(pixels, joints).double().cpu().numpy()
+        finally:
+            self.train(was_training)
+
+    def joint_answers(self, pixels: Tensor, joints: Tensor) -> Tensor:
+        """(M, size, size, 3) uint8 and joints (M) → (M, 2): for each crop the answer for its own joint."""
+        if not self.per_joint:
+            return self(pixels)[0][torch.arange(len(joints), device=joints.device), joints]
+        out = torch.zeros(len(joints), 2, device=pixels.device)
+        for joint in joints.unique().tolist():
+            rows = joints == joint
+            out[rows] = self.of_joint(pixels[rows], joint)[0][:, 0]
+        return out
+
+
+class Cascade(nn.Module):
+    """S stages that know their skeleton. `predict` is all that evaluation and prediction need."""
+
+    def __init__(self, skeleton: Skeleton, stages: Sequence[Stage], *, square_first_box: bool) -> None:
+        super().__init__()
+        self.skeleton, self.stages, self.square_first_box = skeleton, tuple(stages), square_first_box
+        self.networks = nn.ModuleList(stage.psi for stage in stages if isinstance(stage.psi, nn.Module))
+
+    @property
+    def num_stages(self) -> int:
+        return len(self.stages)
+
+    def predict(
+        self,
+        pictures: Sequence[Picture],
+        boxes: FloatArray,
+        *,
+        joints: Sequence[int] | None = None,
+        crops_at_once: int = 256,
+    ) -> CascadeResult:
+        """Poses of one person in each picture, from first boxes b⁰ (B, 4) px.
+
+        pictures: B arrays (H, W, 3) uint8 RGB, of any sizes. `joints`: refine only these, the others stay where stage 1
+        put them. `crops_at_once` bounds the memory. Everything that places a crop comes from the stage before: no label
+        is looked at.
+        """
+        count, k = len(pictures), len(self.skeleton)
+        chosen = np.arange(k) if joints is None else np.asarray(joints, dtype=np.int64)
+        first = first_stage_boxes(boxes, square=self.square_first_box)
+        poses = np.full((self.num_stages, count, k, 2), np.nan)
+        where = np.tile(first[None, :, None, :], (self.num_stages, 1, k, 1))
+        if not count:
+            return CascadeResult(poses, where)
+        initial, *refinements = self.stages
+        for rows in _slices(count, crops_at_once):
+            pixels = np.stack([crop(pictures[i], first[i], initial.input_size) for i in rows])
+            answer = initial.psi.answer(Cut(pixels, first[rows], rows, None))
+            poses[0, rows] = denormalise(answer, first[rows, None])
+        for s, stage in enumerate(refinements, start=1):
+            poses[s] = poses[s - 1]
+            where[s] = refinement_boxes(poses[s - 1], first, self.skeleton, stage.sigma)
+            owner, joint = np.repeat(np.arange(count), len(chosen)), np.tile(chosen, count)
+            for part in _slices(len(owner), crops_at_once):
+                i, j = owner[part], joint[part]
+                cut_boxes = where[s, i, j]
+                pixels = np.stack(
+                    [crop(pictures[a], box, stage.input_size) for a, box in zip(i, cut_boxes, strict=True)]
+                )
+                poses[s, i, j] = denormalise(stage.psi.answer(Cut(pixels, cut_boxes, i, j)), cut_boxes)
+        return CascadeResult(poses, where)
+
+
+def first_stage_boxes(boxes: FloatArray, *, square: bool) -> NDArray[np.float64]:
+    """b⁰ (N, 4) as stage 1 crops them: as they are (the paper), or widened to squares."""
+    boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+    return np.array([Box(*box).square() for box in boxes]).reshape(-1, 4) if square else boxes
+
+
+def refinement_boxes(poses: FloatArray, first: FloatArray, skeleton: Skeleton, sigma: float) -> FloatArray:
+    """(B, K, 4): squares around predicted joints (B, K, 2), side σ · diam of the *predicted* pose, bounded by b⁰."""
+    side = sigma * bounded_diameter(poses, first, skeleton, DIAMETER_BOUNDS)
+    return joint_boxes(poses, np.broadcast_to(side[:, None], poses.shape[:2]))
+
+
+def _slices(count: int, at_once: int) -> list[NDArray[np.int64]]:
+    return [np.arange(start, min(start + at_once, count)) for start in range(0, count, at_once)]

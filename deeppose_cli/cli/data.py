@@ -1,0 +1,153 @@
+"""`deeppose data`: put a data set in place, look whether it is whole, see which there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from deeppose_cli.cli.options import DataRootOption, JsonOption
+from deeppose_cli.presets import DATA_ROOT
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from deeppose_cli.archives import Progress
+
+app = typer.Typer(help="Put data sets in place and check them.", rich_markup_mode=None)
+
+SHOWN = 10
+"""Problems and notes printed for a person; --json has them all."""
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Data set; `deeppose data list` shows them.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command()
+def prepare(
+    name: NameArgument,
+    sources: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--from",
+            metavar="PATH",
+            help="Archive (zip, tar, tar.gz) or extracted folder. Once for each part of the set; all in one command.",
+        ),
+    ] = None,
+    data_root: DataRootOption = DATA_ROOT,
+) -> None:
+    """Unpack a data set's own archives (or draw the demo set); they are checked before anything is replaced."""
+    from rich.console import Console
+
+    from deeppose_cli.datamodules import catalogue
+
+    with _bar() as progress:
+        catalogue.prepare(name, sources or [], data_root, progress)
+    splits = catalogue.description(name).read(data_root)
+    counts = ", ".join(f"{split} {len(annotations):,}" for split, annotations in splits.items())
+    Console(soft_wrap=True, highlight=False).print(f"{name} is in {data_root / name}: {counts}", markup=False)
+
+
+@app.command()
+def check(name: NameArgument, json: JsonOption = False, data_root: DataRootOption = DATA_ROOT) -> None:
+    """Decode every picture and count the labels. Exit code 1 where something is wrong."""
+    from rich.console import Console
+
+    from deeppose_cli.datamodules import catalogue, checking
+
+    with _bar() as progress:
+        report = checking.check(catalogue.description(name, "NAME"), data_root, progress)
+    if json:
+        from json import dumps
+
+        print(dumps(report, indent=2, allow_nan=False))
+    else:
+        console = Console(highlight=False)
+        console.print(_table(report))
+        for kind in ("notes", "problems"):
+            _print_some(console, kind, report[kind])
+        if not report["problems"]:
+            console.print(f"{name} is whole: no problems", markup=False)
+    if report["problems"]:
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_sets(data_root: DataRootOption = DATA_ROOT) -> None:
+    """Show the data sets: which are here, and how to get the others."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from deeppose_cli.datamodules.catalogue import CATALOGUE
+
+    table = Table(box=None, padding=(0, 2, 1, 0))
+    for heading in ("name", "here"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("what it is", overflow="fold")
+    for known in CATALOGUE.values():
+        here = (data_root / known.name).is_dir()
+        table.add_row(
+            Text(known.name, style="bold"),
+            Text("yes" if here else "no"),
+            Text(f"{known.title}\nget: {known.how_to_get}\nlabels: {known.conventions}"),
+        )
+    Console(highlight=False).print(table)
+
+
+def _table(report: dict[str, Any]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    splits: dict[str, dict[str, Any]] = report["splits"]
+    title = f"{report['name']}: people, labelled joints, and labels outside the picture"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("joint", no_wrap=True)
+    for split, values in splits.items():
+        table.add_column(f"{split}\n{values['images']:,}", justify="right", no_wrap=True)
+        table.add_column("out-\nside", justify="right", no_wrap=True)
+    for joint in next(iter(splits.values()))["joints"]:
+        cells = []
+        for values in splits.values():
+            cells += [f"{values['joints'][joint]:.1%}", f"{values['out_of_image'][joint] or '–'}"]
+        table.add_row(joint, *cells)
+    return table
+
+
+def _print_some(console: Any, kind: str, lines: list[str]) -> None:
+    if not lines:
+        return
+    console.print(f"{kind}: {len(lines)}", style="bold")
+    for line in lines[:SHOWN]:
+        console.print(f"  {line}", markup=False, soft_wrap=True)
+    if len(lines) > SHOWN:
+        console.print(f"  … and {len(lines) - SHOWN} more; --json has them all")
+
+
+@contextmanager
+def _bar() -> Iterator[Progress]:
+    """A progress bar on stderr, gone at the end; nothing where stderr is a file."""
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    bar = Bar(console=console, transient=True, disable=not console.is_terminal)
+    task = bar.add_task("", total=None)
+
+    def show(what: str, done: int, total: int) -> None:
+        # Not earlier: a data set that is drawn at first use shows a bar of its own until then.
+        bar.start()
+        bar.update(task, description=what, completed=done, total=total)
+
+    try:
+        yield show
+    finally:
+        bar.stop()

@@ -1,0 +1,35 @@
+"""The flags that many verbs share, each with its help text, once. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deeppose_cli.presets import PRESETS
+
+SEED = 0
+
+DataOption = Annotated[
+    str | None,
+    typer.Option("--data", metavar="NAME", help="Data set. Default: the run's own; demo where there is no run."),
+]
+DataRootOption = Annotated[
+    Path, typer.Option("--data-root", metavar="DIR", help="Folder that holds one folder for each data set.")
+]
+RunsRootOption = Annotated[
+    Path, typer.Option("--runs-root", metavar="DIR", help="Folder that holds one folder for each run.")
+]
+RunOption = Annotated[
+    str | None,
+    typer.Option("--run", metavar="NAME", help="Run. Default: the data set's name in train, else the newest run."),
+]
+PresetOption = Annotated[
+    str | None,
+    typer.Option("--preset", metavar="NAME", help=f"One of {', '.join(PRESETS)}. Default: the data set's own."),
+]
+SeedOption = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of every random draw.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on stdout; everything else goes to stderr.")
+]

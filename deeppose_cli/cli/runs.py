@@ -1,0 +1,99 @@
+"""`deeppose runs`: which runs there are, and what one was made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from deeppose_cli.cli.groups import ListingGroup
+from deeppose_cli.cli.options import JsonOption, RunsRootOption
+from deeppose_cli.errors import DeepPoseError
+from deeppose_cli.presets import RUNS_ROOT
+
+if TYPE_CHECKING:
+    from deeppose_cli.run_folder import RunFolder, StageFolder
+
+app = typer.Typer(cls=ListingGroup, help="List the runs; `runs show NAME` prints one's settings.")
+
+
+@app.command("list")
+def list_all(runs_root: RunsRootOption = RUNS_ROOT, as_json: JsonOption = False) -> None:
+    """List the runs, newest first: what is meant by `deeppose runs` alone."""
+    from deeppose_cli.run_folder import list_runs
+
+    rows = [_describe(run) for run in list_runs(runs_root)]
+    if as_json:
+        import json
+
+        print(json.dumps(rows, indent=2))
+    elif rows:
+        _print_table(rows)
+    else:
+        print(f"no run in {runs_root}; type: deeppose train --stage 1")
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Run; `deeppose runs` lists them.")],
+    runs_root: RunsRootOption = RUNS_ROOT,
+) -> None:
+    """Print the settings of a run, stage by stage, as YAML."""
+    from deeppose_cli.run_folder import list_runs, run_folder
+
+    stages = run_folder(runs_root, name).started
+    if not stages:
+        known = ", ".join(run.name for run in list_runs(runs_root)) or "none"
+        raise DeepPoseError(f"{name}: no such run in {runs_root}; runs: {known}")
+    for stage in stages:
+        print(f"# {stage.config_file}\n{stage.config_file.read_text(encoding='utf-8')}", end="")
+
+
+def _describe(run: RunFolder) -> dict[str, Any]:
+    """One run, as numbers and strings; a stage whose files cannot be read says so, and hides no other."""
+    from datetime import datetime
+
+    changed = datetime.fromtimestamp(run.changed).astimezone().isoformat(timespec="minutes")
+    return {"name": run.name, "changed": changed, "stages": [_describe_stage(stage) for stage in run.started]}
+
+
+def _describe_stage(stage: StageFolder) -> dict[str, Any]:
+    described: dict[str, Any] = {"stage": stage.number}
+    try:
+        config, history = stage.read_config(), stage.history()
+        scores = [float(row["val_pdj"]) for row in history if row["val_pdj"] not in ("", "nan")]
+        return described | {
+            "data": config["data"],
+            "preset": config["preset"],
+            "epochs": len({row["epoch"] for row in history}),
+            "max_epochs": config["settings"]["max_epochs"],
+            "best_val_pdj": max(scores, default=None),
+            "trained": stage.best.is_file(),
+        }
+    except (DeepPoseError, OSError, KeyError, TypeError, ValueError) as error:
+        return described | {"problem": str(error)}
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("run", "stage", "data", "preset", "epochs", "best val PDJ@0.2", "changed", box=None)
+    for row in rows:
+        for i, stage in enumerate(row["stages"]):
+            name, changed = (row["name"], row["changed"][:16].replace("T", " ")) if i == 0 else ("", "")
+            if "problem" in stage:
+                table.add_row(name, str(stage["stage"]), Text(f"not readable: {stage['problem']}"), "", "", "", changed)
+                continue
+            best = stage["best_val_pdj"]
+            table.add_row(
+                Text(name),
+                str(stage["stage"]),
+                Text(str(stage["data"])),
+                Text(str(stage["preset"])),
+                f"{stage['epochs']} of {stage['max_epochs']}",
+                "none yet" if best is None else f"{best:.3f}",
+                changed,
+            )
+    Console(highlight=False, soft_wrap=True).print(table)

@@ -1,0 +1,107 @@
+"""Picture + box → network input. Training, testing and prediction all cut with `crop`, so they cannot disagree."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from deeppose_cli.errors import DeepPoseError
+from deeppose_cli.geometry import Box, FloatArray, crop_matrix
+
+Picture = NDArray[np.uint8]
+"""(H, W, 3), RGB."""
+
+MEAN_COLOUR = (124, 116, 104)
+"""RGB mean of ImageNet's training pictures: what lies outside the picture is filled with it, and so becomes 0."""
+COLOUR_SCALE = 58.0
+"""One standard deviation of ImageNet's pixel values, on all channels."""
+
+_JPEG, _SCAN, _END = b"\xff\xd8\xff", 0xDA, b"\xff\xd9"
+
+
+def read_picture(path: Path, *, exif: bool = False) -> Picture:
+    """Decode a file to (H, W, 3) uint8 RGB.
+
+    `exif` turns the picture as its camera asks. The data sets' labels were made on the pixels as they are stored, so
+    their pictures are read without. Raises DeepPoseError that names the file when it cannot be read whole: OpenCV
+    alone would fill the rest of a truncated JPEG with grey and say nothing.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DeepPoseError(f"{path}: cannot be read ({error.strerror or error})") from None
+    if not data:
+        raise DeepPoseError(f"{path}: the file is empty; expected a picture")
+    if data.startswith(_JPEG) and not _has_end(data):
+        raise DeepPoseError(f"{path}: the JPEG is truncated ({len(data)} bytes, no end marker)")
+    flags = cv2.IMREAD_COLOR_RGB | (0 if exif else cv2.IMREAD_IGNORE_ORIENTATION)
+    try:
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        picture = None
+    if picture is None:
+        raise DeepPoseError(f"{path}: not a picture that can be decoded (JPEG, PNG, BMP, WebP, TIFF are)")
+    return np.asarray(picture, dtype=np.uint8)
+
+
+def _has_end(data: bytes) -> bool:
+    """Whether an end marker follows the first scan of a JPEG. The segments before it are stepped over: a preview
+    picture in one of them has an end of its own. What follows the end (phones append films) does not matter."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        if data[at + 1] == _SCAN:
+            return data.find(_END, at) >= 0  # inside a scan every 0xff is escaped
+        at += 1 if data[at + 1] == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return False
+
+
+def crop(picture: Picture, box: Box | FloatArray, size: int, out: Picture | None = None) -> Picture:
+    """N(x; b): the picture cropped to the box, (size, size, 3) uint8; the mean colour outside the picture.
+
+    A box at least twice as large as the input is first reduced by area averaging, as bilinear sampling alone would skip
+    pixels. `out`: a contiguous array to write into and return.
+    """
+    cx, cy, w, h = (float(value) for value in box)
+    reduction = int(min(w, h) / size)
+    if reduction > 1:
+        picture, (cx, cy, w, h) = _reduced(picture, (cx, cy, w, h), reduction)
+    matrix = crop_matrix(Box(cx, cy, w, h), size)
+    return cv2.warpAffine(  # type: ignore[return-value]
+        picture,
+        matrix,
+        (size, size),
+        dst=out,
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=MEAN_COLOUR,
+    )
+
+
+def _reduced(
+    picture: Picture, box: tuple[float, float, float, float], reduction: int
+) -> tuple[Picture, tuple[float, float, float, float]]:
+    """The part of the picture around the box, averaged over about reduction × reduction px, and the box in it."""
+    cx, cy, w, h = box
+    height, width = picture.shape[:2]
+    margin = 2 * reduction  # so that the crop's edge is interpolated with what lies beyond it
+    x1, x2 = max(0, math.floor(cx - w / 2) - margin), min(width, math.ceil(cx + w / 2) + margin + 1)
+    y1, y2 = max(0, math.floor(cy - h / 2) - margin), min(height, math.ceil(cy + h / 2) + margin + 1)
+    if x2 - x1 < reduction or y2 - y1 < reduction:
+        return picture, box  # all but outside: nothing to average
+    part = picture[y1:y2, x1:x2]
+    small = cv2.resize(part, ((x2 - x1) // reduction, (y2 - y1) // reduction), interpolation=cv2.INTER_AREA)
+    # Each axis by its true ratio: the division above rounds down.
+    fx, fy = small.shape[1] / (x2 - x1), small.shape[0] / (y2 - y1)
+    return np.asarray(small, np.uint8), ((cx - x1 + 0.5) * fx - 0.5, (cy - y1 + 0.5) * fy - 0.5, w * fx, h * fy)
+
+
+def crops(picture: Picture, boxes: FloatArray, size: int) -> Picture:
+    """(M, size, size, 3) crops of one picture, one for each box (M, 4)."""
+    out = np.empty((len(boxes), size, size, 3), np.uint8)
+    for target, box in zip(out, boxes, strict=True):
+        crop(picture, box, size, out=target)
+    return out

@@ -1,0 +1,1 @@
+"""One data set a file; `CATALOGUE` in `catalogue.py` lists them."""

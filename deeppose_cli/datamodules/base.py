@@ -1,0 +1,178 @@
+"""The LightningDataModules: any data set that a `DataDescription` describes, for stage 1 and for refinement."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from deeppose_cli.boxes import readable_first_boxes
+from deeppose_cli.datamodules.datasets import (
+    Displacement,
+    InitialTraining,
+    InitialValidation,
+    RefinementTraining,
+    RefinementValidation,
+    join_crops,
+)
+from deeppose_cli.datamodules.description import DataDescription
+from deeppose_cli.datamodules.loading import (
+    EpochSampler,
+    EvaluationSampler,
+    Place,
+    ResumableLoader,
+    ReusingCollate,
+    quiet_worker,
+)
+from deeppose_cli.errors import DeepPoseError
+from deeppose_cli.presets import RefinementPreset, StagePreset
+from deeppose_cli.samples import Annotations
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """The two splits that training may see, with their first boxes. The test split is not even kept here."""
+
+    train: Annotations
+    validation: Annotations
+    train_boxes: NDArray[np.float64]
+    validation_boxes: NDArray[np.float64]
+    unreadable: tuple[str, ...] = ()
+    """Pictures of which not even the size could be read: they are left out."""
+
+    @staticmethod
+    def read(description: DataDescription, data_root: Path) -> TrainingData:
+        """Labels and picture sizes only; no picture is decoded."""
+        splits = description.read(data_root)
+        parts, boxes, unreadable = [], [], []
+        for split in ("train", "validation"):
+            annotations = splits[split]
+            found = readable_first_boxes(annotations, "own")
+            known = ~np.isnan(found).any(-1)
+            unreadable += [annotations.names[row] for row in np.flatnonzero(~known)]
+            parts.append(annotations.take(np.flatnonzero(known)))
+            boxes.append(found[known])
+            if not len(parts[-1]):
+                raise DeepPoseError(f"{description.name}: no readable picture in its {split} split")
+        return TrainingData(parts[0], parts[1], boxes[0], boxes[1], tuple(unreadable))
+
+
+class PoseDataModule(L.LightningDataModule):
+    """Loaders over a training and a validation set, resumable at any step, and shared exactly among processes."""
+
+    def __init__(self, data: TrainingData, settings: StagePreset, seed: int, workers: int) -> None:
+        super().__init__()
+        self.data, self.settings, self.seed, self.workers = data, settings, seed, workers
+        self.place = Place()
+
+    def state_dict(self) -> dict[str, Any]:
+        return asdict(self.place)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.place.epoch, self.place.position = state_dict["epoch"], state_dict["position"]
+
+    def training_set(self) -> Dataset[Any]:
+        raise NotImplementedError
+
+    def validation_set(self) -> Dataset[Any]:
+        raise NotImplementedError
+
+    def pictures_per_step(self) -> int:
+        return self.settings.batch_size
+
+    def visits(self) -> int:
+        """How often one epoch decodes each picture."""
+        return 1
+
+    def names(self, rows: list[int]) -> list[str]:
+        """What training examples are called, for messages."""
+        return [self.data.train.names[row] for row in dict.fromkeys(rows)]
+
+    def validation_names(self, rows: list[int]) -> list[str]:
+        return [self.data.validation.names[row] for row in dict.fromkeys(rows)]
+
+    def train_dataloader(self) -> ResumableLoader:
+        rank, world = self._place()
+        sampler = EpochSampler(len(self.data.train), self.pictures_per_step(), self.seed, self.visits(), rank, world)
+        return ResumableLoader(self.training_set(), sampler, self.place, **self._options(), collate_fn=self.collate())
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        rank, world = self._place()
+        sampler = EvaluationSampler(len(self.data.validation), self.pictures_per_step(), rank, world)
+        return DataLoader(self.validation_set(), batch_sampler=sampler, **self._options())
+
+    def collate(self) -> Any:
+        return None
+
+    def _place(self) -> tuple[int, int]:
+        trainer = self.trainer
+        return (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "num_workers": self.workers,
+            "worker_init_fn": quiet_worker,
+            "persistent_workers": self.workers > 0,
+        }
+
+
+class InitialData(PoseDataModule):
+    """Stage 1: crops of the whole person."""
+
+    def __init__(self, data: TrainingData, settings: StagePreset, square: bool, seed: int, workers: int) -> None:
+        super().__init__(data, settings, seed, workers)
+        self.square = square
+
+    def training_set(self) -> InitialTraining:
+        return InitialTraining(self.data.train, self.data.train_boxes, self.square, self.settings, self.seed)
+
+    def validation_set(self) -> InitialValidation:
+        return InitialValidation(self.data.validation, self.data.validation_boxes, self.square, self.settings)
+
+
+class RefinementData(PoseDataModule):
+    """Stage s ≥ 2: crops around displaced labels to learn from, around the previous stage's poses to validate on."""
+
+    def __init__(
+        self,
+        data: TrainingData,
+        settings: RefinementPreset,
+        square: bool,
+        sigma: float,
+        displacement: Displacement,
+        validation_start: NDArray[np.float64],
+        seed: int,
+        workers: int,
+    ) -> None:
+        super().__init__(data, settings, seed, workers)
+        self.refinement, self.square, self.sigma = settings, square, sigma
+        self.displacement, self.validation_start = displacement, validation_start
+
+    def training_set(self) -> RefinementTraining:
+        data = self.data
+        return RefinementTraining(
+            data.train, data.train_boxes, self.square, self.refinement, self.sigma, self.displacement, self.seed
+        )
+
+    def validation_set(self) -> RefinementValidation:
+        data = self.data
+        return RefinementValidation(
+            data.validation, data.validation_boxes, self.square, self.refinement, self.sigma, self.validation_start
+        )
+
+    def visits(self) -> int:
+        return -(-self.refinement.draws // self.refinement.draws_per_visit)
+
+    def pictures_per_step(self) -> int:
+        """So many pictures give about `batch_size` crops."""
+        return max(
+            1, round(self.settings.batch_size / (len(self.data.train.skeleton) * self.refinement.draws_per_visit))
+        )
+
+    def collate(self) -> Any:
+        return ReusingCollate(join_crops, "pixels")

@@ -1,0 +1,222 @@
+"""Examples as the networks see them. Shape letters: K joints, M crops of one picture, S input side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from deeppose_cli.augment import Augmenter
+from deeppose_cli.cascade import first_stage_boxes, refinement_boxes
+from deeppose_cli.crops import MEAN_COLOUR, Picture, crop, crops, read_picture
+from deeppose_cli.datamodules.loading import Draw
+from deeppose_cli.errors import DeepPoseError
+from deeppose_cli.geometry import Box, FloatArray, diameter, joint_boxes, normalise
+from deeppose_cli.presets import DIAMETER_BOUNDS, TORSO_SHARE, RefinementPreset, StagePreset
+from deeppose_cli.samples import Annotations, labelled
+from deeppose_cli.skeleton import Skeleton
+
+Example = dict[str, NDArray[Any]]
+
+REFINEMENT_REACH = 3.0
+"""Crops around joints reach out of b⁰: so many of its sides are kept of a training picture."""
+
+_GREY = np.full((8, 8, 3), MEAN_COLOUR, np.uint8)
+
+
+@dataclass(frozen=True)
+class Displacement:
+    """How far the previous stage is off on TRAINING pictures (y_i^{s−1} − y_i), joint by joint, in units of diam."""
+
+    mean: tuple[tuple[float, float], ...]
+    """(K, 2)"""
+    std: tuple[tuple[float, float], ...]
+    """(K, 2)"""
+
+    @staticmethod
+    def measure(predicted: FloatArray, annotations: Annotations, first: FloatArray) -> Displacement:
+        """From the previous stage's poses (N, K, 2) px on the annotations, and their b⁰ (N, 4)."""
+        side = training_diameters(annotations.keypoints, first, annotations.skeleton)
+        units = (predicted - annotations.keypoints) / side[:, None, None]
+        counts = (~np.isnan(units).any(-1)).sum(0)
+        pooled = units[~np.isnan(units).any(-1)]
+        # A joint that is hardly ever labelled has no statistics of its own: all joints' stand in.
+        own = (counts >= 10)[:, None]
+        filled = np.where(own[None], units, 0.0)
+        mean = np.where(own, np.nanmean(filled, axis=0), pooled.mean(0) if len(pooled) else 0.0)
+        std = np.where(own, np.nanstd(filled, axis=0), pooled.std(0) if len(pooled) else 0.0)
+        return Displacement(_pairs(mean), _pairs(std))
+
+    def draw(self, rng: np.random.Generator, joints: Sequence[int], skeleton: Skeleton, mirrored: bool) -> FloatArray:
+        """(M, 2) displacements δ in units of diam. In a mirrored picture a left joint behaves as its right partner."""
+        index = [skeleton.mirror[j] for j in joints] if mirrored else list(joints)
+        mean, std = np.array(self.mean)[index], np.array(self.std)[index]
+        if mirrored:
+            mean = mean * np.array([-1.0, 1.0])
+        return mean + std * rng.standard_normal(mean.shape)
+
+
+def _pairs(values: FloatArray) -> tuple[tuple[float, float], ...]:
+    return tuple((float(x), float(y)) for x, y in values)
+
+
+def training_diameters(keypoints: FloatArray, first: FloatArray, skeleton: Skeleton) -> FloatArray:
+    """diam of labelled poses (N, K, 2), within the same bounds as at prediction, px (N).
+
+    Where a torso joint is not labelled, the opposite diagonal stands in; where that is not either, a share of the
+    labelled joints' box.
+    """
+    across = diameter(keypoints[:, list(skeleton.mirror)], skeleton)
+    span = np.fmax.reduce(keypoints, axis=1) - np.fmin.reduce(keypoints, axis=1)
+    own = diameter(keypoints, skeleton)
+    found = np.where(np.isnan(own), np.where(np.isnan(across), TORSO_SHARE * span.max(-1), across), own)
+    side = first[:, 2:].max(-1)
+    return np.clip(found, DIAMETER_BOUNDS[0] * side, DIAMETER_BOUNDS[1] * side)
+
+
+class _Pictures(Dataset[Example]):
+    """Rows of annotations with their b⁰."""
+
+    def __init__(self, annotations: Annotations, boxes: FloatArray, square: bool) -> None:
+        self.annotations, self.skeleton = annotations, annotations.skeleton
+        self.first = first_stage_boxes(boxes, square=square)
+
+    def __len__(self) -> int:
+        return len(self.annotations)
+
+    def load(self, row: int) -> tuple[Picture, FloatArray, NDArray[np.bool_]]:
+        """The picture, its labels (K, 2) px, and whether it could not be read: then it is grey and has no labels, so
+        that nothing is learned or counted of it, and the training can say so at its end. Row −1: the same, on purpose.
+        """
+        nothing = np.full((len(self.skeleton), 2), np.nan)
+        if row < 0:
+            return _GREY, nothing, np.array(False)
+        try:
+            return read_picture(Path(self.annotations.files[row])), self.annotations.keypoints[row], np.array(False)
+        except DeepPoseError:
+            return _GREY, nothing, np.array(True)
+
+
+class InitialTraining(_Pictures):
+    """Stage 1: `pixels` (S, S, 3) uint8, `target` (K, 2) norm (NaN: not labelled), `visited` (the row), `unread`."""
+
+    def __init__(
+        self, annotations: Annotations, boxes: FloatArray, square: bool, settings: StagePreset, seed: int
+    ) -> None:
+        super().__init__(annotations, boxes, square)
+        self.size, self.seed = settings.input_size, seed
+        self.augment = Augmenter(settings.augmentation, self.skeleton)
+
+    def __getitem__(self, draw: Draw) -> Example:
+        row = draw.row
+        rng = np.random.default_rng([self.seed, *draw])
+        picture, keypoints, unread = self.load(row)
+        view = self.augment(picture, keypoints, Box(*self.first[row]), rng)
+        return {
+            "pixels": crop(view.picture, view.box, self.size),
+            "target": normalise(view.keypoints, np.array(view.box)).astype(np.float32),
+            "visited": np.array(row),
+            "unread": unread,
+        }
+
+
+class InitialValidation(_Pictures):
+    """Stage 1, nothing random: adds `box` (4) and `keypoints` (K, 2) px. Row −1 is an example without labels."""
+
+    def __init__(self, annotations: Annotations, boxes: FloatArray, square: bool, settings: StagePreset) -> None:
+        super().__init__(annotations, boxes, square)
+        self.size = settings.input_size
+
+    def __getitem__(self, row: int) -> Example:
+        picture, keypoints, unread = self.load(row)
+        box = self.first[max(row, 0)]
+        return {
+            "pixels": crop(picture, box, self.size),
+            "target": normalise(keypoints, box).astype(np.float32),
+            "keypoints": keypoints.astype(np.float32),
+            "box": box.astype(np.float32),
+            "visited": np.array(row),
+            "unread": unread,
+        }
+
+
+class RefinementTraining(_Pictures):
+    """Stage s ≥ 2: M crops around displaced labels: `pixels` (M, S, S, 3), `joint` (M), `target` (M, K, 2) norm; and of
+    the picture `visited` (1), `unread` (1). Each labelled joint is drawn `draws_per_visit` times from one decoded
+    picture (paper, section 3.2)."""
+
+    def __init__(
+        self,
+        annotations: Annotations,
+        boxes: FloatArray,
+        square: bool,
+        settings: RefinementPreset,
+        sigma: float,
+        displacement: Displacement,
+        seed: int,
+    ) -> None:
+        super().__init__(annotations, boxes, square)
+        self.settings, self.sigma, self.displacement, self.seed = settings, sigma, displacement, seed
+        self.augment = Augmenter(settings.augmentation, self.skeleton, REFINEMENT_REACH)
+        self.diameters = training_diameters(annotations.keypoints, self.first, self.skeleton)
+
+    def __getitem__(self, draw: Draw) -> Example:
+        row = draw.row
+        rng = np.random.default_rng([self.seed, *draw])
+        picture, keypoints, unread = self.load(row)
+        view = self.augment(picture, keypoints, Box(*self.first[row]), rng)
+        s = self.settings
+        draws = min(s.draws_per_visit, s.draws - draw.visit * s.draws_per_visit)
+        joints = np.repeat(np.flatnonzero(labelled(view.keypoints)), draws)
+        # Size jitter of b⁰ says how large the crops vary here; the rotation and the mirror keep lengths.
+        zoom = view.box[2] / self.first[row, 2]
+        diam = self.diameters[row]
+        delta = self.displacement.draw(rng, list(joints), self.skeleton, view.mirrored)
+        centres = view.keypoints[joints] + delta * diam
+        boxes = joint_boxes(centres, np.full(len(joints), self.sigma * diam * zoom))
+        return {
+            "pixels": crops(view.picture, boxes, self.settings.input_size),
+            "joint": joints,
+            "target": normalise(view.keypoints[None], boxes[:, None]).astype(np.float32),
+            "visited": np.array([row]),
+            "unread": unread[None],
+        }
+
+
+class RefinementValidation(_Pictures):
+    """Stage s ≥ 2 on the previous stage's own poses: `pixels` (K, S, S, 3), `boxes` (K, 4), `keypoints` (K, 2) px."""
+
+    def __init__(
+        self,
+        annotations: Annotations,
+        boxes: FloatArray,
+        square: bool,
+        settings: RefinementPreset,
+        sigma: float,
+        start: FloatArray,
+    ) -> None:
+        super().__init__(annotations, boxes, square)
+        self.size = settings.input_size
+        self.where = refinement_boxes(start, self.first, self.skeleton, sigma)
+
+    def __getitem__(self, row: int) -> Example:
+        picture, keypoints, unread = self.load(row)
+        boxes = self.where[max(row, 0)]
+        return {
+            "pixels": crops(picture, boxes, self.size),
+            "boxes": boxes.astype(np.float32),
+            "keypoints": keypoints.astype(np.float32),
+            "visited": np.array(row),
+            "unread": unread,
+        }
+
+
+def join_crops(examples: list[Example]) -> dict[str, torch.Tensor]:
+    """Collates refinement examples, each with its own number of crops, into one batch of crops."""
+    return {key: torch.from_numpy(np.concatenate([example[key] for example in examples])) for key in examples[0]}

@@ -1,0 +1,35 @@
+"""What the rest of the toolkit needs to know of a data set before reading it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from deeppose_cli.samples import Annotations
+from deeppose_cli.skeleton import Skeleton
+
+SPLITS = ("train", "validation", "test")
+"""What `DataDescription.read` gives, in this order."""
+
+
+@dataclass(frozen=True)
+class DataDescription:
+    """A data set, by name. `read` gives its splits; the rest is facts."""
+
+    name: str
+    title: str
+    skeleton: Skeleton
+    preset: str
+    """The preset used where --preset is not given."""
+    sigma: float
+    """σ of the refinement crops where the preset does not say (paper, section 4.1)."""
+    first_box: str
+    """Where b⁰ comes from: `image`, or `own`: the box that the annotations hold."""
+    conventions: str
+    """One line: base and sides of the original files, and what was converted."""
+    how_to_get: str
+    """One line: where the archives are and what to type."""
+    read: Callable[[Path], dict[str, Annotations]]
+    """(data root) → {"train", "validation", "test"}. Decodes no picture. Raises DeepPoseError, naming file, record and
+    field, where something is missing or cannot be right."""

@@ -1,0 +1,1 @@
+"""The parts of `deeppose_cli.drawing`: figure, canvas, person, scenery."""

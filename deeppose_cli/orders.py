@@ -1,0 +1,142 @@
+"""What the user asked of a training, and the configuration that comes of it: new, or stored with the run."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deeppose_cli import __version__
+from deeppose_cli.checkpoints import fingerprint, how_to_train
+from deeppose_cli.errors import DeepPoseError, UsageError
+from deeppose_cli.presets import (
+    CHECKPOINT_SECONDS,
+    DATA_ROOT,
+    RUNS_ROOT,
+    RefinementPreset,
+    StagePreset,
+    preset_by_name,
+    to_primitives,
+)
+from deeppose_cli.run_folder import RunFolder, StageFolder
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from deeppose_cli.datamodules.description import DataDescription
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What the user asked of one training. None: not said; the preset or the stored configuration decides."""
+
+    stage: int
+    data: str | None = None
+    data_root: Path = DATA_ROOT
+    runs_root: Path = RUNS_ROOT
+    run: str | None = None
+    preset: str | None = None
+    overrides: dict[str, Any] = field(default_factory=dict)
+    """Fields of the stage's preset that single flags change."""
+    seed: int | None = None
+    workers: int | None = None
+    loggers: tuple[str, ...] = ("csv",)
+    wandb_online: bool = False
+    resume: bool = False
+    overwrite: bool = False
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
+    checkpoint_steps: int | None = None
+    trainer: dict[str, Any] = field(default_factory=dict)
+    """Keyword arguments of Lightning's Trainer, as far as they were given."""
+
+
+def is_follower() -> bool:
+    """Whether this process was started by the first process of the same training: only that one owns the folder."""
+    return int(os.environ.get("LOCAL_RANK", "0")) > 0 or int(os.environ.get("NODE_RANK", "0")) > 0
+
+
+def check_previous(run: RunFolder, orders: Orders, description: DataDescription, console: Console) -> None:
+    for number in range(1, orders.stage):
+        stage = run.stage(number)
+        if not stage.best.is_file():
+            raise DeepPoseError(
+                f"{run.path}: stage {number} is not trained; {how_to_train(number, run, description.name)}"
+            )
+        done, planned = len(stage.history()), stage.read_config()["settings"].get("max_epochs")
+        if planned is not None and done < planned and not is_follower():
+            console.print(
+                f"warning: stage {number} has done {done} of {planned} epochs; this stage learns to correct it as it "
+                f"is now; to finish it first, {how_to_train(number, run)} --resume",
+                style="yellow",
+                highlight=False,
+            )
+
+
+def stored(folder: StageFolder, orders: Orders, description: DataDescription) -> dict[str, Any]:
+    """The configuration of a training that is taken up again."""
+    given = [flag for flag, value in (("--preset", orders.preset), ("--seed", orders.seed)) if value is not None]
+    given += [f"--{name.replace('_', '-')}" for name in orders.overrides]
+    if given and orders.resume:
+        raise UsageError(f"{', '.join(given)}: not with --resume, which goes by {folder.config_file}")
+    if not folder.config_file.is_file():
+        raise DeepPoseError(f"{folder.path}: nothing to resume; leave out --resume to start")
+    config = folder.read_config()
+    if config["data"] != description.name:
+        raise UsageError(f"--data {description.name}: {folder.config_file} goes by --data {config['data']}")
+    return config
+
+
+def fresh(run: RunFolder, folder: StageFolder, orders: Orders, description: DataDescription) -> dict[str, Any]:
+    """The configuration of a new training; nothing is written yet."""
+    if folder.config_file.is_file() and not orders.overwrite:
+        raise DeepPoseError(
+            f"{folder.path}: holds a training already; --resume goes on with it, --overwrite starts again, "
+            "--run NAME keeps both"
+        )
+    preset = preset_by_name(orders.preset or _inherited_preset(run, orders.stage) or description.preset)
+    base: StagePreset = preset.initial if orders.stage == 1 else preset.refinement
+    try:
+        settings = replace(base, **orders.overrides)
+    except TypeError as error:
+        raise UsageError(f"a flag does not fit stage {orders.stage}: {error}") from None
+    config: dict[str, Any] = {
+        "deeppose": __version__,
+        "command": shlex.join(["deeppose", *sys.argv[1:]]),
+        "run": run.name,
+        "stage": orders.stage,
+        "data": description.name,
+        "skeleton": description.skeleton.name,
+        "preset": preset.name,
+        "seed": orders.seed or 0,
+        "square_first_box": preset.square_first_box,
+        "settings": to_primitives(settings),
+        # From Python a caller may hand over objects, which a file cannot hold.
+        "trainer": {key: value for key, value in orders.trainer.items() if isinstance(value, str | int | float | list)},
+    }
+    if isinstance(settings, RefinementPreset):
+        first = run.stage(1).read_config()
+        if first["skeleton"] != description.skeleton.name:
+            raise DeepPoseError(
+                f"{run.path}: stage 1 has skeleton '{first['skeleton']}', data set {description.name} has "
+                f"'{description.skeleton.name}'; --data {first['data']} fits"
+            )
+        config["previous"] = fingerprint(run.stage(orders.stage - 1).best)
+        config["square_first_box"] = first["square_first_box"]
+        config["sigma"] = settings.sigma if settings.sigma is not None else description.sigma
+    return config
+
+
+def _inherited_preset(run: RunFolder, stage: int) -> str | None:
+    """A refinement stage goes by the preset of stage 1."""
+    return str(run.stage(1).read_config()["preset"]) if stage > 1 else None
+
+
+def clear(run: RunFolder, stage: int) -> None:
+    """Removes what an overwritten stage left, and the stages after it: they refine what no longer exists."""
+    for old in run.started:
+        if old.number >= stage:
+            for file in (old.best, old.last, old.metrics, old.start, old.config_file):
+                file.unlink(missing_ok=True)

@@ -1,0 +1,151 @@
+"""The figures of an evaluation. Drawn on figures of their own: pyplot and its state are not used."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import matplotlib as mpl
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from deeppose_cli.crops import Picture
+from deeppose_cli.geometry import FloatArray
+from deeppose_cli.overlay import draw_pose
+from deeppose_cli.skeleton import Skeleton
+
+DPI = 200
+
+_STYLES = (
+    ("#000000", "-", "o"),
+    ("#0072B2", "-", "s"),
+    ("#D55E00", "-", "^"),
+    ("#009E73", "--", "D"),
+    ("#CC79A7", "--", "v"),
+    ("#E69F00", "-.", "P"),
+    ("#56B4E9", "-.", "X"),
+)
+"""Colour (Okabe & Ito, 2008), line, marker: told apart without colour too."""
+_BASELINE = ("#7F7F7F", ":", "")
+_CELL = 420
+"""Longer side of a picture on the contact sheet, px."""
+
+
+def pdj_figure(document: Mapping[str, Any]) -> Figure:
+    """PDJ against the threshold, from a scores document: a panel for each joint kind, a line for each row."""
+    rows = document["rows"]
+    kinds = [key for key in rows[0]["curve"] if key != "thresholds"]
+    columns = min(4, math.ceil(len(kinds) / 2)) if len(kinds) > 3 else len(kinds)
+    lines = math.ceil(len(kinds) / columns)
+    width = max(4.5, 0.7 + 1.75 * columns)
+    figure = Figure(figsize=(width, 1.1 + 1.75 * lines))
+    FigureCanvasAgg(figure)
+    figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.06)
+    panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    handles: list[Any] = []
+    for kind, panel in zip(kinds, panels, strict=False):
+        panel.axvline(rows[0]["pdj"]["threshold"], color="0.6", linewidth=0.9, dashes=(2, 2), zorder=0)
+        handles = [_draw_line(panel, row, kind, style) for row, style in zip(rows, _styles(rows), strict=True)]
+        panel.set_title(kind.replace("_", " "), fontsize=9)
+        panel.set(xlim=(0, 0.5), ylim=(0, 100), xticks=[0, 0.1, 0.2, 0.3, 0.4, 0.5], yticks=range(0, 101, 20))
+        panel.xaxis.set_major_formatter(lambda value, _: f"{value:.1f}".removesuffix(".0"))
+        panel.tick_params(labelsize=8)
+        panel.grid(True, color="0.92", linewidth=0.6)
+        panel.spines[["top", "right"]].set_visible(False)
+    for place, panel in enumerate(panels):
+        panel.set_visible(place < len(kinds))
+        if place < len(kinds) <= place + columns:  # nothing below it
+            panel.set_xlabel("threshold, torsos", fontsize=8)
+            panel.tick_params(labelbottom=True)
+    figure.suptitle(_title(document), fontsize=10)
+    figure.supylabel("detected joints, %", fontsize=9)
+    names = [row["name"] for row in rows]
+    fitting = max(1, int(14 * width) // (max(map(len, names)) + 7))  # at this size, 14 letters take an inch
+    legend_rows = math.ceil(len(rows) / min(4, fitting))
+    figure.legend(
+        handles,
+        names,
+        loc="outside lower center",
+        ncols=math.ceil(len(rows) / legend_rows),
+        handlelength=3,
+        fontsize=8,
+        frameon=False,
+    )
+    return figure
+
+
+def save_pdj(document: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Write `pdj.png` and `pdj.svg`. The same document gives the same bytes."""
+    figure = pdj_figure(document)
+    paths = [folder / "pdj.png", folder / "pdj.svg"]
+    with mpl.rc_context({"svg.hashsalt": "deeppose", "svg.fonttype": "path"}):
+        figure.savefig(paths[0], dpi=DPI)
+        figure.savefig(paths[1], metadata={"Date": None})
+    return paths
+
+
+def contact_sheet(
+    cells: Sequence[tuple[str, Picture, Sequence[FloatArray], Sequence[str]]], titles: Sequence[str], skeleton: Skeleton
+) -> Figure:
+    """Pictures with poses over them: a line of cells for each picture, a column for each title.
+
+    A line is (what stands at its left, the picture, the poses (K, 2) px of its columns, the captions below them).
+    """
+    tallest = [min(1.2, max(0.6, picture.shape[0] / max(picture.shape[1], 1))) for _, picture, _, _ in cells]
+    width = 1.6
+    figure = Figure(
+        figsize=(0.5 + width * len(titles), 0.4 + sum(width * ratio + 0.25 for ratio in tallest)), layout="constrained"
+    )
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(len(cells), len(titles), squeeze=False, gridspec_kw={"height_ratios": tallest})
+    for line, (label, picture, poses, captions) in zip(panels, cells, strict=True):
+        factor = _CELL / max(picture.shape[:2])
+        method = cv2.INTER_CUBIC if factor > 1 else cv2.INTER_AREA
+        large = np.asarray(cv2.resize(picture, None, fx=factor, fy=factor, interpolation=method), dtype=np.uint8)
+        for panel, pose, caption in zip(line, poses, captions, strict=True):
+            panel.imshow(
+                draw_pose(large, (np.asarray(pose) + 0.5) * factor - 0.5, skeleton), interpolation="antialiased"
+            )
+            panel.set(xticks=[], yticks=[])
+            panel.set_xlabel(caption, fontsize=7, labelpad=2)
+            panel.spines[:].set_visible(False)
+        line[0].set_ylabel(label, fontsize=8)
+    for panel, title in zip(panels[0], titles, strict=True):
+        panel.set_title(title, fontsize=9)
+    return figure
+
+
+def save_contact_sheet(figure: Figure, path: Path) -> Path:
+    figure.savefig(path, dpi=DPI)
+    return path
+
+
+def _draw_line(panel: Any, row: Mapping[str, Any], kind: str, style: tuple[str, str, str]) -> Any:
+    colour, dashes, marker = style
+    values = [math.nan if value is None else 100 * value for value in row["curve"][kind]]
+    (line,) = panel.plot(
+        row["curve"]["thresholds"],
+        values,
+        color=colour,
+        linestyle=dashes,
+        linewidth=1.4,
+        marker=marker,
+        markersize=3.5,
+        markevery=(10, 10),  # at 0.1, 0.2 …
+        clip_on=False,
+    )
+    return line
+
+
+def _styles(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
+    """The mean pose is the grey ground line; all others take the list in turn."""
+    others = iter(range(len(rows)))
+    return [_BASELINE if row["name"] == "mean pose" else _STYLES[next(others) % len(_STYLES)] for row in rows]
+
+
+def _title(document: Mapping[str, Any]) -> str:
+    return f"Percentage of detected joints: {document['data']} {document['split']}, {document['images']} images"

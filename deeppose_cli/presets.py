@@ -1,0 +1,216 @@
+"""Every default number once, with its source beside it. Help texts, docs and config.yaml are read from here."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from deeppose_cli.errors import DeepPoseError, UsageError
+
+DATA_ROOT = Path("data")
+"""Where data sets lie unless --data-root says otherwise."""
+RUNS_ROOT = Path("lightning_logs")
+"""Where runs lie unless --runs-root says otherwise."""
+
+CHECKPOINT_SECONDS = 60.0
+"""How often last.ckpt is written within an epoch."""
+
+PDJ_THRESHOLD = 0.2
+"""Fraction of the torso at which the single PDJ number is read (paper, section 4.1)."""
+
+DIAMETER_BOUNDS = (0.1, 0.6)
+"""Bounds of a predicted pose's diameter, in units of b⁰'s longer side. In LSP's training pictures the true torso spans
+0.16 to 0.40 of the picture in 98 of 100 cases; the bounds leave room on both sides."""
+
+ERROR_CORE = 0.5
+"""Most errors of a stage are smaller than their standard deviation says, which a few gross ones (left taken for right)
+stretch: 1.4826 · median absolute deviation is 0.53 of it on LSP's validation pictures and 0.51 on the demo's. A
+refinement stage learns with the whole deviation, as its crops are drawn with it, and answers with this share of it."""
+
+TORSO_SHARE = 0.36
+"""Torso over the longer side of the labelled joints' box, median of LSP's training pictures: stands in for the diameter
+of a *training* pose of which no opposing torso joints are labelled."""
+
+COLLAPSE_RATIO = 0.1
+"""Validation predictions that vary less than this share of what the labels vary are called a collapse."""
+
+SPLIT_SEED = 2014
+"""Seed of the train/validation split: the same for everyone, whatever --seed is."""
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How training pictures vary. Every draw is a function of (seed, epoch, row) alone."""
+
+    mirror: float = 0.5
+    """Probability of a mirrored copy; left and right joints change places (paper, section 3.2)."""
+    translate: float = 0.0
+    """Standard deviation of the first box's shift, in units of its side ("translated crops", paper, section 4)."""
+    scale: float = 0.0
+    """Standard deviation of the logarithm of the crop's size, as a share of its true one."""
+    rotate: float = 0.0
+    """Largest rotation, degrees either way, drawn uniformly."""
+    colour: float = 0.0
+    """Strength of brightness, contrast, saturation and hue changes; 0 is off."""
+
+
+@dataclass(frozen=True)
+class StagePreset:
+    """All that one stage's training needs besides its data."""
+
+    network: str = "deeppose"
+    """`deeppose`: the paper's network, fully connected head. `integral`: small residual network whose K maps are read
+    by their expected coordinate."""
+    input_size: int = 220
+    """Side of the network's square input, px."""
+    width: int = 0
+    """Channels of the first stride-4 block (`integral` only)."""
+    dropout: float = 0.6
+    """Probability of dropping, on the two fully connected layers (`deeppose` only)."""
+    batch_size: int = 128
+    """Crops per step, over all devices together."""
+    max_epochs: int = 100
+    optimizer: str = "adagrad"
+    """`adagrad` or `adamw`."""
+    learning_rate: float = 0.0005
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    """`constant`, or `cosine`: linear warm-up over the first 3 % of the steps, then half a cosine down to 1 %."""
+    coordinate_loss: str = "l2"
+    """`l2`: squared distance (paper, eq. 3); `l1`."""
+    map_weight: float = 0.0
+    """Weight of the cross-entropy between the maps and a Gaussian of one cell around the label (`integral` only)."""
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+
+@dataclass(frozen=True)
+class RefinementPreset(StagePreset):
+    """A stage s ≥ 2."""
+
+    regressor: str = "shared"
+    """`shared`: one network, joint i read from its i-th pair of outputs. `per-joint`: K networks."""
+    start: str = "random"
+    """Starting values: `random`, or `previous`: those of the stage before, where the layers fit."""
+    draws: int = 40
+    """Displaced crops per picture and labelled joint in one epoch (paper, section 3.2)."""
+    draws_per_visit: int = 2
+    """How many of these are cut each time a picture is decoded."""
+    sigma: float | None = None
+    """σ: the crop's side in units of the pose's diameter; none: the data set's (paper, section 4.1)."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named way to train the cascade."""
+
+    name: str
+    title: str
+    initial: StagePreset
+    refinement: RefinementPreset
+    square_first_box: bool = False
+    """Widen b⁰ to a square, so that the person is not distorted. The paper resizes the box as it is."""
+
+
+PAPER = Preset(
+    name="paper",
+    title="every number from the paper; meant for a GPU",
+    initial=StagePreset(augmentation=Augmentation(mirror=0.5, translate=0.05)),
+    refinement=RefinementPreset(draws_per_visit=4),
+)
+"""Toshev & Szegedy, CVPR 2014, sections 3 and 4. The paper gives no number of epochs (100 is ours) and no extent of the
+translated crops (0.05 is ours)."""
+
+_TINY_AUGMENTATION = Augmentation(mirror=0.5, translate=0.05, scale=0.1, rotate=15.0, colour=0.2)
+
+TINY = Preset(
+    name="tiny",
+    title="small input, small integral-regression network; minutes on two CPU cores",
+    initial=StagePreset(
+        network="integral",
+        input_size=64,
+        width=32,
+        batch_size=32,
+        max_epochs=20,
+        optimizer="adamw",
+        learning_rate=0.003,
+        weight_decay=0.01,
+        schedule="cosine",
+        coordinate_loss="l1",
+        map_weight=1.0,
+        augmentation=_TINY_AUGMENTATION,
+    ),
+    refinement=RefinementPreset(
+        network="integral",
+        input_size=64,
+        width=32,
+        batch_size=128,
+        max_epochs=2,
+        optimizer="adamw",
+        learning_rate=0.002,
+        weight_decay=0.01,
+        schedule="cosine",
+        coordinate_loss="l1",
+        map_weight=1.0,
+        augmentation=Augmentation(mirror=0.5, scale=0.1, rotate=15.0, colour=0.2),
+        start="previous",
+        draws=2,
+    ),
+    square_first_box=True,
+)
+
+_SMALL_AUGMENTATION = Augmentation(mirror=0.5, translate=0.05, scale=0.15, rotate=40.0, colour=0.3)
+
+SMALL = Preset(
+    name="small",
+    title="the tiny network at 128 px on real photographs; an hour and a half on two CPU cores",
+    initial=replace(
+        TINY.initial,
+        input_size=128,
+        batch_size=64,
+        max_epochs=30,
+        learning_rate=0.002,
+        augmentation=_SMALL_AUGMENTATION,
+    ),
+    refinement=replace(
+        TINY.refinement,
+        input_size=96,
+        max_epochs=4,
+        learning_rate=0.001,
+        draws=1,
+        draws_per_visit=1,
+        augmentation=Augmentation(mirror=0.5, scale=0.1, rotate=20.0, colour=0.3),
+    ),
+    square_first_box=True,
+)
+
+PRESETS = {preset.name: preset for preset in (PAPER, TINY, SMALL)}
+
+
+def preset_by_name(name: str) -> Preset:
+    """Raises UsageError for a name that is no preset."""
+    if name not in PRESETS:
+        raise UsageError(f"--preset {name}: unknown; valid: {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def to_primitives(stage: StagePreset) -> dict[str, Any]:
+    """Nested dict of numbers and strings: what checkpoints and config.yaml can hold and be read back from safely."""
+    return asdict(stage)
+
+
+def initial_from_primitives(values: dict[str, Any]) -> StagePreset:
+    return _restore(StagePreset, values)
+
+
+def refinement_from_primitives(values: dict[str, Any]) -> RefinementPreset:
+    return _restore(RefinementPreset, values)
+
+
+def _restore(kind: type[Any], values: dict[str, Any]) -> Any:
+    values = dict(values)
+    try:
+        augmentation = Augmentation(**values.pop("augmentation"))
+        return kind(augmentation=augmentation, **values)
+    except (KeyError, TypeError) as error:
+        raise DeepPoseError(f"stored settings do not fit this version: {error}") from None

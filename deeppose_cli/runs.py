@@ -1,0 +1,321 @@
+"""Trains a stage into its run folder: the only place that builds a Trainer.
+
+torch and Lightning are imported inside the functions, so that listing runs costs nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from deeppose_cli.checkpoints import how_to_train, load_cascade, read_checkpoint
+from deeppose_cli.errors import DeepPoseError, UsageError
+from deeppose_cli.orders import Orders, check_previous, clear, fresh, is_follower, stored
+from deeppose_cli.presets import (
+    initial_from_primitives,
+    refinement_from_primitives,
+)
+from deeppose_cli.run_folder import RunFolder, StageFolder, run_folder
+
+if TYPE_CHECKING:
+    import lightning as L
+    import numpy as np
+    from numpy.typing import NDArray
+    from rich.console import Console
+
+    from deeppose_cli.datamodules.base import PoseDataModule, TrainingData
+    from deeppose_cli.datamodules.description import DataDescription
+    from deeppose_cli.stages.base import StageModule
+
+
+def default_workers() -> int:
+    """Processes that prepare pictures: all cores but one, up to eight."""
+    return max(1, min(8, (os.cpu_count() or 2) - 1))
+
+
+def train_stage(orders: Orders, description: DataDescription, console: Console) -> StageFolder:
+    """Trains stage `orders.stage` of a run, or takes it up again, and returns its folder.
+
+    Raises DeepPoseError or UsageError, before anything is written, when a stage before is missing, when the folder
+    holds a training already, is in use or cannot be written.
+    """
+    run = run_folder(orders.runs_root, orders.run or description.name)
+    folder = run.stage(orders.stage)
+    check_previous(run, orders, description, console)
+    follower = is_follower()
+    with ExitStack() as locks:
+        if not follower:
+            locks.enter_context(folder.lock())
+            for later in run.started:  # an overwritten stage takes those after it with it: nobody may be at work there
+                if orders.overwrite and later.number > orders.stage:
+                    locks.enter_context(later.lock())
+        again = orders.resume or follower
+        config = stored(folder, orders, description) if again else fresh(run, folder, orders, description)
+        return _train(run, folder, config, orders, description, console)
+
+
+def _train(
+    run: RunFolder,
+    folder: StageFolder,
+    config: dict[str, Any],
+    orders: Orders,
+    description: DataDescription,
+    console: Console,
+) -> StageFolder:
+    import lightning as L
+
+    from deeppose_cli.callbacks import Checkpoints, CollapseGuard, FiniteLoss, History, TerminalProgress, Unreadable
+    from deeppose_cli.datamodules.base import InitialData, RefinementData, TrainingData
+    from deeppose_cli.stages.initial import InitialStage
+    from deeppose_cli.stages.refinement import RefinementStage
+
+    data = TrainingData.read(description, orders.data_root)
+    _check_network(config)
+    resume_from = _resume_point(folder, config) if orders.resume else None
+    seed, square = config["seed"], config["square_first_box"]
+    workers = orders.workers if orders.workers is not None else default_workers()
+    checkpoints = Checkpoints(folder, orders.checkpoint_seconds, orders.checkpoint_steps)
+    # Lightning's own remarks (which devices there are, advertisements) are not this program's.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    with warnings.catch_warnings():
+        _ignore_known_warnings()
+        trainer = _trainer(
+            {"max_epochs": config["settings"]["max_epochs"], **config.get("trainer", {}), **orders.trainer},
+            callbacks=[
+                checkpoints,
+                History(folder),
+                FiniteLoss(folder),
+                TerminalProgress(f"stage {folder.number}", console, checkpoints),
+                CollapseGuard(console),
+                Unreadable(console),
+            ],
+            logger=_loggers(orders, run, folder, config),
+            default_root_dir=str(folder.path),
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,  # the samplers deal out by themselves, and count nobody twice
+            log_every_n_steps=10,
+        )
+        if not (orders.resume or is_follower()):  # all that can be refused has been: now the old may go
+            clear(run, folder.number)
+            folder.write_config(config)
+        if not is_follower():
+            for line in _announcement(folder, config, data):
+                console.print(line, highlight=False)
+        L.seed_everything(seed, verbose=False)  # before the network is built
+        module: StageModule
+        loaders: PoseDataModule
+        start = None
+        if folder.number == 1:
+            settings = initial_from_primitives(config["settings"])
+            module = InitialStage(config["skeleton"], config["settings"], square, seed)
+            loaders = InitialData(data, settings, square, seed, workers)
+        else:
+            refinement = refinement_from_primitives(config["settings"])
+            displacement, start = _previous_answers(run, folder, data, square, console)
+            mean, std = ([list(pair) for pair in part] for part in (displacement.mean, displacement.std))
+            sigma = config["sigma"]
+            module = RefinementStage(
+                config["skeleton"], config["settings"], folder.number, sigma, mean, std, square, seed
+            )
+            loaders = RefinementData(data, refinement, square, sigma, displacement, start, seed, workers)
+            if refinement.start == "previous":
+                _start_from(module, run.stage(folder.number - 1))
+        with _told_how_to_go_on(folder, run, console):
+            trainer.fit(module, datamodule=loaders, ckpt_path=resume_from, weights_only=True)
+    if trainer.is_global_zero:
+        _report(folder, data, start, console)
+    return folder
+
+
+def _trainer(flags: dict[str, Any], **fixed: Any) -> L.Trainer:
+    """Raises UsageError in one line where Lightning does not take the flags (a device that is not there)."""
+    import lightning as L
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+    try:
+        return L.Trainer(**flags, **fixed)
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
+        given = ", ".join(f"{key}={value}" for key, value in flags.items() if key != "max_epochs")
+        raise UsageError(f"Lightning's Trainer does not take {given}: {str(error).strip().splitlines()[0]}") from None
+
+
+@contextmanager
+def _told_how_to_go_on(folder: StageFolder, run: RunFolder, console: Console) -> Iterator[None]:
+    """Ctrl-C, and a worker process that the system killed, end a training with what to type to go on."""
+    what = f"{how_to_train(folder.number, run)} --resume"
+    try:
+        yield
+    except SystemExit:  # Lightning's answer to Ctrl-C
+        console.print(f"stopped; to go on, {what}", highlight=False)
+        raise KeyboardInterrupt from None
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise DeepPoseError(
+            f"a process that cuts crops was killed (memory short? --workers 0 needs none); to go on, {what}"
+        ) from None
+
+
+def _announcement(folder: StageFolder, config: dict[str, Any], data: TrainingData) -> list[str]:
+    s = config["settings"]
+    head = f"stage {folder.number} on {config['data']}: {len(data.train)} pictures to train, {len(data.validation)} to "
+    more = f", σ {config['sigma']:g}, {s['regressor']}, {s['draws']} draws" if folder.number > 1 else ""
+    lines = [
+        f"{head}validate; preset {config['preset']} (network {s['network']}, input {s['input_size']} px, "
+        f"{s['max_epochs']} epochs, batch {s['batch_size']}{more}); seed {config['seed']}; into {folder.path}"
+    ]
+    if data.unreadable:
+        shown = ", ".join(data.unreadable[:8]) + (", …" if len(data.unreadable) > 8 else "")
+        lines.append(f"warning: {len(data.unreadable)} picture(s) cannot be read and are left out: {shown}")
+    return lines
+
+
+def _previous_answers(
+    run: RunFolder, folder: StageFolder, data: TrainingData, square: bool, console: Console
+) -> tuple[Any, Any]:
+    """What the stages before say: displacement statistics from TRAINING pictures, and poses on validation pictures.
+
+    Kept in `start.npz`, so that a training that is taken up again, and its other processes, go on from the same.
+    """
+    from zipfile import BadZipFile
+
+    import numpy as np
+
+    from deeppose_cli.cascade import first_stage_boxes
+    from deeppose_cli.datamodules.datasets import Displacement
+    from deeppose_cli.evaluator import predict_split
+
+    if not folder.start.is_file():
+        cascade = load_cascade(run, folder.number - 1)
+        if cascade.skeleton != data.train.skeleton:
+            raise DeepPoseError(
+                f"{run.stage(1).best}: has skeleton '{cascade.skeleton.name}', the data set "
+                f"'{data.train.skeleton.name}'"
+            )
+        console.print(f"stage {folder.number}: measuring how far stage {folder.number - 1} is off on training pictures")
+        on_train, on_validation = (
+            predict_split(cascade, part, boxes)[-1]
+            for part, boxes in ((data.train, data.train_boxes), (data.validation, data.validation_boxes))
+        )
+        first = first_stage_boxes(data.train_boxes, square=square)
+        measured = Displacement.measure(on_train, data.train, first)
+        temporary = folder.start.with_suffix(".tmp.npz")
+        np.savez(temporary, mean=measured.mean, std=measured.std, validation=on_validation)
+        os.replace(temporary, folder.start)
+    try:
+        with np.load(folder.start) as kept:
+            pairs = [tuple((float(x), float(y)) for x, y in kept[key]) for key in ("mean", "std")]
+            return Displacement(pairs[0], pairs[1]), kept["validation"]
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise DeepPoseError(f"{folder.start}: not readable ({error}); without this file it is made anew") from None
+
+
+def _start_from(module: StageModule, previous: StageFolder) -> None:
+    """Starting values from the stage before, for every layer of the same name and shape.
+
+    The network of one joint starts from the network of all, and takes of its last layer what speaks of that joint.
+    """
+    old = read_checkpoint(previous.best)["state_dict"]
+    own = module.state_dict()
+    joints = len(module.skeleton)
+    prefix = "regressor.networks."
+    fitting = {}
+    for key, value in own.items():
+        source = old.get(key)
+        if module.regressor.per_joint and key.startswith(prefix):
+            joint, _, rest = key.removeprefix(prefix).partition(".")
+            source = old.get(f"{prefix}0.{rest}") if source is None else source
+            if source is not None and source.shape != value.shape and len(source) == joints * len(value):
+                source = source.chunk(joints)[int(joint)]
+        if source is not None and source.shape == value.shape:
+            fitting[key] = source
+    module.load_state_dict(fitting, strict=False)
+
+
+def _check_network(config: dict[str, Any]) -> None:
+    """Raises what building the network would, at no cost, before anything is written."""
+    import torch
+
+    from deeppose_cli.network import build_network
+
+    restore = initial_from_primitives if config["stage"] == 1 else refinement_from_primitives
+    with torch.device("meta"):
+        build_network(restore(config["settings"]), 1)
+
+
+def _resume_point(folder: StageFolder, config: dict[str, Any]) -> str | None:
+    """The real path of the last state; None where the training was stopped before it saved one.
+
+    Raises DeepPoseError for a state that is not of this training.
+    """
+    if not folder.last.is_file():
+        return None
+    state = read_checkpoint(folder.last)
+    kept = state["hyper_parameters"]
+    for key in ("skeleton", "settings"):
+        if kept.get(key) != config[key]:
+            raise DeepPoseError(f"{folder.last}: is of another training; its {key} are not those of config.yaml")
+    if "optimizer_states" not in state:
+        raise DeepPoseError(f"{folder.last}: holds weights only, no training to go on with")
+    return str(folder.last)
+
+
+def _loggers(orders: Orders, run: RunFolder, folder: StageFolder, config: dict[str, Any]) -> list[Any]:
+    """metrics.csv is always written, by a callback; these come besides it."""
+    loggers: list[Any] = []
+    if "tensorboard" in orders.loggers:
+        from lightning.pytorch.loggers import TensorBoardLogger
+
+        loggers.append(TensorBoardLogger(str(folder.path), name="", version="tensorboard"))
+    if "wandb" in orders.loggers:
+        from lightning.pytorch.loggers import WandbLogger
+
+        loggers.append(
+            WandbLogger(
+                project="deeppose",
+                name=f"{run.name}-stage{folder.number}",
+                save_dir=str(folder.path),
+                offline=not orders.wandb_online,
+                config=config,
+            )
+        )
+    return loggers
+
+
+def _report(folder: StageFolder, data: TrainingData, start: NDArray[np.float64] | None, console: Console) -> None:
+    """One line at the end; a refinement stage says what it gained on validation pictures, or that it gained nothing.
+
+    `start`: the poses (N, K, 2) px of the stage before on the validation pictures.
+    """
+    from deeppose_cli.metrics import mean_rate, pdj
+
+    best = max((float(row["val_pdj"]) for row in folder.history()), default=float("nan"))
+    said = f"stage {folder.number}: PDJ@0.2 {best:.3f} on validation pictures"
+    if start is not None:
+        before = float(mean_rate(pdj(start, data.validation.keypoints, data.validation.skeleton)))
+        gain = best - before
+        advice = f"deeppose predict --stage {folder.number - 1} does without it; more --max-epochs may help"
+        gained = f"gained {gain:+.3f}" if gain > 0 else f"gained nothing ({gain:+.3f}): {advice}"
+        said += f", {before:.3f} before it; {gained}"
+    console.print(f"{said}; weights in {folder.best}", highlight=False)
+
+
+def _ignore_known_warnings() -> None:
+    """Advice of Lightning's that does not apply here; every other warning is shown."""
+    for message in (
+        r".*does not have many workers.*",
+        r".*LeafSpec.*",
+        r".*GPU available but not used.*",
+        r".*your dataloader is not resumable.*",
+        r".*pin_memory.*",
+        r".*smaller than the logging interval.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)

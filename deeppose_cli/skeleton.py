@@ -1,0 +1,129 @@
+"""Which joints a pose has, which limbs join them, and which joints are mirror partners: as frozen data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from deeppose_cli.errors import DeepPoseError
+
+SIDES = ("left", "right")
+
+
+def _partner(joint: str) -> str:
+    """The joint's name on the other side of the body; joints on the midline are their own partner."""
+    side, _, rest = joint.partition("_")
+    return f"{SIDES[1 - SIDES.index(side)]}_{rest}" if side in SIDES else joint
+
+
+def kind_of(joint: str) -> str:
+    """`left_elbow` and `right_elbow` are both of kind `elbow`; `neck` is of kind `neck`."""
+    side, _, rest = joint.partition("_")
+    return rest if side in SIDES else joint
+
+
+@dataclass(frozen=True)
+class Limb:
+    """A stick of the PCP measure. An end is the mean of the joints named (one joint, or both hips)."""
+
+    kind: str
+    start: tuple[str, ...]
+    end: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """The joints of a data set, in the order in which its arrays hold them. Left and right are the PERSON's."""
+
+    name: str
+    joints: tuple[str, ...]
+    limbs: tuple[Limb, ...]
+    torso: tuple[str, str] = ("left_shoulder", "right_hip")
+    """The opposing torso joints whose distance is the pose's diameter (paper, section 3.2)."""
+
+    def __len__(self) -> int:
+        return len(self.joints)
+
+    def index(self, joint: str) -> int:
+        return self.joints.index(joint)
+
+    @cached_property
+    def mirror(self) -> tuple[int, ...]:
+        """(K,) permutation: where each joint's values come from after the picture was mirrored."""
+        return tuple(self.joints.index(_partner(joint)) for joint in self.joints)
+
+    @cached_property
+    def torso_index(self) -> tuple[int, int]:
+        return self.index(self.torso[0]), self.index(self.torso[1])
+
+    @cached_property
+    def joint_kinds(self) -> dict[str, tuple[int, ...]]:
+        """Joint indices by kind, left and right together, in the order of first appearance."""
+        kinds: dict[str, tuple[int, ...]] = {}
+        for i, joint in enumerate(self.joints):
+            kinds[kind_of(joint)] = (*kinds.get(kind_of(joint), ()), i)
+        return kinds
+
+    def common(self, other: Skeleton) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Indices (here, there) of the joints that both skeletons know, matched by name, in this one's order."""
+        names = [joint for joint in self.joints if joint in other.joints]
+        return tuple(map(self.index, names)), tuple(map(other.index, names))
+
+
+def _limb(kind: str, start: str, end: str) -> tuple[Limb, Limb]:
+    left, right = (Limb(kind, (f"{side}_{start}",), (f"{side}_{end}",)) for side in SIDES)
+    return left, right
+
+
+_ARMS = (*_limb("upper_arm", "shoulder", "elbow"), *_limb("lower_arm", "elbow", "wrist"))
+_LEGS = (*_limb("upper_leg", "hip", "knee"), *_limb("lower_leg", "knee", "ankle"))
+_TORSO = Limb("torso", ("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"))
+
+LSP14 = Skeleton(
+    name="lsp14",
+    joints=(
+        "right_ankle",
+        "right_knee",
+        "right_hip",
+        "left_hip",
+        "left_knee",
+        "left_ankle",
+        "right_wrist",
+        "right_elbow",
+        "right_shoulder",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+        "neck",
+        "head_top",
+    ),
+    limbs=(*_ARMS, *_LEGS, _TORSO, Limb("head", ("neck",), ("head_top",))),
+)
+"""Leeds Sports Pose: the whole body (Johnson & Everingham, BMVC 2010)."""
+
+FLIC10 = Skeleton(
+    name="flic10",
+    joints=(
+        "nose",
+        "neck",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+        "left_hip",
+        "right_shoulder",
+        "right_elbow",
+        "right_wrist",
+        "right_hip",
+    ),
+    limbs=(*_ARMS, _TORSO),
+)
+"""Frames Labeled In Cinema: the upper body (Sapp & Taskar, CVPR 2013); the neck is the shoulders' midpoint."""
+
+SKELETONS = {skeleton.name: skeleton for skeleton in (LSP14, FLIC10)}
+
+
+def skeleton_by_name(name: str) -> Skeleton:
+    """Raises DeepPoseError for a name that no skeleton has."""
+    if name not in SKELETONS:
+        raise DeepPoseError(f"skeleton '{name}' is unknown; known: {', '.join(SKELETONS)}")
+    return SKELETONS[name]

@@ -1,0 +1,1 @@
+"""The two LightningModules: the initial stage and the refinement stages."""

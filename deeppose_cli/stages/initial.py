@@ -1,0 +1,27 @@
+"""Stage 1: the whole person in, all joints out (paper, section 3.1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from deeppose_cli.geometry import denormalise
+from deeppose_cli.presets import initial_from_primitives
+from deeppose_cli.stages.base import Batch, Loss, StageModule
+
+
+class InitialStage(StageModule):
+    """y¹ = N⁻¹(ψ(N(x; b⁰); θ₁); b⁰)."""
+
+    def __init__(self, skeleton: str, settings: dict[str, Any], square_first_box: bool, seed: int) -> None:
+        super().__init__(skeleton, initial_from_primitives(settings), "shared", seed)
+        self.save_hyperparameters()
+
+    def batch_loss(self, batch: Batch) -> Loss:
+        prediction, logits = self.regressor(batch["pixels"])
+        return self.sums(prediction, logits, batch["target"])
+
+    def batch_poses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        answer = self.regressor(batch["pixels"])[0]
+        return denormalise(answer, batch["box"][:, None]), answer, batch["target"]

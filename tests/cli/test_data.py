@@ -1,0 +1,131 @@
+"""`deeppose data …` as it is typed: what stands on stdout, what on stderr, and the exit code."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deeppose_cli.cli.app import main
+from deeppose_cli.datamodules import catalogue, demo
+from deeppose_cli.datamodules.lsp import RELEASES
+from deeppose_cli.samples import Annotations
+from deeppose_cli.skeleton import LSP14
+from tests.datamodules.lsp_archives import jpeg, labels, packed, write
+
+GET = "deeppose data prepare lsp --from lsp_dataset.zip [--from lspet_dataset.zip]"
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As many pictures as LSP has, all the same."""
+    folder = tmp_path_factory.mktemp("archives")
+    return packed(write(folder / "lsp", RELEASES[0], labels(2000)), folder / "lsp_dataset.zip", "lsp_dataset/")
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Makes `lsp` three pictures, one a split; returns their folder."""
+    for name in "abc":
+        (tmp_path / f"{name}.jpg").write_bytes(jpeg())
+
+    def read(root: Path) -> dict[str, Annotations]:
+        return {
+            split: Annotations(
+                LSP14, (tmp_path / f"{x}.jpg",), labels(1)[..., :2], np.full((1, 4), np.nan), (f"{x}.jpg",)
+            )
+            for split, x in zip(("train", "validation", "test"), "abc", strict=True)
+        }
+
+    monkeypatch.setitem(catalogue.CATALOGUE, "lsp", replace(catalogue.CATALOGUE["lsp"], read=read))
+    return tmp_path
+
+
+def test_prepare_then_check_then_list(archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = ["--data-root", str(tmp_path / "data")]
+    assert main(["data", "prepare", "lsp", "--from", str(archive), *root]) == 0
+    out, err = capsys.readouterr()
+    assert out == f"lsp is in {tmp_path / 'data' / 'lsp'}: train 800, validation 200, test 1,000\n"
+    assert err == ""
+
+    assert main(["data", "check", "lsp", "--json", *root]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert {name: split["images"] for name, split in report["splits"].items()} == {
+        "train": 800,
+        "validation": 200,
+        "test": 1000,
+    }
+
+    assert main(["data", "list", *root]) == 0
+    here = {line.split()[0]: line.split()[1] for line in capsys.readouterr().out.splitlines() if line[:1].strip()}
+    assert here == {"name": "here", "demo": "no", "lsp": "yes"}
+
+
+def test_check_prints_a_table_that_fits_a_terminal(
+    tiny: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["data", "check", "lsp"]) == 0
+    out = capsys.readouterr().out
+    assert all(joint in out for joint in LSP14.joints)
+    assert "…" not in out
+    assert "lsp is whole" in out
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_check_ends_with_1_where_a_picture_is_bad(
+    tiny: Path, capsys: pytest.CaptureFixture[str], flags: list[str]
+) -> None:
+    (tiny / "b.jpg").write_bytes(b"<html>")
+    assert main(["data", "check", "lsp", *flags]) == 1
+    out = capsys.readouterr().out
+    assert f"{tiny / 'b.jpg'}: not a picture" in out
+    assert "is whole" not in out
+    if flags:
+        assert len(json.loads(out)["problems"]) == 1
+
+
+def test_the_demo_set_is_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "PLAN", demo.Plan(train=20, test=5))
+    assert main(["data", "prepare", "demo", "--data-root", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"demo is in {tmp_path / 'demo'}: train 18, validation 2, test 5\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "expected"),
+    [
+        (["prepare", "lspx", "--from", "x"], 2, "NAME lspx: unknown; valid: demo, lsp"),
+        (["check", "lspx"], 2, "NAME lspx: unknown; valid: demo, lsp"),
+        (["prepare", "lsp"], 2, GET),
+        (["prepare", "demo", "--from", "x"], 2, "--from x: demo is drawn"),
+        (["prepare", "lsp", "--from", "no.zip"], 1, "no.zip: no such file or folder; valid: a .zip"),
+        (["check", "lsp"], 1, f"lsp is not in data/lsp; type: {GET}"),
+        (["check", "lsp", "--json"], 1, "lsp is not in"),
+    ],
+)
+def test_a_mistake_is_one_line_on_stderr(
+    typed: list[str],
+    code: int,
+    expected: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["data", *typed]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert expected in err
+
+
+def test_without_a_verb_it_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data"]) == 0
+    out = capsys.readouterr().out
+    assert all(verb in out for verb in ("prepare", "check", "list"))

@@ -1,0 +1,319 @@
+"""`deeppose eval` from flags to files, on a data set of a few pictures and a cascade that knows the answers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from deeppose_cli import checkpoints, plotting
+from deeppose_cli.cli import eval as command
+from deeppose_cli.cli.app import main
+from deeppose_cli.datamodules import catalogue
+from deeppose_cli.datamodules.description import SPLITS, DataDescription
+from deeppose_cli.metrics import PCP_RULES, observer_centric
+from deeppose_cli.samples import Annotations
+from deeppose_cli.skeleton import FLIC10, LSP14, Skeleton
+
+N = 6
+
+
+def few(folder: Path, skeleton: Skeleton = LSP14, seed: int = 0) -> Annotations:
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    files = tuple(folder / f"im{i}.png" for i in range(N))
+    for i, file in enumerate(files):
+        cv2.imwrite(str(file), np.full((60, 50, 3), (i, 0, 0), np.uint8))
+    poses = rng.uniform(5, 45, (N, len(skeleton), 2))
+    return Annotations(skeleton, files, poses, np.full((N, 4), np.nan), tuple(file.name for file in files))
+
+
+def described(name: str, skeleton: Skeleton, read: Callable[[Path], dict[str, Annotations]]) -> DataDescription:
+    return DataDescription(name, name, skeleton, "tiny", 1.0, "image", "", "", read)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
+    """Sets `demo` (14 joints), `upper` (10 joints) and `bare` (test images only), and no run."""
+    parts = {split: few(tmp_path / "data" / split, seed=i) for i, split in enumerate(SPLITS)}
+    upper = {split: few(tmp_path / "data" / f"upper-{split}", FLIC10, i) for i, split in enumerate(SPLITS)}
+    sets = {
+        "demo": described("demo", LSP14, lambda root: parts),
+        "upper": described("upper", FLIC10, lambda root: upper),
+        "bare": described("bare", LSP14, lambda root: {**parts, "train": parts["train"].take([])}),
+    }
+    monkeypatch.setattr(catalogue, "CATALOGUE", sets)
+    monkeypatch.chdir(tmp_path)
+    # Drawing takes seconds and has tests of its own; those that ask for `figures` get the real ones.
+    if "figures" not in request.fixturenames:
+        monkeypatch.setattr(plotting, "save_pdj", lambda document, folder: [])
+        monkeypatch.setattr(plotting, "save_contact_sheet", lambda figure, path: path)
+        monkeypatch.setattr(plotting, "contact_sheet", lambda cells, titles, skeleton: None)
+    return tmp_path
+
+
+@pytest.fixture
+def figures() -> None:
+    """Asks for real figures."""
+
+
+def truth(split: str = "test") -> Annotations:
+    return catalogue.description("demo").read(Path())[split]
+
+
+def make_run(name: str = "mine", data: str = "demo", stages: int = 2) -> None:
+    for stage in range(1, stages + 1):
+        checkpoint = Path("lightning_logs", name, f"stage{stage}", "checkpoints", "best.ckpt")
+        checkpoint.parent.mkdir(parents=True)
+        checkpoint.write_bytes(b"")
+        config = f"{{data: {data}, preset: tiny, settings: {{}}, skeleton: lsp14}}"
+        (checkpoint.parents[1] / "config.yaml").write_text(config)
+
+
+@pytest.fixture
+def run(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run `mine` of two stages; the first is far off, the second right."""
+
+    class Oracle:
+        skeleton = LSP14
+
+        def __init__(self, folder: Any, stages: int | None = None) -> None:
+            self.num_stages = stages or 2
+
+        def predict(self, pictures: Any, boxes: Any) -> SimpleNamespace:
+            right = truth().keypoints[[int(picture[0, 0, 2]) for picture in pictures]]
+            return SimpleNamespace(poses=np.stack([right + 100, right])[: self.num_stages])
+
+    make_run()
+    monkeypatch.setattr(checkpoints, "load_cascade", Oracle)
+    return here
+
+
+def scored(capsys: pytest.CaptureFixture[str], *flags: str) -> dict[str, Any]:
+    """The document of `eval --json`, which must be all of stdout."""
+    assert main(["eval", "--json", *flags]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def failed(capsys: pytest.CaptureFixture[str], *flags: str) -> tuple[int, str]:
+    code = main(["eval", *flags])
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    assert streams.err.count("\n") == 1
+    return code, streams.err
+
+
+def pdj(document: dict[str, Any]) -> dict[str, float]:
+    return {row["name"]: row["pdj"]["mean"] for row in document["rows"]}
+
+
+# --- With a run ---------------------------------------------------------------------------------------------------
+
+
+def test_without_flags_it_scores_the_newest_run_and_writes_the_files(figures: None, run: Path, capsys: Any) -> None:
+    assert main(["eval"]) == 0
+    printed = capsys.readouterr().out
+    folder = Path("lightning_logs/mine/eval/demo-test")
+    files = ["scores.json", "per-image.csv", "pdj.png", "pdj.svg", "poses.png"]
+    assert sorted(file.name for file in folder.iterdir()) == sorted(files)
+    assert printed.splitlines()[-5:] == [str(folder / file) for file in files]
+    assert [name for name in ("mean pose", "stage 1", "stage 2") if name in printed] == [
+        "mean pose",
+        "stage 1",
+        "stage 2",
+    ]
+    document = json.loads((folder / "scores.json").read_text())
+    assert (document["data"], document["split"], document["images"], document["run"]) == ("demo", "test", N, "mine")
+    scores = pdj(document)
+    assert list(scores) == ["mean pose", "stage 1", "stage 2"]
+    assert 0 == scores["stage 1"] <= scores["mean pose"] < scores["stage 2"] == 1
+    assert len((folder / "per-image.csv").read_text().splitlines()) == 1 + 3 * N
+
+
+def test_json_is_the_document_and_nothing_else_and_equals_the_file(run: Path, capsys: Any) -> None:
+    document = scored(capsys, "--out", "here/below", "--pcp-rule", "buffy")
+    assert document == json.loads(Path("here/below/scores.json").read_text())
+    assert {row["pcp"]["rule"] for row in document["rows"]} == {"buffy"}
+
+
+def test_one_stage_alone(run: Path, capsys: Any) -> None:
+    assert list(pdj(scored(capsys, "--stage", "2"))) == ["mean pose", "stage 2"]
+    assert pdj(scored(capsys, "--stage", "1"))["stage 1"] == 0
+
+
+def test_an_unreadable_picture_is_told_counted_and_wrong(run: Path, capsys: Any) -> None:
+    truth().files[2].write_bytes(b"")
+    assert main(["eval"]) == 0
+    streams = capsys.readouterr()
+    assert "im2.png: the file is empty" in streams.err
+    assert f"1 of {N} pictures could not be read" in streams.out
+    document = scored(capsys)
+    assert document["unreadable"] == 1
+    assert pdj(document)["stage 2"] == pytest.approx((N - 1) / N, abs=1e-6)
+
+
+def test_no_readable_picture_is_an_error(run: Path, capsys: Any) -> None:
+    for file in truth().files:
+        file.write_bytes(b"")
+    assert main(["eval"]) == 1
+    assert f"none of the {N} pictures could be read" in capsys.readouterr().err
+
+
+def test_a_set_with_other_joints_is_scored_by_name(run: Path, capsys: Any) -> None:
+    assert main(["eval", "--data", "upper", "--json"]) == 0
+    streams = capsys.readouterr()
+    assert "run mine does not know nose: counted as wrong" in streams.err
+    document = json.loads(streams.out)
+    assert list(document["rows"][1]["pcp"]["limbs"]) == ["upper_arm", "lower_arm", "torso"]
+
+
+def test_a_set_without_training_images_has_no_mean_pose(run: Path, capsys: Any) -> None:
+    assert main(["eval", "--data", "bare", "--json"]) == 0
+    streams = capsys.readouterr()
+    assert list(pdj(json.loads(streams.out))) == ["stage 1", "stage 2"]
+    assert "no row 'mean pose': bare has no training images" in streams.err
+
+
+def test_a_run_and_files_side_by_side(run: Path, capsys: Any) -> None:
+    np.savez("them.npz", keypoints=truth().keypoints)
+    document = scored(capsys, "--run", "mine", "--predictions", "them.npz")
+    assert list(pdj(document)) == ["mean pose", "stage 1", "stage 2", "them.npz"]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_tables_are_neither_cut_nor_wrapped(run: Path, capsys: Any, monkeypatch: Any, width: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    np.savez("mediapipe.npz", keypoints=truth().keypoints)
+    assert main(["eval", "--metric", "all", "--run", "mine", "--predictions", "mediapipe.npz"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    rows = [line.split() for line in lines if line.startswith("stage 2")]
+    assert [row[2:] for row in rows] == [["100"] * 10, ["100"] * 8, ["100"] * 9]
+    assert max(len(line) for line in lines if "/" not in line) <= width
+    assert not any("…" in line for line in lines)
+
+
+# --- Files alone --------------------------------------------------------------------------------------------------
+
+
+def test_files_alone_need_no_run(here: Path, capsys: Any) -> None:
+    right = truth().keypoints
+    Path("a").mkdir()
+    np.savez("them.npz", keypoints=right)
+    np.savez("a/them.npz", keypoints=right + 100)
+    Path("us.json").write_text(
+        json.dumps([{"image_id": f"im{i}.png", "keypoints": [*right[i, 0], 2] + [0] * 39} for i in range(N)])
+    )
+    flags = [part for file in ("them.npz", "a/them.npz", "us.json") for part in ("--predictions", file)]
+    document = scored(capsys, *flags)
+    scores = pdj(document)
+    assert list(scores) == ["mean pose", "them.npz", "a/them.npz", "us.json"]
+    assert (scores["them.npz"], scores["a/them.npz"]) == (1, 0)
+    assert scores["us.json"] == pytest.approx(1 / 14, abs=1e-6)
+    assert document["run"] is None
+    assert Path("lightning_logs/predictions/eval/demo-test/scores.json").is_file()
+
+
+def test_observer_centric_labels_change_truth_and_predictions_alike(here: Path, capsys: Any) -> None:
+    """Predictions with every person's sides changed are right in the observer's eyes and wrong in the person's."""
+    right = truth().keypoints
+    np.savez("changed.npz", keypoints=right[:, LSP14.mirror])
+    assert (observer_centric(right, LSP14) != right).any()
+    person = pdj(scored(capsys, "--predictions", "changed.npz"))
+    observer = pdj(scored(capsys, "--predictions", "changed.npz", "--centric", "observer"))
+    assert person["changed.npz"] < 0.5
+    assert observer["changed.npz"] == 1
+
+
+@pytest.mark.slow
+def test_files_alone_import_no_network(here: Path) -> None:
+    """In a process of its own, as this one has torch already."""
+    np.savez("them.npz", keypoints=truth().keypoints)
+    np.savez("labels.npz", keypoints=truth().keypoints)
+    script = """if True:
+        import sys
+        from pathlib import Path
+        import numpy as np
+        from deeppose_cli import plotting
+        from deeppose_cli.cli.app import main
+        from deeppose_cli.datamodules import catalogue
+        from deeppose_cli.datamodules.description import DataDescription
+        from deeppose_cli.samples import Annotations
+        from deeppose_cli.skeleton import LSP14
+        points = np.load("labels.npz")["keypoints"]
+        files = tuple(Path(f"data/test/im{i}.png") for i in range(len(points)))
+        part = Annotations(LSP14, files, points, np.full((len(points), 4), np.nan), tuple(f.name for f in files))
+        read = lambda root: {"train": part, "validation": part, "test": part}
+        catalogue.CATALOGUE["demo"] = DataDescription("demo", "", LSP14, "tiny", 1.0, "image", "", "", read)
+        plotting.save_pdj = lambda document, folder: []
+        plotting.contact_sheet = plotting.save_contact_sheet = lambda *args: Path("poses.png")
+        code = main(["eval", "--predictions", "them.npz"])
+        print(sorted({"torch", "lightning", "torchvision", "torchmetrics"} & sys.modules.keys()))
+        sys.exit(code)
+    """
+    ran = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.slow
+def test_help_imports_nothing_heavy() -> None:
+    script = """if True:
+        import sys
+        from deeppose_cli.cli.app import main
+        main(["eval", "--help"])
+        print(sorted({"torch", "numpy", "matplotlib", "cv2", "scipy", "rich"} & sys.modules.keys()))
+    """
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[-1] == "[]"
+    assert "--pcp-rule" in ran.stdout
+
+
+# --- Mistakes -----------------------------------------------------------------------------------------------------
+
+
+def test_without_a_run_it_says_what_to_type(here: Path, capsys: Any) -> None:
+    code, message = failed(capsys)
+    assert code == 1
+    assert "deeppose train --stage 1" in message
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "message"),
+    [
+        (["--stage", "0"], 2, "--stage 0: valid: all, or a stage's number"),
+        (["--stage", "two"], 2, "--stage two: valid: all"),
+        (["--stage", "²"], 2, "--stage ²: valid: all"),
+        (["--metric", "map"], 2, "'pdj', 'pcp', 'pck', 'all'"),
+        (["--box", "head"], 2, "--box head: unknown; valid: image, own, or x,y,w,h"),
+        (["--data", "coco"], 2, "--data coco: unknown; valid: demo, upper, bare"),
+        (["--data", "bare", "--split", "train"], 2, "--split train: bare has no images in it; valid: validation, test"),
+        (["--run", "other"], 1, "--run other: no trained stage"),
+        (["--predictions", "none.npz"], 1, "none.npz: no such file"),
+        (["--predictions", "small.npz"], 1, r"small.npz: keypoints has shape (5, 14, 2); expected (6, 14, 2)"),
+        (["--predictions", "whole.npz", "--stage", "1"], 2, "--stage 1: with --predictions alone no stage is scored"),
+        (["--predictions", "whole.npz", "--predictions", "whole.npz"], 2, "--predictions whole.npz: given twice"),
+        (["--batch-size", "0"], 2, "--batch-size"),
+        (["--out", "whole.npz"], 1, "whole.npz"),
+    ],
+)
+def test_mistakes_are_one_line(run: Path, capsys: Any, flags: list[str], code: int, message: str) -> None:
+    np.savez("whole.npz", keypoints=truth().keypoints)
+    np.savez("small.npz", keypoints=truth().keypoints[1:])
+    found, line = failed(capsys, *flags)
+    assert message in line
+    assert found == code
+    assert not Path("lightning_logs/mine/eval").exists() or "--box" in flags
+
+
+def test_the_choices_are_those_of_the_metrics_and_the_data_sets() -> None:
+    """They are written down twice, since the flags must not import NumPy."""
+    assert [rule.value for rule in command.PcpRuleName] == list(PCP_RULES)
+    assert [split.value for split in command.SplitName] == list(SPLITS)

@@ -1,0 +1,116 @@
+"""`deeppose predict`, with a cascade that answers at once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deeppose_cli.cli.app import main
+from tests.fakes import FakeCascade
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder with two pictures, a run of two stages, and its cascade. `asked` tells what was loaded."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.jpg", "b.jpg"):
+        Image.fromarray(np.full((60, 40, 3), 90, np.uint8)).save(name)
+    for stage in (1, 2):
+        folder = Path("lightning_logs", "demo", f"stage{stage}", "checkpoints")
+        folder.mkdir(parents=True)
+        (folder / "best.ckpt").write_bytes(b"weights")
+        (folder.parent / "config.yaml").write_text("{}")
+
+    def load_cascade(run: SimpleNamespace, stages: int) -> FakeCascade:
+        Path("asked").write_text(f"{run.name} {stages}")
+        return FakeCascade()
+
+    # In place of the real module, so that no Trainer is imported either.
+    monkeypatch.setitem(sys.modules, "deeppose_cli.checkpoints", SimpleNamespace(load_cascade=load_cascade))
+    return tmp_path
+
+
+def test_the_newest_run_and_all_its_stages_are_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "a.jpg", "b.jpg"]) == 0
+    assert Path("asked").read_text() == "demo 2"
+    out, err = capsys.readouterr()
+    assert err == ""
+    for part in ("a.jpg", "predictions/a_pose.jpg", "whole picture", "2 predicted", "predictions/predictions.json"):
+        assert part in out
+    assert len(json.loads(Path("predictions/predictions.json").read_text())) == 2
+
+
+def test_the_summary_shows_the_users_box(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "a.jpg", "--box", "1,2.5,30,40"]) == 0
+    assert "1,2.5,30,40" in capsys.readouterr().out
+
+
+def test_stage_stops_the_cascade_early() -> None:
+    assert main(["predict", "a.jpg", "--stage", "1"]) == 0
+    assert Path("asked").read_text() == "demo 1"
+
+
+def test_json_has_stdout_for_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "a.jpg", "missing.jpg", "--json", "--out", "elsewhere"]) == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out) == json.loads(Path("elsewhere/predictions.json").read_text())
+    assert "skipped: missing.jpg" in err
+    assert "1 predicted, 1 skipped" in err
+
+
+def test_bad_pictures_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("empty").mkdir()
+    Path("bad.jpg").write_bytes(b"\xff\xd8\xff")
+    assert main(["predict", "a.jpg", "bad.jpg", "empty"]) == 1
+    out, err = capsys.readouterr()
+    assert "1 predicted, 2 skipped" in out
+    assert [line.split(":")[1].strip() for line in err.splitlines()] == ["empty", "bad.jpg"]
+
+
+def test_no_picture_at_all_leaves_no_document(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "missing.jpg"]) == 1
+    assert "0 predicted, 1 skipped" in capsys.readouterr().out
+    assert not Path("predictions/predictions.json").exists()
+
+
+def test_long_paths_stay_whole(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    long = workplace / ("x" * 90 + ".jpg")
+    Path("a.jpg").rename(long)
+    assert main(["predict", str(long)]) == 0
+    assert capsys.readouterr().out.count("x") >= 2 * 90
+
+
+def test_a_long_list_is_cut_short(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("deeppose_cli.cli.predict.SHOWN", 1)
+    assert main(["predict", "a.jpg", "b.jpg"]) == 0
+    out = capsys.readouterr().out
+    assert "b.jpg" not in out
+    assert "and 1 more" in out
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "line"),
+    [
+        (["--stage", "3"], 2, "--stage 3: run demo has 2 trained stage(s); valid: 1 to 2"),
+        (["--stage", "0"], 2, "--stage 0: run demo has 2 trained stage(s); valid: 1 to 2"),
+        (["--box", "face"], 2, "--box face: "),
+        (["--run", "lsp"], 1, "--run lsp: no trained stage"),
+        (["--runs-root", "nowhere"], 1, "no trained run in nowhere; type: deeppose train --stage 1"),
+        (["--out", "a.jpg"], 1, "--out a.jpg: not a folder"),
+    ],
+)
+def test_mistakes_are_one_line_and_load_nothing(
+    flags: list[str], code: int, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", "b.jpg", *flags]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"error: {line}")
+    assert err.count("\n") == 1
+    assert not Path("asked").exists()

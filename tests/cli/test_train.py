@@ -1,0 +1,100 @@
+"""`deeppose train` and `deeppose refine`: what is typed wrongly, and the loggers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deeppose_cli.cli.app import main
+from tests import mini
+
+SMALL = ["--input-size", "32", "--batch-size", "13", "--max-epochs", "1", "--workers", "0", "--accelerator", "cpu"]
+
+
+@pytest.fixture
+def places(mini_root: Path, tmp_path: Path, mini_known: None) -> list[str]:
+    return ["--data", mini.NAME, "--data-root", str(mini_root), "--runs-root", str(tmp_path / "runs")]
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    captured = capsys.readouterr()
+    lines = captured.err.splitlines()
+    assert len(lines) == 1, captured.err
+    assert lines[0].startswith("error: ")
+    assert not captured.out
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        (["train", "--trainer", "gradient_clip=1"], ["--trainer gradient_clip=1", "gradient_clip_val"]),
+        (["train", "--trainer", "max_epochs=3"], ["--trainer max_epochs=3"]),
+        (["train", "--trainer", "fast_dev_run"], ["--trainer fast_dev_run", "KEY=VALUE"]),
+        (["train", "--logger", "csv,mlflow"], ["--logger mlflow", "tensorboard", "wandb"]),
+        (["train", "--stage", "2"], ["--stage 2", "deeppose refine --stage 2"]),
+        (["refine", "--stage", "1"], ["--stage 1", "deeppose train --stage 1"]),
+        (["train", "--preset", "huge"], ["--preset huge", "paper"]),
+        (["train", "--learning-rate", "-0.1"], ["--learning-rate -0.1", "positive"]),
+        (["train", "--learning-rate", "nan"], ["--learning-rate nan", "positive"]),
+        (["train", "--max-epochs", "0"], ["--max-epochs 0", "positive"]),
+        (["train", "--max-epochs", "many"], ["--max-epochs"]),
+        (["train", "--checkpoint-steps", "0"], ["--checkpoint-steps"]),
+        (["train", "--workers", "-1"], ["--workers"]),
+        (["train", "--run", "../away"], ["--run ../away"]),
+        (["refine", "--regressor", "both"], ["--regressor both", "shared", "per-joint"]),
+        (["refine", "--start", "middle"], ["--start middle", "previous"]),
+        (["refine", "--sigma", "0"], ["--sigma 0", "positive"]),
+    ],
+)
+def test_what_is_typed_wrongly_is_named_in_one_line(
+    typed: list[str], words: list[str], places: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*typed, *places]) == 2
+    said = one_line(capsys)
+    for word in words:
+        assert word in said
+    assert not [file for file in tmp_path.rglob("*") if file.is_file() and file.name != ".lock"]
+
+
+def test_an_unknown_data_set_is_a_usage_error(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["train", "--data", "coco", "--runs-root", str(tmp_path)]) == 2
+    said = one_line(capsys)
+    assert "--data coco" in said
+    assert "lsp" in said
+
+
+def test_refine_before_train_says_what_to_type(places: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["refine", *places]) == 1
+    assert "deeppose train --stage 1" in one_line(capsys)
+
+
+@pytest.mark.slow
+def test_loggers_leave_their_files_within_the_stage_folder(
+    places: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", *SMALL, *places, "--logger", "csv,tensorboard,wandb"]) == 0
+    stage = tmp_path / "runs" / mini.NAME / "stage1"
+    assert list((stage / "tensorboard").glob("events.out.tfevents.*"))
+    assert list((stage / "wandb").glob("offline-run-*/*.wandb"))
+    assert (stage / "metrics.csv").is_file()
+    assert {entry.name for entry in tmp_path.iterdir()} == {"runs"}
+
+
+def test_without_a_data_set_it_says_which_one_it_takes_and_how_to_take_photographs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from deeppose_cli import runs
+
+    asked: list[str] = []
+    monkeypatch.setattr(runs, "train_stage", lambda orders, description, console: asked.append(description.name))
+    assert main(["train", "--runs-root", str(tmp_path)]) == 0
+    told = capsys.readouterr().err
+    assert "deeppose data prepare lsp --from lsp_dataset.zip" in told
+    assert main(["train", "--data", "lsp", "--runs-root", str(tmp_path)]) == 0
+    assert asked == ["demo", "lsp"]
+    assert not capsys.readouterr().err

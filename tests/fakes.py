@@ -1,0 +1,33 @@
+"""Stand-ins for what is slow to make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeppose_cli.cascade import CascadeResult
+from deeppose_cli.geometry import FloatArray, denormalise
+from deeppose_cli.skeleton import LSP14, Skeleton
+
+RIGHT = np.array([1.0, 0.0])
+
+
+class FakeCascade:
+    """Two stages; the same answer for every picture: a pose fixed in its first box, then it 1 px to the right."""
+
+    def __init__(self, skeleton: Skeleton = LSP14) -> None:
+        self.skeleton = skeleton
+        self.batches: list[list[tuple[int, ...]]] = []
+        """The pictures' shapes, batch by batch."""
+
+    @property
+    def norm(self) -> NDArray[np.float64]:
+        return np.random.default_rng(0).uniform(-0.4, 0.4, (len(self.skeleton), 2))
+
+    def predict(self, pictures: Sequence[NDArray[np.uint8]], boxes: FloatArray) -> CascadeResult:
+        self.batches.append([picture.shape for picture in pictures])
+        first = denormalise(self.norm, np.asarray(boxes)[:, None, :])
+        where = np.tile(np.asarray(boxes)[None, :, None, :], (2, 1, len(self.skeleton), 1))
+        return CascadeResult(np.stack([first, first + RIGHT]), where)

@@ -1,0 +1,167 @@
+"""The cascade with an oracle for ψ, and what it must never do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deeppose_cli.cascade import Cascade, Cut, Expected, Regressor, Stage, first_stage_boxes, refinement_boxes
+from deeppose_cli.crops import crop
+from deeppose_cli.geometry import normalise
+from deeppose_cli.presets import TINY, RefinementPreset, StagePreset
+from deeppose_cli.skeleton import FLIC10, LSP14, Skeleton
+
+NETWORK = StagePreset(network="integral", input_size=32, width=4)
+
+
+class Oracle:
+    """Knows the truth and answers with it, normalised; in stage 1 as far off as told."""
+
+    def __init__(self, truth: np.ndarray, off: np.ndarray | float = 0.0) -> None:
+        self.truth, self.off, self.asked = truth, off, 0
+
+    def answer(self, cut: Cut) -> np.ndarray:
+        self.asked += len(cut.pixels)
+        if cut.joints is None:
+            return normalise(self.truth[cut.pictures], cut.boxes[:, None]) + self.off
+        return normalise(self.truth[cut.pictures, cut.joints], cut.boxes)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    data=st.data(),
+    skeleton=st.sampled_from([LSP14, FLIC10]),
+    stages=st.integers(1, 4),
+    square=st.booleans(),
+    seed=st.integers(0, 2**31),
+)
+def test_with_an_oracle_the_cascade_lands_on_the_truth(
+    data: st.DataObject, skeleton: Skeleton, stages: int, square: bool, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    count = data.draw(st.integers(1, 3))
+    shapes = [(data.draw(st.integers(1, 300)), data.draw(st.integers(1, 300))) for _ in range(count)]
+    pictures = [np.zeros((*shape, 3), np.uint8) for shape in shapes]
+    boxes = np.stack([[*rng.uniform(-50, 350, 2), *rng.uniform(1, 400, 2)] for _ in range(count)])
+    truth = rng.uniform(-100, 400, (count, len(skeleton), 2))
+    joints = sorted(data.draw(st.sets(st.integers(0, len(skeleton) - 1), min_size=1)))
+    far = rng.normal(0, 0.3, (1, len(skeleton), 2))
+    cascade = Cascade(
+        skeleton,
+        [Stage(Oracle(truth, off=far if stages > 1 else 0.0), 8)]
+        + [Stage(Oracle(truth), 8, float(rng.uniform(0.2, 3))) for _ in range(stages - 1)],
+        square_first_box=square,
+    )
+    result = cascade.predict(pictures, boxes, joints=joints, crops_at_once=data.draw(st.integers(1, 40)))
+    assert result.poses.shape == (stages, count, len(skeleton), 2)
+    assert np.abs(result.poses[-1][:, joints] - truth[:, joints]).max() < 0.01
+    others = [k for k in range(len(skeleton)) if k not in joints]
+    np.testing.assert_array_equal(result.poses[-1][:, others], result.poses[0][:, others])
+
+
+def test_no_picture_gives_no_pose() -> None:
+    cascade = Cascade(LSP14, [Stage(Oracle(np.zeros((0, 14, 2))), 8)], square_first_box=False)
+    assert cascade.predict([], np.zeros((0, 4))).poses.shape == (1, 0, 14, 2)
+
+
+def test_stage_two_looks_around_what_stage_one_said_not_around_the_truth() -> None:
+    rng = np.random.default_rng(0)
+    said = rng.uniform(20, 80, (2, 14, 2))
+    truth = said + rng.normal(0, 5, said.shape)
+    pictures = [rng.integers(0, 256, (100, 100, 3), np.uint8) for _ in range(2)]
+    first = np.tile([49.5, 49.5, 100.0, 100.0], (2, 1))
+    seen: list[Cut] = []
+
+    class Watching(Oracle):
+        def answer(self, cut: Cut) -> np.ndarray:
+            seen.append(cut)
+            return super().answer(cut)
+
+    stages = [Stage(Oracle(said), 16), Stage(Watching(truth), 16, 1.5)]
+    result = Cascade(LSP14, stages, square_first_box=False).predict(pictures, first)
+    expected = refinement_boxes(said, first, LSP14, 1.5)
+    np.testing.assert_allclose(result.boxes[1], expected)
+    np.testing.assert_allclose(seen[0].boxes, expected.reshape(-1, 4))
+    for pixels, box, owner in zip(seen[0].pixels, seen[0].boxes, seen[0].pictures, strict=True):
+        np.testing.assert_array_equal(pixels, crop(pictures[owner], box, 16))
+
+
+def test_a_square_first_box_holds_the_whole_box() -> None:
+    boxes = np.array([[10.0, 20.0, 30.0, 50.0]])
+    np.testing.assert_array_equal(first_stage_boxes(boxes, square=True), [[10, 20, 50, 50]])
+    np.testing.assert_array_equal(first_stage_boxes(boxes, square=False), boxes)
+
+
+@pytest.fixture(scope="module")
+def pixels() -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (6, 32, 32, 3), np.uint8)
+
+
+def test_a_shared_network_answers_for_a_joint_with_its_own_pair_of_outputs(pixels: np.ndarray) -> None:
+    torch.manual_seed(0)
+    regressor = Regressor(NETWORK, 14).eval()
+    joints = np.array([0, 13, 5, 5, 7, 2])
+    boxes = np.zeros((6, 4))
+    everything = regressor.answer(Cut(pixels, boxes, np.arange(6), None))
+    own = regressor.answer(Cut(pixels, boxes, np.arange(6), joints))
+    np.testing.assert_array_equal(own, everything[np.arange(6), joints])
+
+
+def test_per_joint_networks_answer_each_for_its_own(pixels: np.ndarray) -> None:
+    torch.manual_seed(0)
+    regressor = Regressor(NETWORK, 14, "per-joint").eval()
+    assert len(regressor.networks) == 14
+    joints = np.array([3, 1, 3, 0, 13, 1])
+    found = regressor.answer(Cut(pixels, np.zeros((6, 4)), np.arange(6), joints))
+    for row, joint in enumerate(joints):
+        alone = regressor.of_joint(torch.from_numpy(pixels[row : row + 1]), joint)[0][0, 0]
+        np.testing.assert_allclose(found[row], alone.detach().numpy(), atol=1e-6)
+
+
+def test_answers_come_without_dropout_and_leave_the_mode_as_it_was(pixels: np.ndarray) -> None:
+    torch.manual_seed(0)
+    regressor = Regressor(StagePreset(input_size=100), 14).train()
+    big = np.repeat(np.repeat(pixels[:1], 4, 1), 4, 2)[:, :100, :100]
+    cut = Cut(big, np.zeros((1, 4)), np.arange(1), None)
+    np.testing.assert_array_equal(regressor.answer(cut), regressor.answer(cut))
+    assert regressor.training
+
+
+def test_what_is_the_mean_colour_becomes_zero() -> None:
+    outside = crop(np.zeros((4, 4, 3), np.uint8), np.array([500.0, 500.0, 10.0, 10.0]), 32)
+    prepared = Regressor(NETWORK, 14).prepare(torch.from_numpy(outside[None]))
+    assert prepared.shape == (1, 3, 32, 32)
+    assert not prepared.any()
+
+
+def test_a_map_that_tells_nothing_leaves_the_joint_where_it_is_expected() -> None:
+    expected = Expected(mean=[(0.2, -0.1), (0.0, 0.0)], std=[(0.2, 0.1), (0.15, 0.25)], sigma=2.0)
+    density = expected.log_density(64, 1.0).flatten(1).softmax(-1).view(2, 64, 64).double()
+    cells = (torch.arange(64).double() + 0.5) / 64 - 0.5
+    for joint, (mean, std) in enumerate(zip(expected.mean, expected.std, strict=True)):
+        for axis, sum_over in ((0, 0), (1, 1)):
+            marginal = density[joint].sum(sum_over)
+            found = float((marginal * cells).sum())
+            spread = float((marginal * (cells - found) ** 2).sum()) ** 0.5
+            assert found == pytest.approx(-mean[axis] / 2, abs=1e-3)  # the crop is off by δ: the joint lies at −δ / σ
+            assert spread == pytest.approx(std[axis] / 2, rel=0.02)
+
+
+def test_refinement_learns_with_the_whole_deviation_and_answers_with_its_core() -> None:
+    expected = Expected(mean=[(0.0, 0.0)] * 14, std=[(0.3, 0.3)] * 14, sigma=2.0)
+    regressor = Regressor(NETWORK, 14, expected=expected)
+    wide, narrow = regressor.train().expected(), regressor.eval().expected()
+    assert wide is not None
+    assert narrow is not None
+    shares = [float(map_.flatten(1).softmax(-1).amax()) for map_ in (wide, narrow)]
+    assert shares[1] > 1.2 * shares[0]
+
+
+def test_refinement_settings_survive_as_primitives() -> None:
+    from deeppose_cli.presets import refinement_from_primitives, to_primitives
+
+    assert refinement_from_primitives(to_primitives(TINY.refinement)) == TINY.refinement
+    assert isinstance(TINY.refinement, RefinementPreset)

@@ -1,0 +1,242 @@
+"""Decoding pictures, and cutting what the networks see."""
+
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from deeppose_cli.crops import MEAN_COLOUR, crop, crops, read_picture
+from deeppose_cli.errors import DeepPoseError
+from deeppose_cli.geometry import Box, crop_matrix
+
+
+def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def jpeg(picture: np.ndarray, **options: object) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(picture).save(out, "JPEG", **options)
+    return out.getvalue()
+
+
+def photo(height: int = 90, width: int = 120) -> np.ndarray:
+    """Smooth colours, so that JPEG keeps them."""
+    y, x = np.mgrid[0:height, 0:width]
+    return np.stack([x * 255 // width, y * 255 // height, (x + y) * 255 // (width + height)], -1).astype(np.uint8)
+
+
+def exif_with_thumbnail(thumbnail: bytes) -> bytes:
+    """An EXIF block whose second directory holds a whole JPEG."""
+    first = struct.pack("<HI", 0, 14)  # no entries; the next directory is at 14
+    second = struct.pack("<H", 2)
+    second += struct.pack("<HHII", 0x0201, 4, 1, 44) + struct.pack("<HHII", 0x0202, 4, 1, len(thumbnail))
+    body = b"II*\0" + struct.pack("<I", 8) + first + second + struct.pack("<I", 0)
+    return b"Exif\0\0" + body.ljust(44, b"\0") + thumbnail
+
+
+def assert_refused(path: Path) -> None:
+    with pytest.raises(DeepPoseError) as caught:
+        read_picture(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_channels_come_as_rgb_whatever_the_file_holds(tmp_path: Path) -> None:
+    rgb = noise(7, 5)
+    grey, deep = rgb[..., 0], rgb[..., 0].astype(np.uint16) * 257
+    pictures = {
+        "colour.png": (Image.fromarray(rgb), rgb),
+        "alpha.png": (Image.fromarray(np.dstack([rgb, rgb[..., :1]])), rgb),
+        "grey.png": (Image.fromarray(grey), np.dstack([grey] * 3)),
+        "deep.png": (Image.fromarray(deep), np.dstack([grey] * 3)),
+        "colour.bmp": (Image.fromarray(rgb), rgb),
+        "colour.tif": (Image.fromarray(rgb), rgb),
+    }
+    for name, (stored, expected) in pictures.items():
+        stored.save(tmp_path / name)
+        found = read_picture(tmp_path / name)
+        assert found.dtype == np.uint8
+        np.testing.assert_array_equal(found, expected, err_msg=name)
+
+
+def test_a_jpeg_has_its_colours(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg(photo(), quality=95, subsampling=0))
+    assert np.abs(read_picture(tmp_path / "a.jpg").astype(int) - photo()).max() < 12
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("share", [0.0001, 0.02, 0.3, 0.5, 0.7, 0.9, 0.98, 0.9999])
+def test_a_truncated_jpeg_is_refused_wherever_it_was_cut(tmp_path: Path, share: float, progressive: bool) -> None:
+    whole = jpeg(noise(90, 120), progressive=progressive)
+    file = tmp_path / "cut.jpg"
+    file.write_bytes(whole[: max(3, min(len(whole) - 1, int(share * len(whole))))])
+    assert_refused(file)
+
+
+def test_a_jpeg_cut_at_the_start_of_its_end_marker_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "cut.jpg"
+    file.write_bytes(jpeg(photo())[:-2])
+    assert_refused(file)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_a_thumbnail_that_is_whole_does_not_hide_a_truncated_picture(tmp_path: Path, share: float) -> None:
+    picture, thumbnail = noise(90, 120), jpeg(noise(16, 16))
+    whole = jpeg(picture, exif=exif_with_thumbnail(thumbnail))
+    assert whole.count(b"\xff\xd9") >= 2
+    file = tmp_path / "thumb.jpg"
+    file.write_bytes(whole)
+    assert read_picture(file).shape == (90, 120, 3)
+    start = whole.rfind(b"\xff\xda")
+    for cut in (start + int(share * (len(whole) - start)), start + 2, start):
+        file.write_bytes(whole[:cut])
+        assert_refused(file)
+
+
+def test_bytes_after_a_jpegs_end_do_no_harm(tmp_path: Path) -> None:
+    for name, tail in (("text", b"appended by a camera"), ("second", jpeg(noise(8, 8))), ("zeros", bytes(5000))):
+        file = tmp_path / f"{name}.jpg"
+        file.write_bytes(jpeg(photo()) + tail)
+        assert read_picture(file).shape == photo().shape
+
+
+def test_a_truncated_png_is_refused(tmp_path: Path) -> None:
+    whole = cv2.imencode(".png", noise(60, 60))[1].tobytes()
+    for share in (0.02, 0.5, 0.9):
+        file = tmp_path / "cut.png"
+        file.write_bytes(whole[: int(share * len(whole))])
+        assert_refused(file)
+
+
+def test_what_is_no_picture_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "text.jpg").write_text("these are not the pixels you are looking for\n" * 20)
+    (tmp_path / "folder.jpg").mkdir()
+    for name in ("empty.jpg", "text.jpg", "folder.jpg", "missing.jpg"):
+        assert_refused(tmp_path / name)
+
+
+def test_the_cameras_orientation_is_followed_only_when_asked(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn a quarter clockwise to look at it
+    file = tmp_path / "turned.jpg"
+    file.write_bytes(jpeg(photo(), exif=exif, quality=95, subsampling=0))
+    stored, turned = read_picture(file), read_picture(file, exif=True)
+    assert stored.shape == (90, 120, 3)
+    np.testing.assert_array_equal(turned, np.rot90(stored, -1))
+
+
+def slow_crop(picture: np.ndarray, box: Box, size: int) -> np.ndarray:
+    """Bilinear sampling, pixel by pixel; pixels that are not in the picture have the mean colour."""
+    height, width = picture.shape[:2]
+    cx, cy, w, h = box
+
+    def pixel(x: int, y: int) -> np.ndarray:
+        inside = 0 <= x < width and 0 <= y < height
+        return picture[y, x].astype(float) if inside else np.array(MEAN_COLOUR, float)
+
+    out = np.empty((size, size, 3))
+    for v in range(size):
+        for u in range(size):
+            x, y = cx + ((u + 0.5) / size - 0.5) * w, cy + ((v + 0.5) / size - 0.5) * h
+            x0, y0 = int(np.floor(x)), int(np.floor(y))
+            a, b = x - x0, y - y0
+            top = (1 - a) * pixel(x0, y0) + a * pixel(x0 + 1, y0)
+            bottom = (1 - a) * pixel(x0, y0 + 1) + a * pixel(x0 + 1, y0 + 1)
+            out[v, u] = (1 - b) * top + b * bottom
+    return out
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    seed=st.integers(0, 2**31),
+    shape=st.tuples(st.integers(1, 24), st.integers(1, 24)),
+    centre=st.tuples(st.floats(-15, 40), st.floats(-15, 40)),
+    side=st.tuples(st.floats(0.5, 17.9), st.floats(0.5, 17.9)),  # less than twice the crop: nothing is averaged
+)
+def test_a_crop_is_what_bilinear_sampling_of_the_box_gives(
+    seed: int, shape: tuple[int, int], centre: tuple[float, float], side: tuple[float, float]
+) -> None:
+    picture, box = noise(*shape, seed), Box(*centre, *side)
+    difference = np.abs(crop(picture, box, 9).astype(float) - slow_crop(picture, box, 9))
+    # OpenCV rounds positions to 1/32 px: at most 1/64 off on each axis, times the steepest edge, and the rounding.
+    assert difference.max() <= 255 / 32 + 1.5
+    assert difference.mean() <= 3
+
+
+def test_outside_the_picture_there_is_the_mean_colour() -> None:
+    found = crop(np.zeros((10, 10, 3), np.uint8), Box(0, 4.5, 20, 10), 20)
+    np.testing.assert_array_equal(found[:, :9], np.broadcast_to(MEAN_COLOUR, (20, 9, 3)))
+    assert not found[2:-2, 11:-2].any()
+
+
+@pytest.mark.parametrize("side", [1, 2, 31, 64])
+def test_a_box_that_is_the_picture_gives_the_picture(side: int) -> None:
+    picture = noise(side, side)
+    np.testing.assert_array_equal(crop(picture, Box.of_image(side, side), side), picture)
+
+
+def test_a_box_of_whole_pixels_gives_these_pixels() -> None:
+    picture = noise(40, 50)
+    np.testing.assert_array_equal(crop(picture, Box.of_corners(6.5, 9.5, 22.5, 25.5), 16), picture[10:26, 7:23])
+
+
+@pytest.mark.parametrize("ratio", [2.0, 4.0, 8.0, 9.7, 12.5, 20.0])
+def test_fine_detail_is_averaged_when_a_crop_reduces_much(ratio: float) -> None:
+    side = int(32 * ratio)
+    board = np.indices((side, side)).sum(0) % 2 * 255
+    found = crop(np.dstack([board.astype(np.uint8)] * 3), Box.of_image(side, side), 32)
+    assert np.abs(found.astype(float) - 127.5).max() < 20
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1.0, 1.9, 3.3, 4.0, 4.9, 7.7, 13.0])
+def test_a_blob_is_where_the_crops_transform_says(ratio: float) -> None:
+    rng = np.random.default_rng(int(ratio * 10))
+    size, width, height = 48, 1403, 1211
+    y, x = np.arange(height)[:, None], np.arange(width)
+    for _ in range(3):
+        at, side = rng.uniform(580, 630, 2), size * ratio
+        box = Box(*(at + rng.uniform(-0.2, 0.2, 2) * side), side, side * rng.uniform(0.8, 1.2))
+        weight = np.exp(-0.5 * ((x - at[0]) ** 2 + (y - at[1]) ** 2) / (2.5 * max(1.0, ratio)) ** 2)
+        found = crop(np.dstack([(255 * weight).astype(np.uint8)] * 3), box, size)[..., 0].astype(float)
+        v, u = np.mgrid[0:size, 0:size]
+        centroid = np.array([(found * u).sum(), (found * v).sum()]) / found.sum()
+        expected = crop_matrix(box, size) @ [*at, 1.0]
+        assert np.abs(centroid - expected).max() < 0.1
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        Box(20, 20, 1e-6, 1e-6),
+        Box(20, 20, 1e-6, 500),
+        Box(20, 20, 1e7, 1e7),
+        Box(1e6, -1e6, 30, 30),
+        Box(20, 20, 3000, 2),
+    ],
+)
+def test_degenerate_boxes_give_a_crop_all_the_same(box: Box) -> None:
+    for shape in ((40, 40), (1, 40), (40, 1), (1, 1)):
+        assert crop(noise(*shape), box, 16).shape == (16, 16, 3)
+
+
+def test_a_box_far_outside_shows_the_mean_colour_only() -> None:
+    found = crop(noise(40, 40), Box(1e6, -1e6, 30, 30), 16)
+    np.testing.assert_array_equal(found, np.broadcast_to(MEAN_COLOUR, found.shape))
+
+
+def test_many_crops_are_single_crops() -> None:
+    picture = noise(50, 60)
+    boxes = np.random.default_rng(2).uniform(5, 60, (7, 4))
+    many = crops(picture, boxes, 11)
+    np.testing.assert_array_equal(many, np.stack([crop(picture, box, 11) for box in boxes]))
+    assert crops(picture, np.zeros((0, 4)), 11).shape == (0, 11, 11, 3)

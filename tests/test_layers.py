@@ -1,0 +1,98 @@
+"""The walls of the house: which file may import which."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import deeppose_cli
+
+LAYERS: dict[int, tuple[str, ...]] = {
+    0: ("errors", "skeleton presets", "geometry"),
+    1: (
+        "archives drawn.canvas drawn.figure foreign losses matfile metrics network samples",
+        "drawn.person drawn.scenery spread torch_metrics",
+        "drawing",
+    ),
+    2: ("boxes crops overlay", "augment cascade"),
+    3: (
+        "datamodules.description datamodules.loading stages.base",
+        "datamodules.checking datamodules.datasets datamodules.lsp stages.initial stages.refinement",
+        "datamodules.base datamodules.demo",
+        "datamodules.catalogue",
+    ),
+    4: ("evaluator plotting predictor",),
+    5: ("run_folder", "callbacks checkpoints", "orders", "runs"),
+    6: (
+        "cli.groups cli.options",
+        "cli.training_options",
+        "cli.data cli.eval cli.predict cli.refine cli.runs cli.train",
+        "cli.app",
+    ),
+}
+"""Layer → its rungs, lowest first. A file imports only from lower rungs; files on one rung do not know each other.
+A new file gets a place here."""
+
+MAX_LINES = 400
+
+PACKAGE = Path(deeppose_cli.__file__).parent
+RUNGS = [set(rung.split()) for layer in sorted(LAYERS) for rung in LAYERS[layer]]
+RUNG_OF = {name: number for number, rung in enumerate(RUNGS) for name in rung}
+
+
+def name_of(file: Path) -> str:
+    return ".".join(file.relative_to(PACKAGE).with_suffix("").parts)
+
+
+FILES = {name_of(file): file for file in sorted(PACKAGE.rglob("*.py")) if file.name != "__init__.py"}
+
+
+def imports(source: str) -> set[str]:
+    """The package's own files that a source text imports, at its top or inside a function."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports name the whole path"
+            # Either part may name a file: `from deeppose_cli.cli import options`, `from deeppose_cli.errors import X`.
+            found |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {name.removeprefix("deeppose_cli.") for name in found} & FILES.keys()
+
+
+def test_imports_are_found_in_all_their_forms() -> None:
+    source = "import deeppose_cli.errors\nfrom deeppose_cli.cli import options as o\nfrom deeppose_cli.runs import x\n"
+    assert imports(source + "def f():\n    from deeppose_cli import geometry, __version__\n") == {
+        "errors",
+        "cli.options",
+        "runs",
+        "geometry",
+    }
+
+
+def test_no_file_is_on_two_rungs() -> None:
+    assert len(RUNG_OF) == sum(map(len, RUNGS))
+
+
+def test_the_map_is_the_package() -> None:
+    assert RUNG_OF.keys() == FILES.keys()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_imports_lead_down(name: str) -> None:
+    own = RUNG_OF[name]
+    wrong = {other for other in imports(FILES[name].read_text(encoding="utf-8")) if RUNG_OF[other] >= own}
+    assert not wrong, f"{name} imports {wrong}, which are not below it"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_one_idea_a_file(name: str) -> None:
+    assert len(FILES[name].read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+
+
+def test_package_files_hold_nothing_but_the_version() -> None:
+    for file in PACKAGE.rglob("__init__.py"):
+        code = [node for node in ast.parse(file.read_text(encoding="utf-8")).body if not isinstance(node, ast.Expr)]
+        assert len(code) <= (file.parent == PACKAGE), f"{file} does something"

@@ -1,0 +1,158 @@
+"""The figures and the overlay: that the files are whole, the same each time, and show what they are given."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from deeppose_cli import evaluator, plotting
+from deeppose_cli.overlay import SIDE_COLOURS, draw_pose
+from deeppose_cli.skeleton import FLIC10, LSP14, Skeleton
+
+
+def scores_document(skeleton: Skeleton, names: list[str]) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(0, 100, (30, len(skeleton), 2))
+    rows = [
+        evaluator.scores(name, truth + rng.normal(0, 4 * i + 4, truth.shape), truth, skeleton)
+        for i, name in enumerate(names)
+    ]
+    return evaluator.document("lsp", "test", 30, rows)
+
+
+MANY = ["mean pose", "stage 1", "stage 2", "stage 3", "x.npz", "a_file_with_a_name_that_is_rather_long.json"]
+
+
+@pytest.mark.parametrize(("skeleton", "names"), [(LSP14, MANY), (FLIC10, ["mean pose"])])
+def test_the_pdj_figure_has_a_panel_for_each_kind_and_a_line_for_each_row(skeleton: Skeleton, names: list[str]) -> None:
+    document = scores_document(skeleton, names)
+    figure = plotting.pdj_figure(document)
+    panels = {panel.get_title(): panel for panel in figure.axes if panel.get_visible()}
+    assert list(panels) == [kind.replace("_", " ") for kind in skeleton.joint_kinds]
+    curve = [line for line in panels["elbow"].lines if len(line.get_xdata()) == 51]
+    assert len(curve) == len(names)
+    for line, row in zip(curve, document["rows"], strict=True):
+        np.testing.assert_allclose(line.get_ydata(), 100 * np.array(row["curve"]["elbow"]))
+    looks = {(line.get_color(), line.get_linestyle(), line.get_marker()) for line in curve}
+    assert len(looks) == len(names)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == names
+    assert all(panel.get_legend() is None for panel in figure.axes)
+    assert all(word in figure.get_suptitle() for word in ("lsp", "test", "30 images"))
+
+
+def test_nothing_in_the_pdj_figure_overlaps_or_is_cut() -> None:
+    figure = plotting.pdj_figure(scores_document(LSP14, MANY))
+    figure.draw_without_rendering()
+    frame, legend = figure.bbox, figure.legends[0].get_window_extent()
+    assert frame.x0 <= legend.x0
+    assert legend.x1 <= frame.x1
+    for panel in figure.axes:
+        box = panel.get_tightbbox()
+        assert not legend.overlaps(box)
+        assert frame.x0 <= box.x0
+        assert box.x1 <= frame.x1
+
+
+def test_a_kind_that_is_nowhere_labelled_leaves_its_panel_empty() -> None:
+    document = scores_document(LSP14, ["stage 1"])
+    document["rows"][0]["curve"]["wrist"] = [None] * 51
+    plotting.pdj_figure(document).draw_without_rendering()
+
+
+def test_the_files_are_sharp_whole_and_the_same_each_time(tmp_path: Path) -> None:
+    document = scores_document(FLIC10, MANY[:3])
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        plotting.save_pdj(document, tmp_path / folder)
+    for name in ("pdj.png", "pdj.svg"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    picture = cv2.imread(str(tmp_path / "a" / "pdj.png"))
+    assert picture is not None
+    width = plotting.pdj_figure(document).get_figwidth()
+    assert picture.shape[1] >= 150 * width
+    assert ET.parse(tmp_path / "a" / "pdj.svg").getroot().tag.endswith("svg")
+
+
+def test_the_contact_sheet_takes_pictures_of_all_shapes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    cells = []
+    for label, (height, width) in {"best": (90, 50), "median": (40, 120), "worst": (700, 900)}.items():
+        picture = rng.integers(0, 255, (height, width, 3), dtype=np.uint8)
+        poses = [rng.uniform(-20, 2 * width, (14, 2)) for _ in range(3)]
+        poses[2][:] = np.nan
+        cells.append((label, picture, poses, ["im.jpg", "PDJ 50%", "PDJ 0%"]))
+    figure = plotting.contact_sheet(cells, ["truth", "stage 1", "stage 2"], LSP14)
+    assert [panel.get_title() for panel in figure.axes[:3]] == ["truth", "stage 1", "stage 2"]
+    assert [panel.get_ylabel() for panel in figure.axes[::3]] == ["best", "median", "worst"]
+    path = plotting.save_contact_sheet(figure, tmp_path / "poses.png")
+    assert cv2.imread(str(path)) is not None
+
+
+def test_figures_leave_pyplot_alone() -> None:
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    plotting.pdj_figure(scores_document(FLIC10, ["stage 1"]))
+    assert dict(mpl.rcParams) == before
+
+
+# --- Overlay ---------------------------------------------------------------------------------------------------------
+
+
+def grey(height: int = 200, width: int = 160) -> np.ndarray:
+    return np.full((height, width, 3), 100, np.uint8)
+
+
+def spread_out() -> np.ndarray:
+    """(14, 2): every joint on a spot of its own."""
+    return np.array([(20 + 30 * (i % 5), 20 + 60 * (i // 5)) for i in range(14)], dtype=float)
+
+
+def test_joints_are_drawn_where_they_are_in_the_colour_of_their_side() -> None:
+    picture, pose = grey(), spread_out()
+    drawn = draw_pose(picture, pose, LSP14)
+    assert (picture == 100).all()
+    for (x, y), joint in zip(pose.astype(int), LSP14.joints, strict=True):
+        side = joint.partition("_")[0]
+        assert tuple(drawn[y, x]) == SIDE_COLOURS[side if side in SIDE_COLOURS else ""]
+
+
+def test_a_joint_that_is_missing_takes_its_limbs_with_it_and_no_other() -> None:
+    pose = np.full((14, 2), np.nan)
+    pose[LSP14.index("left_elbow")], pose[LSP14.index("left_wrist")] = (40, 40), (120, 40)
+    drawn = draw_pose(grey(), pose, LSP14)
+    assert tuple(drawn[40, 80]) == SIDE_COLOURS["left"]
+    pose[LSP14.index("left_wrist")] = np.nan
+    drawn = draw_pose(grey(), pose, LSP14)
+    assert (drawn[40, 80] == 100).all()
+    assert (drawn[40, 40] != 100).any()
+    assert (draw_pose(grey(), np.full((14, 2), np.nan), LSP14) == 100).all()
+
+
+def test_joints_far_outside_are_cut_off_at_the_edge() -> None:
+    pose = np.full((14, 2), np.nan)
+    pose[LSP14.index("left_elbow")], pose[LSP14.index("left_wrist")] = (40, 40), (1e12, 40)
+    drawn = draw_pose(grey(), pose, LSP14)
+    assert drawn.shape == (200, 160, 3)
+    assert tuple(drawn[40, 159]) == SIDE_COLOURS["left"]
+    pose[:] = -np.inf
+    assert (draw_pose(grey(), pose, LSP14) == 100).all()
+
+
+def test_lines_grow_with_the_picture() -> None:
+    def thickness(scale: int) -> int:
+        pose = np.full((14, 2), np.nan)
+        pose[LSP14.index("neck")], pose[LSP14.index("head_top")] = (10 * scale, 60 * scale), (90 * scale, 60 * scale)
+        drawn = draw_pose(grey(120 * scale, 100 * scale), pose, LSP14)
+        return int((drawn[:, 50 * scale] > 170).all(-1).sum())
+
+    assert 1 <= thickness(1) < thickness(5) <= 8
+
+
+def test_a_picture_of_one_pixel() -> None:
+    assert draw_pose(grey(1, 1), np.zeros((14, 2)), LSP14).shape == (1, 1, 3)

@@ -1,0 +1,365 @@
+"""Training a stage into its run folder, and what is refused with nothing lost."""
+
+from __future__ import annotations
+
+import io
+import math
+import pickle
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from deeppose_cli.callbacks import CollapseGuard, FiniteLoss, History
+from deeppose_cli.errors import DeepPoseError, UsageError
+from deeppose_cli.presets import Augmentation
+from deeppose_cli.run_folder import RunFolder, StageFolder
+from deeppose_cli.runs import Orders, train_stage
+from deeppose_cli.samples import Annotations
+from tests import mini
+
+TINY = {"input_size": 32, "width": 8, "batch_size": 13, "max_epochs": 2}
+REFINE = {**TINY, "batch_size": 182, "max_epochs": 1}
+
+
+class Said(Console):
+    """A console that remembers."""
+
+    def __init__(self) -> None:
+        super().__init__(file=io.StringIO(), width=1000)
+
+    @property
+    def text(self) -> str:
+        return self.file.getvalue()  # type: ignore[attr-defined]
+
+
+def orders(root: Path, runs: Path, stage: int = 1, **more: Any) -> Orders:
+    defaults: dict[str, Any] = {"overrides": TINY if stage == 1 else REFINE, "trainer": {"accelerator": "cpu"}}
+    if more.get("resume"):
+        defaults["overrides"] = {}
+    return Orders(stage=stage, data_root=root, runs_root=runs, workers=0, **{**defaults, **more})
+
+
+def train(root: Path, runs: Path, stage: int = 1, description: Any = mini.MINI, **more: Any) -> tuple[StageFolder, str]:
+    said = Said()
+    return train_stage(orders(root, runs, stage, **more), description, said), said.text
+
+
+def refused(root: Path, runs: Path, stage: int = 1, description: Any = mini.MINI, **more: Any) -> str:
+    with pytest.raises(DeepPoseError) as caught:
+        train(root, runs, stage, description, **more)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def weights(folder: StageFolder, which: str = "last") -> dict[str, torch.Tensor]:
+    return torch.load(getattr(folder, which), weights_only=True)["state_dict"]
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.fixture(scope="module")
+def trained(mini_root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A runs root with two trained stages, and what was said meanwhile."""
+    runs = tmp_path_factory.mktemp("trained")
+    return runs, [train(mini_root, runs, stage)[1] for stage in (1, 2)]
+
+
+@pytest.fixture
+def runs(trained: tuple[Path, list[str]], tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(trained[0], tmp_path / "runs"))
+
+
+def stage_of(runs: Path, number: int) -> StageFolder:
+    return RunFolder(runs / mini.NAME).stage(number)
+
+
+def test_a_run_folder_holds_what_the_design_says(trained: tuple[Path, list[str]]) -> None:
+    first, second = (stage_of(trained[0], number) for number in (1, 2))
+    for folder, epochs in ((first, 2), (second, 1)):
+        config = folder.read_config()
+        assert config["data"] == "mini"
+        assert config["settings"]["input_size"] == 32
+        rows = folder.history()
+        assert tuple(rows[0]) == History.COLUMNS
+        assert [row["epoch"] for row in rows] == [str(1 + epoch) for epoch in range(epochs)]
+        steps = [int(row["step"]) for row in rows]
+        assert steps == [steps[0] * (1 + epoch) for epoch in range(epochs)]
+        for which in ("best", "last"):
+            assert all(value.isfinite().all() for value in weights(folder, which).values())
+        assert not list(folder.path.rglob("*.tmp*"))
+    assert not first.start.exists()
+    with np.load(second.start) as start:
+        assert {key: start[key].shape for key in start} == {"mean": (14, 2), "std": (14, 2), "validation": (7, 14, 2)}
+    kept = torch.load(second.best, weights_only=True)["hyper_parameters"]
+    with np.load(second.start) as start:
+        np.testing.assert_array_equal(kept["displacement_mean"], start["mean"])
+
+
+def test_the_report_says_what_a_stage_gained(
+    trained: tuple[Path, list[str]], mini_root: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from deeppose_cli.metrics import mean_rate, pdj
+
+    folder = stage_of(trained[0], 2)
+    validation = mini.read(mini_root)["validation"]
+    with np.load(folder.start) as start:
+        before = float(mean_rate(pdj(start["validation"], validation.keypoints, validation.skeleton)))
+    after = max(float(row["val_pdj"]) for row in folder.history())
+    said = trained[1][1]
+    assert (f"gained {after - before:+.3f}" if after > before else "gained nothing") in said
+    assert f"{after:.3f} on validation pictures, {before:.3f} before it" in said
+
+
+def test_refine_before_train_names_the_command(mini_root: Path, tmp_path: Path) -> None:
+    said = refused(mini_root, tmp_path, 2)
+    assert "deeppose train --stage 1" in said
+    assert not contents(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("more", "word"),
+    [
+        ({}, "--overwrite"),
+        ({"resume": True, "preset": "paper"}, "--preset"),
+        ({"resume": True, "overrides": {"learning_rate": 1.0}}, "--learning-rate"),
+        ({"resume": True, "description": replace(mini.MINI, name="other"), "run": "mini"}, "--data other"),
+        ({"overwrite": True, "preset": "huge"}, "--preset huge"),
+        ({"overwrite": True, "overrides": {"input_size": 7}}, ""),
+        ({"overwrite": True, "root": "nowhere"}, ""),
+    ],
+)
+def test_what_is_refused_changes_nothing(mini_root: Path, runs: Path, more: dict[str, Any], word: str) -> None:
+    before = contents(runs)
+    root = Path(more.pop("root")) if "root" in more else mini_root
+    with pytest.raises((DeepPoseError, OSError)) as caught:
+        train(root, runs, **more)
+    assert word in str(caught.value)
+    assert contents(runs) == before
+
+
+def test_there_is_nothing_to_resume_where_nothing_was_started(mini_root: Path, tmp_path: Path) -> None:
+    assert "nothing to resume" in refused(mini_root, tmp_path, resume=True)
+
+
+def test_overwriting_a_stage_removes_those_that_refined_it(mini_root: Path, runs: Path) -> None:
+    old = weights(stage_of(runs, 1))
+    train(mini_root, runs, overwrite=True, seed=5, overrides={**TINY, "max_epochs": 1})
+    assert not same(old, weights(stage_of(runs, 1)))
+    assert stage_of(runs, 1).read_config()["seed"] == 5
+    second = stage_of(runs, 2)
+    assert not any(file.exists() for file in (second.best, second.last, second.start, second.config_file))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "garbage", "empty", "weights only", "another skeleton"])
+def test_a_bad_last_checkpoint_is_named_and_the_best_one_stays(mini_root: Path, runs: Path, damage: str) -> None:
+    folder = stage_of(runs, 1)
+    if damage == "truncated":
+        folder.last.write_bytes(folder.last.read_bytes()[:5000])
+    elif damage == "garbage":
+        folder.last.write_bytes(b"no checkpoint" * 100)
+    elif damage == "empty":
+        folder.last.write_bytes(b"")
+    elif damage == "weights only":
+        shutil.copy(folder.best, folder.last)
+    else:
+        state = torch.load(folder.last, weights_only=True)
+        state["hyper_parameters"]["skeleton"] = "flic10"
+        torch.save(state, folder.last)
+    before = contents(runs)
+    assert str(folder.last) in refused(mini_root, runs, resume=True)
+    assert contents(runs) == before
+
+
+class Trap:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.file,)
+
+
+def test_code_in_a_checkpoint_is_not_run(mini_root: Path, runs: Path, tmp_path: Path) -> None:
+    sprung = tmp_path / "sprung"
+    best = stage_of(runs, 1).best
+    best.write_bytes(pickle.dumps({"hyper_parameters": {}, "state_dict": Trap(sprung)}))
+    assert str(best) in refused(mini_root, runs, 2, overwrite=True)
+    torch.save({"hyper_parameters": {}, "state_dict": Trap(sprung)}, best)
+    assert str(best) in refused(mini_root, runs, 2, overwrite=True)
+    assert not sprung.exists()
+
+
+def test_a_checkpoint_of_another_skeleton_is_refused(mini_root: Path, runs: Path) -> None:
+    from deeppose_cli.stages.initial import InitialStage
+
+    best = stage_of(runs, 1).best
+    kept = torch.load(best, weights_only=True)["hyper_parameters"]
+    other = InitialStage("flic10", kept["settings"], True, 0)
+    torch.save({"hyper_parameters": {**kept, "skeleton": "flic10"}, "state_dict": other.state_dict()}, best)
+    said = refused(mini_root, runs, 2, overwrite=True)
+    assert "flic10" in said
+    assert str(best) in said
+
+
+def test_a_folder_that_cannot_be_written_is_named(mini_root: Path, tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("a file where the folder should be")
+    assert str(tmp_path / "runs" / "mini") in refused(mini_root, tmp_path / "runs")
+
+
+def test_a_folder_in_use_is_left_alone(mini_root: Path, runs: Path) -> None:
+    with stage_of(runs, 1).lock():
+        before = contents(runs)
+        assert "in use by another training" in refused(mini_root, runs, overwrite=True)
+        assert contents(runs) == before
+
+
+class Stop(Exception):
+    """The power goes off."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [2, 3, 4])
+def test_stopped_anywhere_and_taken_up_again_the_training_ends_the_same(
+    mini_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """2: the first step of the second epoch; 4: the first of the third, the last epoch."""
+    more = {"overrides": {**TINY, "max_epochs": 3}}
+    whole, _ = train(mini_root, tmp_path / "whole", **more)
+
+    def stop(self: Any, trainer: Any, *_: Any) -> None:
+        if trainer.global_step == step:
+            raise Stop
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FiniteLoss, "on_train_batch_start", stop)
+        patched.setattr(FiniteLoss, "on_before_backward", lambda *_: None)
+        with pytest.raises(Stop):
+            train(mini_root, tmp_path / "broken", checkpoint_steps=1, **more)
+    broken, _ = train(mini_root, tmp_path / "broken", resume=True)
+    assert same(weights(whole), weights(broken))
+    assert same(weights(whole, "best"), weights(broken, "best"))
+    columns = ("epoch", "step", "val_pdj", "val_spread", "learning_rate")
+    assert [[row[c] for c in columns] for row in whole.history()] == [
+        [row[c] for c in columns] for row in broken.history()
+    ]
+
+
+def test_resuming_a_finished_training_changes_no_weight(mini_root: Path, runs: Path) -> None:
+    before = weights(stage_of(runs, 1))
+    train(mini_root, runs, resume=True)
+    assert same(before, weights(stage_of(runs, 1)))
+
+
+def poisoned(row: int, value: float) -> Any:
+    """The mini set with one label that no loss can bear."""
+
+    def read(root: Path) -> dict[str, Annotations]:
+        splits = mini.read(root)
+        keypoints = splits["train"].keypoints.copy()
+        keypoints[row, 6] = value
+        return {**splits, "train": replace(splits["train"], keypoints=keypoints)}
+
+    return replace(mini.MINI, read=read)
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(mini_root: Path, runs: Path) -> None:
+    still = {**TINY, "augmentation": Augmentation(mirror=0.0)}
+    folder = stage_of(runs, 1)
+    said = refused(mini_root, runs, description=poisoned(4, math.inf), overwrite=True, overrides=still)
+    assert "loss is inf" in said or "loss is nan" in said
+    assert "p04.png" in said or "more" in said
+    assert "try a lower --learning-rate" in said
+    if folder.last.is_file():
+        assert all(value.isfinite().all() for value in weights(folder).values())
+        assert str(folder.last) in said
+    else:
+        assert "nothing was saved yet" in said
+
+
+def test_unreadable_training_pictures_are_counted_and_named(mini_root: Path, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(mini_root, root)
+    file = root / mini.NAME / "p05.png"
+    file.write_bytes(file.read_bytes()[:300])  # its size can still be read
+    _, said = train(root, tmp_path / "runs", overrides={**TINY, "max_epochs": 1})
+    assert "1 picture(s) could not be read" in said
+    assert said.count("p05.png") == 1
+
+
+def test_statistics_for_refinement_come_from_training_pictures(
+    mini_root: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from deeppose_cli import crops, evaluator
+    from deeppose_cli.datamodules import datasets
+
+    opened: list[str] = []
+
+    def spy(path: Path, **flags: Any) -> Any:
+        opened.append(path.name)
+        return crops.read_picture(path, **flags)
+
+    monkeypatch.setattr(evaluator, "read_picture", spy)
+    monkeypatch.setattr(datasets, "read_picture", spy)
+    measured: list[int] = []
+    original = datasets.Displacement.measure
+
+    def measure(predicted: Any, annotations: Annotations, first: Any) -> Any:
+        measured.extend(int(name[1:3]) for name in annotations.names)
+        return original(predicted, annotations, first)
+
+    monkeypatch.setattr(datasets.Displacement, "measure", staticmethod(measure))
+    train(mini_root, runs, 2, overwrite=True)
+    assert measured == list(range(26))
+    assert {int(name[1:3]) for name in opened} == set(range(33)), "test pictures are 33 to 37"
+
+
+class Watched:
+    """What CollapseGuard asks of a Trainer."""
+
+    is_global_zero = True
+
+    def __init__(self, spread: float) -> None:
+        self.callback_metrics = {"val_spread": torch.tensor(spread)}
+
+
+@pytest.mark.parametrize(
+    ("spreads", "warned"),
+    [
+        ([0.02, 0.03], True),
+        ([0.02], False),
+        ([0.02, 0.5, 0.02], False),
+        ([0.5, 0.02, 0.01], True),
+        ([math.nan, math.nan], False),
+    ],
+)
+def test_collapse_is_called_by_name_after_two_validations(spreads: list[float], warned: bool) -> None:
+    said = Said()
+    guard = CollapseGuard(said)
+    for spread in spreads:
+        guard.on_validation_end(Watched(spread), None)  # type: ignore[arg-type]
+    assert ("collapse to the mean pose" in said.text) == warned
+
+
+def test_a_network_that_learns_nothing_is_reported_as_collapsed(mini_root: Path, tmp_path: Path) -> None:
+    _, said = train(mini_root, tmp_path, overrides={**TINY, "learning_rate": 1e-9, "max_epochs": 2})
+    spread = [float(row["val_spread"]) for row in stage_of(tmp_path, 1).history()]
+    assert ("collapse to the mean pose" in said) == all(value < 0.1 for value in spread)
+
+
+def test_a_usage_error_is_one(mini_root: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--run"):
+        train(mini_root, tmp_path, run="../away")
