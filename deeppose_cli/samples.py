@@ -33,13 +33,17 @@ class Annotations:
     """(N, 4) the person's box in px, where the data set has one or derives one for training; NaN rows: full image."""
     names: tuple[str, ...]
     """(N) what a person calls the example: `im0001.jpg`."""
+    torsos: NDArray[np.float64] | None = None
+    """(N, 4) the person's torso box in px, where the data set says with it which person is meant (FLIC)."""
 
     def __post_init__(self) -> None:
         n, k = len(self.files), len(self.skeleton)
-        if self.keypoints.shape != (n, k, 2) or self.boxes.shape != (n, 4) or len(self.names) != n:
+        torsos = (n, 4) if self.torsos is None else self.torsos.shape
+        shapes = (self.keypoints.shape, self.boxes.shape, torsos, len(self.names))
+        if shapes != ((n, k, 2), (n, 4), (n, 4), n):
             raise ValueError(
-                f"columns disagree: {n} files, keypoints {self.keypoints.shape}, boxes {self.boxes.shape}, "
-                f"{len(self.names)} names"
+                f"columns disagree: {n} files, keypoints {shapes[0]}, boxes {shapes[1]}, torsos {shapes[2]}, "
+                f"{shapes[3]} names"
             )
 
     def __len__(self) -> int:
@@ -59,14 +63,22 @@ class Annotations:
             keypoints=self.keypoints[index],
             boxes=self.boxes[index],
             names=tuple(self.names[i] for i in index),
+            torsos=None if self.torsos is None else self.torsos[index],
         )
 
     @staticmethod
     def join(parts: Sequence[Annotations]) -> Annotations:
+        """All rows of the parts, which have one skeleton."""
+        torsos = None
+        if any(part.torsos is not None for part in parts):
+            torsos = np.concatenate(
+                [np.full((len(part), 4), np.nan) if part.torsos is None else part.torsos for part in parts]
+            )
         return Annotations(
             skeleton=parts[0].skeleton,
             files=tuple(file for part in parts for file in part.files),
             keypoints=np.concatenate([part.keypoints for part in parts]),
             boxes=np.concatenate([part.boxes for part in parts]),
             names=tuple(name for part in parts for name in part.names),
+            torsos=torsos,
         )

@@ -119,7 +119,30 @@ FLIC10 = Skeleton(
 )
 """Frames Labeled In Cinema: the upper body (Sapp & Taskar, CVPR 2013); the neck is the shoulders' midpoint."""
 
-SKELETONS = {skeleton.name: skeleton for skeleton in (LSP14, FLIC10)}
+BUFFY10 = Skeleton(
+    name="buffy10",
+    joints=(
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+        "right_shoulder",
+        "right_elbow",
+        "right_wrist",
+        "neck",
+        "mid_hip",
+        "chin",
+        "head_top",
+    ),
+    limbs=(*_ARMS, Limb("torso", ("neck",), ("mid_hip",)), Limb("head", ("chin",), ("head_top",))),
+    torso=("neck", "mid_hip"),
+)
+"""Buffy Stickmen: the ends of its six sticks (Ferrari, Marin-Jimenez & Zisserman, CVPR 2008). It has no hips: the torso
+stick, neck to mid-hip, stands for the diameter."""
+
+DERIVED = {"mid_hip": ("left_hip", "right_hip")}
+"""Joints that a model which does not know them still says: the mean of these."""
+
+SKELETONS = {skeleton.name: skeleton for skeleton in (LSP14, FLIC10, BUFFY10)}
 
 
 def skeleton_by_name(name: str) -> Skeleton:

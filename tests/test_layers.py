@@ -18,7 +18,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
     ),
     2: ("boxes crops overlay", "augment cascade"),
     3: (
-        "datamodules.description datamodules.loading stages.base",
+        "datamodules.description datamodules.loading datamodules.unpacking stages.base",
         "datamodules.checking datamodules.datasets datamodules.lsp stages.initial stages.refinement",
         "datamodules.base datamodules.demo",
         "datamodules.catalogue",

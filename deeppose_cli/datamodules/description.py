@@ -25,7 +25,7 @@ class DataDescription:
     sigma: float
     """σ of the refinement crops where the preset does not say (paper, section 4.1)."""
     first_box: str
-    """Where b⁰ comes from: `image`, or `own`: the box that the annotations hold."""
+    """Where b⁰ comes from in evaluation, as `--box` says it: `image`, `face`, … Follows the paper."""
     conventions: str
     """One line: base and sides of the original files, and what was converted."""
     how_to_get: str
@@ -33,3 +33,5 @@ class DataDescription:
     read: Callable[[Path], dict[str, Annotations]]
     """(data root) → {"train", "validation", "test"}. Decodes no picture. Raises DeepPoseError, naming file, record and
     field, where something is missing or cannot be right."""
+    evaluation_only: bool = False
+    """Never trained on here."""

@@ -31,8 +31,9 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppose_cli.archives import Progress, list_members, replace_folder, staging, unpack
+from deeppose_cli.archives import Progress, unpack
 from deeppose_cli.datamodules.description import DataDescription
+from deeppose_cli.datamodules.unpacking import Listed, Plan, Unpacked, put
 from deeppose_cli.errors import DeepPoseError, UsageError
 from deeppose_cli.matfile import read_array
 from deeppose_cli.presets import SPLIT_SEED
@@ -144,25 +145,14 @@ def prepare(
     if not sources:
         raise UsageError(f"--from: lsp needs its archives; type: {_how(data_root)}")
     folder = data_root / "lsp"
-    listed = [(source, [member.name for member in list_members(source)]) for source in sources]
-    with staging(folder) as temporary:
-        plan = _plan(listed, temporary, releases)
-        total, done = sum(len(targets) for targets in plan.values()), 0
 
-        def tick() -> None:
-            nonlocal done
-            done += 1
-            if progress is not None:
-                progress("unpacking", done, total)
+    def validate(unpacked: Unpacked) -> None:
+        for release in releases:
+            if (unpacked.folder / release.name).is_dir():
+                _validate(unpacked, release)
 
-        for source, targets in plan.items():
-            unpack(source, targets, tick)
-        given = [release for release in releases if (temporary / release.name).is_dir()]
-        for release in given:
-            _validate(temporary / release.name, release, plan)
-        for release in given:
-            replace_folder(temporary / release.name, folder / release.name)
-    return PrepareReport(folder, {release.name: release.count for release in given})
+    names = put(sources, folder, lambda listed, temporary: _plan(listed, temporary, releases), validate, progress)
+    return PrepareReport(folder, {release.name: release.count for release in releases if release.name in names})
 
 
 def _how(data_root: Path) -> str:
@@ -243,11 +233,9 @@ def _person_boxes(points: NDArray[np.float64]) -> NDArray[np.float64]:
     return boxes
 
 
-def _plan(
-    listed: Sequence[tuple[Path, Sequence[str]]], temporary: Path, releases: Sequence[Release]
-) -> dict[Path, dict[str, Path]]:
+def _plan(listed: Listed, temporary: Path, releases: Sequence[Release]) -> Plan:
     """Which member of which source goes where: `<temporary>/<release>/images/im….jpg`, `joints.mat`, `README`."""
-    plan: dict[Path, dict[str, Path]] = {}
+    plan: Plan = {}
     origin: dict[Path, Path] = {}
     for source, names in listed:
         plan[source] = {}
@@ -308,16 +296,15 @@ def _recognise(
     raise DeepPoseError(f"{source}: {labels[0]} has {records} records; valid: {valid}")
 
 
-def _validate(folder: Path, release: Release, plan: dict[Path, dict[str, Path]]) -> None:
+def _validate(unpacked: Unpacked, release: Release) -> None:
     """Raises DeepPoseError, naming the sources, where the unpacked release is not whole."""
-    origin = {target: (source, name) for source, targets in plan.items() for name, target in targets.items()}
-    sources = " + ".join(sorted({str(source) for target, (source, _) in origin.items() if folder in target.parents}))
+    folder = unpacked.folder / release.name
+    sources = unpacked.sources(folder)
     together = "a set that comes in several archives needs all of them at once: --from PART1 --from PART2"
     labels = folder / "joints.mat"
-    if labels not in origin:
+    if not labels.is_file():
         raise DeepPoseError(f"{sources}: {release.name} has no joints.mat; {together}")
-    source, name = origin[labels]
-    _parse_joints(labels, f"{source}: {name}", release.count)
+    _parse_joints(labels, unpacked.shown(labels), release.count)
     _, missing = _pictures(folder / "images", release)
     if missing:
         raise DeepPoseError(
