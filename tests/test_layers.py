@@ -13,13 +13,13 @@ LAYERS: dict[int, tuple[str, ...]] = {
     0: ("errors", "skeleton presets", "geometry"),
     1: (
         "archives drawn.canvas drawn.figure foreign losses matfile metrics network samples",
-        "drawn.person drawn.scenery spread torch_metrics",
+        "drawn.person drawn.scenery matstruct spread torch_metrics",
         "drawing",
     ),
     2: ("boxes crops overlay", "augment cascade"),
     3: (
-        "datamodules.description datamodules.loading datamodules.unpacking stages.base",
-        "datamodules.checking datamodules.datasets datamodules.lsp stages.initial stages.refinement",
+        "datamodules.description datamodules.loading datamodules.splits datamodules.unpacking stages.base",
+        "datamodules.checking datamodules.datasets datamodules.flic datamodules.lsp stages.initial stages.refinement",
         "datamodules.base datamodules.demo",
         "datamodules.catalogue",
     ),

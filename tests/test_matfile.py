@@ -63,7 +63,7 @@ def test_doubles_stored_in_fewer_bytes_in_both_byte_orders(tmp_path: Path, order
         ("hello", "text"),
         (np.array([["a", 1]], dtype=object), "a cell array"),
         ({"field": 1}, "a struct"),
-        (np.ones(3) * 1j, "complex"),
+        (np.ones(3) * 1j, "1×3 complex numbers"),
     ],
 )
 def test_what_is_no_array_of_numbers_is_named(tmp_path: Path, value: object, expected: str) -> None:

@@ -6,13 +6,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deeppose_cli.archives import Progress
-from deeppose_cli.datamodules import demo, lsp
+from deeppose_cli.datamodules import demo, flic, lsp
 from deeppose_cli.datamodules.description import DataDescription
 from deeppose_cli.errors import UsageError
 
-CATALOGUE: dict[str, DataDescription] = {set_.name: set_ for set_ in (demo.DEMO, lsp.LSP)}
+CATALOGUE: dict[str, DataDescription] = {set_.name: set_ for set_ in (demo.DEMO, lsp.LSP, flic.FLIC)}
 
-_FROM_ARCHIVES: dict[str, Callable[[Sequence[Path], Path, Progress | None], object]] = {lsp.LSP.name: lsp.prepare}
+_FROM_ARCHIVES: dict[str, Callable[[Sequence[Path], Path, Progress | None], object]] = {
+    lsp.LSP.name: lsp.prepare,
+    flic.FLIC.name: flic.prepare,
+}
 _MADE_HERE: dict[str, Callable[[Path], object]] = {demo.DEMO.name: demo.ensure}
 
 

@@ -26,17 +26,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from random import Random
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deeppose_cli.archives import Progress, unpack
 from deeppose_cli.datamodules.description import DataDescription
+from deeppose_cli.datamodules.splits import split_rows
 from deeppose_cli.datamodules.unpacking import Listed, Plan, Unpacked, put
 from deeppose_cli.errors import DeepPoseError, UsageError
 from deeppose_cli.matfile import read_array
-from deeppose_cli.presets import SPLIT_SEED
 from deeppose_cli.samples import Annotations
 from deeppose_cli.skeleton import LSP14
 
@@ -93,15 +92,6 @@ def read_joints(folder: Path, expected: int | None = None) -> NDArray[np.float64
     if not file.is_file():
         raise DeepPoseError(f"{file}: no such file; type: {_GET}")
     return _parse_joints(file, str(file), expected)
-
-
-def split_rows(n: int, share: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """(training rows, validation rows) of n rows, both ascending; `share` of them are validation. Seeded."""
-    # Random.random is the one generator whose values are promised to be the same in every later version.
-    draw = Random(SPLIT_SEED)
-    order = np.argsort([draw.random() for _ in range(n)], kind="stable")
-    cut = round(n * share)
-    return np.sort(order[cut:]), np.sort(order[:cut])
 
 
 def read(data_root: Path, releases: Sequence[Release] = RELEASES) -> dict[str, Annotations]:

@@ -1,0 +1,358 @@
+"""Frames Labeled In Cinema (FLIC): upper bodies in frames of thirty films.
+
+On disk, as `deeppose data prepare flic` leaves it:
+
+    <data root>/flic/
+        FLIC/       images/<film>-<frame>.jpg   examples.mat: 5,003 examples in 4,552 frames
+        FLIC-full/  images/<film>-<frame>.jpg   examples.mat: 20,928 examples       (if both were given)
+        FLIC-plus/  tr_plus_indices.mat: which examples of FLIC-full to train on
+
+Splits: FLIC's own, `istrain` (3,987) and `istest` (1,016); a tenth of the training examples are validation. A film is
+sampled every ten frames or so, and several people of one frame are several examples: neighbours look alike. So whole
+scenes are drawn: an example belongs to the scene of the one before it in its film if no more than SCENE_GAP frames lie
+between them. All thirty films are in training and test alike, and two frames are in both (one person here, one there).
+
+FLIC-full holds more people of the same scenes, those of the test included. FLIC-plus is the part of it whose scenes are
+not in the test (Tompson et al., NIPS 2014). With both in place the training examples are FLIC-plus', all of them
+(`isbad` and `isunchecked` ones too, as published); the test stays FLIC's. Without the indices FLIC-full is not trained
+on: `prepare` refuses it, and `read` takes FLIC's own training examples.
+
+Converted: MATLAB's 1-based coordinates to 0-based (points and torso boxes). Sides are the person's in the files
+already. Of the 29 places for joints ten are kept; the neck is the middle of the shoulders. NaN is a joint without a
+label. Torso boxes are [x1 y1 x2 y2] with fractions, so their corners are taken for points of the picture plane, not for
+the first and last pixel: width = x2 − x1.
+
+Names: the picture's, and for the second and third example in a frame, in the file's order, `name.jpg#2`, `name.jpg#3`.
+
+Sources: B. Sapp, B. Taskar: MODEC: Multimodal Decomposable Models for Human Pose Estimation, CVPR 2013; FLIC-plus: J.
+Tompson, A. Jain, Y. LeCun, C. Bregler: Joint Training of a Convolutional Network and a Graphical Model for Human Pose
+Estimation, NIPS 2014. Terms: the frames belong to the films' owners; the set was published for research, with the
+request to cite the paper. Nothing of it is part of this project.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeppose_cli.archives import Progress
+from deeppose_cli.datamodules.description import DataDescription
+from deeppose_cli.datamodules.splits import split_groups
+from deeppose_cli.datamodules.unpacking import Listed, Plan, Unpacked, plan_by_name, put
+from deeppose_cli.errors import DeepPoseError, UsageError
+from deeppose_cli.matfile import read_array
+from deeppose_cli.matstruct import Records, read_struct
+from deeppose_cli.samples import Annotations
+from deeppose_cli.skeleton import FLIC10
+
+VALIDATION_SHARE = 0.1
+"""Of the training examples."""
+SCENE_GAP = 500
+"""Frames, some twenty seconds of film: as long as a camera may look elsewhere and come back."""
+MAX_COORDINATE = 1e5
+"""px; a coordinate beyond it is no place in a picture."""
+
+PLACES = {
+    "left_shoulder": 0,
+    "left_elbow": 1,
+    "left_wrist": 2,
+    "right_shoulder": 3,
+    "right_elbow": 4,
+    "right_wrist": 5,
+    "left_hip": 6,
+    "right_hip": 9,
+    "nose": 16,
+}
+"""Joint → its column in `coords`."""
+_NUMBERS = {"coords": (2, 29), "torsobox": (1, 4), "currframe": (1, 1), "istrain": (1, 1), "istest": (1, 1)}
+_TEXTS = ("filepath", "moviename")
+_INDICES = "tr_plus_indices"
+_PLUS = f"FLIC-plus/{_INDICES}.mat"
+_NEEDED = re.compile(
+    rf"(?P<base>(?:.*/)?)(?P<rest>images/[^/.][^/]*\.jpg|examples\.mat|{_INDICES}\.mat|README(?:\.\w+)?)"
+)
+_GET = "deeppose data prepare flic --from FLIC.zip"
+_GET_PLUS = f"{_GET} --from FLIC-full.zip --from FOLDER (with {_INDICES}.mat)"
+
+
+@dataclass(frozen=True)
+class Release:
+    """One of the two sets of examples."""
+
+    name: str
+    count: int
+
+
+RELEASES = (Release("FLIC", 5003), Release("FLIC-full", 20928))
+
+
+@dataclass(frozen=True)
+class Examples:
+    """All records of one `examples.mat`, checked, in the project's convention."""
+
+    keypoints: NDArray[np.float64]
+    """(N, 10, 2) px in FLIC10's order."""
+    torsos: NDArray[np.float64]
+    """(N, 4) Box rows, px."""
+    pictures: tuple[str, ...]
+    """(N) file names in `images/`."""
+    scenes: NDArray[np.intp]
+    """(N) examples with the same number are of one scene."""
+    train: NDArray[np.bool_]
+    test: NDArray[np.bool_]
+
+    def annotations(self, images: Path) -> Annotations:
+        """`boxes`: NaN, FLIC has no box of the whole person."""
+        seen: Counter[str] = Counter()
+        names = []
+        for picture in self.pictures:
+            seen[picture] += 1
+            names.append(picture if seen[picture] == 1 else f"{picture}#{seen[picture]}")
+        files = {picture: images / picture for picture in seen}
+        boxes = np.full((len(names), 4), np.nan)
+        return Annotations(
+            FLIC10, tuple(files[p] for p in self.pictures), self.keypoints, boxes, tuple(names), self.torsos
+        )
+
+
+def read_examples(file: Path, shown: str | None = None, expected: int | None = None) -> Examples:
+    """`examples.mat` of FLIC or FLIC-full; with `expected`, that many records.
+
+    Raises DeepPoseError, one line that calls the file `shown` and names the record and field of a value that cannot be
+    right.
+    """
+    shown = shown or str(file)
+    records = read_struct(file, "examples", _NUMBERS, _TEXTS, shown)
+    if not records.count or (expected is not None and records.count != expected):
+        raise DeepPoseError(f"{shown}: examples has {records.count} records; valid: {expected or 'at least 1'}")
+    _check(records, shown)
+    points = {joint: records.numbers["coords"][..., place] - 1 for joint, place in PLACES.items()}
+    points["neck"] = (points["left_shoulder"] + points["right_shoulder"]) / 2
+    x1, y1, x2, y2 = records.numbers["torsobox"][:, 0].T - 1
+    return Examples(
+        keypoints=np.stack([points[joint] for joint in FLIC10.joints], axis=1),
+        torsos=np.stack([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1], axis=1),
+        pictures=records.texts["filepath"],
+        scenes=scenes(records.texts["moviename"], records.numbers["currframe"].ravel()),
+        train=records.numbers["istrain"].ravel() == 1,
+        test=records.numbers["istest"].ravel() == 1,
+    )
+
+
+def scenes(films: Sequence[str], frames: NDArray[np.float64]) -> NDArray[np.intp]:
+    """(N) the number of each example's scene: frames of one film with gaps of at most SCENE_GAP."""
+    film = np.unique(np.asarray(films), return_inverse=True)[1]
+    order = np.lexsort((frames, film))
+    begins = (np.diff(film[order]) != 0) | (np.diff(frames[order]) > SCENE_GAP)
+    numbers = np.empty(len(order), dtype=np.intp)
+    numbers[order] = np.concatenate([[0], np.cumsum(begins)])
+    return numbers
+
+
+def read(data_root: Path, releases: Sequence[Release] = RELEASES) -> dict[str, Annotations]:
+    """{"train", "validation", "test"}. No picture is decoded; that each is there is checked.
+
+    Raises DeepPoseError where the set, a picture or a label is missing or cannot be right.
+    """
+    own, full = releases
+    folder = data_root / "flic"
+    examples = _read_release(folder / own.name, own, data_root)
+    everyone = examples.annotations(folder / own.name / "images")
+    test = everyone.take(np.flatnonzero(examples.test))
+    rows = np.flatnonzero(examples.train)
+    if (folder / full.name).is_dir() and (folder / _PLUS).is_file():
+        examples = _read_release(folder / full.name, full, data_root)
+        everyone = examples.annotations(folder / full.name / "images")
+        rows = read_indices(folder / _PLUS, full.count)
+    train, validation = split_groups(examples.scenes[rows], VALIDATION_SHARE)
+    return {"train": everyone.take(rows[train]), "validation": everyone.take(rows[validation]), "test": test}
+
+
+def read_indices(file: Path, count: int, shown: str | None = None) -> NDArray[np.intp]:
+    """FLIC-plus: (M) rows of FLIC-full's `count` examples, 0-based, ascending. Raises DeepPoseError."""
+    shown = shown or str(file)
+    values = read_array(file, _INDICES, shown).ravel().astype(np.float64)
+    if not len(values):
+        raise DeepPoseError(f"{shown}: {_INDICES} is empty; valid: numbers of examples, 1 to {count}")
+    bad = ~((values >= 1) & (values <= count) & (values == np.floor(values)))
+    if bad.any():
+        at = int(np.argmax(bad))
+        raise DeepPoseError(
+            f"{shown}: record {at + 1}, {_INDICES} is {values[at]:g}; valid: whole numbers, 1 to {count}"
+        )
+    rows, times = np.unique(values.astype(np.intp) - 1, return_counts=True)
+    if (times > 1).any():
+        raise DeepPoseError(f"{shown}: {_INDICES} has {rows[np.argmax(times > 1)] + 1} twice; valid: each example once")
+    return rows
+
+
+def prepare(
+    sources: Sequence[Path],
+    data_root: Path,
+    progress: Progress | None = None,
+    releases: Sequence[Release] = RELEASES,
+) -> tuple[str, ...]:
+    """Put FLIC, and FLIC-full with FLIC-plus, from archives or extracted folders into `<data root>/flic`.
+
+    Any of them may come in several sources, and a source may hold several. FLIC-full is known by its folder's or
+    archive's name; other leading folders do not matter. Everything is unpacked beside its place and checked before
+    anything is replaced; on any failure what was there stays. Gives the names of the folders that are new. Raises
+    DeepPoseError, one line, for sources that do not hold a release whole, and UsageError where none is given.
+    """
+    if not sources:
+        raise UsageError(f"--from: flic needs its archives; type: {_how(data_root)}")
+    folder = data_root / "flic"
+
+    def validate(unpacked: Unpacked) -> None:
+        for release in releases:
+            if (unpacked.folder / release.name).is_dir():
+                _validate(unpacked, release)
+        _validate_plus(unpacked, folder, releases[1])
+
+    return put(sources, folder, _plan, validate, progress)
+
+
+def _how(data_root: Path) -> str:
+    return _GET if data_root == Path("data") else f"{_GET} --data-root {data_root}"
+
+
+def _check(records: Records, shown: str) -> None:
+    """Values as in the file. Raises DeepPoseError that names the first record, by field, that cannot be right."""
+
+    def refuse(bad: NDArray[np.bool_], field: str, found: object, valid: str) -> None:
+        """`bad` (N, …); `found` (N, …) is what the error quotes."""
+        if bad.any():
+            where = tuple(np.argwhere(bad)[0])
+            value = np.asarray(found)[where]
+            text = repr(str(value))[:100] if isinstance(value, str) else f"{value:g}"
+            raise DeepPoseError(f"{shown}: record {where[0] + 1}, field {field}: {text}; valid: {valid}")
+
+    needed = list(PLACES.values())
+    coords = records.numbers["coords"][..., needed].transpose(0, 2, 1)  # (N, 9, 2)
+    missing = np.isnan(coords)
+    refuse(~missing & ~(np.abs(coords) <= MAX_COORDINATE), "coords", coords, f"within ±{MAX_COORDINATE:.0f} px, or NaN")
+    refuse(missing != missing.any(-1, keepdims=True), "coords", coords, "x and y, or NaN for both")
+    torsos = records.numbers["torsobox"][:, 0]
+    refuse(~(np.abs(torsos) <= MAX_COORDINATE), "torsobox", torsos, f"within ±{MAX_COORDINATE:.0f} px")
+    extents = torsos[:, 2:] - torsos[:, :2]
+    refuse(extents <= 0, "torsobox", extents, "[x1 y1 x2 y2] with x2 > x1 and y2 > y1")
+    flags = {}
+    for name in ("istrain", "istest"):
+        flags[name] = records.numbers[name].ravel()
+        refuse((flags[name] != 0) & (flags[name] != 1), name, flags[name], "0 or 1")
+    refuse((flags["istrain"] == 1) & (flags["istest"] == 1), "istest", flags["istest"], "0 where istrain is 1")
+    frames = records.numbers["currframe"].ravel()
+    refuse(~((frames >= 0) & (frames < 1e9)), "currframe", frames, "the number of a frame")
+    plain = {name for name in set(records.texts["filepath"]) if _is_plain(name)}
+    refuse(
+        np.array([name not in plain for name in records.texts["filepath"]]),
+        "filepath",
+        np.array(records.texts["filepath"]),
+        "the name of a .jpg in images/",
+    )
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a picture's name leads nowhere but into its own folder, on any system."""
+    return (
+        name.endswith(".jpg") and name.isprintable() and not (name[0] == "." or ".." in name or set(name) & set("/\\:"))
+    )
+
+
+def _read_release(folder: Path, release: Release, data_root: Path) -> Examples:
+    if not folder.is_dir():
+        raise DeepPoseError(f"{release.name} is not in {folder.parent}; type: {_how(data_root)}")
+    file = folder / "examples.mat"
+    if not file.is_file():
+        raise DeepPoseError(f"{file}: no such file; type: {_how(data_root)}")
+    examples = read_examples(file, expected=release.count)
+    if missing := _missing(examples, folder / "images"):
+        raise DeepPoseError(
+            f"{folder / 'images' / missing[0]}: no such file ({len(missing)} of {len(set(examples.pictures))} pictures "
+            f"missing); type: {_how(data_root)}"
+        )
+    return examples
+
+
+def _missing(examples: Examples, images: Path) -> list[str]:
+    """The pictures that are not there, by name. One look into the folder."""
+    try:
+        with os.scandir(images) as entries:
+            there = {entry.name for entry in entries}
+    except OSError:
+        there = set()
+    return sorted(set(examples.pictures) - there)
+
+
+def _plan(listed: Listed, temporary: Path) -> Plan:
+    # A folder that was given itself does not show in its members' names, which must tell FLIC from FLIC-full.
+    named = [(source, [f"{source.resolve().stem}/{name}" for name in names]) for source, names in listed]
+    plan = plan_by_name(_place, f"FLIC (FLIC/examples.mat, FLIC/images/*.jpg), FLIC-full or {_INDICES}.mat")
+    return {
+        source: {name.partition("/")[2]: target for name, target in targets.items()}
+        for source, targets in plan(named, temporary).items()
+    }
+
+
+def _place(name: str) -> str | None:
+    """Where a member belongs below the set's folder; None: nowhere."""
+    match = _NEEDED.fullmatch(name)
+    if match is None or "__MACOSX" in match["base"]:
+        return None
+    if match["rest"] == f"{_INDICES}.mat":
+        return _PLUS
+    release = next((part for part in reversed(match["base"].lower().split("/")) if "flic" in part), "")
+    return f"{RELEASES['full' in release].name}/{match['rest']}"
+
+
+def _validate(unpacked: Unpacked, release: Release) -> None:
+    """Raises DeepPoseError, naming the sources, where the unpacked release is not whole."""
+    folder = unpacked.folder / release.name
+    sources = unpacked.sources(folder)
+    together = "a set that comes in several archives needs all of them at once: --from PART1 --from PART2"
+    labels = folder / "examples.mat"
+    if not labels.is_file():
+        raise DeepPoseError(f"{sources}: {release.name} has no examples.mat; {together}")
+    examples = read_examples(labels, unpacked.shown(labels), release.count)
+    if missing := _missing(examples, folder / "images"):
+        raise DeepPoseError(
+            f"{sources}: {len(missing)} of {len(set(examples.pictures))} {release.name} pictures are missing, "
+            f"the first is images/{missing[0]}; {together}"
+        )
+
+
+def _validate_plus(unpacked: Unpacked, folder: Path, full: Release) -> None:
+    """FLIC-full and FLIC-plus, each new or in `folder` already, are of use together only."""
+    new_full, new_plus = (unpacked.folder / full.name).is_dir(), (unpacked.folder / _PLUS).is_file()
+    if new_full and not new_plus and not (folder / _PLUS).is_file():
+        raise DeepPoseError(
+            f"{unpacked.sources(unpacked.folder / full.name)}: {full.name} holds the test's scenes too and is "
+            f"trained on only by FLIC-plus' list; type: {_GET_PLUS}"
+        )
+    if new_plus:
+        file = unpacked.folder / _PLUS
+        if not new_full and not (folder / full.name).is_dir():
+            raise DeepPoseError(
+                f"{unpacked.shown(file)}: lists examples of {full.name}, which is not here; type: {_GET_PLUS}"
+            )
+        read_indices(file, full.count, unpacked.shown(file))
+
+
+FLIC = DataDescription(
+    name="flic",
+    title="Frames Labeled In Cinema: 5,003 upper bodies in film frames; trains on FLIC-plus where it is given",
+    skeleton=FLIC10,
+    preset="small",
+    sigma=1.0,
+    first_box="face",
+    conventions="1-based in the files, 0-based here; sides are the person's; ten of 29 joints; neck: mid-shoulder",
+    how_to_get=f"archive from bensapp.github.io/flic-dataset.html; type: {_GET}",
+    read=read,
+)
