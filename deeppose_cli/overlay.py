@@ -45,6 +45,11 @@ def draw_pose(picture: NDArray[np.uint8], pose: FloatArray, skeleton: Skeleton) 
     return canvas
 
 
+def joint_colour(joint: str) -> tuple[int, int, int]:
+    """RGB, by the person's side."""
+    return SIDE_COLOURS[_side(joint)]
+
+
 def _end(points: FloatArray, skeleton: Skeleton, joints: tuple[str, ...]) -> FloatArray:
     return np.asarray(points[[skeleton.index(joint) for joint in joints]].mean(0))
 

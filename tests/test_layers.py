@@ -12,22 +12,25 @@ import deeppose_cli
 LAYERS: dict[int, tuple[str, ...]] = {
     0: ("errors", "skeleton presets", "geometry"),
     1: (
-        "archives drawn.canvas drawn.figure foreign losses matfile metrics network samples",
-        "drawn.person drawn.scenery matstruct spread torch_metrics",
-        "drawing",
+        "archives bootstrap drawn.canvas drawn.figure foreign losses matfile metrics network published samples",
+        "download drawn.person drawn.scenery matstruct spread sticks",
+        "drawing torch_metrics",
     ),
     2: ("boxes crops overlay", "augment cascade"),
     3: (
-        "datamodules.description datamodules.loading datamodules.splits datamodules.unpacking stages.base",
-        "datamodules.checking datamodules.datasets datamodules.flic datamodules.lsp stages.initial stages.refinement",
+        "datamodules.addresses datamodules.description datamodules.loading datamodules.splits datamodules.unpacking"
+        " stages.base",
+        "datamodules.checking datamodules.datasets datamodules.fetching datamodules.flic datamodules.lsp"
+        " stages.initial stages.refinement",
         "datamodules.base datamodules.demo",
         "datamodules.catalogue",
     ),
-    4: ("evaluator plotting predictor",),
+    4: ("evaluator plotting predictor sample_views scoring", "sample_sheet"),
     5: ("run_folder", "callbacks checkpoints", "orders", "runs"),
     6: (
         "cli.groups cli.options",
-        "cli.training_options",
+        "cli.data_list cli.data_show cli.eval_rows cli.eval_tables cli.training_options",
+        "cli.eval_files",
         "cli.data cli.eval cli.predict cli.refine cli.runs cli.train",
         "cli.app",
     ),

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deeppose_cli.cli.data_list import list_sets
+from deeppose_cli.cli.data_show import show
 from deeppose_cli.cli.options import DataRootOption, JsonOption
 from deeppose_cli.presets import DATA_ROOT
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from deeppose_cli.archives import Progress
 
 app = typer.Typer(help="Put data sets in place and check them.", rich_markup_mode=None)
+
+app.command("list")(list_sets)
+app.command("show")(show)
 
 SHOWN = 10
 """Problems and notes printed for a person; --json has them all."""
@@ -39,18 +44,29 @@ def prepare(
         typer.Option(
             "--from",
             metavar="PATH",
-            help="Archive (zip, tar, tar.gz) or extracted folder. Once for each part of the set; all in one command.",
+            help="Archive (zip, tar, tar.gz) or extracted folder. Once for each part of the set; all in one command. "
+            "Without it the set is downloaded, where there is an address.",
         ),
     ] = None,
     data_root: DataRootOption = DATA_ROOT,
 ) -> None:
-    """Unpack a data set's own archives (or draw the demo set); they are checked before anything is replaced."""
+    """Put a data set in place: draw the demo set, unpack archives, or download them where there is an address.
+
+    Everything is checked before anything is replaced. A download that broke off goes on where it stopped.
+    """
     from rich.console import Console
 
     from deeppose_cli.datamodules import catalogue
+    from deeppose_cli.datamodules.fetching import FOLDER
 
-    with _bar() as progress:
-        catalogue.prepare(name, sources or [], data_root, progress)
+    errors = Console(stderr=True, soft_wrap=True, highlight=False)
+    try:
+        with _bar() as progress:
+            catalogue.prepare(name, sources or [], data_root, progress, lambda line: errors.print(line, markup=False))
+    except KeyboardInterrupt:
+        if any((data_root / FOLDER).glob("*.part")):
+            errors.print(f"what has come is kept in {data_root / FOLDER}; the same command goes on from there")
+        raise
     splits = catalogue.description(name).read(data_root)
     counts = ", ".join(f"{split} {len(annotations):,}" for split, annotations in splits.items())
     Console(soft_wrap=True, highlight=False).print(f"{name} is in {data_root / name}: {counts}", markup=False)
@@ -78,29 +94,6 @@ def check(name: NameArgument, json: JsonOption = False, data_root: DataRootOptio
             console.print(f"{name} is whole: no problems", markup=False)
     if report["problems"]:
         raise typer.Exit(1)
-
-
-@app.command("list")
-def list_sets(data_root: DataRootOption = DATA_ROOT) -> None:
-    """Show the data sets: which are here, and how to get the others."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from deeppose_cli.datamodules.catalogue import CATALOGUE
-
-    table = Table(box=None, padding=(0, 2, 1, 0))
-    for heading in ("name", "here"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("what it is", overflow="fold")
-    for known in CATALOGUE.values():
-        here = (data_root / known.name).is_dir()
-        table.add_row(
-            Text(known.name, style="bold"),
-            Text("yes" if here else "no"),
-            Text(f"{known.title}\nget: {known.how_to_get}\nlabels: {known.conventions}"),
-        )
-    Console(highlight=False).print(table)
 
 
 def _table(report: dict[str, Any]) -> Table:
@@ -145,7 +138,7 @@ def _bar() -> Iterator[Progress]:
     def show(what: str, done: int, total: int) -> None:
         # Not earlier: a data set that is drawn at first use shows a bar of its own until then.
         bar.start()
-        bar.update(task, description=what, completed=done, total=total)
+        bar.update(task, description=what, completed=done, total=total or None)
 
     try:
         yield show

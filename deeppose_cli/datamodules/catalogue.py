@@ -7,7 +7,10 @@ from pathlib import Path
 
 from deeppose_cli.archives import Progress
 from deeppose_cli.datamodules import demo, flic, lsp
+from deeppose_cli.datamodules.addresses import ADDRESSES
 from deeppose_cli.datamodules.description import DataDescription
+from deeppose_cli.datamodules.fetching import fetch, is_there
+from deeppose_cli.download import Say
 from deeppose_cli.errors import UsageError
 
 CATALOGUE: dict[str, DataDescription] = {set_.name: set_ for set_ in (demo.DEMO, lsp.LSP, flic.FLIC)}
@@ -26,14 +29,37 @@ def description(name: str, flag: str = "--data") -> DataDescription:
     return CATALOGUE[name]
 
 
-def prepare(name: str, sources: Sequence[Path], data_root: Path, progress: Progress | None = None) -> None:
-    """Put a set into `<data root>/<name>`: from its archives, or drawn. Raises DeepPoseError, one line."""
+def prepare(
+    name: str,
+    sources: Sequence[Path],
+    data_root: Path,
+    progress: Progress | None = None,
+    say: Say = lambda line: None,
+) -> None:
+    """Put a set into `<data root>/<name>`: from its archives, or downloaded where there is an address, or drawn.
+
+    `say` hears what a download does. Raises DeepPoseError, one line; UsageError where sources are needed.
+    """
     known = description(name, "NAME")
     if name in _MADE_HERE:
         if sources:
             raise UsageError(f"--from {sources[0]}: {name} is drawn, not unpacked; type: deeppose data prepare {name}")
         _MADE_HERE[name](data_root)
-    elif not sources:
-        raise UsageError(f"--from: needed once for each archive. {known.how_to_get}")
-    else:
+    elif sources:
         _FROM_ARCHIVES[name](sources, data_root, progress)
+    elif name in ADDRESSES:
+        fetch(
+            ADDRESSES[name],
+            data_root / name,
+            lambda archive: _FROM_ARCHIVES[name]([archive], data_root, progress),
+            known.how_to_get,
+            progress,
+            say,
+        )
+    else:
+        raise UsageError(f"--from: needed, as {name} has no address that can be downloaded from; {known.how_to_get}")
+
+
+def is_here(name: str, data_root: Path) -> bool:
+    """Whether `read` finds something to read. Nothing is made or checked."""
+    return demo.is_here(data_root) if name == demo.DEMO.name else is_there(data_root / name)

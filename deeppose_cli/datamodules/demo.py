@@ -83,6 +83,11 @@ def ensure(data_root: Path) -> bool:
     return _ensure(data_root, PLAN)
 
 
+def is_here(data_root: Path) -> bool:
+    """Whether the set that `read` gives has been made."""
+    return _is_there(data_root / "demo", PLAN)
+
+
 def read(data_root: Path) -> dict[str, Annotations]:
     """{"train", "validation", "test"}, made first where absent. Boxes are NaN: b⁰ is the full image, as for LSP."""
     return _read(data_root, PLAN)
@@ -249,4 +254,5 @@ DEMO = DataDescription(
     conventions="as LSP: 1-based in the files, 0-based here; sides are the person's; flag: 1 = occluded",
     how_to_get="nothing to get: it is drawn on first use; type: deeppose data prepare demo",
     read=read,
+    image_order="by number: test im1501.jpg … im1800.jpg; train and validation share im0001.jpg … im1500.jpg",
 )

@@ -35,3 +35,5 @@ class DataDescription:
     field, where something is missing or cannot be right."""
     evaluation_only: bool = False
     """Never trained on here."""
+    image_order: str = "as the records stand in the set's own label files"
+    """One line: the order of the rows of each split; predictions from elsewhere are read in it."""

@@ -1,0 +1,155 @@
+"""`deeppose data list`: which data sets there are, which are here, and how their labels and others' predictions lie."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from deeppose_cli.cli.options import DataRootOption, JsonOption
+from deeppose_cli.errors import DeepPoseError, UsageError
+from deeppose_cli.presets import DATA_ROOT
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from deeppose_cli.datamodules.description import DataDescription
+    from deeppose_cli.samples import Annotations
+
+PREDICTIONS = (
+    ("array", "keypoints: numbers (N, K, 2), float; N examples of the split, K joints"),
+    ("n", "the split's example n, from 0, in the order above; `deeppose data list NAME --json --names` lists them all"),
+    ("k", "joint k, from 0, in the order above; left and right are the person's, not the viewer's"),
+    (
+        "x, y",
+        "px of the picture as it is stored, 0-based: (0, 0) is the centre of the top left pixel, x to the right, y "
+        "down. From MATLAB's coordinates, which start at 1, take 1 off",
+    ),
+    ("none", "NaN where nothing is predicted: it counts as wrong"),
+)
+"""What a file for `eval --predictions` holds; see foreign.py."""
+
+
+def list_sets(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Only this set, in full.", show_default=False)
+    ] = None,
+    names: Annotated[bool, typer.Option("--names", help="With --json: every example's name, in order.")] = False,
+    as_json: JsonOption = False,
+    data_root: DataRootOption = DATA_ROOT,
+) -> None:
+    """Show the data sets: which are here, how to get the others, and the order of their joints and pictures."""
+    from deeppose_cli.datamodules.catalogue import CATALOGUE, description
+
+    if names and not as_json:
+        raise UsageError("--names: goes with --json; type: deeppose data list NAME --json --names")
+    chosen = list(CATALOGUE.values()) if name is None else [description(name, "NAME")]
+    facts = [_facts(known, data_root, names) for known in chosen]
+    if as_json:
+        import json
+
+        print(json.dumps(facts if name is None else facts[0], indent=2))
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for each in facts:
+        _print(console, each, full=name is not None)
+    data = name or "NAME"
+    console.print(f"FILE.npz for: deeppose eval --data {data} --predictions FILE.npz", style="bold", markup=False)
+    _print_rows(console, PREDICTIONS)
+
+
+def _facts(known: DataDescription, data_root: Path, names: bool) -> dict[str, Any]:
+    """All that is known of a set, in JSON's own types."""
+    from deeppose_cli.datamodules.addresses import ADDRESSES
+
+    splits, problem = _read(known, data_root)
+    facts = {
+        "name": known.name,
+        "title": known.title,
+        "here": bool(splits),
+        "folder": str(data_root / known.name),
+        "problem": problem,
+        "splits": {split: len(annotations) for split, annotations in splits.items()},
+        "joints": list(known.skeleton.joints),
+        # Of every set as it is read here, whatever its own files say: see samples.Annotations.
+        "base": 0,
+        "sides": "person",
+        "files": known.conventions,
+        "image_order": known.image_order,
+        "first_box": known.first_box,
+        "sigma": known.sigma,
+        "preset": known.preset,
+        "evaluation_only": known.evaluation_only,
+        "how_to_get": known.how_to_get,
+        "downloads": [archive.url for archive in ADDRESSES.get(known.name, ())],
+    }
+    if names:
+        facts["images"] = {split: list(annotations.names) for split, annotations in splits.items()}
+    return facts
+
+
+def _read(known: DataDescription, data_root: Path) -> tuple[dict[str, Annotations], str | None]:
+    """The splits where the set is here, and what is wrong with it. Nothing is drawn or downloaded."""
+    from deeppose_cli.datamodules.catalogue import is_here
+
+    if not is_here(known.name, data_root):
+        return {}, None
+    try:
+        return known.read(data_root), None
+    except DeepPoseError as error:
+        return {}, str(error)
+
+
+def _print(console: Console, facts: dict[str, Any], full: bool) -> None:
+    from rich.text import Text
+
+    if facts["here"]:
+        counts = ", ".join(f"{split} {count:,}" for split, count in facts["splits"].items() if count)
+        state = Text(f"here: {counts}", style="green")
+    elif facts["problem"]:
+        state = Text("damaged", style="red")
+    else:
+        state = Text("not here")
+    console.print(Text.assemble((facts["name"], "bold"), "  ", state), soft_wrap=True)
+    use = "evaluation only" if facts["evaluation_only"] else f"preset {facts['preset']}"
+    rows = (
+        ("what", facts["title"]),
+        ("problem", facts["problem"] or ""),
+        ("get", "" if facts["here"] and not full else _how_to_get(facts)),
+        ("joints", _joints(facts["joints"], full)),
+        ("pictures", facts["image_order"]),
+        ("files", facts["files"]),
+        ("defaults", f"first box: {facts['first_box']}; σ {facts['sigma']:g}; {use}"),
+    )
+    _print_rows(console, rows)
+    console.print()
+
+
+def _print_rows(console: Console, rows: Sequence[tuple[str, str]]) -> None:
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(overflow="fold")
+    for label, value in rows:
+        if value:
+            table.add_row(label, Text(value))
+    console.print(Padding(table, (0, 0, 0, 2)))
+
+
+def _how_to_get(facts: dict[str, Any]) -> str:
+    if not facts["downloads"]:
+        return str(facts["how_to_get"])
+    return f"deeppose data prepare {facts['name']}, which downloads it; or by hand: {facts['how_to_get']}"
+
+
+def _joints(joints: list[str], full: bool) -> str:
+    if not full:
+        return f"{len(joints)}: {', '.join(joints)}"
+    return f"{len(joints)}\n" + "\n".join(f"{number:>2}  {joint}" for number, joint in enumerate(joints))

@@ -1,0 +1,260 @@
+"""`deeppose data show`: a sheet of examples as the networks will see them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from deeppose_cli.cli.options import SEED, DataRootOption, PresetOption, RunsRootOption, SeedOption
+from deeppose_cli.errors import DeepPoseError, UsageError
+from deeppose_cli.presets import DATA_ROOT, RUNS_ROOT
+
+if TYPE_CHECKING:
+    from deeppose_cli.datamodules.datasets import Displacement
+    from deeppose_cli.datamodules.description import DataDescription
+    from deeppose_cli.geometry import FloatArray
+    from deeppose_cli.presets import RefinementPreset, StagePreset
+    from deeppose_cli.run_folder import RunFolder
+    from deeppose_cli.sample_sheet import Cell
+    from deeppose_cli.samples import Annotations
+
+SHEETS = "sheets"
+"""Folder below the data root for sheets that --out does not place."""
+COPIES = 3
+"""Varied copies of each stage 1 input."""
+JOINTS = 2
+"""Joints of which each refinement stage's close-ups are shown."""
+
+
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Data set; `deeppose data list` shows them.")],
+    split: Annotated[
+        str | None,
+        typer.Option("--split", metavar="NAME", help="train, validation or test. Default: the first that has any."),
+    ] = None,
+    stage: Annotated[
+        int | None,
+        typer.Option("--stage", metavar="N", min=1, help="Only what stage N sees. Default: 1 and 2, or the run's."),
+    ] = None,
+    count: Annotated[int, typer.Option("--count", metavar="N", min=1, max=40, help="Examples, drawn by --seed.")] = 6,
+    run: Annotated[
+        str | None,
+        typer.Option("--run", metavar="NAME", help="By a run's settings, its stages deciding the close-ups."),
+    ] = None,
+    preset: PresetOption = None,
+    box: Annotated[
+        str | None, typer.Option("--box", metavar="BOX", help="First box, as in `eval`. Default: the data set's.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE.png", help="Default: in sheets/ below the data root.")
+    ] = None,
+    seed: SeedOption = SEED,
+    data_root: DataRootOption = DATA_ROOT,
+    runs_root: RunsRootOption = RUNS_ROOT,
+) -> None:
+    """Draw examples as the networks see them: first box, network inputs, augmented copies, refinement boxes.
+
+    Left and right have their own colours, so that swapped sides show. Without --run the refinement boxes lie around
+    the labels; with it around what the run's stages say.
+    """
+    from deeppose_cli.datamodules.catalogue import description
+
+    if out is not None and out.suffix.lower() != ".png":
+        raise UsageError(f"--out {out}: must end in .png")
+    known = description(name, "NAME")
+    plan = _plan(known, stage, run, runs_root, preset)
+    chosen_split, annotations = _split(known, data_root, split)
+    spec = box or ("own" if chosen_split == "train" else known.first_box)
+    boxes, rows = _choose(annotations, spec, count, seed)
+    target = out or data_root / SHEETS / f"{name}-{chosen_split}{f'-stage{stage}' if stage else ''}.png"
+    _write(_figure(annotations, boxes, rows, plan, f"{name}, {chosen_split}: {plan.source}, seed {seed}", seed), target)
+    print(target)
+
+
+@dataclass(frozen=True)
+class _Later:
+    """A stage s ≥ 2."""
+
+    number: int
+    settings: RefinementPreset
+    sigma: float
+    displacement: Displacement | None
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Which stages are shown, and by which settings."""
+
+    source: str
+    square: bool
+    initial: StagePreset | None
+    later: list[_Later]
+    run: RunFolder | None
+
+
+def _plan(known: DataDescription, stage: int | None, run: str | None, runs_root: Path, preset: str | None) -> _Plan:
+    from deeppose_cli.presets import preset_by_name
+
+    if run is not None:
+        if preset is not None:
+            raise UsageError(f"--preset {preset}: not with --run, which goes by the run's own settings")
+        return _plan_of_run(known, stage, run, runs_root)
+    if stage is not None and stage > 2:
+        raise UsageError(f"--stage {stage}: valid: 1, 2; later ones start from what another stage says: add --run NAME")
+    chosen = preset_by_name(preset or known.preset)
+    sigma = chosen.refinement.sigma if chosen.refinement.sigma is not None else known.sigma
+    return _Plan(
+        f"preset {chosen.name}",
+        chosen.square_first_box,
+        chosen.initial if stage in (None, 1) else None,
+        [_Later(2, chosen.refinement, sigma, None)] if stage in (None, 2) else [],
+        None,
+    )
+
+
+def _plan_of_run(known: DataDescription, stage: int | None, run: str, runs_root: Path) -> _Plan:
+    from deeppose_cli.presets import initial_from_primitives
+    from deeppose_cli.run_folder import resolve_run
+
+    folder = resolve_run(runs_root, run)
+    config = folder.stage(1).read_config()
+    if config["skeleton"] != known.skeleton.name:
+        raise UsageError(f"--run {run}: has skeleton '{config['skeleton']}', {known.name} '{known.skeleton.name}'")
+    trained = len(folder.stages)
+    if stage is not None and stage > trained + 1:
+        raise UsageError(f"--stage {stage}: run {run} has {trained} trained stage(s); valid: 1 to {trained + 1}")
+    numbers = range(2, max(2, trained) + 1) if stage is None else [stage] if stage > 1 else []
+    return _Plan(
+        f"run {run}",
+        config["square_first_box"],
+        initial_from_primitives(config["settings"]) if stage in (None, 1) else None,
+        [_later(folder, number, known) for number in numbers],
+        folder,
+    )
+
+
+def _later(folder: RunFolder, number: int, known: DataDescription) -> _Later:
+    """By the stage's own settings where it is trained, else by those that it would be trained with."""
+    from deeppose_cli.checkpoints import read_checkpoint
+    from deeppose_cli.datamodules.datasets import Displacement
+    from deeppose_cli.presets import preset_by_name, refinement_from_primitives
+
+    stage = folder.stage(number)
+    if not stage.best.is_file():
+        settings = preset_by_name(folder.stage(1).read_config()["preset"]).refinement
+        return _Later(number, settings, known.sigma if settings.sigma is None else settings.sigma, None)
+    kept = read_checkpoint(stage.best)["hyper_parameters"]
+    mean, std = (tuple((float(x), float(y)) for x, y in kept[key]) for key in ("displacement_mean", "displacement_std"))
+    return _Later(number, refinement_from_primitives(kept["settings"]), kept["sigma"], Displacement(mean, std))
+
+
+def _split(known: DataDescription, data_root: Path, split: str | None) -> tuple[str, Annotations]:
+    splits = {name: part for name, part in known.read(data_root).items() if len(part)}
+    chosen = split or next(iter(splits), "")
+    if chosen not in splits:
+        raise UsageError(f"--split {chosen}: {known.name} has no images in it; valid: {', '.join(splits)}")
+    return chosen, splits[chosen]
+
+
+def _choose(annotations: Annotations, spec: str, count: int, seed: int) -> tuple[FloatArray, list[int]]:
+    """(first boxes (N, 4), NaN but for the chosen; the chosen rows). What cannot be read is named, and passed over."""
+    import numpy as np
+
+    from deeppose_cli.boxes import readable_first_boxes
+    from deeppose_cli.crops import read_picture
+
+    boxes = np.full((len(annotations), 4), np.nan)
+    rows: list[int] = []
+    for row in np.random.default_rng(seed).permutation(len(annotations)):
+        if len(rows) == count:
+            break
+        try:
+            read_picture(annotations.files[row])
+        except DeepPoseError as error:
+            print(f"skipped: {error}", file=sys.stderr)
+            continue
+        boxes[row] = readable_first_boxes(annotations.take([row]), spec)[0]
+        if np.isnan(boxes[row]).any():
+            print(f"skipped: {annotations.names[row]}: no first box found by --box {spec}", file=sys.stderr)
+            continue
+        rows.append(int(row))
+    if not rows:
+        raise DeepPoseError(f"none of {len(annotations)} examples can be shown; type: deeppose data check NAME")
+    return boxes, sorted(rows)
+
+
+def _figure(
+    annotations: Annotations, boxes: FloatArray, rows: Sequence[int], plan: _Plan, title: str, seed: int
+) -> Any:
+    import numpy as np
+
+    from deeppose_cli.crops import read_picture
+    from deeppose_cli.sample_sheet import first_box_cell, initial_cell, sample_sheet
+    from deeppose_cli.sample_views import InitialSettings, RefinementSettings, initial_views, refinement_views
+
+    skeleton = annotations.skeleton
+    pictures = [read_picture(annotations.files[row]) for row in rows]
+    lines: list[tuple[str, list[Cell]]] = [(annotations.names[row], []) for row in rows]
+    columns: list[str] = []
+    if plan.initial is not None:
+        columns += ["labels, first box", "stage 1 input", *[f"stage 1, epoch {i + 1}" for i in range(COPIES)]]
+        views = initial_views(annotations, boxes, rows, InitialSettings(plan.initial, plan.square, seed), COPIES)
+        for (_, cells), row, picture, view in zip(lines, rows, pictures, views, strict=True):
+            cells.append(first_box_cell(picture, annotations.keypoints[row], view.box, skeleton))
+            cells.append(initial_cell(view.plain, skeleton, f"{len(view.plain.pixels)} px"))
+            cells += [initial_cell(crop, skeleton, "augmented") for crop in view.varied]
+    poses = _predicted(plan, pictures, boxes[list(rows)])
+    for later in plan.later:
+        around = f"around stage {later.number - 1}" if poses is not None else "around labels"
+        columns += [f"stage {later.number} boxes,\n{around}"]
+        columns += [f"stage {later.number} input"] * JOINTS + [f"stage {later.number}, epoch 1"] * JOINTS
+        settings = RefinementSettings(later.settings, plan.square, seed, later.sigma, later.displacement)
+        start = None if poses is None else poses[later.number - 2]
+        rng = np.random.default_rng([seed, later.number])
+        refined = refinement_views(annotations, boxes, rows, settings, start)
+        for (_, cells), row, picture, each in zip(lines, rows, pictures, refined, strict=True):
+            labelled = np.flatnonzero(annotations.labelled[row])
+            shown = rng.choice(labelled, min(JOINTS, len(labelled)), replace=False).tolist()
+            cells += _refinement_cells(picture, each, shown, skeleton)
+    return sample_sheet(lines, columns, title)
+
+
+def _refinement_cells(picture: Any, view: Any, shown: list[int], skeleton: Any) -> list[Cell]:
+    from deeppose_cli.sample_sheet import EMPTY, joint_boxes_cell, refinement_cell
+
+    cells = [joint_boxes_cell(picture, view.pose, view.boxes, shown, skeleton)]
+    for crops in (view.plain, view.varied):
+        by_joint = {crop.joint: refinement_cell(crop, skeleton) for crop in crops if crop.joint in shown}
+        cells += [by_joint.get(joint, EMPTY) for joint in shown] + [EMPTY] * (JOINTS - len(shown))
+    return cells
+
+
+def _predicted(plan: _Plan, pictures: list[Any], boxes: FloatArray) -> FloatArray | None:
+    """(stages, rows, K, 2) px from the run, as many stages as the sheet needs; None without a run."""
+    from deeppose_cli.checkpoints import load_cascade
+
+    if plan.run is None or not plan.later:
+        return None
+    return load_cascade(plan.run, plan.later[-1].number - 1).predict(pictures, boxes).poses
+
+
+def _write(figure: Any, target: Path) -> None:
+    """Whole or not at all. The same sheet gives the same bytes."""
+    import os
+
+    from deeppose_cli.sample_sheet import DPI
+
+    temporary = target.with_name(f".{target.name}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(temporary, dpi=DPI, format="png")
+        os.replace(temporary, target)
+    except OSError as error:
+        raise DeepPoseError(f"--out {target}: cannot be written ({error.strerror or error})") from None
+    finally:
+        temporary.unlink(missing_ok=True)

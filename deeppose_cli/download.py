@@ -1,0 +1,310 @@
+"""A file from a public address: taken up again where it broke off, and never half in place.
+
+While it comes it is `<target>.part`; beside it `<target>.part.json` remembers by which mark (ETag or Last-Modified) the
+server knew that version, so that the rest of it is never joined to the beginning of another.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import http.client
+import json
+import os
+import re
+import shutil
+import socket
+import ssl
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from email.message import Message
+from pathlib import Path
+from typing import IO, Any, BinaryIO
+from urllib.parse import urlsplit
+
+from deeppose_cli import __version__
+from deeppose_cli.archives import Progress
+from deeppose_cli.errors import DeepPoseError
+
+try:
+    import fcntl
+except ImportError:  # Windows: there two downloads of one file at once are not noticed
+    fcntl = None  # type: ignore[assignment]
+
+ATTEMPTS = 5
+"""In a row without a new byte; a slow line that breaks every minute still gets there."""
+FIRST_PAUSE = 2.0
+"""s before the second attempt; doubled before each further one."""
+TIMEOUT = 30.0
+"""s without an answer, or without a byte."""
+
+_CHUNK = 2**18
+_PASSING = {408, 425, 429, 500, 502, 503, 504}
+_WORDS = {
+    **dict.fromkeys((301, 302, 303, 307, 308), "redirects in a circle, or to what is no web address"),
+    401: "needs a login",
+    403: "access is refused",
+    404: "there is no such file",
+    410: "the file has been removed",
+}
+_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
+
+Say = Callable[[str], None]
+
+
+class Unavailable(DeepPoseError):
+    """The address does not give the file, and asking again soon will not help."""
+
+
+class _Dropped(Exception):
+    """The connection broke, or the server had a moment of weakness; `args[0]` says how."""
+
+
+class _Stale(Exception):
+    """The part does not fit what the server has: it is to be had from the beginning, at once."""
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows http → http(s) and https → https. Never to a file, to FTP, or from a safe line to an open one."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        old, new = urlsplit(req.full_url).scheme, urlsplit(newurl).scheme
+        if new not in ("http", "https") or (old, new) == ("https", "http"):
+            raise Unavailable(f"{req.full_url}: redirects to {newurl}, from {old} to {new}; not followed")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def download(
+    url: str,
+    target: Path,
+    progress: Progress | None = None,
+    say: Say = lambda line: None,
+    sha256: str | None = None,
+    pause: float = FIRST_PAUSE,
+    timeout: float = TIMEOUT,
+) -> None:
+    """The file at `url` (http, https) becomes `target`, which stays as it was on any failure.
+
+    What an earlier attempt left in `<target>.part` is gone on with if the server still has that version. `progress` is
+    told bytes (0 of all where the server does not say), `say` gets a line before each wait. Raises Unavailable where
+    the address does not give the file, else DeepPoseError; the part is kept where going on makes sense, on Ctrl-C too.
+    """
+    with _writing(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    part = _Part(target)
+    with part.opened():
+        _fetch(url, part, progress, say, pause, timeout)
+        if sha256 is not None and (found := part.sha256()) != sha256:
+            part.remove()
+            raise Unavailable(f"{url}: is not the file that is expected (sha256 {found}, expected {sha256}); removed")
+        part.finish()
+
+
+class _Part:
+    """`<target>.part`, held by one process, and what is known of its version."""
+
+    file: BinaryIO
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.path = target.with_name(target.name + ".part")
+        self.notes = target.with_name(target.name + ".part.json")
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        with _writing(self.path):
+            self.file = self.path.open("ab")
+        with self.file:
+            if fcntl is not None:
+                try:
+                    fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except OSError:
+                    raise DeepPoseError(f"{self.path}: another process is downloading it; wait for that one") from None
+            try:
+                yield
+            finally:
+                if self.path.exists() and not self.size:
+                    self.remove()
+
+    @property
+    def size(self) -> int:
+        self.file.flush()
+        return os.fstat(self.file.fileno()).st_size
+
+    def write(self, chunk: bytes) -> None:
+        with _writing(self.path):
+            self.file.write(chunk)
+
+    def mark(self, url: str) -> str | None:
+        """How the server knew the version that the part is of; None where that cannot be told."""
+        try:
+            notes = json.loads(self.notes.read_text())
+            return str(notes["mark"]) if notes["url"] == url and notes["mark"] else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def restart(self, url: str, headers: Message) -> None:
+        """Empty it, for the version that these headers describe."""
+        with _writing(self.path):
+            self.file.truncate(0)
+            etag = headers["ETag"]
+            # A weak tag promises the same meaning, not the same bytes.
+            mark = etag if etag and not etag.startswith("W/") else headers["Last-Modified"]
+            self.notes.write_text(json.dumps({"url": url, "mark": mark}))
+
+    def sha256(self) -> str:
+        self.file.flush()
+        with self.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def finish(self) -> None:
+        with _writing(self.target):
+            self.file.flush()
+            os.fsync(self.file.fileno())
+            os.replace(self.path, self.target)
+            self.notes.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self.notes.unlink(missing_ok=True)
+
+
+def _fetch(url: str, part: _Part, progress: Progress | None, say: Say, pause: float, timeout: float) -> None:
+    """Attempts until the part is whole. The count starts again whenever more is there than ever before."""
+    most, failed = part.size, 0
+    while True:
+        try:
+            _attempt(url, part, progress, timeout)
+            return
+        except _Stale:
+            part.restart(url, Message())
+            failed += 1
+            reason = "the server contradicts itself about the file's size"
+            if failed < ATTEMPTS:
+                continue
+        except _Dropped as error:
+            failed = 0 if part.size > most else failed + 1
+            most = max(most, part.size)
+            reason = str(error)
+        if failed >= ATTEMPTS:
+            kept = f"; {part.size:,} bytes are kept in {part.path}, the same command goes on from there"
+            kind: type[DeepPoseError] = DeepPoseError if part.size else Unavailable
+            raise kind(f"{url}: {reason}, {failed} times{kept if part.size else ''}") from None
+        wait = pause * 2 ** max(failed - 1, 0)
+        say(f"{url}: {reason}; next attempt in {wait:g} s")
+        time.sleep(wait)
+
+
+def _attempt(url: str, part: _Part, progress: Progress | None, timeout: float) -> None:
+    have, mark = part.size, part.mark(url)
+    headers = {"User-Agent": f"deeppose/{__version__}", "Accept-Encoding": "identity"}
+    if have and mark:
+        headers |= {"Range": f"bytes={have}-", "If-Range": mark}
+    with _open(urllib.request.Request(url, headers=headers), have if mark else 0, timeout) as response:
+        if response is None:  # the server has nothing beyond what is here
+            return
+        start, total = _extent(response, url)
+        if response.status != 206:
+            part.restart(url, response.headers)
+        elif start != have or (total and total < have):
+            raise _Stale
+        have = part.size
+        _check_room(url, part, total - have)
+        _copy(url, response, part, total, progress)
+    if not part.size:
+        raise Unavailable(f"{url}: the answer is empty")
+    if total and part.size != total:
+        raise _Dropped(f"the connection broke off after {part.size:,} of {total:,} bytes")
+
+
+@contextmanager
+def _open(request: urllib.request.Request, have: int, timeout: float) -> Iterator[http.client.HTTPResponse | None]:
+    """The answer; None where the server says that the `have` bytes asked to be gone on with are all there are."""
+    url = request.full_url
+    try:
+        response = urllib.request.build_opener(_Redirects).open(request, timeout=timeout)
+    except urllib.error.HTTPError as error:
+        with error:
+            code, extent = error.code, _RANGE.fullmatch(error.headers.get("Content-Range", ""))
+        if code == 416 and have:
+            if extent and extent[2] == str(have):
+                yield None
+                return
+            raise _Stale from None
+        if code in _PASSING:
+            raise _Dropped(f"the server answers {code} ({error.reason})") from None
+        raise Unavailable(f"{url}: {_WORDS.get(code, 'the server refuses')} (HTTP {code})") from None
+    except urllib.error.URLError as error:
+        raise _unreachable(url, error.reason) from None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise _unreachable(url, error) from None
+    with response:
+        yield response
+
+
+def _unreachable(url: str, reason: object) -> Exception:
+    host = urlsplit(url).hostname
+    if isinstance(reason, socket.gaierror):
+        return Unavailable(f"{url}: no address is known for {host} (no network, or the site is gone)")
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return Unavailable(f"{url}: the certificate of {host} is not valid ({reason.verify_message})")
+    if isinstance(reason, TimeoutError):
+        return _Dropped(f"{host} does not answer")
+    if isinstance(reason, OSError | http.client.HTTPException):
+        words = " ".join(str(getattr(reason, "strerror", None) or reason or type(reason).__name__).split())
+        return _Dropped(f"{host} cannot be reached ({words})")
+    return Unavailable(f"{url}: not an address that can be fetched ({reason})")
+
+
+def _extent(response: http.client.HTTPResponse, url: str) -> tuple[int, int]:
+    """(first byte, size of the whole file), 0 for a size that is not told."""
+    if response.status == 206:
+        match = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        if not match or match[1] is None:
+            raise _Stale
+        return int(match[1]), 0 if match[2] == "*" else int(match[2])
+    if response.status != 200:
+        raise Unavailable(f"{url}: the server answers {response.status}, not a file")
+    length = response.headers.get("Content-Length", "")
+    return 0, int(length) if length.isdecimal() else 0
+
+
+def _check_room(url: str, part: _Part, needed: int) -> None:
+    free = shutil.disk_usage(part.path.parent).free
+    if needed > free:
+        raise DeepPoseError(f"{part.path.parent}: {url} needs {needed:,} more bytes, {free:,} are free on that disk")
+
+
+def _copy(url: str, response: http.client.HTTPResponse, part: _Part, total: int, progress: Progress | None) -> None:
+    have = part.size
+    while True:
+        try:
+            chunk = response.read(_CHUNK)
+        except (OSError, http.client.HTTPException) as error:
+            if isinstance(error, http.client.IncompleteRead) and error.partial:
+                part.write(error.partial)
+            raise _Dropped(f"the connection broke off after {part.size:,} bytes") from None
+        if not chunk:
+            return
+        if not have and chunk.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+            part.remove()
+            raise Unavailable(f"{url}: answers with a web page, not an archive")
+        part.write(chunk)
+        have += len(chunk)
+        if progress is not None:
+            progress(f"downloading {part.target.name}", have, total)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DeepPoseError(f"{path}: the disk is full; make room, then the same command goes on") from None
+        raise DeepPoseError(f"{path}: cannot be written ({error.strerror or error})") from None
