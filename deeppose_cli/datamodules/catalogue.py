@@ -6,18 +6,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deeppose_cli.archives import Progress
-from deeppose_cli.datamodules import demo, flic, lsp
+from deeppose_cli.datamodules import buffy, demo, flic, lsp, parse
 from deeppose_cli.datamodules.addresses import ADDRESSES
 from deeppose_cli.datamodules.description import DataDescription
 from deeppose_cli.datamodules.fetching import fetch, is_there
 from deeppose_cli.download import Say
 from deeppose_cli.errors import UsageError
 
-CATALOGUE: dict[str, DataDescription] = {set_.name: set_ for set_ in (demo.DEMO, lsp.LSP, flic.FLIC)}
+CATALOGUE: dict[str, DataDescription] = {
+    set_.name: set_ for set_ in (demo.DEMO, lsp.LSP, flic.FLIC, buffy.BUFFY, parse.PARSE)
+}
 
 _FROM_ARCHIVES: dict[str, Callable[[Sequence[Path], Path, Progress | None], object]] = {
     lsp.LSP.name: lsp.prepare,
     flic.FLIC.name: flic.prepare,
+    buffy.BUFFY.name: buffy.prepare,
+    parse.PARSE.name: parse.prepare,
 }
 _MADE_HERE: dict[str, Callable[[Path], object]] = {demo.DEMO.name: demo.ensure}
 
