@@ -24,8 +24,11 @@ CELL = 400
 DPI = 200
 FIRST_BOX_COLOUR = (204, 121, 167)
 """Reddish purple: of the same list of colours as the sides', and none of theirs (Okabe & Ito, 2008)."""
-_GROUND = (255, 255, 255)
-_EDGE = (0, 0, 0)
+_GROUND = (208, 208, 208)
+"""Around a picture in its cell: every line shows on it, the white ones too."""
+_EDGE, _CROSS = (0, 0, 0), (255, 255, 255)
+_LABEL = 24
+"""Letters that fit beside a line of cells."""
 _MOST_ROOM = 1.0
 """How far beyond the picture a box is followed, in units of the picture's longer side."""
 _SHIFT = 4  # cv2 takes whole numbers: these are 1/16 px
@@ -85,7 +88,7 @@ def refinement_cell(crop: Crop, skeleton: Skeleton) -> Cell:
             cv2.line(canvas, _fixed(middle), _fixed(label), colour, width, cv2.LINE_AA, _SHIFT)
         for colour, width in ((_EDGE, 8), (joint_colour(name), 5)):
             cv2.circle(canvas, _fixed(label), 20 << _SHIFT, colour, width, cv2.LINE_AA, _SHIFT)
-    for colour, width in ((_EDGE, 4), (_GROUND, 2)):
+    for colour, width in ((_EDGE, 4), (_CROSS, 2)):
         for step in (np.array([12.0, 0.0]), np.array([0.0, 12.0])):
             cv2.line(canvas, _fixed(middle - step), _fixed(middle + step), colour, width, cv2.LINE_AA, _SHIFT)
     return Cell(canvas, name.replace("_", " "))
@@ -104,7 +107,7 @@ def sample_sheet(lines: Sequence[tuple[str, Sequence[Cell]]], columns: Sequence[
             panel.set(xticks=[], yticks=[])
             panel.set_xlabel(cell.caption, fontsize=7, labelpad=2)
             panel.spines[:].set_visible(False)
-        panel_row[0].set_ylabel(label, fontsize=7)
+        panel_row[0].set_ylabel(_shortened(label), fontsize=7)
     for panel, heading in zip(panels[0], columns, strict=True):
         panel.set_title(heading, fontsize=8)
     figure.suptitle(title, fontsize=9)
@@ -119,6 +122,11 @@ def sample_sheet(lines: Sequence[tuple[str, Sequence[Cell]]], columns: Sequence[
     return figure
 
 
+def _shortened(label: str) -> str:
+    """Names often differ at their ends."""
+    return label if len(label) <= _LABEL else f"{label[: _LABEL // 3]}…{label[-(_LABEL - _LABEL // 3 - 1) :]}"
+
+
 def _legend() -> list[Any]:
     words = {"left": "the person's left", "right": "the person's right", "": "middle of the body"}
     sides = [
@@ -126,9 +134,7 @@ def _legend() -> list[Any]:
         for side, colour in SIDE_COLOURS.items()
     ]
     first = Patch(facecolor="none", edgecolor=_hex(FIRST_BOX_COLOUR), linewidth=1.5, label="first box b⁰")
-    middle = Line2D(
-        [], [], color="black", marker="+", linestyle="", label="middle of a close-up; the line leads to the label"
-    )
+    middle = Line2D([], [], color="black", marker="+", linestyle="", label="middle of a crop; the ring is the label")
     return [*sides, first, middle]
 
 

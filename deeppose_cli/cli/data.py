@@ -100,7 +100,8 @@ def _table(report: dict[str, Any]) -> Table:
     from rich import box
     from rich.table import Table
 
-    splits: dict[str, dict[str, Any]] = report["splits"]
+    everything: dict[str, dict[str, Any]] = report["splits"]
+    splits = {split: values for split, values in everything.items() if values["images"]} or everything
     title = f"{report['name']}: people, labelled joints, and labels outside the picture"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("joint", no_wrap=True)
@@ -110,7 +111,8 @@ def _table(report: dict[str, Any]) -> Table:
     for joint in next(iter(splits.values()))["joints"]:
         cells = []
         for values in splits.values():
-            cells += [f"{values['joints'][joint]:.1%}", f"{values['out_of_image'][joint] or '–'}"]
+            share = f"{values['joints'][joint]:.1%}" if values["images"] else "–"
+            cells += [share, f"{values['out_of_image'][joint] or '–'}"]
         table.add_row(joint, *cells)
     return table
 

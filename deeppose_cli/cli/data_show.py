@@ -212,7 +212,8 @@ def _figure(
     for later in plan.later:
         around = f"around stage {later.number - 1}" if poses is not None else "around labels"
         columns += [f"stage {later.number} boxes,\n{around}"]
-        columns += [f"stage {later.number} input"] * JOINTS + [f"stage {later.number}, epoch 1"] * JOINTS
+        note = "" if later.displacement else ",\nnot displaced yet"
+        columns += [f"stage {later.number} input"] * JOINTS + [f"stage {later.number}, epoch 1{note}"] * JOINTS
         settings = RefinementSettings(later.settings, plan.square, seed, later.sigma, later.displacement)
         start = None if poses is None else poses[later.number - 2]
         rng = np.random.default_rng([seed, later.number])

@@ -313,5 +313,5 @@ LSP = DataDescription(
     conventions="1-based in the files, 0-based here; sides are the person's; flag: LSP occluded, LSPET labelled",
     how_to_get=f"archives from sam.johnson.io/research/lsp.html and lspet.html; type: {_GET}",
     read=read,
-    image_order="by number: test im1001.jpg … im2000.jpg; train and validation share im0001.jpg … im1000.jpg, then LSPET",
+    image_order="by number: test im1001.jpg … im2000.jpg; train and validation im0001.jpg … im1000.jpg, then LSPET",
 )
