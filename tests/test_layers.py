@@ -20,8 +20,8 @@ LAYERS: dict[int, tuple[str, ...]] = {
     3: (
         "datamodules.addresses datamodules.description datamodules.loading datamodules.splits datamodules.unpacking"
         " stages.base",
-        "datamodules.buffy datamodules.checking datamodules.datasets datamodules.fetching datamodules.flic datamodules.lsp"
-        " datamodules.parse stages.initial stages.refinement",
+        "datamodules.buffy datamodules.checking datamodules.datasets datamodules.fetching datamodules.flic"
+        " datamodules.lsp datamodules.parse stages.initial stages.refinement",
         "datamodules.base datamodules.demo",
         "datamodules.catalogue",
     ),

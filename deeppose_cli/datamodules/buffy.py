@@ -19,13 +19,14 @@ right lower arm, head; neither their sides nor their ends are as needed here:
 - The ends of a stick have no fixed order. The elbow is where an end of the upper arm and an end of the lower arm lie
   closest; the other two are shoulder and wrist. In the same way the torso's upper end, `neck`, is the one that lies
   closest to an end of the head, `chin`; the others are `mid_hip` and `head_top`. (By height seven
-  training frames would be wrong: of people who lie, or hang head down.) All are right in the training frames, but for
-  five of 944 arms whose forearm is folded onto the upper arm so that the hand is at the shoulder: s5e3/043775 (the
-  person's right arm), 052935 and 052950 (both).
+  training frames would be wrong: of people who lie, or hang head down.) For arms the rule fails where a forearm is
+  folded onto the upper arm or points at the camera: of the 944 in training by eye in seven, s5e3/029789, 029791,
+  032400, 052935 and 052950 (the person's left), 043775 and 051013 (right). It is kept for being simple and known.
 - The two ends at an elbow are apart: 7 px in the median of the training frames, 17 in the worst tenth, 47 at most. The
   elbow is their mean, at most half of that from each; an end itself would spoil the other stick by all of it.
 - MATLAB's 1-based coordinates become 0-based. That they are 1-based is inferred: the release's own reader, scorer and
-  drawing are MATLAB, whose pictures begin at 1; the numbers (−0.7 … 406.1 in a height of 405) fit either.
+  drawing are MATLAB, and of the ends marked at the lower border 16 lie within MATLAB's last row (404.5 … 405.5 of 405)
+  and 3 below it; all 19 would be outside of 0-based pictures.
 
 There are no hips: the torso stick, neck to mid-hip, stands for the diameter. Every joint is labelled. There are no
 boxes, and several people may be in a frame, of whom one has sticks: the first box comes from a face (the paper,
@@ -290,7 +291,7 @@ BUFFY = DataDescription(
     preset="small",
     sigma=1.0,
     first_box="face",
-    conventions="1-based in the files (inferred), 0-based here; arms' sides are the image's in the files swapped here "
+    conventions="1-based in the files (inferred), 0-based here; arms' sides are the image's in the files, swapped here "
     "to the person's, as people face the camera; elbow: mean of the two arm sticks' closest ends; neck, mid_hip: upper "
     "and lower end of the torso stick; chin, head_top: lower and upper end of the head stick",
     how_to_get=f"archive from www.robots.ox.ac.uk/~vgg/data/stickmen; type: {_GET}",
