@@ -9,6 +9,7 @@ bytes; a matrix is an element made of elements.
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -114,10 +115,12 @@ def find(file: Path, name: str, shown: str) -> tuple[Matrix, str]:
     """
     try:
         with file.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+            size = os.fstat(stream.fileno()).st_size
+            # Not "at most so many": Python sets aside what is asked for.
+            data = stream.read(min(size, MAX_BYTES))
     except OSError as error:
         raise DeepPoseError(f"{shown}: cannot be read ({error.strerror or error})") from None
-    if len(data) > MAX_BYTES:
+    if size > MAX_BYTES:
         raise DeepPoseError(f"{shown}: larger than {MAX_BYTES} bytes; no label file is")
     order = _byte_order(data, shown)
     found = []

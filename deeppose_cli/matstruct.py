@@ -129,8 +129,8 @@ def _fields(matrix: Matrix, order: str) -> tuple[list[str], int]:
     if kind != INT8 or width < 1 or len(raw) % width:
         raise Damaged("a struct without field names")
     names = [bytes(raw[i : i + width]).partition(b"\0")[0].decode("latin-1") for i in range(0, len(raw), width)]
-    if len(set(names)) < len(names):
-        raise Damaged("a struct with two fields of one name")
+    if len(set(names)) < len(names) or not all(map(str.isidentifier, names)):
+        raise Damaged(f"a struct with fields named {', '.join(map(repr, names))[:100]}")
     return names, at
 
 

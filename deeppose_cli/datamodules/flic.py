@@ -38,6 +38,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +59,8 @@ SCENE_GAP = 500
 """Frames, some twenty seconds of film: as long as a camera may look elsewhere and come back."""
 MAX_COORDINATE = 1e5
 """px; a coordinate beyond it is no place in a picture."""
+MAX_FRAME = 1e7
+"""The longest film has fewer."""
 
 PLACES = {
     "left_shoulder": 0,
@@ -75,9 +78,8 @@ _NUMBERS = {"coords": (2, 29), "torsobox": (1, 4), "currframe": (1, 1), "istrain
 _TEXTS = ("filepath", "moviename")
 _INDICES = "tr_plus_indices"
 _PLUS = f"FLIC-plus/{_INDICES}.mat"
-_NEEDED = re.compile(
-    rf"(?P<base>(?:.*/)?)(?P<rest>images/[^/.][^/]*\.jpg|examples\.mat|{_INDICES}\.mat|README(?:\.\w+)?)"
-)
+_NEEDED = re.compile(rf"(?P<base>(?:.*/)?)(?P<rest>images/[^/.][^/]*\.jpg|examples\.mat|{_INDICES}\.mat)")
+_FULL = re.compile(r"flic[-_ ]?full", re.IGNORECASE)
 _GET = "deeppose data prepare flic --from FLIC.zip"
 _GET_PLUS = f"{_GET} --from FLIC-full.zip --from FOLDER (with {_INDICES}.mat)"
 
@@ -123,7 +125,7 @@ class Examples:
 
 
 def read_examples(file: Path, shown: str | None = None, expected: int | None = None) -> Examples:
-    """`examples.mat` of FLIC or FLIC-full; with `expected`, that many records.
+    """`examples.mat` of FLIC or FLIC-full. With `expected`, the number of its records must be that.
 
     Raises DeepPoseError, one line that calls the file `shown` and names the record and field of a value that cannot be
     right.
@@ -131,7 +133,8 @@ def read_examples(file: Path, shown: str | None = None, expected: int | None = N
     shown = shown or str(file)
     records = read_struct(file, "examples", _NUMBERS, _TEXTS, shown)
     if not records.count or (expected is not None and records.count != expected):
-        raise DeepPoseError(f"{shown}: examples has {records.count} records; valid: {expected or 'at least 1'}")
+        valid = "at least 1" if expected is None else f"{expected}; FLIC-full is told from FLIC by its folder's name"
+        raise DeepPoseError(f"{shown}: examples has {records.count} records; valid: {valid}")
     _check(records, shown)
     points = {joint: records.numbers["coords"][..., place] - 1 for joint, place in PLACES.items()}
     points["neck"] = (points["left_shoulder"] + points["right_shoulder"]) / 2
@@ -224,39 +227,39 @@ def _how(data_root: Path) -> str:
 
 
 def _check(records: Records, shown: str) -> None:
-    """Values as in the file. Raises DeepPoseError that names the first record, by field, that cannot be right."""
+    """Values as in the file. Raises DeepPoseError that names the first record and field that cannot be right."""
 
-    def refuse(bad: NDArray[np.bool_], field: str, found: object, valid: str) -> None:
-        """`bad` (N, …); `found` (N, …) is what the error quotes."""
-        if bad.any():
-            where = tuple(np.argwhere(bad)[0])
-            value = np.asarray(found)[where]
-            text = repr(str(value))[:100] if isinstance(value, str) else f"{value:g}"
-            raise DeepPoseError(f"{shown}: record {where[0] + 1}, field {field}: {text}; valid: {valid}")
+    def refuse(bad: NDArray[np.bool_], field: str, found: NDArray[Any], valid: str, parts: Sequence[Any] = ()) -> None:
+        """`found` (N, …) is what the error quotes where `bad`; `parts` names the places along its further axes."""
+        if not bad.any():
+            return
+        record, *where = np.argwhere(bad)[0]
+        value = found[(record, *where)]
+        what = " ".join(names[i] for names, i in zip(parts, where, strict=True))
+        quoted = repr(str(value))[:100] if isinstance(value, str) else f"{value:g}"
+        raise DeepPoseError(
+            f"{shown}: record {record + 1}, field {field}: {f'{what} is ' if what else ''}{quoted}; valid: {valid}"
+        )
 
-    needed = list(PLACES.values())
-    coords = records.numbers["coords"][..., needed].transpose(0, 2, 1)  # (N, 9, 2)
+    near = f"within ±{MAX_COORDINATE:.0f} px"
+    joints = (list(PLACES), "xy")
+    coords = records.numbers["coords"][..., list(PLACES.values())].transpose(0, 2, 1)  # (N, 9, 2)
     missing = np.isnan(coords)
-    refuse(~missing & ~(np.abs(coords) <= MAX_COORDINATE), "coords", coords, f"within ±{MAX_COORDINATE:.0f} px, or NaN")
-    refuse(missing != missing.any(-1, keepdims=True), "coords", coords, "x and y, or NaN for both")
+    refuse(~missing & ~(np.abs(coords) <= MAX_COORDINATE), "coords", coords, f"{near}, or NaN", joints)
+    refuse(missing & ~missing.all(-1, keepdims=True), "coords", coords, "a number, or NaN for x and y", joints)
     torsos = records.numbers["torsobox"][:, 0]
-    refuse(~(np.abs(torsos) <= MAX_COORDINATE), "torsobox", torsos, f"within ±{MAX_COORDINATE:.0f} px")
+    refuse(~(np.abs(torsos) <= MAX_COORDINATE), "torsobox", torsos, near, [("x1", "y1", "x2", "y2")])
     extents = torsos[:, 2:] - torsos[:, :2]
-    refuse(extents <= 0, "torsobox", extents, "[x1 y1 x2 y2] with x2 > x1 and y2 > y1")
-    flags = {}
-    for name in ("istrain", "istest"):
-        flags[name] = records.numbers[name].ravel()
-        refuse((flags[name] != 0) & (flags[name] != 1), name, flags[name], "0 or 1")
-    refuse((flags["istrain"] == 1) & (flags["istest"] == 1), "istest", flags["istest"], "0 where istrain is 1")
+    refuse(extents <= 0, "torsobox", extents, "above 0", [("x2 - x1", "y2 - y1")])
+    train, test = (records.numbers[name].ravel() for name in ("istrain", "istest"))
+    for name, flags in (("istrain", train), ("istest", test)):
+        refuse((flags != 0) & (flags != 1), name, flags, "0 or 1")
+    refuse((train == 1) & (test == 1), "istest", test, "0 where istrain is 1")
     frames = records.numbers["currframe"].ravel()
-    refuse(~((frames >= 0) & (frames < 1e9)), "currframe", frames, "the number of a frame")
-    plain = {name for name in set(records.texts["filepath"]) if _is_plain(name)}
-    refuse(
-        np.array([name not in plain for name in records.texts["filepath"]]),
-        "filepath",
-        np.array(records.texts["filepath"]),
-        "the name of a .jpg in images/",
-    )
+    refuse(~((frames >= 0) & (frames < MAX_FRAME)), "currframe", frames, f"0 to {MAX_FRAME:.0f}")
+    pictures = np.array(records.texts["filepath"], dtype=object)
+    strange = np.array([not _is_plain(name) for name in pictures])
+    refuse(strange, "filepath", pictures, "the name of a .jpg in images/")
 
 
 def _is_plain(name: str) -> bool:
@@ -308,8 +311,10 @@ def _place(name: str) -> str | None:
         return None
     if match["rest"] == f"{_INDICES}.mat":
         return _PLUS
-    release = next((part for part in reversed(match["base"].lower().split("/")) if "flic" in part), "")
-    return f"{RELEASES['full' in release].name}/{match['rest']}"
+    # The innermost folder that is called after either of them says which.
+    own, full = (release.name for release in RELEASES)
+    folder = next((part for part in reversed(match["base"].split("/")) if own.lower() in part.lower()), own)
+    return f"{full if _FULL.search(folder) else own}/{match['rest']}"
 
 
 def _validate(unpacked: Unpacked, release: Release) -> None:
