@@ -37,7 +37,7 @@ def record(row: int, film: str, frame: int, test: bool) -> Record:
 
 
 def few(release: Release = FEW[0]) -> list[Record]:
-    """Two films; examples 2 and 3 (from 0) and 4 are of one frame, every third example is a test's."""
+    """Two films; rows 2, 3 and 4 (from 0) are of one frame, of whom the first is the test's, as most third rows are."""
     people = []
     for row in range(release.count):
         film = "along-came-polly" if row < release.count // 2 else "mr-mrs-smith-ws"
