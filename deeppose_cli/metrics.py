@@ -1,8 +1,11 @@
-"""PDJ, PCP and PCK as pure functions of arrays.
+"""PDJ and PCK as pure functions of arrays, and what all rates have in common; PCP stands in `sticks`.
 
 `pred` and `truth` are (N, K, 2) in px of the source pictures. NaN in `truth` means not labelled: such a joint is left
 out of the denominator. A `pred` that is not finite means that nothing was predicted: a labelled joint without a
 prediction is wrong. Rates are fractions of 1, and NaN where nothing was labelled.
+
+Each metric is first a `Tally`: image by image what is right and what counts. Rates are made of that, and so are their
+intervals (`bootstrap`) and the sums of several processes (`torch_metrics`).
 
 Nothing is divided by a torso, a limb or a box: errors are compared with a share of its length, so that a length of zero
 is met by an exact prediction and by no other.
@@ -10,31 +13,48 @@ is met by an exact prediction and by no other.
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deeppose_cli.geometry import FloatArray, diameter
 from deeppose_cli.presets import PDJ_THRESHOLD
-from deeppose_cli.skeleton import Limb, Skeleton, kind_of
-
-PcpRule = Literal["strict", "mean", "buffy"]
-PCP_RULES: tuple[PcpRule, ...] = get_args(PcpRule)
-ARM_AND_LEG_KINDS = ("upper_arm", "lower_arm", "upper_leg", "lower_leg")
-"""The limb kinds over which DeepPose's average PCP is taken."""
+from deeppose_cli.skeleton import Skeleton, kind_of
 
 THRESHOLDS: NDArray[np.float64] = np.arange(51) / 100
 """0, 0.01 … 0.5 of the torso: where the PDJ curve is read."""
 
-_SLACK = 1 + 1e-6
+SLACK = 1 + 1e-6
 """A limit is inclusive. An error that equals it on paper may come out a rounding step above it (a float32 step is 1e-7
 of the value), so limits are this much wider: 0.1 µm on a limb of 10 cm."""
 
 
+class Tally(NamedTuple):
+    """Image by image, what every rate is made of. J joints or limbs; `hits` may have further axes in front."""
+
+    hits: NDArray[np.bool_]
+    """(…, N, J) which are right; never where they do not count."""
+    counted: NDArray[np.bool_]
+    """(N, J) which count at all."""
+
+    def among(self, known: NDArray[np.bool_]) -> Tally:
+        """Only the columns (J) that are `known` count."""
+        return Tally(self.hits & known, self.counted & known)
+
+    def rates(self) -> NDArray[np.float64]:
+        """(…, J) share of the counted ones that are right; NaN where none counts."""
+        return rate(self.hits.sum(-2), self.counted.sum(-2))
+
+
+def rate(hits: NDArray[np.number], counted: NDArray[np.number]) -> NDArray[np.float64]:
+    """hits / counted, element by element; NaN where nothing was counted."""
+    return np.where(counted > 0, hits / np.maximum(counted, 1), np.nan)
+
+
 def joint_errors(pred: FloatArray, truth: FloatArray) -> NDArray[np.float64]:
     """(N, K) distance in px: NaN where the joint is not labelled, +inf where it is labelled but was not predicted."""
-    pred, truth = _checked(pred, truth)
+    pred, truth = checked(pred, truth)
     distance = np.linalg.norm(pred - truth, axis=-1)
     distance[np.isnan(pred).any(-1)] = np.inf
     distance[np.isnan(truth).any(-1)] = np.nan
@@ -54,10 +74,16 @@ def torso_errors(pred: FloatArray, truth: FloatArray, skeleton: Skeleton) -> NDA
     return out
 
 
-def pdj_hits(
-    pred: FloatArray, truth: FloatArray, skeleton: Skeleton, threshold: float
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """(N, K) which joints are detected, and (N, K) which count at all.
+def pdj_hits(pred: FloatArray, truth: FloatArray, skeleton: Skeleton, threshold: float) -> Tally:
+    """(N, K) which joints are detected; see `pdj_curve_hits`."""
+    curve = pdj_curve_hits(pred, truth, skeleton, np.array([threshold]))
+    return Tally(curve.hits[0], curve.counted)
+
+
+def pdj_curve_hits(
+    pred: FloatArray, truth: FloatArray, skeleton: Skeleton, thresholds: FloatArray = THRESHOLDS
+) -> Tally:
+    """(T, N, K) which joints are detected at each threshold, and (N, K) which count at all.
 
     A joint is detected if its error ≤ threshold · torso, torso = |left shoulder − right hip| of the truth (paper,
     section 4.1). A joint counts if it is labelled and its torso is: without the torso there is nothing to measure its
@@ -65,22 +91,22 @@ def pdj_hits(
     """
     distance, torso = joint_errors(pred, truth), diameter(truth, skeleton)[:, None]
     counted = ~np.isnan(distance) & ~np.isnan(torso)
-    return counted & (distance <= threshold * torso * _SLACK), counted
+    limits = np.asarray(thresholds)[:, None, None] * torso * SLACK  # (T, N, 1)
+    return Tally(counted & (distance <= limits), counted)
 
 
 def pdj(
     pred: FloatArray, truth: FloatArray, skeleton: Skeleton, threshold: float = PDJ_THRESHOLD
 ) -> NDArray[np.float64]:
     """(K) share of each joint's counted occurrences that are detected at one threshold."""
-    hits, counted = pdj_hits(pred, truth, skeleton, threshold)
-    return _rate(hits, counted)
+    return pdj_hits(pred, truth, skeleton, threshold).rates()
 
 
 def pdj_curve(
     pred: FloatArray, truth: FloatArray, skeleton: Skeleton, thresholds: FloatArray = THRESHOLDS
 ) -> NDArray[np.float64]:
-    """(T, K) detection rate of each joint at each threshold; see `pdj_hits`."""
-    return np.stack([pdj(pred, truth, skeleton, float(threshold)) for threshold in thresholds])
+    """(T, K) detection rate of each joint at each threshold; see `pdj_curve_hits`."""
+    return pdj_curve_hits(pred, truth, skeleton, thresholds).rates()
 
 
 def area_under(curve: FloatArray, thresholds: FloatArray = THRESHOLDS) -> NDArray[np.float64]:
@@ -90,65 +116,30 @@ def area_under(curve: FloatArray, thresholds: FloatArray = THRESHOLDS) -> NDArra
     return np.asarray(((curve[1:] + curve[:-1]) / 2 * widths).sum(0) / widths.sum())
 
 
-def pcp(pred: FloatArray, truth: FloatArray, skeleton: Skeleton, rule: PcpRule = "strict") -> NDArray[np.float64]:
-    """(L) share of each limb's labelled occurrences that are found, in the order of `skeleton.limbs`.
+def pck_hits(pred: FloatArray, truth: FloatArray, alpha: float) -> Tally:
+    """(N, K) which joints have an error ≤ alpha · max(height, width) of the tight box around the image's labelled
+    joints (Yang & Ramanan, PAMI 2013).
 
-    `strict`: both ends lie within half the limb's length of the truth.
-    `mean`: the mean of the two ends' errors is within half the length.
-    `buffy`: the stick rule of the scorer that comes with Buffy Stickmen: in the frame of the true stick, the mean
-    absolute error of the ends along it and the mean absolute error across it are both less than half its length. Only
-    the stick rule: the matching of predictions with annotated windows that comes before it there is not done here.
-
-    A limb's end may be the mean of several joints (the torso's: both shoulders, both hips); it is labelled, or
-    predicted, if all of them are. Raises ValueError for another rule.
+    The box's sides are max − min of the joints' coordinates. The MATLAB code that Yang & Ramanan published adds one
+    pixel to each side, which widens the limit by α px. It is not added here.
     """
-    pred, truth = _checked(pred, truth)
-    p, q = (
-        np.stack([_ends(pose, skeleton, side) for side in ("start", "end")]) for pose in (pred, truth)
-    )  # (2, N, L, 2)
-    counted = np.asarray(~np.isnan(q).any((0, -1)))
-    offset, stick = p - q, q[1] - q[0]
-    error, length = np.linalg.norm(offset, axis=-1), np.linalg.norm(stick, axis=-1)  # (2, N, L), (N, L)
-    # A missing prediction's error is NaN, and NaN is within no limit.
-    found: NDArray[np.bool_]
-    if rule == "strict":
-        found = error.max(0) <= 0.5 * length * _SLACK
-    elif rule == "mean":
-        found = error.mean(0) <= 0.5 * length * _SLACK
-    elif rule == "buffy":
-        # Both errors are multiplied by the length, and so is the limit.
-        along = np.abs((offset * stick).sum(-1)).mean(0)
-        across = np.abs(offset[..., 0] * stick[..., 1] - offset[..., 1] * stick[..., 0]).mean(0)
-        exact = error.max(0) == 0  # also where the true stick has no length, and so no frame
-        found = (np.maximum(along, across) < 0.5 * length**2) | exact
-    else:
-        raise ValueError(f"PCP rule '{rule}' is unknown; valid: {', '.join(PCP_RULES)}")
-    return _rate(counted & found, counted)
-
-
-def pck(pred: FloatArray, truth: FloatArray, alpha: float) -> NDArray[np.float64]:
-    """(K) share of each joint's labelled occurrences with error ≤ alpha · max(height, width) of the tight box around
-    the image's labelled joints (Yang & Ramanan, PAMI 2013)."""
     distance = joint_errors(pred, truth)
     counted = ~np.isnan(distance)
     known = counted[..., None]
     low = np.where(known, truth, np.inf).min(1)
     high = np.where(known, truth, -np.inf).max(1)
     side = np.where(counted.any(1), (high - low).max(-1), np.nan)[:, None]
-    return _rate(counted & (distance <= alpha * side * _SLACK), counted)
+    return Tally(counted & (distance <= alpha * side * SLACK), counted)
+
+
+def pck(pred: FloatArray, truth: FloatArray, alpha: float) -> NDArray[np.float64]:
+    """(K) share of each joint's labelled occurrences that are near enough; see `pck_hits`."""
+    return pck_hits(pred, truth, alpha).rates()
 
 
 def joint_kind_rates(rates: FloatArray, skeleton: Skeleton) -> dict[str, NDArray[np.float64]]:
     """Rates (…, K) → kind → (…): the mean of the left and the right joint's rate."""
     return {kind: mean_rate(rates[..., list(index)]) for kind, index in skeleton.joint_kinds.items()}
-
-
-def limb_kind_rates(rates: FloatArray, skeleton: Skeleton) -> dict[str, NDArray[np.float64]]:
-    """Rates (…, L) → kind → (…), for the limb kinds that the skeleton has."""
-    kinds: dict[str, list[int]] = {}
-    for i, limb in enumerate(skeleton.limbs):
-        kinds.setdefault(limb.kind, []).append(i)
-    return {kind: mean_rate(rates[..., index]) for kind, index in kinds.items()}
 
 
 def mean_rate(rates: FloatArray) -> NDArray[np.float64]:
@@ -188,22 +179,7 @@ def observer_centric(poses: FloatArray, skeleton: Skeleton) -> NDArray[np.float6
     return relabelled
 
 
-def _ends(poses: FloatArray, skeleton: Skeleton, side: Literal["start", "end"]) -> NDArray[np.float64]:
-    """(N, L, 2) the limbs' ends on one side."""
-
-    def end(limb: Limb) -> NDArray[np.float64]:
-        joints = limb.start if side == "start" else limb.end
-        return np.asarray(poses[:, [skeleton.index(joint) for joint in joints]].mean(1))
-
-    return np.stack([end(limb) for limb in skeleton.limbs], axis=1)
-
-
-def _rate(hits: NDArray[np.bool_], counted: NDArray[np.bool_]) -> NDArray[np.float64]:
-    total = counted.sum(0)
-    return np.where(total > 0, hits.sum(0) / np.maximum(total, 1), np.nan)
-
-
-def _checked(pred: FloatArray, truth: FloatArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def checked(pred: FloatArray, truth: FloatArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Both as float64. Broadcasting (N, 1, 2) against (N, K, 2) would score nonsense without a word."""
     if np.shape(pred) != np.shape(truth):
         raise ValueError(f"predictions {np.shape(pred)} and truth {np.shape(truth)} differ in shape")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,17 @@ _STYLES = (
     ("#000000", "-", "o"),
     ("#0072B2", "-", "s"),
     ("#D55E00", "-", "^"),
-    ("#009E73", "--", "D"),
-    ("#CC79A7", "--", "v"),
+    ("#009E73", "-", "D"),
+    ("#CC79A7", "-.", "v"),
     ("#E69F00", "-.", "P"),
     ("#56B4E9", "-.", "X"),
 )
 """Colour (Okabe & Ito, 2008), line, marker: told apart without colour too."""
-_BASELINE = ("#7F7F7F", ":", "")
+_BASELINE = ("#7F7F7F", "--", "")
+_PUBLISHED = ("*", "d", "p", "h", ">", "<")
+"""Markers of published figures: hollow, as no line of ours is."""
+COMPARED = ("wrist", "elbow")
+"""The joint kinds of the comparison, as in the paper's figures."""
 _CELL = 420
 """Longer side of a picture on the contact sheet, px."""
 
@@ -48,14 +53,7 @@ def pdj_figure(document: Mapping[str, Any]) -> Figure:
     panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
     handles: list[Any] = []
     for kind, panel in zip(kinds, panels, strict=False):
-        panel.axvline(rows[0]["pdj"]["threshold"], color="0.6", linewidth=0.9, dashes=(2, 2), zorder=0)
-        handles = [_draw_line(panel, row, kind, style) for row, style in zip(rows, _styles(rows), strict=True)]
-        panel.set_title(kind.replace("_", " "), fontsize=9)
-        panel.set(xlim=(0, 0.5), ylim=(0, 100), xticks=[0, 0.1, 0.2, 0.3, 0.4, 0.5], yticks=range(0, 101, 20))
-        panel.xaxis.set_major_formatter(lambda value, _: f"{value:.1f}".removesuffix(".0"))
-        panel.tick_params(labelsize=8)
-        panel.grid(True, color="0.92", linewidth=0.6)
-        panel.spines[["top", "right"]].set_visible(False)
+        handles = _draw_panel(panel, rows, kind)
     for place, panel in enumerate(panels):
         panel.set_visible(place < len(kinds))
         if place < len(kinds) <= place + columns:  # nothing below it
@@ -63,29 +61,42 @@ def pdj_figure(document: Mapping[str, Any]) -> Figure:
             panel.tick_params(labelbottom=True)
     figure.suptitle(_title(document), fontsize=10)
     figure.supylabel("detected joints, %", fontsize=9)
+    _legend(figure, handles, [row["name"] for row in rows])
+    return figure
+
+
+def comparison_figure(document: Mapping[str, Any]) -> Figure:
+    """PDJ against the threshold for wrists and elbows, as the paper compares methods: a line for each row that has a
+    score there, and published figures as single markers at their threshold."""
+    rows = document["rows"]
+    figure = Figure(figsize=(6.9, 3.9))
+    FigureCanvasAgg(figure)
+    figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.06)
+    kinds = [kind for kind in COMPARED if kind in rows[0]["curve"]]
+    published = [row for row in document.get("published", ()) if row.get("pdj", {}).get("joints")]
+    handles: list[Any] = []
+    for kind, panel in zip(kinds, figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0], strict=True):
+        handles = _draw_panel(panel, rows, kind)
+        handles += [
+            _draw_published(panel, row, kind, marker) for row, marker in zip(published, cycle(_PUBLISHED), strict=False)
+        ]
+        panel.set_xlabel("threshold, torsos", fontsize=9)
+    figure.suptitle(_title(document), fontsize=10)
+    figure.supylabel("detected joints, %", fontsize=9)
     names = [row["name"] for row in rows]
-    fitting = max(1, int(14 * width) // (max(map(len, names)) + 7))  # at this size, 14 letters take an inch
-    legend_rows = math.ceil(len(rows) / min(4, fitting))
-    figure.legend(
-        handles,
-        names,
-        loc="outside lower center",
-        ncols=math.ceil(len(rows) / legend_rows),
-        handlelength=3,
-        fontsize=8,
-        frameon=False,
-    )
+    names += [f"{row['name']} ({'unverified' if row['unverified'] else 'published'})" for row in published]
+    _legend(figure, handles, names)
     return figure
 
 
 def save_pdj(document: Mapping[str, Any], folder: Path) -> list[Path]:
     """Write `pdj.png` and `pdj.svg`. The same document gives the same bytes."""
-    figure = pdj_figure(document)
-    paths = [folder / "pdj.png", folder / "pdj.svg"]
-    with mpl.rc_context({"svg.hashsalt": "deeppose", "svg.fonttype": "path"}):
-        figure.savefig(paths[0], dpi=DPI)
-        figure.savefig(paths[1], metadata={"Date": None})
-    return paths
+    return _save(pdj_figure(document), folder / "pdj")
+
+
+def save_comparison(document: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Write `comparison.png` and `comparison.svg`. The same document gives the same bytes."""
+    return _save(comparison_figure(document), folder / "comparison")
 
 
 def contact_sheet(
@@ -124,6 +135,42 @@ def save_contact_sheet(figure: Figure, path: Path) -> Path:
     return path
 
 
+def _save(figure: Figure, stem: Path) -> list[Path]:
+    paths = [stem.with_suffix(".png"), stem.with_suffix(".svg")]
+    with mpl.rc_context({"svg.hashsalt": "deeppose", "svg.fonttype": "path"}):
+        figure.savefig(paths[0], dpi=DPI)
+        figure.savefig(paths[1], metadata={"Date": None})
+    return paths
+
+
+def _draw_panel(panel: Any, rows: Sequence[Mapping[str, Any]], kind: str) -> list[Any]:
+    """One joint kind of all rows; returns the lines."""
+    panel.axvline(rows[0]["pdj"]["threshold"], color="0.6", linewidth=0.9, dashes=(2, 2), zorder=0)
+    handles = [_draw_line(panel, row, kind, style) for row, style in zip(rows, _styles(rows), strict=True)]
+    panel.set_title(kind.replace("_", " "), fontsize=9)
+    panel.set(xlim=(0, 0.5), ylim=(0, 100), xticks=[0, 0.1, 0.2, 0.3, 0.4, 0.5], yticks=range(0, 101, 20))
+    panel.xaxis.set_major_formatter(lambda value, _: f"{value:.1f}".removesuffix(".0"))
+    panel.tick_params(labelsize=8)
+    panel.grid(True, color="0.92", linewidth=0.6)
+    panel.spines[["top", "right"]].set_visible(False)
+    return handles
+
+
+def _legend(figure: Figure, handles: Sequence[Any], names: Sequence[str]) -> None:
+    """Below the panels, in as many lines as the names need: at this size 14 letters take an inch."""
+    fitting = max(1, int(14 * figure.get_figwidth()) // (max(map(len, names)) + 7))
+    lines = math.ceil(len(names) / min(4, fitting))
+    figure.legend(
+        handles,
+        names,
+        loc="outside lower center",
+        ncols=math.ceil(len(names) / lines),
+        handlelength=3,
+        fontsize=8,
+        frameon=False,
+    )
+
+
 def _draw_line(panel: Any, row: Mapping[str, Any], kind: str, style: tuple[str, str, str]) -> Any:
     colour, dashes, marker = style
     values = [math.nan if value is None else 100 * value for value in row["curve"][kind]]
@@ -141,6 +188,23 @@ def _draw_line(panel: Any, row: Mapping[str, Any], kind: str, style: tuple[str, 
     return line
 
 
+def _draw_published(panel: Any, row: Mapping[str, Any], kind: str, marker: str) -> Any:
+    value = row["pdj"]["joints"].get(kind)
+    (drawn,) = panel.plot(
+        [row["pdj"]["threshold"]],
+        [math.nan if value is None else 100 * value],
+        color="0.2",
+        linestyle="",
+        marker=marker,
+        markersize=8,
+        markerfacecolor="white",
+        markeredgewidth=1.2,
+        clip_on=False,
+        zorder=5,
+    )
+    return drawn
+
+
 def _styles(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
     """The mean pose is the grey ground line; all others take the list in turn."""
     others = iter(range(len(rows)))
@@ -148,4 +212,6 @@ def _styles(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
 
 
 def _title(document: Mapping[str, Any]) -> str:
-    return f"Percentage of detected joints: {document['data']} {document['split']}, {document['images']} images"
+    where = f"{document['data']} {document['split']}, {document['images']} images"
+    where += ", observer-centric" if document.get("centric") == "observer" else ""
+    return f"Percentage of detected joints: {where}"

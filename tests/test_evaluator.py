@@ -1,9 +1,7 @@
-"""The mean pose, running a cascade over a split, and what the scores document holds."""
+"""The mean pose, running a cascade over a split, and poses of one skeleton in another."""
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +15,7 @@ from deeppose_cli import evaluator, metrics
 from deeppose_cli.boxes import readable_first_boxes
 from deeppose_cli.errors import DeepPoseError, UsageError
 from deeppose_cli.samples import Annotations
-from deeppose_cli.skeleton import FLIC10, LSP14, Skeleton
+from deeppose_cli.skeleton import BUFFY10, FLIC10, LSP14, Skeleton
 
 Poses = NDArray[np.float64]
 
@@ -137,91 +135,26 @@ def test_poses_of_another_skeleton_are_matched_by_name() -> None:
     np.testing.assert_array_equal(evaluator.to_skeleton(poses, LSP14, LSP14), poses)
 
 
-# --- The document ----------------------------------------------------------------------------------------------------
+def test_the_mid_hip_of_a_model_that_knows_the_hips_is_their_mean() -> None:
+    poses = np.random.default_rng(0).uniform(0, 100, (2, 3, 14, 2))
+    found = evaluator.to_skeleton(poses, LSP14, BUFFY10)
+    hips = [poses[..., LSP14.index(f"{side}_hip"), :] for side in ("left", "right")]
+    np.testing.assert_allclose(found[..., BUFFY10.index("mid_hip"), :], (hips[0] + hips[1]) / 2)
+    assert np.isnan(found[..., BUFFY10.index("chin"), :]).all()
 
 
-@pytest.mark.parametrize("skeleton", [LSP14, FLIC10])
-def test_a_row_holds_every_metric_by_kind(skeleton: Skeleton) -> None:
-    rng = np.random.default_rng(1)
-    truth = rng.uniform(0, 100, (50, len(skeleton), 2))
-    pred = truth + rng.normal(0, 10, truth.shape)
-    row = evaluator.scores("stage 1", pred, truth, skeleton, "mean", 0.1)
-    kinds = list(skeleton.joint_kinds)
-    limbs = ["upper_arm", "lower_arm", *(["upper_leg", "lower_leg"] if skeleton is LSP14 else []), "torso"]
-    limbs += ["head"] if skeleton is LSP14 else []
-    assert list(row) == ["name", "pdj", "pcp", "pck", "curve"]
-    assert list(row["pdj"]["joints"]) == list(row["pck"]["joints"]) == kinds
-    assert list(row["pcp"]["limbs"]) == limbs
-    assert list(row["curve"]) == ["thresholds", *kinds]
-    assert row["curve"]["thresholds"][20] == row["pdj"]["threshold"] == 0.2
-    assert {kind: row["curve"][kind][20] for kind in kinds} == row["pdj"]["joints"]
-
-    elbows = metrics.pdj(pred, truth, skeleton)[[skeleton.index("left_elbow"), skeleton.index("right_elbow")]]
-    assert row["pdj"]["joints"]["elbow"] == pytest.approx(elbows.mean(), abs=1e-6)
-    weights = [len(skeleton.joint_kinds[kind]) for kind in kinds]
-    for part in ("pdj", "pck"):
-        mean = np.average(list(row[part]["joints"].values()), weights=weights)
-        assert row[part]["mean"] == pytest.approx(mean, abs=2e-6)
-    curves = np.array([row["curve"][kind] for kind in kinds])
-    areas = (curves[:, 1:] + curves[:, :-1]).mean(1) / 2
-    assert row["pdj"]["auc"] == pytest.approx(np.average(areas, weights=weights), abs=2e-6)
-    arms_legs = [row["pcp"]["limbs"][kind] for kind in limbs if kind[:5] in ("upper", "lower")]
-    assert row["pcp"]["mean_arms_legs"] == pytest.approx(np.mean(arms_legs), abs=2e-6)
-    assert row["pcp"]["mean"] == pytest.approx(np.mean(list(row["pcp"]["limbs"].values())), abs=2e-6)
-    assert (row["pcp"]["rule"], row["pck"]["alpha"]) == ("mean", 0.1)
-
-
-def test_where_nothing_is_labelled_the_document_says_null() -> None:
-    truth = np.random.default_rng(0).uniform(0, 100, (3, 14, 2))
-    truth[:, [LSP14.index("left_wrist"), LSP14.index("right_wrist")]] = np.nan
-    row = evaluator.scores("x", truth, truth, LSP14)
-    document = json.loads(json.dumps(evaluator.document("lsp", "test", 3, [row], run=None), allow_nan=False))
-    assert document["rows"][0]["pdj"]["joints"]["wrist"] is None
-    assert document["rows"][0]["pcp"]["limbs"]["lower_arm"] is None
-    assert document["rows"][0]["pdj"]["mean"] == document["rows"][0]["pcp"]["mean_arms_legs"] == 1
-    assert document["rows"][0]["curve"]["wrist"] == [None] * 51
-    assert list(document) == ["data", "split", "images", "run", "rows"]
-
-
-def test_the_table_of_images_says_what_is_not_labelled_and_what_not_predicted(tmp_path: Path) -> None:
-    truth = np.random.default_rng(0).uniform(0, 100, (3, 14, 2))
-    pred = truth.copy()
-    a, b = LSP14.torso_index
-    pred[0, 0] += (truth[0, a] - truth[0, b]) / 2
-    truth[1, 5], pred[1, 6] = np.nan, np.nan
-    truth[2, a] = np.nan
-    evaluator.write_per_image(tmp_path / "t.csv", ("p", "q,r", "s"), {"one": pred, "two": truth}, truth, LSP14)
-    with (tmp_path / "t.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [(row["image"], row["row"]) for row in rows[:4]] == [
-        ("p", "one"),
-        ("q,r", "one"),
-        ("s", "one"),
-        ("p", "two"),
-    ]
-    assert rows[0]["right_ankle"] == "0.5000"
-    assert rows[0]["pdj"] == f"{13 / 14:.4f}"
-    assert (rows[1]["left_ankle"], rows[1]["right_wrist"], rows[1]["pdj"]) == ("", "inf", f"{12 / 13:.4f}")
-    assert rows[2]["pdj"] == rows[2]["neck"] == ""
-
-
-@pytest.mark.parametrize("n", [1, 2, 3, 5, 6, 7, 40])
-def test_best_median_and_worst_are_that(n: int) -> None:
-    rng = np.random.default_rng(n)
-    truth = rng.uniform(0, 100, (n + 1, 14, 2))
-    pred = truth + rng.uniform(0, 60, (n + 1, 1, 1))
-    truth[n] = np.nan  # cannot be ranked
-    picks = evaluator.best_median_worst(pred, truth, LSP14, each=2)
-    rank = evaluator.per_image_pdj(pred, truth, LSP14)
-    chosen = [i for images in picks.values() for i in images]
-    assert len(chosen) == len(set(chosen)) == min(n, 6)
-    assert n not in chosen
-    assert rank[picks["best"][0]] == np.nanmax(rank)
-    if "worst" in picks:
-        assert rank[picks["worst"][-1]] == np.nanmin(rank)
-    if n == 40:
-        assert list(picks) == ["best", "median", "worst"]
-        assert all(np.mean(rank[:n] >= rank[i]) > 0.4 or rank[i] == np.median(rank[:n]) for i in picks["median"])
-        errors = metrics.torso_errors(pred, truth, LSP14)[:n].clip(max=2).mean(1)
-        order = np.argsort(errors)  # one shift for all joints: the share detected falls with the error
-        assert {int(i) for i in order[18:22]} >= set(picks["median"]) or len(set(rank[:n])) < 5
+@pytest.mark.parametrize(
+    ("source", "target", "lacking"),
+    [
+        (LSP14, LSP14, []),
+        (LSP14, FLIC10, ["nose"]),
+        (LSP14, BUFFY10, ["chin"]),
+        (FLIC10, BUFFY10, ["chin", "head_top"]),
+        (BUFFY10, FLIC10, ["nose", "left_hip", "right_hip"]),
+    ],
+)
+def test_what_a_model_knows_of_another_sets_joints(source: Skeleton, target: Skeleton, lacking: list[str]) -> None:
+    known = evaluator.known_joints(source, target)
+    assert [joint for joint, is_known in zip(target.joints, known, strict=True) if not is_known] == lacking
+    poses = np.ones((1, len(source), 2))
+    np.testing.assert_array_equal(~np.isnan(evaluator.to_skeleton(poses, source, target)).any((0, 2)), known)

@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from deeppose_cli import evaluator, plotting
+from deeppose_cli import plotting, scoring
 from deeppose_cli.overlay import SIDE_COLOURS, draw_pose
+from deeppose_cli.scoring import Row
 from deeppose_cli.skeleton import FLIC10, LSP14, Skeleton
 
 
@@ -19,10 +20,10 @@ def scores_document(skeleton: Skeleton, names: list[str]) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     truth = rng.uniform(0, 100, (30, len(skeleton), 2))
     rows = [
-        evaluator.scores(name, truth + rng.normal(0, 4 * i + 4, truth.shape), truth, skeleton)
+        scoring.scores(Row.of_all(name, truth + rng.normal(0, 4 * i + 4, truth.shape)), truth, skeleton)
         for i, name in enumerate(names)
     ]
-    return evaluator.document("lsp", "test", 30, rows)
+    return scoring.document("lsp", "test", 30, rows)
 
 
 MANY = ["mean pose", "stage 1", "stage 2", "stage 3", "x.npz", "a_file_with_a_name_that_is_rather_long.json"]

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deeppose_cli.cli.eval_files import write_files
+from deeppose_cli.cli.eval_rows import (
+    as_observed,
+    foreign_rows,
+    mean_pose_row,
+    mean_pose_source,
+    report_windows,
+    stage_rows,
+)
+from deeppose_cli.cli.eval_tables import as_json, print_tables
 from deeppose_cli.cli.options import (
     SEED,
     DataOption,
@@ -19,20 +28,23 @@ from deeppose_cli.cli.options import (
     RunsRootOption,
     SeedOption,
 )
-from deeppose_cli.errors import DeepPoseError, UsageError
-from deeppose_cli.presets import DATA_ROOT, PDJ_THRESHOLD, RUNS_ROOT
+from deeppose_cli.errors import UsageError
+from deeppose_cli.presets import DATA_ROOT, RUNS_ROOT
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    import numpy as np
+    from numpy.typing import NDArray
 
     from deeppose_cli.datamodules.description import DataDescription
     from deeppose_cli.geometry import FloatArray
     from deeppose_cli.run_folder import RunFolder
     from deeppose_cli.samples import Annotations
+    from deeppose_cli.scoring import Row
+    from deeppose_cli.skeleton import Skeleton
 
-MEAN_POSE = "mean pose"
-MOST_COLUMNS = 5
-"""Columns of the contact sheet beside the truth."""
+DRAWS = 1000
+"""As `bootstrap.DRAWS`, which cannot be imported before NumPy is needed; so is the next one."""
+LEAST_DRAWS = 100
 
 
 class MetricName(StrEnum):
@@ -90,6 +102,12 @@ def evaluate(
             "folder; where no run is scored, in predictions/ beside the runs.",
         ),
     ] = None,
+    bootstrap: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=0, help="Draws of images for the 95 % intervals of all scores, by --seed. 0: none."
+        ),
+    ] = DRAWS,
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Pictures in memory at a time.")] = 32,
     data_root: DataRootOption = DATA_ROOT,
     runs_root: RunsRootOption = RUNS_ROOT,
@@ -97,69 +115,77 @@ def evaluate(
     json_: JsonOption = False,
 ) -> None:
     """Score the newest run, beside the mean pose of the training images, and draw the figures."""
-    del seed  # nothing here is drawn at random; accepted so that one list of flags does for every verb
     from rich.console import Console
 
-    from deeppose_cli import evaluator
-    from deeppose_cli.boxes import readable_first_boxes
-    from deeppose_cli.metrics import observer_centric
+    from deeppose_cli import scoring
+    from deeppose_cli.published import published_beside
 
     stages = _parse_stage(stage)
+    if 0 < bootstrap < LEAST_DRAWS:
+        raise UsageError(f"--bootstrap {bootstrap}: too few to tell an interval; valid: 0 or at least {LEAST_DRAWS}")
+    if seed < 0:
+        raise UsageError(f"--seed {seed}: valid: 0 or more")
     folder, known = _choose(run, runs_root, data, files_only=bool(predictions) and run is None)
     if folder is None and stages is not None:
         raise UsageError(f"--stage {stage}: with --predictions alone no stage is scored; add --run NAME")
+    if centric is Centric.OBSERVER:
+        _check_sides(known.skeleton, known.name)
     splits = known.read(data_root)
-    test, train = splits.get(split.value), splits.get("train")
-    if test is None or not len(test):
-        there = ", ".join(name for name, part in splits.items() if len(part))
-        raise UsageError(f"--split {split.value}: {known.name} has no images in it; valid: {there}")
-    # LSPET's training pictures show more than the person: their own boxes, as in training.
-    skeleton, spec = test.skeleton, box or ("own" if split.value == "train" else known.first_box)
-    foreign = _read_foreign(predictions or [], test)
+    test = _choose_split(splits, split.value, known.name)
+    skeleton = test.skeleton
+    foreign = foreign_rows(predictions or [], test)
     target = out or runs_root / (folder.name if folder else "predictions") / "eval" / f"{known.name}-{split.value}"
     target.mkdir(parents=True, exist_ok=True)
 
-    boxes = readable_first_boxes(test, spec)
-    poses: dict[str, FloatArray] = {}
+    spec, boxes = _first_boxes(test, known, split.value, box)
+    rows: list[Row] = []
     unreadable = 0
-    if train is not None and len(train):
-        observed = centric is Centric.OBSERVER
-        train_boxes = readable_first_boxes(train, "own")  # as in training, whatever --box says of the test
-        poses[MEAN_POSE] = evaluator.mean_pose_predictions(train, train_boxes, boxes, observer_centric=observed)
-    else:
-        evaluator.report(f"no row '{MEAN_POSE}': {known.name} has no training images")
+    source = mean_pose_source(known, splits, folder, data_root)
+    if source is not None:
+        rows.append(mean_pose_row(source, _training_boxes(source), test, boxes, observed=centric is Centric.OBSERVER))
     if folder is not None:
-        by_stage, unreadable = _predict(folder, stages, test, boxes, batch_size)
-        poses |= by_stage
-    poses |= foreign
-    truth = test.keypoints
+        by_stage, unreadable = stage_rows(folder, stages, test, boxes, batch_size)
+        rows += by_stage
+    rows += foreign
+    truth: FloatArray = test.keypoints
     if centric is Centric.OBSERVER:
-        truth = observer_centric(truth, skeleton)
-        poses = {name: observer_centric(pose, skeleton) for name, pose in poses.items()}
+        truth, rows = as_observed(truth, rows, skeleton)
+    if pcp_rule is PcpRuleName.BUFFY:
+        report_windows(rows, skeleton)
 
-    alpha = evaluator.PCK_ALPHA.get(known.name, evaluator.OTHER_PCK_ALPHA)
-    document = evaluator.document(
+    alpha = scoring.PCK_ALPHA.get(known.name, scoring.OTHER_PCK_ALPHA)
+    resampling = scoring.Resampling(bootstrap, seed)
+    published = published_beside(
         known.name,
         split.value,
         len(test),
-        [evaluator.scores(name, pose, truth, skeleton, pcp_rule.value, alpha) for name, pose in poses.items()],
+        centric=centric.value,
+        usual_box=spec == known.first_box,
+        pcp_rule=pcp_rule.value,
+    )
+    document = scoring.document(
+        known.name,
+        split.value,
+        len(test),
+        [scoring.scores(row, truth, skeleton, pcp_rule.value, alpha, resampling) for row in rows],
         run=folder.name if folder else None,
         centric=centric.value,
         box=spec,
         unreadable=unreadable,
+        joints=list(skeleton.joints),
+        published=[each.as_row() for each in published],
     )
-    files = _write(target, document, test, poses, truth)
+    files = write_files(target, document, test, rows, truth)
 
     console = Console(stderr=json_, highlight=False)
-    for name in [MetricName.PDJ, MetricName.PCP, MetricName.PCK] if metric is MetricName.ALL else [metric]:
-        console.print(_table(name, document))
-        console.print()
+    every = [MetricName.PDJ, MetricName.PCP, MetricName.PCK]
+    print_tables(console, [name.value for name in (every if metric is MetricName.ALL else [metric])], document)
     if unreadable:
         console.print(f"{unreadable} of {len(test)} pictures could not be read; their joints count as wrong")
     for file in files:
         console.print(str(file), markup=False, soft_wrap=True)
     if json_:
-        print(_dumps(document))
+        print(as_json(document))
 
 
 def _parse_stage(stage: str) -> int | None:
@@ -185,138 +211,35 @@ def _choose(
     return None, description(data)
 
 
-def _read_foreign(paths: Sequence[Path], test: Annotations) -> dict[str, FloatArray]:
-    """Poses (N, K, 2) by the name of their file; by its path where two files share the name."""
-    from deeppose_cli.foreign import read_predictions
-
-    names = [path.name for path in paths]
-    rows: dict[str, FloatArray] = {}
-    for path in paths:
-        name = path.name if names.count(path.name) == 1 else str(path)
-        if name in rows:
-            raise UsageError(f"--predictions {path}: given twice")
-        rows[name] = read_predictions(path, test.names, len(test.skeleton))
-    return rows
+def _choose_split(splits: Mapping[str, Annotations], name: str, data: str) -> Annotations:
+    """Raises UsageError, naming the splits that have images, for one that has none."""
+    found = splits.get(name)
+    if found is None or not len(found):
+        there = ", ".join(other for other, part in splits.items() if len(part))
+        raise UsageError(f"--split {name}: {data} has no images in it; valid: {there or 'none, the set is empty'}")
+    return found
 
 
-def _predict(
-    folder: RunFolder, stage: int | None, test: Annotations, boxes: FloatArray, batch_size: int
-) -> tuple[dict[str, FloatArray], int]:
-    """Poses (N, K, 2) by stage, in the data set's joint order, and how many pictures could not be read."""
-    from deeppose_cli import evaluator
-    from deeppose_cli.checkpoints import load_cascade
-
-    cascade = load_cascade(folder, stage)
-    lacking = [joint for joint in test.skeleton.joints if joint not in cascade.skeleton.joints]
+def _check_sides(skeleton: Skeleton, data: str) -> None:
+    needed = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
+    lacking = [joint for joint in needed if joint not in skeleton.joints]
     if lacking:
-        evaluator.report(f"run {folder.name} does not know {', '.join(lacking)}: counted as wrong")
-    unreadable: list[DeepPoseError] = []
-
-    def skip(error: DeepPoseError) -> None:
-        evaluator.report_skipped(error)
-        unreadable.append(error)
-
-    with _bar(len(test)) as progress:
-        poses = evaluator.predict_split(cascade, test, boxes, batch_size, progress, skip)
-    if len(unreadable) == len(test):
-        raise DeepPoseError(f"none of the {len(test)} pictures could be read; the first: {unreadable[0]}")
-    poses = evaluator.to_skeleton(poses, cascade.skeleton, test.skeleton)
-    return {f"stage {s}": pose for s, pose in enumerate(poses, start=1) if stage in (None, s)}, len(unreadable)
+        raise UsageError(f"--centric observer: {data} has no {lacking[0]} to tell sides by; valid: person")
 
 
-def _write(
-    target: Path, document: Mapping[str, Any], test: Annotations, poses: Mapping[str, FloatArray], truth: FloatArray
-) -> list[Path]:
-    """Write all files of one evaluation; returns their paths."""
-    from deeppose_cli import evaluator, plotting
+def _first_boxes(
+    test: Annotations, known: DataDescription, split: str, box: str | None
+) -> tuple[str, NDArray[np.float64]]:
+    """What --box says or stands for, and the b⁰ (N, 4) of it."""
+    from deeppose_cli.boxes import readable_first_boxes
 
-    scores, table = target / "scores.json", target / "per-image.csv"
-    scores.write_text(_dumps(document) + "\n", encoding="utf-8")
-    evaluator.write_per_image(table, test.names, poses, truth, test.skeleton)
-    files = [scores, table, *plotting.save_pdj(document, target)]
-    columns = [name for name in poses if name.startswith("stage ")] or [name for name in poses if name != MEAN_POSE]
-    columns = (columns or list(poses))[:MOST_COLUMNS]
-    cells = _cells(columns, test, poses, truth) if columns else []
-    if cells:
-        sheet = plotting.contact_sheet(cells, ["truth", *columns], test.skeleton)
-        files.append(plotting.save_contact_sheet(sheet, target / "poses.png"))
-    return files
+    # LSPET's training pictures show more than the person: their own boxes, as in training.
+    spec = box or ("own" if split == "train" else known.first_box)
+    return spec, readable_first_boxes(test, spec)
 
 
-def _cells(
-    columns: Sequence[str], test: Annotations, poses: Mapping[str, FloatArray], truth: FloatArray
-) -> list[tuple[str, Any, list[FloatArray], list[str]]]:
-    """The lines of the contact sheet: images chosen by the last column's scores."""
-    from deeppose_cli import evaluator
-    from deeppose_cli.crops import read_picture
+def _training_boxes(train: Annotations) -> NDArray[np.float64]:
+    """b⁰ (N, 4) as in training, whatever --box says of the images that are scored."""
+    from deeppose_cli.boxes import readable_first_boxes
 
-    shares = {name: evaluator.per_image_pdj(poses[name], truth, test.skeleton) for name in columns}
-    cells = []
-    for word, images in evaluator.best_median_worst(poses[columns[-1]], truth, test.skeleton).items():
-        for i in images:
-            try:
-                picture = read_picture(test.files[i])
-            except DeepPoseError:
-                continue  # reported where it was to be predicted; the sheet shows what can be shown
-            captions = [test.names[i], *(f"PDJ {shares[name][i]:.0%}" for name in columns)]
-            cells.append((word, picture, [truth[i], *(poses[name][i] for name in columns)], captions))
-    return cells
-
-
-def _table(metric: MetricName, document: Mapping[str, Any]) -> Table:
-    """One metric of all rows, in percent."""
-    from rich import box
-    from rich.table import Table
-
-    rows = document["rows"]
-    where = f"{document['data']} {document['split']}, {document['images']} images"
-    where += ", observer-centric" if document["centric"] == Centric.OBSERVER else ""
-    if metric is MetricName.PCP:
-        title = f"PCP ({rows[0]['pcp']['rule']}), %: {where}"
-        heads, last = list(rows[0]["pcp"]["limbs"]), {"arms, legs": "mean_arms_legs", "mean": "mean"}
-    elif metric is MetricName.PCK:
-        title = f"PCK at {rows[0]['pck']['alpha']} of the labelled box, %: {where}"
-        heads, last = list(rows[0]["pck"]["joints"]), {"mean": "mean"}
-    else:
-        title = f"PDJ at {PDJ_THRESHOLD} of the torso, %: {where}"
-        heads, last = list(rows[0]["pdj"]["joints"]), {"mean": "mean", "AUC": "auc"}
-    # As narrow as can be: eleven columns and a file's name are to fit into 80 characters.
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    table.title, table.title_justify = title, "left"
-    table.add_column("", overflow="fold", min_width=9)
-    for head in [*heads, *last]:
-        table.add_column(head.replace("_", "\n").replace(" ", "\n"), justify="right", vertical="bottom", no_wrap=True)
-    for row in rows:
-        values = row[metric.value]
-        kinds = values["limbs" if metric is MetricName.PCP else "joints"]
-        cells = [*(kinds[head] for head in heads), *(values[key] for key in last.values())]
-        table.add_row(row["name"], *map(_percent, cells))
-    return table
-
-
-def _percent(value: float | None) -> str:
-    """At most four characters: a table of eleven columns has no room for the fifth of 100.0."""
-    if value is None:
-        return "–"
-    return "100" if value >= 0.9995 else f"{100 * value:.1f}"
-
-
-def _dumps(document: Mapping[str, Any]) -> str:
-    """One row of scores a line, so that the document can be read and compared by eye."""
-    import json
-
-    facts = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in document.items() if key != "rows"]
-    rows = ",\n    ".join(json.dumps(row, allow_nan=False) for row in document["rows"])
-    return "{\n" + ",\n".join([*facts, f'  "rows": [\n    {rows}\n  ]']) + "\n}"
-
-
-@contextmanager
-def _bar(total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr, gone at the end; nothing where stderr is a file."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("predicting", total=total)
-        yield lambda done: bar.advance(task, done)
+    return readable_first_boxes(train, "own")

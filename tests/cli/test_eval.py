@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,14 +15,15 @@ import cv2
 import numpy as np
 import pytest
 
-from deeppose_cli import checkpoints, plotting
+from deeppose_cli import bootstrap, checkpoints, plotting
 from deeppose_cli.cli import eval as command
 from deeppose_cli.cli.app import main
 from deeppose_cli.datamodules import catalogue
 from deeppose_cli.datamodules.description import SPLITS, DataDescription
-from deeppose_cli.metrics import PCP_RULES, observer_centric
+from deeppose_cli.metrics import observer_centric
 from deeppose_cli.samples import Annotations
-from deeppose_cli.skeleton import FLIC10, LSP14, Skeleton
+from deeppose_cli.skeleton import BUFFY10, FLIC10, LSP14, Skeleton
+from deeppose_cli.sticks import PCP_RULES
 
 N = 6
 
@@ -42,19 +44,26 @@ def described(name: str, skeleton: Skeleton, read: Callable[[Path], dict[str, An
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
-    """Sets `demo` (14 joints), `upper` (10 joints) and `bare` (test images only), and no run."""
+    """Sets `demo` (14 joints), `upper` (10 joints), `bare` (no training images), `sticks` (for evaluation only; its
+    test part is empty), and no run."""
     parts = {split: few(tmp_path / "data" / split, seed=i) for i, split in enumerate(SPLITS)}
     upper = {split: few(tmp_path / "data" / f"upper-{split}", FLIC10, i) for i, split in enumerate(SPLITS)}
+    buffy = few(tmp_path / "data" / "buffy", BUFFY10)
     sets = {
         "demo": described("demo", LSP14, lambda root: parts),
         "upper": described("upper", FLIC10, lambda root: upper),
         "bare": described("bare", LSP14, lambda root: {**parts, "train": parts["train"].take([])}),
+        "sticks": replace(
+            described("sticks", BUFFY10, lambda root: {"train": buffy, "validation": buffy, "test": buffy.take([])}),
+            evaluation_only=True,
+        ),
     }
     monkeypatch.setattr(catalogue, "CATALOGUE", sets)
     monkeypatch.chdir(tmp_path)
     # Drawing takes seconds and has tests of its own; those that ask for `figures` get the real ones.
     if "figures" not in request.fixturenames:
         monkeypatch.setattr(plotting, "save_pdj", lambda document, folder: [])
+        monkeypatch.setattr(plotting, "save_comparison", lambda document, folder: [])
         monkeypatch.setattr(plotting, "save_contact_sheet", lambda figure, path: path)
         monkeypatch.setattr(plotting, "contact_sheet", lambda cells, titles, skeleton: None)
     return tmp_path
@@ -122,9 +131,10 @@ def test_without_flags_it_scores_the_newest_run_and_writes_the_files(figures: No
     assert main(["eval"]) == 0
     printed = capsys.readouterr().out
     folder = Path("lightning_logs/mine/eval/demo-test")
-    files = ["scores.json", "per-image.csv", "pdj.png", "pdj.svg", "poses.png"]
+    files = ["scores.json", "per-image.csv"]
+    files += [f"{figure}.{kind}" for figure in ("pdj", "comparison") for kind in ("png", "svg")] + ["poses.png"]
     assert sorted(file.name for file in folder.iterdir()) == sorted(files)
-    assert printed.splitlines()[-5:] == [str(folder / file) for file in files]
+    assert printed.splitlines()[-7:] == [str(folder / file) for file in files]
     assert [name for name in ("mean pose", "stage 1", "stage 2") if name in printed] == [
         "mean pose",
         "stage 1",
@@ -170,16 +180,54 @@ def test_no_readable_picture_is_an_error(run: Path, capsys: Any) -> None:
 def test_a_set_with_other_joints_is_scored_by_name(run: Path, capsys: Any) -> None:
     assert main(["eval", "--data", "upper", "--json"]) == 0
     streams = capsys.readouterr()
-    assert "run mine does not know nose: counted as wrong" in streams.err
+    assert "run mine does not know nose: scored over 9 of 10 joints" in streams.err
+    assert "stage 1, stage 2: over 9 of 10 joints, –: not known to the model" in streams.err
     document = json.loads(streams.out)
-    assert list(document["rows"][1]["pcp"]["limbs"]) == ["upper_arm", "lower_arm", "torso"]
+    mean, first, second = document["rows"]
+    assert list(first["pcp"]["limbs"]) == ["upper_arm", "lower_arm", "torso"]
+    assert len(mean["joints_scored"]) == len(document["joints"]) == 10
+    assert "nose" not in second["joints_scored"]
+    assert (first["pdj"]["joints"]["nose"], first["pdj"]["interval"]["joints"]["nose"]) == (None, None)
+    assert second["pdj"]["mean"] is not None
 
 
-def test_a_set_without_training_images_has_no_mean_pose(run: Path, capsys: Any) -> None:
-    assert main(["eval", "--data", "bare", "--json"]) == 0
+def test_a_set_without_training_images_takes_the_mean_pose_of_the_runs_own(run: Path, capsys: Any) -> None:
+    Path("data/demo").mkdir()
+    document = scored(capsys, "--data", "bare")
+    assert list(pdj(document)) == ["mean pose", "stage 1", "stage 2"]
+    assert pdj(document)["mean pose"] == pdj(scored(capsys))["mean pose"]
+    found = scored(capsys, "--data", "sticks", "--split", "train")["rows"][0]
+    assert (found["name"], len(found["joints_scored"])) == ("mean pose", 9)
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--data", "bare"], "bare has no training images, and demo, the run's own set, is not in data"),
+        (["--data", "bare", "--predictions", "whole.npz"], "bare has no training images"),
+        (["--data", "sticks", "--split", "train"], "sticks is not for training, and demo, the run's own set"),
+    ],
+)
+def test_where_no_training_images_are_there_is_no_mean_pose(
+    run: Path, capsys: Any, flags: list[str], said: str
+) -> None:
+    np.savez("whole.npz", keypoints=truth().keypoints)
+    assert main(["eval", "--json", *flags]) == 0
     streams = capsys.readouterr()
-    assert list(pdj(json.loads(streams.out))) == ["stage 1", "stage 2"]
-    assert "no row 'mean pose': bare has no training images" in streams.err
+    assert "mean pose" not in pdj(json.loads(streams.out))
+    assert f"no row 'mean pose': {said}" in streams.err
+
+
+def test_buffys_rule_says_which_rows_cannot_be_matched(run: Path, capsys: Any) -> None:
+    np.savez("whole.npz", keypoints=catalogue.description("sticks").read(Path())["train"].keypoints)
+    flags = ["--data", "sticks", "--split", "train", "--pcp-rule", "buffy", "--metric", "pcp", "--json"]
+    assert main(["eval", *flags, "--run", "mine", "--predictions", "whole.npz"]) == 0
+    streams = capsys.readouterr()
+    assert "stage 1, stage 2: no head or torso to match windows by; the stick rule alone is applied" in streams.err
+    assert "whole.npz: by the official scorer 100 detected × 100 of their sticks = 100" in streams.err
+    first, *_, last = json.loads(streams.out)["rows"]
+    assert "official" not in first["pcp"]
+    assert last["pcp"]["official"] == {"detection_rate": 1, "pcp_of_detected": 1, "total": 1}
 
 
 def test_a_run_and_files_side_by_side(run: Path, capsys: Any) -> None:
@@ -195,9 +243,22 @@ def test_tables_are_neither_cut_nor_wrapped(run: Path, capsys: Any, monkeypatch:
     assert main(["eval", "--metric", "all", "--run", "mine", "--predictions", "mediapipe.npz"]) == 0
     lines = capsys.readouterr().out.splitlines()
     rows = [line.split() for line in lines if line.startswith("stage 2")]
-    assert [row[2:] for row in rows] == [["100"] * 10, ["100"] * 8, ["100"] * 9]
+    sure = ["100", "100–100"]
+    expected = [["100"] * 8 + [*sure, "100"], ["100"] * 6 + sure * 2, ["100"] * 8 + sure]
+    assert [row[2:] for row in rows] == expected
     assert max(len(line) for line in lines if "/" not in line) <= width
     assert not any("…" in line for line in lines)
+
+
+def test_intervals_are_of_as_many_draws_as_are_asked_for(run: Path, capsys: Any) -> None:
+    first, again, other = (scored(capsys, "--bootstrap", "100", "--seed", seed) for seed in "112")
+    assert first == again
+    assert first["rows"][0]["pdj"]["interval"]["draws"] == 100
+    assert first["rows"][0]["pdj"]["mean"] == other["rows"][0]["pdj"]["mean"]
+    assert first["rows"][0]["pdj"]["interval"] != other["rows"][0]["pdj"]["interval"]
+    assert main(["eval", "--bootstrap", "0"]) == 0
+    assert "95%" not in capsys.readouterr().out
+    assert "interval" not in scored(capsys, "--bootstrap", "0")["rows"][0]["pdj"]
 
 
 # --- Files alone --------------------------------------------------------------------------------------------------
@@ -252,7 +313,7 @@ def test_files_alone_import_no_network(here: Path) -> None:
         part = Annotations(LSP14, files, points, np.full((len(points), 4), np.nan), tuple(f.name for f in files))
         read = lambda root: {"train": part, "validation": part, "test": part}
         catalogue.CATALOGUE["demo"] = DataDescription("demo", "", LSP14, "tiny", 1.0, "image", "", "", read)
-        plotting.save_pdj = lambda document, folder: []
+        plotting.save_pdj = plotting.save_comparison = lambda document, folder: []
         plotting.contact_sheet = plotting.save_contact_sheet = lambda *args: Path("poses.png")
         code = main(["eval", "--predictions", "them.npz"])
         print(sorted({"torch", "lightning", "torchvision", "torchmetrics"} & sys.modules.keys()))
@@ -293,8 +354,17 @@ def test_without_a_run_it_says_what_to_type(here: Path, capsys: Any) -> None:
         (["--stage", "²"], 2, "--stage ²: valid: all"),
         (["--metric", "map"], 2, "'pdj', 'pcp', 'pck', 'all'"),
         (["--box", "head"], 2, "--box head: unknown; valid: image, own, or x,y,w,h"),
-        (["--data", "coco"], 2, "--data coco: unknown; valid: demo, upper, bare"),
+        (["--data", "coco"], 2, "--data coco: unknown; valid: demo, upper, bare, sticks"),
         (["--data", "bare", "--split", "train"], 2, "--split train: bare has no images in it; valid: validation, test"),
+        (["--data", "sticks"], 2, "--split test: sticks has no images in it; valid: train, validation"),
+        (
+            ["--data", "sticks", "--split", "train", "--centric", "observer"],
+            2,
+            "--centric observer: sticks has no left_hip",
+        ),
+        (["--bootstrap", "99"], 2, "--bootstrap 99: too few to tell an interval; valid: 0 or at least 100"),
+        (["--bootstrap", "-1"], 2, "--bootstrap"),
+        (["--seed", "-1"], 2, "--seed -1: valid: 0 or more"),
         (["--run", "other"], 1, "--run other: no trained stage"),
         (["--predictions", "none.npz"], 1, "none.npz: no such file"),
         (["--predictions", "small.npz"], 1, r"small.npz: keypoints has shape (5, 14, 2); expected (6, 14, 2)"),
@@ -315,5 +385,6 @@ def test_mistakes_are_one_line(run: Path, capsys: Any, flags: list[str], code: i
 
 def test_the_choices_are_those_of_the_metrics_and_the_data_sets() -> None:
     """They are written down twice, since the flags must not import NumPy."""
+    assert (command.DRAWS, command.LEAST_DRAWS) == (bootstrap.DRAWS, bootstrap.LEAST_DRAWS)
     assert [rule.value for rule in command.PcpRuleName] == list(PCP_RULES)
     assert [split.value for split in command.SplitName] == list(SPLITS)

@@ -1,0 +1,60 @@
+"""The files of `deeppose eval`: scores, a table of single images, figures, a sheet of pictures with poses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deeppose_cli.cli.eval_rows import MEAN_POSE
+from deeppose_cli.errors import DeepPoseError
+
+if TYPE_CHECKING:
+    from deeppose_cli.geometry import FloatArray
+    from deeppose_cli.samples import Annotations
+    from deeppose_cli.scoring import Row
+
+MOST_COLUMNS = 5
+"""Columns of the contact sheet beside the truth."""
+
+
+def write_files(
+    target: Path, document: Mapping[str, Any], test: Annotations, rows: Sequence[Row], truth: FloatArray
+) -> list[Path]:
+    """Write all files of one evaluation; returns their paths."""
+    from deeppose_cli import plotting, scoring
+    from deeppose_cli.cli.eval_tables import as_json
+
+    scores, table = target / "scores.json", target / "per-image.csv"
+    scores.write_text(as_json(document) + "\n", encoding="utf-8")
+    scoring.write_per_image(table, test.names, rows, truth, test.skeleton)
+    files = [scores, table, *plotting.save_pdj(document, target)]
+    if len(rows) > 1:
+        files += plotting.save_comparison(document, target)
+    columns = [row for row in rows if row.name.startswith("stage ")] or [row for row in rows if row.name != MEAN_POSE]
+    columns = (columns or list(rows))[:MOST_COLUMNS]
+    cells = _cells(columns, test, truth) if columns else []
+    if cells:
+        sheet = plotting.contact_sheet(cells, ["truth", *(row.name for row in columns)], test.skeleton)
+        files.append(plotting.save_contact_sheet(sheet, target / "poses.png"))
+    return files
+
+
+def _cells(
+    columns: Sequence[Row], test: Annotations, truth: FloatArray
+) -> list[tuple[str, Any, list[FloatArray], list[str]]]:
+    """The lines of the contact sheet: images chosen by the last column's scores."""
+    from deeppose_cli import scoring
+    from deeppose_cli.crops import read_picture
+
+    shares = [scoring.per_image_pdj(row, truth, test.skeleton) for row in columns]
+    cells = []
+    for word, images in scoring.best_median_worst(columns[-1], truth, test.skeleton).items():
+        for i in images:
+            try:
+                picture = read_picture(test.files[i])
+            except DeepPoseError:
+                continue  # reported where it was to be predicted; the sheet shows what can be shown
+            captions = [test.names[i], *(f"PDJ {share[i]:.0%}" for share in shares)]
+            cells.append((word, picture, [truth[i], *(row.poses[i] for row in columns)], captions))
+    return cells

@@ -1,0 +1,144 @@
+"""The rows of `deeppose eval`: the mean pose, a run's stages, other people's predictions, all in one skeleton."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deeppose_cli.errors import DeepPoseError, UsageError
+
+if TYPE_CHECKING:
+    from deeppose_cli.datamodules.description import DataDescription
+    from deeppose_cli.geometry import FloatArray
+    from deeppose_cli.run_folder import RunFolder
+    from deeppose_cli.samples import Annotations
+    from deeppose_cli.scoring import Row
+    from deeppose_cli.skeleton import Skeleton
+
+MEAN_POSE = "mean pose"
+
+
+def mean_pose_source(
+    known: DataDescription, splits: Mapping[str, Annotations], folder: RunFolder | None, data_root: Path
+) -> Annotations | None:
+    """The training images of the data set; for one that is never trained on, of the run's own if it is on disk."""
+    from deeppose_cli import evaluator
+    from deeppose_cli.datamodules.catalogue import description
+
+    nothing = f"no row '{MEAN_POSE}': {known.name} has no training images"
+    if not known.evaluation_only:
+        train = splits.get("train")
+        if train is not None and len(train):
+            return train
+    else:
+        nothing = f"no row '{MEAN_POSE}': {known.name} is not for training"
+    if folder is None or folder.data_name == known.name:
+        evaluator.report(nothing)
+        return None
+    try:
+        own = description(folder.data_name)
+        if (data_root / own.name).is_dir() and len(train := own.read(data_root)["train"]):
+            return train
+    except DeepPoseError as error:
+        evaluator.report(f"{nothing}, and those of the run: {error}")
+        return None
+    evaluator.report(f"{nothing}, and {own.name}, the run's own set, is not in {data_root}")
+    return None
+
+
+def mean_pose_row(
+    train: Annotations, train_boxes: FloatArray, test: Annotations, boxes: FloatArray, *, observed: bool
+) -> Row:
+    """From boxes b⁰ of the training images (M, 4) and of those that are scored (N, 4)."""
+    from deeppose_cli import evaluator
+    from deeppose_cli.scoring import Row
+
+    poses = evaluator.mean_pose_predictions(train, train_boxes, boxes, observer_centric=observed)
+    return Row(
+        MEAN_POSE,
+        evaluator.to_skeleton(poses, train.skeleton, test.skeleton),
+        evaluator.known_joints(train.skeleton, test.skeleton),
+    )
+
+
+def foreign_rows(paths: Sequence[Path], test: Annotations) -> list[Row]:
+    """A row for each file, by its name; by its path where two files share the name. What it lacks is wrong."""
+    from deeppose_cli.foreign import read_predictions
+    from deeppose_cli.scoring import Row
+
+    names = [path.name for path in paths]
+    rows: dict[str, Row] = {}
+    for path in paths:
+        name = path.name if names.count(path.name) == 1 else str(path)
+        if name in rows:
+            raise UsageError(f"--predictions {path}: given twice")
+        rows[name] = Row.of_all(name, read_predictions(path, test.names, len(test.skeleton)))
+    return list(rows.values())
+
+
+def stage_rows(
+    folder: RunFolder, stage: int | None, test: Annotations, boxes: FloatArray, batch_size: int
+) -> tuple[list[Row], int]:
+    """A row for each stage, in the data set's joint order, and how many pictures could not be read."""
+    from deeppose_cli import evaluator
+    from deeppose_cli.checkpoints import load_cascade
+    from deeppose_cli.scoring import Row
+
+    cascade = load_cascade(folder, stage)
+    known = evaluator.known_joints(cascade.skeleton, test.skeleton)
+    lacking = [joint for joint, is_known in zip(test.skeleton.joints, known, strict=True) if not is_known]
+    if not known.any():
+        raise DeepPoseError(f"run {folder.name} knows none of the joints {', '.join(lacking)}")
+    if lacking:
+        scored = f"scored over {known.sum()} of {len(known)} joints"
+        evaluator.report(f"run {folder.name} does not know {', '.join(lacking)}: {scored}")
+    unreadable: list[DeepPoseError] = []
+
+    def skip(error: DeepPoseError) -> None:
+        evaluator.report_skipped(error)
+        unreadable.append(error)
+
+    with _bar(len(test)) as progress:
+        poses = evaluator.predict_split(cascade, test, boxes, batch_size, progress, skip)
+    if len(unreadable) == len(test):
+        raise DeepPoseError(f"none of the {len(test)} pictures could be read; the first: {unreadable[0]}")
+    poses = evaluator.to_skeleton(poses, cascade.skeleton, test.skeleton)
+    rows = [Row(f"stage {s}", pose, known) for s, pose in enumerate(poses, start=1) if stage in (None, s)]
+    return rows, len(unreadable)
+
+
+def as_observed(truth: FloatArray, rows: Sequence[Row], skeleton: Skeleton) -> tuple[FloatArray, list[Row]]:
+    """Truth and rows with the sides that an observer sees, each by its own torso."""
+    from dataclasses import replace
+
+    from deeppose_cli.metrics import observer_centric
+
+    return observer_centric(truth, skeleton), [
+        replace(row, poses=observer_centric(row.poses, skeleton)) for row in rows
+    ]
+
+
+def report_windows(rows: Sequence[Row], skeleton: Skeleton) -> None:
+    """Says which rows Buffy's scorer cannot look for, as it makes a window of head and torso."""
+    from deeppose_cli import evaluator, sticks
+
+    if not sticks.has_windows(skeleton):
+        return
+    needed = sticks.window_limbs(skeleton)
+    without = [row.name for row in rows if not sticks.known_limbs(row.known, skeleton)[needed].all()]
+    if without:
+        evaluator.report(f"{', '.join(without)}: no head or torso to match windows by; the stick rule alone is applied")
+
+
+@contextmanager
+def _bar(total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr, gone at the end; nothing where stderr is a file."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("predicting", total=total)
+        yield lambda done: bar.advance(task, done)

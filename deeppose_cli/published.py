@@ -1,0 +1,140 @@
+"""Figures that others have published, to be printed beside ours. None is computed here.
+
+A figure stands beside a score only where both mean the same: on the whole test split, with the person's own left and
+right, from the data set's usual first box, and for PCP by the same rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+DEEPPOSE = "Toshev & Szegedy, CVPR 2014"
+CPM = "Wei et al., Convolutional Pose Machines, CVPR 2016"
+DEEPPOSE_TF = "github.com/asanakoy/deeppose_tf, stage 1"
+MEDIAPIPE = "measured for this project with MediaPipe Pose 'full' 0.10.14"
+
+TEST_IMAGES = {"lsp": 1000, "flic": 1016}
+"""Images of the test splits on which the figures were taken."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """One row of somebody's table, as fractions of 1."""
+
+    name: str
+    data: str
+    metric: Literal["pdj", "pcp", "pck"]
+    means: Mapping[str, float] = field(default_factory=dict)
+    """By the keys of a row in scores.json: mean, mean_arms_legs."""
+    kinds: Mapping[str, float] = field(default_factory=dict)
+    """By joint kind; for PCP by limb kind."""
+    source: str = ""
+    unverified: bool = False
+    """Quoted from memory of the paper, not checked against it."""
+    note: str = ""
+    """What else is to be known before comparing."""
+    rule: str = "strict"
+    """PCP's reading."""
+    at: float = 0.2
+    """PDJ's threshold, PCK's α."""
+
+    def as_row(self) -> dict[str, Any]:
+        """As in scores.json: keys of a computed row, and where the figures come from."""
+        facts: dict[str, dict[str, Any]] = {
+            "pdj": {"threshold": self.at},
+            "pcp": {"rule": self.rule},
+            "pck": {"alpha": self.at},
+        }
+        parts = {"limbs" if self.metric == "pcp" else "joints": dict(self.kinds)} if self.kinds else {}
+        row: dict[str, Any] = {"name": self.name, "source": self.source, "unverified": self.unverified}
+        if self.note:
+            row["note"] = self.note
+        return {**row, self.metric: {**facts[self.metric], **parts, **self.means}}
+
+
+def _deeppose_lsp(stage: int, *values: float) -> Published:
+    return Published(
+        name=f"DeepPose, stage {stage}",
+        data="lsp",
+        metric="pcp",
+        kinds=dict(zip(("upper_arm", "lower_arm", "upper_leg", "lower_leg"), values[:4], strict=True)),
+        means={"mean_arms_legs": values[4]},
+        source=DEEPPOSE,
+        unverified=True,
+    )
+
+
+PUBLISHED = (
+    _deeppose_lsp(1, 0.50, 0.27, 0.74, 0.65, 0.54),
+    _deeppose_lsp(2, 0.56, 0.36, 0.78, 0.70, 0.60),
+    _deeppose_lsp(3, 0.56, 0.38, 0.77, 0.71, 0.61),
+    Published(
+        name="deeppose_tf, random start",
+        data="lsp",
+        metric="pcp",
+        means={"mean": 0.420},
+        source=DEEPPOSE_TF,
+        note="mean of six limb kinds",
+    ),
+    Published(
+        name="deeppose_tf, ImageNet start",
+        data="lsp",
+        metric="pcp",
+        means={"mean": 0.557},
+        source=DEEPPOSE_TF,
+        note="mean of six limb kinds",
+    ),
+    Published(
+        name="MediaPipe Pose",
+        data="lsp",
+        metric="pcp",
+        kinds={"upper_arm": 0.756, "lower_arm": 0.661, "upper_leg": 0.838, "lower_leg": 0.804},
+        means={"mean_arms_legs": 0.765},
+        source=MEDIAPIPE,
+        note="pictures at twice their size",
+    ),
+    Published(
+        name="CPM",
+        data="lsp",
+        metric="pck",
+        means={"mean": 0.8432},
+        source=CPM,
+        note="PCK@0.2 as its authors name it; their unit of length may differ from the labelled box",
+    ),
+    Published(
+        name="DeepPose",
+        data="flic",
+        metric="pdj",
+        kinds={"elbow": 0.923, "wrist": 0.820},
+        source=DEEPPOSE,
+        unverified=True,
+    ),
+    Published(
+        name="MediaPipe Pose",
+        data="flic",
+        metric="pdj",
+        kinds={"elbow": 0.934, "wrist": 0.915},
+        source=MEDIAPIPE,
+        note="first box of 3 torso boxes",
+    ),
+    Published(
+        name="CPM",
+        data="flic",
+        metric="pck",
+        kinds={"elbow": 0.9759, "wrist": 0.9503},
+        source=CPM,
+        note="PCK@0.2 as its authors name it; their unit of length may differ from the labelled box",
+    ),
+)
+
+
+def published_beside(
+    data: str, split: str, images: int, *, centric: str, usual_box: bool, pcp_rule: str
+) -> list[Published]:
+    """The figures that may stand beside scores of a data set's split of so many images. `usual_box`: the first box is
+    the one that the data set is evaluated with where nobody says otherwise."""
+    if split != "test" or centric != "person" or not usual_box or images != TEST_IMAGES.get(data):
+        return []
+    return [each for each in PUBLISHED if each.data == data and (each.metric != "pcp" or each.rule == pcp_rule)]
