@@ -53,6 +53,7 @@ _WORDS = {
 _RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
 
 Say = Callable[[str], None]
+Answer = http.client.HTTPResponse | urllib.error.HTTPError
 
 
 class Unavailable(DeepPoseError):
@@ -75,6 +76,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     ) -> urllib.request.Request | None:
         old, new = urlsplit(req.full_url).scheme, urlsplit(newurl).scheme
         if new not in ("http", "https") or (old, new) == ("https", "http"):
+            fp.close()
             raise Unavailable(f"{req.full_url}: redirects to {newurl}, from {old} to {new}; not followed")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
@@ -140,22 +142,22 @@ class _Part:
         with _writing(self.path):
             self.file.write(chunk)
 
-    def mark(self, url: str) -> str | None:
-        """How the server knew the version that the part is of; None where that cannot be told."""
+    def version(self, url: str) -> tuple[str, int] | None:
+        """How the server knew the version that the part is of, and its size (0: not told); None where it is unknown."""
         try:
             notes = json.loads(self.notes.read_text())
-            return str(notes["mark"]) if notes["url"] == url and notes["mark"] else None
+            return (str(notes["mark"]), int(notes["size"])) if notes["url"] == url and notes["mark"] else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def restart(self, url: str, headers: Message) -> None:
+    def restart(self, url: str, headers: Message, size: int = 0) -> None:
         """Empty it, for the version that these headers describe."""
         with _writing(self.path):
             self.file.truncate(0)
             etag = headers["ETag"]
             # A weak tag promises the same meaning, not the same bytes.
             mark = etag if etag and not etag.startswith("W/") else headers["Last-Modified"]
-            self.notes.write_text(json.dumps({"url": url, "mark": mark}))
+            self.notes.write_text(json.dumps({"url": url, "mark": mark, "size": size}))
 
     def sha256(self) -> str:
         self.file.flush()
@@ -201,20 +203,23 @@ def _fetch(url: str, part: _Part, progress: Progress | None, say: Say, pause: fl
 
 
 def _attempt(url: str, part: _Part, progress: Progress | None, timeout: float) -> None:
-    have, mark = part.size, part.mark(url)
+    have, version = part.size, part.version(url)
     headers = {"User-Agent": f"deeppose/{__version__}", "Accept-Encoding": "identity"}
-    if have and mark:
-        headers |= {"Range": f"bytes={have}-", "If-Range": mark}
-    with _open(urllib.request.Request(url, headers=headers), have if mark else 0, timeout) as response:
-        if response is None:  # the server has nothing beyond what is here
-            return
-        start, total = _extent(response, url)
-        if response.status != 206:
-            part.restart(url, response.headers)
-        elif start != have or (total and total < have):
+    if have and version:
+        headers |= {"Range": f"bytes={have}-", "If-Range": version[0]}
+    else:
+        have, version = 0, None
+    with _open(urllib.request.Request(url, headers=headers), timeout) as response:
+        start, total = _extent(response)
+        if response.status == 200:
+            part.restart(url, response.headers, total)
+        elif version is None or start not in (None, have) or (version[1] and total not in (0, version[1])):
             raise _Stale
-        have = part.size
-        _check_room(url, part, total - have)
+        if start is None:  # nothing lies beyond what is here
+            if total != have:
+                raise _Stale
+            return
+        _check_room(part, url, total - part.size)
         _copy(url, response, part, total, progress)
     if not part.size:
         raise Unavailable(f"{url}: the answer is empty")
@@ -222,29 +227,26 @@ def _attempt(url: str, part: _Part, progress: Progress | None, timeout: float) -
         raise _Dropped(f"the connection broke off after {part.size:,} of {total:,} bytes")
 
 
-@contextmanager
-def _open(request: urllib.request.Request, have: int, timeout: float) -> Iterator[http.client.HTTPResponse | None]:
-    """The answer; None where the server says that the `have` bytes asked to be gone on with are all there are."""
+def _open(request: urllib.request.Request, timeout: float) -> Answer:
+    """The answer, with a status of 200, 206 or 416; anything else is raised."""
     url = request.full_url
     try:
-        response = urllib.request.build_opener(_Redirects).open(request, timeout=timeout)
+        response: http.client.HTTPResponse = urllib.request.build_opener(_Redirects).open(request, timeout=timeout)
     except urllib.error.HTTPError as error:
-        with error:
-            code, extent = error.code, _RANGE.fullmatch(error.headers.get("Content-Range", ""))
-        if code == 416 and have:
-            if extent and extent[2] == str(have):
-                yield None
-                return
-            raise _Stale from None
-        if code in _PASSING:
-            raise _Dropped(f"the server answers {code} ({error.reason})") from None
-        raise Unavailable(f"{url}: {_WORDS.get(code, 'the server refuses')} (HTTP {code})") from None
+        if error.code == 416 and request.has_header("Range"):
+            return error
+        error.close()
+        if error.code in _PASSING:
+            raise _Dropped(f"the server answers {error.code} ({error.reason})") from None
+        raise Unavailable(f"{url}: {_WORDS.get(error.code, 'the server refuses')} (HTTP {error.code})") from None
     except urllib.error.URLError as error:
         raise _unreachable(url, error.reason) from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise _unreachable(url, error) from None
-    with response:
-        yield response
+    if response.status not in (200, 206):
+        response.close()
+        raise Unavailable(f"{url}: the server answers {response.status}, not a file")
+    return response
 
 
 def _unreachable(url: str, reason: object) -> Exception:
@@ -261,26 +263,24 @@ def _unreachable(url: str, reason: object) -> Exception:
     return Unavailable(f"{url}: not an address that can be fetched ({reason})")
 
 
-def _extent(response: http.client.HTTPResponse, url: str) -> tuple[int, int]:
-    """(first byte, size of the whole file), 0 for a size that is not told."""
-    if response.status == 206:
-        match = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
-        if not match or match[1] is None:
-            raise _Stale
-        return int(match[1]), 0 if match[2] == "*" else int(match[2])
-    if response.status != 200:
-        raise Unavailable(f"{url}: the server answers {response.status}, not a file")
-    length = response.headers.get("Content-Length", "")
-    return 0, int(length) if length.isdecimal() else 0
+def _extent(response: Answer) -> tuple[int | None, int]:
+    """(first byte, size of the whole file); None: no byte is left to send; 0: the size is not told."""
+    if response.status == 200:
+        length = response.headers.get("Content-Length", "")
+        return 0, int(length) if length.isdecimal() else 0
+    match = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    if not match or (match[1] is None) != (response.status == 416):
+        raise _Stale
+    return None if match[1] is None else int(match[1]), 0 if match[2] == "*" else int(match[2])
 
 
-def _check_room(url: str, part: _Part, needed: int) -> None:
+def _check_room(part: _Part, url: str, needed: int) -> None:
     free = shutil.disk_usage(part.path.parent).free
     if needed > free:
         raise DeepPoseError(f"{part.path.parent}: {url} needs {needed:,} more bytes, {free:,} are free on that disk")
 
 
-def _copy(url: str, response: http.client.HTTPResponse, part: _Part, total: int, progress: Progress | None) -> None:
+def _copy(url: str, response: Answer, part: _Part, total: int, progress: Progress | None) -> None:
     have = part.size
     while True:
         try:
