@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from deeppose_cli.samples import Annotations
 
 PREDICTIONS = (
-    ("array", "keypoints: numbers (N, K, 2), float; N examples of the split, K joints"),
+    ("array", "keypoints: numbers (N, K, 2); N examples of the split (test, unless --split says otherwise), K joints"),
     ("n", "the split's example n, from 0, in the order above; `deeppose data list NAME --json --names` lists them all"),
     ("k", "joint k, from 0, in the order above; left and right are the person's, not the viewer's"),
     (
