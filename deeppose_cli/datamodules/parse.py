@@ -15,10 +15,10 @@ Where `people_all` is there, it is what is read. A split that is not there is em
 Splits: im0001 … im0100 is training (whose mean pose scores are compared with), im0101 … im0305 the test, in this order;
 there is no validation.
 
-Converted: MATLAB's 1-based coordinates to 0-based. The file's left and right are the IMAGE's, in 95 of 100 pictures.
-As people face the camera there, the image's left is the person's right: each joint takes the name of its mirror
-partner, which puts the file's order into LSP's. Nobody marked the other pictures, whose sides are the wrong way round.
-Every joint is labelled; there are no flags and no boxes: the first box is the full image, as on LSP.
+Converted: MATLAB's 1-based coordinates to 0-based. The file's left and right are the IMAGE's: in 95 of 100 pictures the
+left shoulder is further left. As people face the camera, the image's left is the person's right: each joint takes the
+name of its mirror partner, which puts the file's order into LSP's. People seen from behind, whom nobody marked, so have
+the wrong sides. Every joint is labelled; there are no flags and no boxes: the first box is the full image, as on LSP.
 
 Source: D. Ramanan: Learning to Parse Images of Articulated Bodies, NIPS 2006. Terms: the pictures stay their
 owners'; the set was published for research, with the request to cite the paper. Nothing of it is part of this
