@@ -69,11 +69,14 @@ def comparison_figure(document: Mapping[str, Any]) -> Figure:
     """PDJ against the threshold for wrists and elbows, as the paper compares methods: a line for each row that has a
     score there, and published figures as single markers at their threshold."""
     rows = document["rows"]
-    figure = Figure(figsize=(6.9, 3.9))
+    published = [row for row in document.get("published", ()) if row.get("pdj", {}).get("joints")]
+    names = [row["name"] for row in rows]
+    names += [f"{row['name']} (unverified)" if row["unverified"] else row["name"] for row in published]
+    width = 6.9
+    figure = Figure(figsize=(width, 3.5 + 0.17 * _legend_lines(names, width)))
     FigureCanvasAgg(figure)
     figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.06)
     kinds = [kind for kind in COMPARED if kind in rows[0]["curve"]]
-    published = [row for row in document.get("published", ()) if row.get("pdj", {}).get("joints")]
     handles: list[Any] = []
     for kind, panel in zip(kinds, figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0], strict=True):
         handles = _draw_panel(panel, rows, kind)
@@ -81,10 +84,8 @@ def comparison_figure(document: Mapping[str, Any]) -> Figure:
             _draw_published(panel, row, kind, marker) for row, marker in zip(published, cycle(_PUBLISHED), strict=False)
         ]
         panel.set_xlabel("threshold, torsos", fontsize=9)
+    figure.axes[0].set_ylabel("detected joints, %", fontsize=9)
     figure.suptitle(_title(document), fontsize=10)
-    figure.supylabel("detected joints, %", fontsize=9)
-    names = [row["name"] for row in rows]
-    names += [f"{row['name']} ({'unverified' if row['unverified'] else 'published'})" for row in published]
     _legend(figure, handles, names)
     return figure
 
@@ -145,7 +146,7 @@ def _save(figure: Figure, stem: Path) -> list[Path]:
 
 def _draw_panel(panel: Any, rows: Sequence[Mapping[str, Any]], kind: str) -> list[Any]:
     """One joint kind of all rows; returns the lines."""
-    panel.axvline(rows[0]["pdj"]["threshold"], color="0.6", linewidth=0.9, dashes=(2, 2), zorder=0)
+    panel.axvline(rows[0]["pdj"]["threshold"], color="0.45", linewidth=1.1, dashes=(2, 2), zorder=1)
     handles = [_draw_line(panel, row, kind, style) for row, style in zip(rows, _styles(rows), strict=True)]
     panel.set_title(kind.replace("_", " "), fontsize=9)
     panel.set(xlim=(0, 0.5), ylim=(0, 100), xticks=[0, 0.1, 0.2, 0.3, 0.4, 0.5], yticks=range(0, 101, 20))
@@ -157,18 +158,22 @@ def _draw_panel(panel: Any, rows: Sequence[Mapping[str, Any]], kind: str) -> lis
 
 
 def _legend(figure: Figure, handles: Sequence[Any], names: Sequence[str]) -> None:
-    """Below the panels, in as many lines as the names need: at this size 14 letters take an inch."""
-    fitting = max(1, int(14 * figure.get_figwidth()) // (max(map(len, names)) + 7))
-    lines = math.ceil(len(names) / min(4, fitting))
+    """Below the panels, in as many lines as the names need."""
     figure.legend(
         handles,
         names,
         loc="outside lower center",
-        ncols=math.ceil(len(names) / lines),
+        ncols=math.ceil(len(names) / _legend_lines(names, figure.get_figwidth())),
         handlelength=3,
         fontsize=8,
         frameon=False,
     )
+
+
+def _legend_lines(names: Sequence[str], width: float) -> int:
+    """In a figure of this width, inches: at the legend's size 14 letters take one."""
+    fitting = max(1, int(14 * width) // (max(map(len, names)) + 7))
+    return math.ceil(len(names) / min(4, fitting))
 
 
 def _draw_line(panel: Any, row: Mapping[str, Any], kind: str, style: tuple[str, str, str]) -> Any:
@@ -197,7 +202,7 @@ def _draw_published(panel: Any, row: Mapping[str, Any], kind: str, marker: str) 
         linestyle="",
         marker=marker,
         markersize=8,
-        markerfacecolor="white",
+        markerfacecolor="none",  # two figures may nearly agree
         markeredgewidth=1.2,
         clip_on=False,
         zorder=5,

@@ -56,7 +56,7 @@ class Published:
 
 def _deeppose_lsp(stage: int, *values: float) -> Published:
     return Published(
-        name=f"DeepPose, stage {stage}",
+        name=f"DeepPose stage {stage}",
         data="lsp",
         metric="pcp",
         kinds=dict(zip(("upper_arm", "lower_arm", "upper_leg", "lower_leg"), values[:4], strict=True)),
@@ -71,20 +71,20 @@ PUBLISHED = (
     _deeppose_lsp(2, 0.56, 0.36, 0.78, 0.70, 0.60),
     _deeppose_lsp(3, 0.56, 0.38, 0.77, 0.71, 0.61),
     Published(
-        name="deeppose_tf, random start",
+        name="deeppose_tf, random",
         data="lsp",
         metric="pcp",
         means={"mean": 0.420},
         source=DEEPPOSE_TF,
-        note="mean of six limb kinds",
+        note="mean of six limb kinds, limbs found as that project counts them",
     ),
     Published(
-        name="deeppose_tf, ImageNet start",
+        name="deeppose_tf, ImageNet",
         data="lsp",
         metric="pcp",
         means={"mean": 0.557},
         source=DEEPPOSE_TF,
-        note="mean of six limb kinds",
+        note="mean of six limb kinds, limbs found as that project counts them",
     ),
     Published(
         name="MediaPipe Pose",

@@ -12,6 +12,7 @@ import pytest
 
 from deeppose_cli import plotting, scoring
 from deeppose_cli.overlay import SIDE_COLOURS, draw_pose
+from deeppose_cli.published import published_beside
 from deeppose_cli.scoring import Row
 from deeppose_cli.skeleton import FLIC10, LSP14, Skeleton
 
@@ -65,12 +66,65 @@ def test_a_kind_that_is_nowhere_labelled_leaves_its_panel_empty() -> None:
     plotting.pdj_figure(document).draw_without_rendering()
 
 
+# --- Comparison ------------------------------------------------------------------------------------------------------
+
+
+def flic_document(names: list[str]) -> dict[str, Any]:
+    document = scores_document(FLIC10, names)
+    beside = published_beside("flic", "test", 1016, centric="person", usual_box=True, pcp_rule="strict")
+    return {**document, "published": [each.as_row() for each in beside]}
+
+
+def test_the_comparison_has_wrists_and_elbows_of_all_rows_and_published_figures_as_markers() -> None:
+    document = flic_document(MANY)
+    figure = plotting.comparison_figure(document)
+    assert [panel.get_title() for panel in figure.axes] == ["wrist", "elbow"]
+    published = {"wrist": [82.0, 91.5], "elbow": [92.3, 93.4]}
+    for panel in figure.axes:
+        kind = panel.get_title()
+        curves = [line for line in panel.lines if len(line.get_xdata()) == 51]
+        for line, row in zip(curves, document["rows"], strict=True):
+            np.testing.assert_allclose(line.get_ydata(), 100 * np.array(row["curve"][kind]))
+        dashed = [line.get_linestyle() == "--" for line in curves]
+        assert dashed == [name == "mean pose" for name in MANY]
+        markers = [line for line in panel.lines if len(line.get_xdata()) == 1]
+        assert [float(line.get_ydata()[0]) for line in markers] == pytest.approx(published[kind])
+        assert {float(line.get_xdata()[0]) for line in markers} == {0.2}
+        marked = [line for line in panel.lines if list(line.get_xdata()) == [0.2, 0.2]]
+        assert len(marked) == 1
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == [*MANY, "DeepPose (unverified)", "MediaPipe Pose"]
+
+
+def test_a_row_that_does_not_know_wrists_has_no_line_there() -> None:
+    document = flic_document(["stage 1", "stage 2"])
+    document["rows"][0]["curve"]["wrist"] = [None] * 51
+    figure = plotting.comparison_figure(document)
+    figure.draw_without_rendering()
+    shown = [line for line in figure.axes[0].lines if np.isfinite(np.asarray(line.get_ydata(), float)).sum() == 51]
+    assert len(shown) == 1
+
+
+@pytest.mark.parametrize("document", [flic_document(MANY), scores_document(LSP14, MANY[:2])])
+def test_nothing_in_the_comparison_overlaps_or_is_cut(document: dict[str, Any]) -> None:
+    figure = plotting.comparison_figure(document)
+    figure.draw_without_rendering()
+    frame, legend = figure.bbox, figure.legends[0].get_window_extent()
+    assert frame.x0 <= legend.x0 < legend.x1 <= frame.x1
+    for panel in figure.axes:
+        box = panel.get_tightbbox()
+        assert not legend.overlaps(box)
+        assert frame.x0 <= box.x0 < box.x1 <= frame.x1
+        assert panel.bbox.height > 0.4 * frame.height
+
+
 def test_the_files_are_sharp_whole_and_the_same_each_time(tmp_path: Path) -> None:
     document = scores_document(FLIC10, MANY[:3])
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         plotting.save_pdj(document, tmp_path / folder)
-    for name in ("pdj.png", "pdj.svg"):
+        plotting.save_comparison(document, tmp_path / folder)
+    for name in ("pdj.png", "pdj.svg", "comparison.png", "comparison.svg"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     picture = cv2.imread(str(tmp_path / "a" / "pdj.png"))
     assert picture is not None

@@ -19,19 +19,21 @@ MEANS = {
 }
 """By metric: the scores that stand after the kinds, and their heads."""
 WITH_INTERVAL = ("mean_arms_legs", "mean")
-"""The scores that show their interval; scores.json has it for all."""
+"""The scores that show how sure they are; scores.json has the intervals of all."""
+WIDE = 100
+"""Characters of a terminal from which columns stand two apart."""
 
 
 def print_tables(console: Console, metrics: list[str], document: Mapping[str, Any]) -> None:
     """One table a metric, and below it what is to be known of its rows."""
     for metric in metrics:
-        console.print(table(metric, document))
+        console.print(table(metric, document, wide=console.width >= WIDE))
         for line in footnotes(metric, document):
             console.print(line, markup=False, style="dim")
         console.print()
 
 
-def table(metric: str, document: Mapping[str, Any]) -> Table:
+def table(metric: str, document: Mapping[str, Any], *, wide: bool) -> Table:
     """One metric of all rows, in percent; published figures below ours."""
     from rich import box
     from rich.table import Table
@@ -40,8 +42,8 @@ def table(metric: str, document: Mapping[str, Any]) -> Table:
     published = [row for row in document.get("published", ()) if metric in row]
     kinds = "limbs" if metric == "pcp" else "joints"
     heads, last = list(rows[0][metric][kinds]), MEANS[metric]
-    # As narrow as can be: eleven columns, intervals and a file's name are to fit into 80 characters.
-    made = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    # As narrow as can be: twelve columns and a file's name are to fit into 80 characters.
+    made = Table(box=box.SIMPLE_HEAD, padding=(0, 1 if wide else 0, 0, 0), pad_edge=False, show_edge=False)
     made.title, made.title_justify = _title(metric, document), "left"
     made.add_column("", overflow="fold", min_width=9)
     for head in heads:
@@ -49,20 +51,20 @@ def table(metric: str, document: Mapping[str, Any]) -> Table:
     for key, head in last.items():
         made.add_column(_narrow(head), justify="right", vertical="bottom", no_wrap=True)
         if _shows_interval(key, metric, rows):
-            made.add_column(f"{rows[0][metric]['interval']['level']:.0%}", vertical="bottom", no_wrap=True)
+            made.add_column("±", vertical="bottom", no_wrap=True)
     for row in rows:
         values = row[metric]
         cells = [_percent(values[kinds][head]) for head in heads]
         for key in last:
             cells.append(_percent(values[key]))
             if _shows_interval(key, metric, rows):
-                cells.append(_range(values["interval"][key]))
+                cells.append(_half(values["interval"][key]))
         made.add_row(row["name"], *cells, end_section=row is rows[-1] and bool(published))
     for row in published:
         values = row[metric]
-        cells = [_percent(values.get(kinds, {}).get(head)) for head in heads]
+        cells = [_percent(values.get(kinds, {}).get(head), "") for head in heads]
         for key in last:
-            cells.append(_percent(values.get(key)))
+            cells.append(_percent(values.get(key), ""))
             cells += [""] * _shows_interval(key, metric, rows)
         made.add_row(row["name"] + UNVERIFIED * row["unverified"], *cells, style="dim")
     return made
@@ -71,6 +73,9 @@ def table(metric: str, document: Mapping[str, Any]) -> Table:
 def footnotes(metric: str, document: Mapping[str, Any]) -> Iterator[str]:
     """Lines that stand below a metric's table."""
     rows = document["rows"]
+    if "interval" in rows[0][metric]:
+        interval = rows[0][metric]["interval"]
+        yield f"±: half the {100 * interval['level']:.0f} % interval, {interval['draws']} draws of images"
     some: dict[int, list[str]] = {}
     for row in rows:
         if len(row["joints_scored"]) < len(document["joints"]):
@@ -126,12 +131,13 @@ def _narrow(head: str) -> str:
     return head.replace("_", "\n").replace(" ", "\n")
 
 
-def _percent(value: float | None) -> str:
-    """At most four characters: a table of eleven columns has no room for the fifth of 100.0."""
+def _percent(value: float | None, none: str = "–") -> str:
+    """At most four characters: a table of twelve columns has no room for the fifth of 100.0."""
     if value is None:
-        return "–"
+        return none
     return "100" if value >= 0.9995 else f"{100 * value:.1f}"
 
 
-def _range(ends: tuple[float, float] | None) -> str:
-    return "–" if ends is None else "–".join(map(_percent, ends))
+def _half(ends: tuple[float, float] | None) -> str:
+    """Half of the interval: its two sides hardly differ where there are enough images to say anything."""
+    return "–" if ends is None else f"±{50 * (ends[1] - ends[0]):.1f}"
