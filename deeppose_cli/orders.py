@@ -39,6 +39,8 @@ class Orders:
     runs_root: Path = RUNS_ROOT
     run: str | None = None
     preset: str | None = None
+    box: str | None = None
+    """Where the first box comes from; the data set's own source if not said. Stage 1 decides for all."""
     overrides: dict[str, Any] = field(default_factory=dict)
     """Fields of the stage's preset that single flags change."""
     seed: int | None = None
@@ -77,7 +79,11 @@ def check_previous(run: RunFolder, orders: Orders, description: DataDescription,
 
 def stored(folder: StageFolder, orders: Orders, description: DataDescription) -> dict[str, Any]:
     """The configuration of a training that is taken up again."""
-    given = [flag for flag, value in (("--preset", orders.preset), ("--seed", orders.seed)) if value is not None]
+    given = [
+        flag
+        for flag, value in (("--preset", orders.preset), ("--seed", orders.seed), ("--box", orders.box))
+        if value is not None
+    ]
     given += [f"--{name.replace('_', '-')}" for name in orders.overrides]
     if given and orders.resume:
         raise UsageError(f"{', '.join(given)}: not with --resume, which goes by {folder.config_file}")
@@ -111,6 +117,7 @@ def fresh(run: RunFolder, folder: StageFolder, orders: Orders, description: Data
         "skeleton": description.skeleton.name,
         "preset": preset.name,
         "seed": orders.seed or 0,
+        "box": orders.box or description.first_box,
         "square_first_box": preset.square_first_box,
         "settings": to_primitives(settings),
         # From Python a caller may hand over objects, which a file cannot hold.
@@ -124,6 +131,7 @@ def fresh(run: RunFolder, folder: StageFolder, orders: Orders, description: Data
                 f"'{description.skeleton.name}'; --data {first['data']} fits"
             )
         config["previous"] = fingerprint(run.stage(orders.stage - 1).best)
+        config["box"] = first.get("box", description.first_box)
         config["square_first_box"] = first["square_first_box"]
         config["sigma"] = settings.sigma if settings.sigma is not None else description.sigma
     return config

@@ -40,6 +40,33 @@ SPLIT_SEED = 2014
 
 
 @dataclass(frozen=True)
+class Placement:
+    """A person's box from that of a part of them, in units of the part's height: the fixed factor and shift of the
+    paper's first box (section 4). Left and right are alike: mirrored pictures are trained on too."""
+
+    dy: float
+    """From the part's centre down to the person's box's centre."""
+    width: float
+    height: float
+
+
+BOX_SOURCES = ("image", "own", "face", "torso", "person", "joints")
+"""Where a first box may come from, beside x,y,w,h; `boxes.py` tells what each is."""
+PLACEMENT_SHARE = 0.95
+"""A placement is the smallest that holds all labelled joints of so many training people. The paper says of all; the
+last twentieth would make the box half as large again, and everyone in it so much smaller."""
+FACE_PLACEMENT = Placement(dy=2.4, width=5.3, height=4.7)
+TORSO_PLACEMENT = Placement(dy=0.135, width=2.48, height=2.37)
+"""Both learned on FLIC's training examples; `deeppose data boxes flic` learns them again and prints them."""
+FACE_ABOVE_TORSO = 0.9
+"""From the centre of FLIC's torso box up to that of the face, in heights of the torso box: the median of its training
+examples. The face's height is 0.47 of them."""
+FACE_TOLERANCE = 0.5
+"""A detected face is taken for a torso box's if its centre is off by at most so many heights of the torso box …"""
+FACE_SIZES = (0.25, 1.0)
+"""… and its own height is within these."""
+
+@dataclass(frozen=True)
 class Augmentation:
     """How training pictures vary. Every draw is a function of (seed, epoch, row) alone."""
 

@@ -151,6 +151,11 @@ class RunFolder:
         return str(self.stage(1).read_config()["data"])
 
     @property
+    def first_box(self) -> str:
+        """Where b⁰ comes from in evaluation, as stage 1 was trained."""
+        return str(self.stage(1).read_config().get("box", "image"))
+
+    @property
     def changed(self) -> float:
         """When a checkpoint was last written, seconds since the epoch."""
         files = [file for stage in self.started for file in (stage.best, stage.last, stage.config_file)]

@@ -20,6 +20,7 @@ from deeppose_cli.presets import (
     refinement_from_primitives,
 )
 from deeppose_cli.run_folder import RunFolder, StageFolder, run_folder
+from deeppose_cli.terminal import progress_bar
 
 if TYPE_CHECKING:
     import lightning as L
@@ -73,7 +74,8 @@ def _train(
     from deeppose_cli.stages.initial import InitialStage
     from deeppose_cli.stages.refinement import RefinementStage
 
-    data = TrainingData.read(description, orders.data_root)
+    with progress_bar() as progress:
+        data = TrainingData.read(description, orders.data_root, config.get("box"), progress)
     _check_network(config)
     resume_from = _resume_point(folder, config) if orders.resume else None
     seed, square = config["seed"], config["square_first_box"]
@@ -170,7 +172,8 @@ def _announcement(folder: StageFolder, config: dict[str, Any], data: TrainingDat
     more = f", σ {config['sigma']:g}, {s['regressor']}, {s['draws']} draws" if folder.number > 1 else ""
     lines = [
         f"{head}validate; preset {config['preset']} (network {s['network']}, input {s['input_size']} px, "
-        f"{s['max_epochs']} epochs, batch {s['batch_size']}{more}); seed {config['seed']}; into {folder.path}"
+        f"{s['max_epochs']} epochs, batch {s['batch_size']}{more}); seed {config['seed']}; into {folder.path}",
+        data.said,
     ]
     if data.unreadable:
         shown = ", ".join(data.unreadable[:8]) + (", …" if len(data.unreadable) > 8 else "")

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from deeppose_cli import evaluator, metrics
-from deeppose_cli.boxes import readable_first_boxes
+from deeppose_cli.boxes import first_boxes
 from deeppose_cli.errors import DeepPoseError, UsageError
 from deeppose_cli.samples import Annotations
 from deeppose_cli.skeleton import BUFFY10, FLIC10, LSP14, Skeleton
@@ -70,7 +70,7 @@ def test_the_mean_pose_is_the_mean_of_relative_positions_put_into_each_box() -> 
 
 def test_the_mean_pose_is_the_same_place_in_every_box(tmp_path: Path) -> None:
     train = split(tmp_path)
-    boxes = readable_first_boxes(train, "image")
+    boxes = first_boxes(train, "image").boxes
     found = evaluator.mean_pose_predictions(train, boxes, boxes)
     relative = (found - boxes[:, None, :2]) / boxes[:, None, 2:]
     assert np.ptp(relative, axis=0).max() < 1e-9
@@ -81,19 +81,19 @@ def test_the_mean_pose_is_the_same_place_in_every_box(tmp_path: Path) -> None:
 
 def test_a_picture_that_is_gone_has_no_box_and_the_others_keep_theirs(tmp_path: Path) -> None:
     part = split(tmp_path)
-    whole = readable_first_boxes(part, "image")
+    whole = first_boxes(part, "image").boxes
     part.files[2].unlink()
-    boxes = readable_first_boxes(part, "own")
+    boxes = first_boxes(part, "own").boxes
     assert np.isnan(boxes[2]).all()
     np.testing.assert_array_equal(np.delete(boxes, 2, 0), np.delete(whole, 2, 0))
     with pytest.raises(UsageError):
-        readable_first_boxes(part, "none")
+        first_boxes(part, "none")
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
 def test_poses_and_boxes_stay_with_their_picture_in_batches_of_any_size(tmp_path: Path, batch_size: int) -> None:
     part = split(tmp_path)
-    boxes = readable_first_boxes(part, "image")
+    boxes = first_boxes(part, "image").boxes
     oracle, told = Oracle(part), []
     poses = evaluator.predict_split(oracle, part, boxes, batch_size, told.append)
     np.testing.assert_array_equal(poses, [part.keypoints + 5, part.keypoints])
@@ -108,7 +108,7 @@ def test_an_unreadable_picture_is_reported_and_counts_as_wrong(
     tmp_path: Path, batch_size: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     part = split(tmp_path)
-    boxes = readable_first_boxes(part, "image")
+    boxes = first_boxes(part, "image").boxes
     part.files[4].write_bytes(b"no picture")
     poses = evaluator.predict_split(Oracle(part), part, boxes, batch_size)
     assert np.isnan(poses[:, 4]).all()

@@ -10,13 +10,13 @@ import pytest
 import deeppose_cli
 
 LAYERS: dict[int, tuple[str, ...]] = {
-    0: ("errors", "skeleton presets", "geometry"),
+    0: ("errors terminal", "skeleton presets", "geometry"),
     1: (
         "archives bootstrap drawn.canvas drawn.figure foreign losses matfile metrics network published samples",
         "download drawn.person drawn.scenery matstruct spread sticks",
         "drawing torch_metrics",
     ),
-    2: ("boxes crops overlay", "augment cascade"),
+    2: ("crops overlay", "augment cascade detectors", "detections", "boxes"),
     3: (
         "datamodules.addresses datamodules.description datamodules.loading datamodules.splits datamodules.unpacking"
         " stages.base",
@@ -25,11 +25,11 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "datamodules.base datamodules.demo",
         "datamodules.catalogue",
     ),
-    4: ("evaluator plotting predictor sample_views scoring", "sample_sheet"),
+    4: ("box_report evaluator plotting predictor sample_views scoring", "sample_sheet"),
     5: ("run_folder", "callbacks checkpoints", "orders", "runs"),
     6: (
         "cli.groups cli.options",
-        "cli.data_list cli.data_show cli.eval_rows cli.eval_tables cli.training_options",
+        "cli.data_boxes cli.data_list cli.data_show cli.eval_rows cli.eval_tables cli.training_options",
         "cli.eval_files",
         "cli.data cli.eval cli.predict cli.refine cli.runs cli.train",
         "cli.app",

@@ -95,7 +95,7 @@ def test_two_processes_train_and_score_what_one_process_scores(mini_root: Path, 
     rows = found.stage(1).history()
     assert [int(row["step"]) for row in rows] == [6, 12, 18]
     validation = mini.read(mini_root)["validation"]
-    poses = predict_split(load_cascade(found, device="cpu"), validation, first_boxes(validation))[-1]
+    poses = predict_split(load_cascade(found, device="cpu"), validation, first_boxes(validation).boxes)[-1]
     alone = mean_rate(pdj(poses, validation.keypoints, validation.skeleton))
     best = max(float(row["val_pdj"]) for row in rows)
     np.testing.assert_allclose(best, alone, atol=1e-6)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deeppose_cli.cli.data_boxes import boxes
 from deeppose_cli.cli.data_list import list_sets
 from deeppose_cli.cli.data_show import show
 from deeppose_cli.cli.options import DataRootOption, JsonOption
@@ -23,6 +24,7 @@ app = typer.Typer(help="Put data sets in place and check them.", rich_markup_mod
 
 app.command("list")(list_sets)
 app.command("show")(show)
+app.command("boxes")(boxes)
 
 SHOWN = 10
 """Problems and notes printed for a person; --json has them all."""

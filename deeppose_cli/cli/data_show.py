@@ -62,6 +62,7 @@ def show(
     Left and right have their own colours, so that swapped sides show. Without --run the refinement boxes lie around
     the labels; with it around what the run's stages say.
     """
+    from deeppose_cli.boxes import training_source
     from deeppose_cli.datamodules.catalogue import description
 
     if out is not None and out.suffix.lower() != ".png":
@@ -69,8 +70,8 @@ def show(
     known = description(name, "NAME")
     plan = _plan(known, stage, run, runs_root, preset)
     chosen_split, annotations = _split(known, data_root, split)
-    spec = box or ("own" if chosen_split == "train" else known.first_box)
-    boxes, rows = _choose(annotations, spec, count, seed)
+    spec = box or (training_source(known.first_box) if chosen_split == "train" else known.first_box)
+    boxes, rows = _choose(annotations, spec, data_root / name, count, seed)
     target = out or data_root / SHEETS / f"{name}-{chosen_split}{f'-stage{stage}' if stage else ''}.png"
     _write(_figure(annotations, boxes, rows, plan, f"{name}, {chosen_split}: {plan.source}, seed {seed}", seed), target)
     print(target)
@@ -161,11 +162,11 @@ def _split(known: DataDescription, data_root: Path, split: str | None) -> tuple[
     return chosen, splits[chosen]
 
 
-def _choose(annotations: Annotations, spec: str, count: int, seed: int) -> tuple[FloatArray, list[int]]:
+def _choose(annotations: Annotations, spec: str, folder: Path, count: int, seed: int) -> tuple[FloatArray, list[int]]:
     """(first boxes (N, 4), NaN but for the chosen; the chosen rows). What cannot be read is named, and passed over."""
     import numpy as np
 
-    from deeppose_cli.boxes import readable_first_boxes
+    from deeppose_cli.boxes import first_boxes
     from deeppose_cli.crops import read_picture
 
     boxes = np.full((len(annotations), 4), np.nan)
@@ -178,7 +179,7 @@ def _choose(annotations: Annotations, spec: str, count: int, seed: int) -> tuple
         except DeepPoseError as error:
             print(f"skipped: {error}", file=sys.stderr)
             continue
-        boxes[row] = readable_first_boxes(annotations.take([row]), spec)[0]
+        boxes[row] = first_boxes(annotations.take([row]), spec, folder).boxes[0]
         if np.isnan(boxes[row]).any():
             print(f"skipped: {annotations.names[row]}: no first box found by --box {spec}", file=sys.stderr)
             continue

@@ -29,12 +29,13 @@ from deeppose_cli.cli.options import (
     SeedOption,
 )
 from deeppose_cli.errors import UsageError
-from deeppose_cli.presets import DATA_ROOT, RUNS_ROOT
+from deeppose_cli.presets import BOX_SOURCES, DATA_ROOT, RUNS_ROOT
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from deeppose_cli.boxes import FirstBoxes
     from deeppose_cli.datamodules.description import DataDescription
     from deeppose_cli.geometry import FloatArray
     from deeppose_cli.run_folder import RunFolder
@@ -82,7 +83,10 @@ def evaluate(
     pcp_rule: Annotated[PcpRuleName, typer.Option(help="When a limb counts as found.")] = PcpRuleName.STRICT,
     box: Annotated[
         str | None,
-        typer.Option(metavar="BOX", help="First box: image, own, or x,y,w,h in px. Default: the data set's."),
+        typer.Option(
+            metavar="BOX",
+            help=f"First box: {', '.join(BOX_SOURCES)}, or x,y,w,h in px. Default: the run's, or the data set's.",
+        ),
     ] = None,
     predictions: Annotated[
         list[Path] | None,
@@ -137,12 +141,15 @@ def evaluate(
     target = out or runs_root / (folder.name if folder else "predictions") / "eval" / f"{known.name}-{split.value}"
     target.mkdir(parents=True, exist_ok=True)
 
-    spec, boxes = _first_boxes(test, known, split.value, box)
+    first = _first_boxes(test, known, folder, split.value, box, data_root)
+    boxes = first.boxes
     rows: list[Row] = []
     unreadable = 0
     source = mean_pose_source(known, splits, folder, data_root)
     if source is not None:
-        rows.append(mean_pose_row(source, _training_boxes(source), test, boxes, observed=centric is Centric.OBSERVER))
+        trained = folder.data_name if known.evaluation_only and folder is not None else known.name
+        of_training = _training_boxes(source, trained, first.source, data_root)
+        rows.append(mean_pose_row(source, of_training, test, boxes, observed=centric is Centric.OBSERVER))
     if folder is not None:
         by_stage, unreadable = stage_rows(folder, stages, test, boxes, batch_size)
         rows += by_stage
@@ -160,7 +167,7 @@ def evaluate(
         split.value,
         len(test),
         centric=centric.value,
-        usual_box=spec == known.first_box,
+        usual_box=first.source == known.first_box,
         pcp_rule=pcp_rule.value,
     )
     document = scoring.document(
@@ -170,7 +177,8 @@ def evaluate(
         [scoring.scores(row, truth, skeleton, pcp_rule.value, alpha, resampling) for row in rows],
         run=folder.name if folder else None,
         centric=centric.value,
-        box=spec,
+        box=first.source,
+        box_found=round(float(first.found.mean()), 6),
         unreadable=unreadable,
         joints=list(skeleton.joints),
         published=[each.as_row() for each in published],
@@ -179,6 +187,7 @@ def evaluate(
 
     console = Console(stderr=json_, highlight=False)
     every = [MetricName.PDJ, MetricName.PCP, MetricName.PCK]
+    console.print(first.said())
     print_tables(console, [name.value for name in (every if metric is MetricName.ALL else [metric])], document)
     if unreadable:
         console.print(f"{unreadable} of {len(test)} pictures could not be read; their joints count as wrong")
@@ -228,18 +237,28 @@ def _check_sides(skeleton: Skeleton, data: str) -> None:
 
 
 def _first_boxes(
-    test: Annotations, known: DataDescription, split: str, box: str | None
-) -> tuple[str, NDArray[np.float64]]:
-    """What --box says or stands for, and the b⁰ (N, 4) of it."""
-    from deeppose_cli.boxes import readable_first_boxes
+    test: Annotations, known: DataDescription, folder: RunFolder | None, split: str, box: str | None, data_root: Path
+) -> FirstBoxes:
+    """What --box says or stands for: as the run was trained, else as the data set's description says."""
+    from deeppose_cli.boxes import first_boxes, training_source
+    from deeppose_cli.terminal import progress_bar
 
-    # LSPET's training pictures show more than the person: their own boxes, as in training.
-    spec = box or ("own" if split == "train" else known.first_box)
-    return spec, readable_first_boxes(test, spec)
+    if box is None:
+        box = folder.first_box if folder is not None and folder.data_name == known.name else known.first_box
+        if split == "train":
+            box = training_source(box)
+        if folder is None and box in ("face", "person"):
+            # Only the mean pose needs it: too little for a search through thousands of pictures.
+            box = "image" if test.torsos is None else "torso"
+    with progress_bar() as progress:
+        return first_boxes(test, box, data_root / known.name, progress)
 
 
-def _training_boxes(train: Annotations) -> NDArray[np.float64]:
-    """b⁰ (N, 4) as in training, whatever --box says of the images that are scored."""
-    from deeppose_cli.boxes import readable_first_boxes
+def _training_boxes(train: Annotations, name: str, source: str, data_root: Path) -> NDArray[np.float64]:
+    """b⁰ (N, 4) of training images as in training; of a box in px nothing follows for them."""
+    from deeppose_cli.boxes import first_boxes, training_source
+    from deeppose_cli.terminal import progress_bar
 
-    return readable_first_boxes(train, "own")
+    with progress_bar() as progress:
+        source = training_source(source if source in BOX_SOURCES else "image")
+        return first_boxes(train, source, data_root / name, progress).boxes

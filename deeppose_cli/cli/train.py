@@ -22,6 +22,7 @@ def train(
     stage: Annotated[int, typer.Option("--stage", metavar="1", help="The stage; train makes stage 1.")] = 1,
     data: DataOption = None,
     preset: PresetOption = None,
+    box: t.BoxOption = None,
     run: RunOption = None,
     resume: t.ResumeOption = False,
     overwrite: t.OverwriteOption = False,
@@ -57,6 +58,7 @@ def train(
             runs_root=runs_root,
             run=run,
             preset=preset,
+            box=t.box(box),
             overrides=t.overrides(
                 max_epochs=max_epochs, input_size=input_size, batch_size=batch_size, learning_rate=learning_rate
             ),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deeppose_cli.errors import UsageError
+from deeppose_cli.presets import BOX_SOURCES
 
 if TYPE_CHECKING:
     from deeppose_cli.orders import Orders
@@ -23,6 +24,11 @@ LearningRateOption = Annotated[float | None, typer.Option("--learning-rate", met
 MaxEpochsOption = Annotated[int | None, typer.Option("--max-epochs", metavar="N", help="Epochs to train.")]
 WorkersOption = Annotated[
     int | None, typer.Option("--workers", metavar="N", min=0, help="Processes that cut crops. Default: cores less one.")
+]
+_TRAINED = tuple(source for source in BOX_SOURCES if source != "own")
+BoxOption = Annotated[
+    str | None,
+    typer.Option("--box", metavar="BOX", help=f"First box: {', '.join(_TRAINED)}. Default: the data set's."),
 ]
 LoggerOption = Annotated[
     str, typer.Option("--logger", metavar="LIST", help="csv (always written), tensorboard, wandb; with commas between.")
@@ -73,6 +79,10 @@ def one_of(flag: str, value: str | None, valid: tuple[str, ...]) -> str | None:
     if value is not None and value not in valid:
         raise UsageError(f"{flag} {value}: unknown; valid: {', '.join(valid)}")
     return value
+
+
+def box(source: str | None) -> str | None:
+    return one_of("--box", source, _TRAINED)
 
 
 def loggers(spec: str) -> tuple[str, ...]:

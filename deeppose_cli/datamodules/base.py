@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from deeppose_cli.boxes import readable_first_boxes
+from deeppose_cli.boxes import FirstBoxes, first_boxes, training_source
 from deeppose_cli.datamodules.datasets import (
     Displacement,
     InitialTraining,
@@ -29,9 +29,10 @@ from deeppose_cli.datamodules.loading import (
     ReusingCollate,
     quiet_worker,
 )
-from deeppose_cli.errors import DeepPoseError
+from deeppose_cli.errors import DeepPoseError, UsageError
 from deeppose_cli.presets import RefinementPreset, StagePreset
 from deeppose_cli.samples import Annotations
+from deeppose_cli.terminal import Progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,22 +45,35 @@ class TrainingData:
     validation_boxes: NDArray[np.float64]
     unreadable: tuple[str, ...] = ()
     """Pictures of which not even the size could be read: they are left out."""
+    said: str = ""
+    """Where the training split's first boxes come from, for the person who trains."""
 
     @staticmethod
-    def read(description: DataDescription, data_root: Path) -> TrainingData:
-        """Labels and picture sizes only; no picture is decoded."""
+    def read(
+        description: DataDescription, data_root: Path, box: str | None = None, progress: Progress | None = None
+    ) -> TrainingData:
+        """Labels and picture sizes only; a picture is decoded only where a detector has not looked at it yet.
+
+        `box`: where b⁰ comes from in evaluation, the description's own if None; training goes by the same.
+        """
+        if description.evaluation_only:
+            raise UsageError(
+                f"--data {description.name}: for evaluation, never trained on here; deeppose eval scores it"
+            )
         splits = description.read(data_root)
+        source = training_source(box or description.first_box)
         parts, boxes, unreadable = [], [], []
+        found: list[FirstBoxes] = []
         for split in ("train", "validation"):
             annotations = splits[split]
-            found = readable_first_boxes(annotations, "own")
-            known = ~np.isnan(found).any(-1)
+            found.append(first_boxes(annotations, source, data_root / description.name, progress))
+            known = ~np.isnan(found[-1].boxes).any(-1)
             unreadable += [annotations.names[row] for row in np.flatnonzero(~known)]
             parts.append(annotations.take(np.flatnonzero(known)))
-            boxes.append(found[known])
+            boxes.append(found[-1].boxes[known])
             if not len(parts[-1]):
                 raise DeepPoseError(f"{description.name}: no readable picture in its {split} split")
-        return TrainingData(parts[0], parts[1], boxes[0], boxes[1], tuple(unreadable))
+        return TrainingData(parts[0], parts[1], boxes[0], boxes[1], tuple(unreadable), found[0].said())
 
 
 class PoseDataModule(L.LightningDataModule):

@@ -59,7 +59,7 @@ def everyone(tmp_path_factory: pytest.TempPathFactory) -> Annotations:
 
 def with_boxes(annotations: Annotations) -> np.ndarray:
     """Full image for the first, a person's box partly outside for the others."""
-    boxes = first_boxes(annotations)
+    boxes = first_boxes(annotations).boxes
     boxes[1] = [60.3, 70.1, 150, 90]
     boxes[2] = [150.2, 90.7, 120, 160]
     return boxes
@@ -193,7 +193,7 @@ def test_refinement_crops_of_a_small_box_show_the_picture_wherever_there_is_one(
 
 def test_every_look_at_a_picture_is_a_function_of_seed_epoch_row_and_visit(everyone: Annotations) -> None:
     vary = Augmentation(mirror=0.5, translate=0.05, scale=0.1, rotate=15.0, colour=0.2)
-    boxes = first_boxes(everyone)
+    boxes = first_boxes(everyone).boxes
 
     def look(draw: Draw, seed: int = 5) -> dict[str, np.ndarray]:
         data = RefinementTraining(everyone, boxes, True, refined(vary), SIGMA, constant((0.0, 0.0), 0.1), seed)
@@ -211,7 +211,7 @@ def test_each_labelled_joint_is_drawn_as_often_as_told(everyone: Annotations) ->
     keypoints[1, [2, LEFT]] = np.nan
     some = replace(everyone, keypoints=keypoints)
     settings = replace(refined(), draws_per_visit=3)
-    data = RefinementTraining(some, first_boxes(some), True, settings, SIGMA, constant((0.0, 0.0), 0.1), seed=0)
+    data = RefinementTraining(some, first_boxes(some).boxes, True, settings, SIGMA, constant((0.0, 0.0), 0.1), seed=0)
     example = data[Draw(0, 1, 0)]
     expected = [joint for joint in range(14) if joint not in (2, LEFT) for _ in range(3)]
     assert example["joint"].tolist() == expected

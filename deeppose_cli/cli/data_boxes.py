@@ -1,0 +1,103 @@
+"""`deeppose data boxes`: how good the first boxes of a data set are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from deeppose_cli.cli.options import DataRootOption, JsonOption
+from deeppose_cli.presets import BOX_SOURCES, DATA_ROOT
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from deeppose_cli.samples import Annotations
+
+
+def boxes(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Data set; `deeppose data list` shows them.")],
+    box: Annotated[
+        list[str] | None,
+        typer.Option("--box", metavar="BOX", help=f"Source; repeatable. Default: all of {', '.join(BOX_SOURCES)}."),
+    ] = None,
+    json: JsonOption = False,
+    data_root: DataRootOption = DATA_ROOT,
+) -> None:
+    """Say how often each source of first boxes finds the person, and how much of them is inside.
+
+    Where faces or torso boxes are, what the training split teaches of the box around them is printed as well.
+    """
+    from rich.console import Console
+
+    from deeppose_cli import box_report
+    from deeppose_cli.datamodules.catalogue import description
+    from deeppose_cli.terminal import progress_bar
+
+    known = description(name, "NAME")
+    splits = {split: part for split, part in known.read(data_root).items() if len(part)}
+    folder = data_root / name
+    with progress_bar() as progress:
+        document: dict[str, Any] = {
+            "name": name,
+            "splits": {
+                split: box_report.report(part, box or _sources(part), folder, progress)
+                for split, part in splits.items()
+            },
+        }
+        document["learned"] = {}
+        train = splits.get("train")
+        if train is not None and not known.evaluation_only:
+            if "face" in (box or _sources(train)):
+                document["learned"]["face"] = vars(box_report.learn_from_faces(train, folder, progress))
+            if (torso := box_report.learn_from_torsos(train)) is not None:
+                document["learned"]["torso"] = vars(torso)
+    if json:
+        from json import dumps
+
+        print(dumps(document, indent=2, allow_nan=False))
+        return
+    console = Console(highlight=False)
+    for split, rows in document["splits"].items():
+        console.print(_table(f"{name}, {split}: {rows[0]['people']:,} people", rows))
+        console.print()
+    for part, values in document["learned"].items():
+        numbers = ", ".join(f"{key} {value:.3f}" for key, value in values.items())
+        console.print(f"learned on the training split, in heights of the {part}: {numbers}")
+
+
+def _sources(annotations: Annotations) -> list[str]:
+    """Those that can give a box here."""
+    import numpy as np
+
+    without = {"torso"} if annotations.torsos is None else set()
+    if np.isnan(annotations.boxes).any(-1).all():
+        without.add("own")  # would be `image` again
+    return [source for source in BOX_SOURCES if source not in without]
+
+
+def _table(title: str, rows: list[dict[str, Any]]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("first box", vertical="bottom")
+    for head in (
+        "found",
+        "everyone:\nall joints in",
+        "found:\nall joints in",
+        "joints\nin",
+        "IoU with\njoints",
+        "size",
+    ):
+        table.add_column(head, justify="right", vertical="bottom")
+    for row in rows:
+        shares = (row[key] for key in ("found", "all_inside", "all_inside_found", "joints_inside"))
+        name = f"{row['source']} *" if row["source"] == "joints" else row["source"]
+        numbers = ("–" if row[key] is None else f"{row[key]:.2f}" for key in ("overlap", "size"))
+        table.add_row(name, *("–" if share is None else f"{share:.1%}" for share in shares), *numbers)
+    table.caption = (
+        "size: longer side, in those of the joints' box. Not found: the whole picture. *: made from the labels"
+    )
+    table.caption_justify = "left"
+    return table
