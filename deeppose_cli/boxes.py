@@ -23,8 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from deeppose_cli.crops import Picture
 from deeppose_cli.detections import detect
-from deeppose_cli.detectors import HaarFaces, HogPeople
+from deeppose_cli.detectors import Detector, HaarFaces, HogPeople
 from deeppose_cli.errors import DeepPoseError, UsageError
 from deeppose_cli.geometry import Box, FloatArray
 from deeppose_cli.presets import (
@@ -148,6 +149,22 @@ def choose_person(found: FloatArray, torso: FloatArray | None = None) -> NDArray
     if torso is not None and not np.isnan(torso).any():
         found = found[(np.abs(found[:, :2] - torso[:2]) <= found[:, 2:4] / 2).all(-1)]
     return np.asarray(found[0, :4]) if len(found) else np.full(4, np.nan)
+
+
+class SingleFinder:
+    """b⁰ of one person in a picture that nobody has labelled, by `face` or `person`."""
+
+    def __init__(self, source: str) -> None:
+        self.by_face = source == "face"
+        self.detector: Detector = HaarFaces() if self.by_face else HogPeople()
+
+    def find(self, picture: Picture) -> Box | None:
+        """None where nobody is found."""
+        found = self.detector.find(picture)
+        if not len(found):
+            return None
+        boxes = place(choose_face(found)[None], FACE_PLACEMENT) if self.by_face else choose_person(found)[None]
+        return Box(*boxes[0])
 
 
 def faces(annotations: Annotations, folder: Path | None, progress: Progress | None = None) -> NDArray[np.float64]:

@@ -15,11 +15,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppose_cli.boxes import parse_box
+from deeppose_cli.boxes import SingleFinder, parse_box
 from deeppose_cli.crops import Picture, read_picture
 from deeppose_cli.errors import DeepPoseError, UsageError
 from deeppose_cli.geometry import Box, FloatArray
 from deeppose_cli.overlay import draw_pose
+from deeppose_cli.presets import BOX_SOURCES
 from deeppose_cli.skeleton import Skeleton
 
 if TYPE_CHECKING:
@@ -80,20 +81,27 @@ class Failure:
 
 
 class BoxSource:
-    """Where b⁰ of a picture without annotations comes from: `image`, or `x,y,w,h` in px for every picture."""
+    """Where b⁰ of a picture without annotations comes from: `image`, `face`, `person`, or `x,y,w,h` px for all.
+
+    Of several faces or people the clearest counts; where none is found, the whole picture.
+    """
+
+    VALID = "valid: image, face, person, or x,y,w,h in px"
 
     def __init__(self, spec: str) -> None:
-        if spec == "own":
+        if spec in BOX_SOURCES and spec not in ("image", "face", "person"):
             raise UsageError(
-                "--box own: only a data set's pictures have a box of their own; valid: image, or x,y,w,h in px"
+                f"--box {spec}: only a data set's pictures have labels or boxes of their own; {self.VALID}"
             )
-        self.box = None if spec == "image" else parse_box(spec)
+        self.finder = SingleFinder(spec) if spec in ("face", "person") else None
+        self.box = None if spec == "image" or self.finder is not None else parse_box(spec)
 
     def of(self, picture: Picture, path: Path) -> Box:
         """Raises DeepPoseError where the box misses the picture."""
         height, width = picture.shape[:2]
+        found = self.finder.find(picture) if self.finder is not None else self.box
         if self.box is None:
-            return Box.of_image(width, height)
+            return found or Box.of_image(width, height)
         _, _, w, h = self.box
         left, top, *_ = self.box.left_top()
         if not (-w < left < width and -h < top < height):

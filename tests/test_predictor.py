@@ -18,8 +18,10 @@ from deeppose_cli.errors import DeepPoseError, UsageError
 from deeppose_cli.foreign import read_predictions
 from deeppose_cli.geometry import Box, denormalise
 from deeppose_cli.predictor import BoxSource, Failure, Prediction, find_pictures, plan, predict_pictures
+from deeppose_cli.presets import FACE_PLACEMENT
 from deeppose_cli.skeleton import LSP14
 from tests.fakes import RIGHT, FakeCascade
+from tests.test_detectors import scene
 
 
 def picture(path: Path, width: int = 40, height: int = 60, exif_orientation: int | None = None) -> Path:
@@ -91,10 +93,20 @@ def test_box_of_the_whole_picture_and_box_of_the_user(tmp_path: Path) -> None:
     assert BoxSource("-5,-5,10,10").of(image, file) == Box(-0.5, -0.5, 10, 10)
 
 
-@pytest.mark.parametrize("spec", ["own", "face", "1,2,3", "1,2,0,4"])
+@pytest.mark.parametrize("spec", ["own", "torso", "joints", "head", "1,2,3", "1,2,0,4"])
 def test_boxes_that_cannot_be(spec: str) -> None:
     with pytest.raises(UsageError, match=f"^--box {spec}: "):
         BoxSource(spec)
+
+
+def test_the_box_around_a_face_and_the_whole_picture_where_there_is_none(tmp_path: Path) -> None:
+    source, file = BoxSource("face"), tmp_path / "x.png"
+    box = source.of(scene(400, 600, (200, 150, 80)), file)
+    assert abs(box[0] - 200) < 15
+    assert box[2] == pytest.approx(FACE_PLACEMENT.width * 80, rel=0.25)
+    nobody = np.full((60, 40, 3), 90, np.uint8)
+    assert source.of(nobody, file) == Box.of_image(40, 60)
+    assert BoxSource("person").of(nobody, file) == Box.of_image(40, 60)
 
 
 @pytest.mark.parametrize("spec", ["40,0,9,9", "0,60,9,9", "-10,0,9,9", "0,-10,9,9"])

@@ -27,7 +27,10 @@ def predict(
     run: RunOption = None,
     runs_root: RunsRootOption = RUNS_ROOT,
     box: Annotated[
-        str, typer.Option("--box", metavar="BOX", help="Where the person is: image, or left,top,width,height in px.")
+        str,
+        typer.Option(
+            "--box", metavar="BOX", help="Where the person is: image, face, person, or left,top,width,height in px."
+        ),
     ] = "image",
     stage: Annotated[int | None, typer.Option("--stage", metavar="N", help="Stop after stage N. Default: all.")] = None,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for overlays and predictions.json.")] = OUT,

@@ -99,7 +99,7 @@ def test_a_long_list_is_cut_short(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     [
         (["--stage", "3"], 2, "--stage 3: run demo has 2 trained stage(s); valid: 1 to 2"),
         (["--stage", "0"], 2, "--stage 0: run demo has 2 trained stage(s); valid: 1 to 2"),
-        (["--box", "face"], 2, "--box face: "),
+        (["--box", "torso"], 2, "--box torso: "),
         (["--run", "lsp"], 1, "--run lsp: no trained stage"),
         (["--runs-root", "nowhere"], 1, "no trained run in nowhere; type: deeppose train --stage 1"),
         (["--out", "a.jpg"], 1, "--out a.jpg: not a folder"),
