@@ -46,13 +46,15 @@ class Cell:
 EMPTY = Cell(np.full((CELL, CELL, 3), 255, np.uint8))
 
 
-def first_box_cell(picture: Picture, pose: FloatArray, box: FloatArray, skeleton: Skeleton) -> Cell:
-    """The picture with its labels (K, 2) px, and b⁰ (4) around them."""
+def first_box_cell(
+    picture: Picture, pose: FloatArray, box: FloatArray, skeleton: Skeleton, stand_in: bool = False
+) -> Cell:
+    """The picture with its labels (K, 2) px, and b⁰ (4) around them, or its stand-in, where no box was found."""
     height, width = picture.shape[:2]
     canvas, place = _fitted(picture, box[None])
     canvas = draw_pose(canvas, place(pose), skeleton)
     _draw_box(canvas, place, box, FIRST_BOX_COLOUR, 3)
-    return Cell(canvas, f"{width} × {height} px")
+    return Cell(canvas, f"{width} × {height} px{', no box found' if stand_in else ''}")
 
 
 def joint_boxes_cell(

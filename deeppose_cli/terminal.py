@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Progress = Callable[[str, int, int], None]
-"""(what is done, how many, of how many): called after each step."""
+"""(what is done, how many, of how many; 0: that is not known): called after each step."""
 
 
 @contextmanager
@@ -22,7 +22,7 @@ def progress_bar() -> Iterator[Progress]:
     def show(what: str, done: int, total: int) -> None:
         # Not earlier: a data set that is drawn at first use shows a bar of its own until then.
         bar.start()
-        bar.update(task, description=what, completed=done, total=total)
+        bar.update(task, description=what, completed=done, total=total or None)
 
     try:
         yield show

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,8 +15,6 @@ from deeppose_cli.presets import DATA_ROOT
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-    from deeppose_cli.archives import Progress
 
 app = typer.Typer(help="Put data sets in place and check them.", rich_markup_mode=None)
 
@@ -60,10 +56,11 @@ def prepare(
 
     from deeppose_cli.datamodules import catalogue
     from deeppose_cli.datamodules.fetching import FOLDER
+    from deeppose_cli.terminal import progress_bar
 
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
-        with _bar() as progress:
+        with progress_bar() as progress:
             catalogue.prepare(name, sources or [], data_root, progress, lambda line: errors.print(line, markup=False))
     except KeyboardInterrupt:
         if any((data_root / FOLDER).glob("*.part")):
@@ -80,8 +77,9 @@ def check(name: NameArgument, json: JsonOption = False, data_root: DataRootOptio
     from rich.console import Console
 
     from deeppose_cli.datamodules import catalogue, checking
+    from deeppose_cli.terminal import progress_bar
 
-    with _bar() as progress:
+    with progress_bar() as progress:
         report = checking.check(catalogue.description(name, "NAME"), data_root, progress)
     if json:
         from json import dumps
@@ -127,24 +125,3 @@ def _print_some(console: Any, kind: str, lines: list[str]) -> None:
         console.print(f"  {line}", markup=False, soft_wrap=True)
     if len(lines) > SHOWN:
         console.print(f"  … and {len(lines) - SHOWN} more; --json has them all")
-
-
-@contextmanager
-def _bar() -> Iterator[Progress]:
-    """A progress bar on stderr, gone at the end; nothing where stderr is a file."""
-    from rich.console import Console
-    from rich.progress import Progress as Bar
-
-    console = Console(stderr=True)
-    bar = Bar(console=console, transient=True, disable=not console.is_terminal)
-    task = bar.add_task("", total=None)
-
-    def show(what: str, done: int, total: int) -> None:
-        # Not earlier: a data set that is drawn at first use shows a bar of its own until then.
-        bar.start()
-        bar.update(task, description=what, completed=done, total=total or None)
-
-    try:
-        yield show
-    finally:
-        bar.stop()

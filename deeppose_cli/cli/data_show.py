@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,13 +14,18 @@ from deeppose_cli.errors import DeepPoseError, UsageError
 from deeppose_cli.presets import DATA_ROOT, RUNS_ROOT
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from deeppose_cli.crops import Picture
     from deeppose_cli.datamodules.datasets import Displacement
     from deeppose_cli.datamodules.description import DataDescription
     from deeppose_cli.geometry import FloatArray
     from deeppose_cli.presets import RefinementPreset, StagePreset
     from deeppose_cli.run_folder import RunFolder
     from deeppose_cli.sample_sheet import Cell
+    from deeppose_cli.sample_views import RefinementViews
     from deeppose_cli.samples import Annotations
+    from deeppose_cli.skeleton import Skeleton
 
 SHEETS = "sheets"
 """Folder below the data root for sheets that --out does not place."""
@@ -71,10 +75,26 @@ def show(
     plan = _plan(known, stage, run, runs_root, preset)
     chosen_split, annotations = _split(known, data_root, split)
     spec = box or (training_source(known.first_box) if chosen_split == "train" else known.first_box)
-    boxes, rows = _choose(annotations, spec, data_root / name, count, seed)
+    examples = _choose(annotations, spec, data_root / name, count, seed)
     target = out or data_root / SHEETS / f"{name}-{chosen_split}{f'-stage{stage}' if stage else ''}.png"
-    _write(_figure(annotations, boxes, rows, plan, f"{name}, {chosen_split}: {plan.source}, seed {seed}", seed), target)
+    title = f"{name}, {chosen_split}: {plan.source}, first box {spec}, seed {seed}"
+    _write(_figure(examples, plan, title, seed), target)
     print(target)
+
+
+@dataclass(frozen=True, eq=False)
+class _Examples:
+    """What is shown."""
+
+    annotations: Annotations
+    """The whole split: what varies an example depends on its row."""
+    boxes: FloatArray
+    """(N, 4) first boxes, NaN but for the chosen rows."""
+    rows: list[int]
+    pictures: list[Picture]
+    """Of the rows."""
+    stand_ins: list[bool]
+    """Of the rows: the source had no box, the whole picture is taken."""
 
 
 @dataclass(frozen=True)
@@ -162,71 +182,66 @@ def _split(known: DataDescription, data_root: Path, split: str | None) -> tuple[
     return chosen, splits[chosen]
 
 
-def _choose(annotations: Annotations, spec: str, folder: Path, count: int, seed: int) -> tuple[FloatArray, list[int]]:
-    """(first boxes (N, 4), NaN but for the chosen; the chosen rows). What cannot be read is named, and passed over."""
+def _choose(annotations: Annotations, spec: str, folder: Path, count: int, seed: int) -> _Examples:
+    """So many examples, by chance. What cannot be read is named on stderr, and passed over."""
     import numpy as np
 
     from deeppose_cli.boxes import first_boxes
     from deeppose_cli.crops import read_picture
 
-    boxes = np.full((len(annotations), 4), np.nan)
-    rows: list[int] = []
-    for row in np.random.default_rng(seed).permutation(len(annotations)):
-        if len(rows) == count:
+    pictures: dict[int, Picture] = {}
+    for row in np.random.default_rng(seed).permutation(len(annotations)).tolist():
+        if len(pictures) == count:
             break
         try:
-            read_picture(annotations.files[row])
+            pictures[row] = read_picture(annotations.files[row])
         except DeepPoseError as error:
             print(f"skipped: {error}", file=sys.stderr)
-            continue
-        boxes[row] = first_boxes(annotations.take([row]), spec, folder).boxes[0]
-        if np.isnan(boxes[row]).any():
-            print(f"skipped: {annotations.names[row]}: no first box found by --box {spec}", file=sys.stderr)
-            continue
-        rows.append(int(row))
-    if not rows:
-        raise DeepPoseError(f"none of {len(annotations)} examples can be shown; type: deeppose data check NAME")
-    return boxes, sorted(rows)
+    if not pictures:
+        raise DeepPoseError(f"none of {len(annotations)} pictures can be read; type: deeppose data check {folder.name}")
+    rows = sorted(pictures)
+    found = first_boxes(annotations.take(rows), spec, folder)
+    boxes = np.full((len(annotations), 4), np.nan)
+    boxes[rows] = found.boxes
+    return _Examples(annotations, boxes, rows, [pictures[row] for row in rows], (~found.found).tolist())
 
 
-def _figure(
-    annotations: Annotations, boxes: FloatArray, rows: Sequence[int], plan: _Plan, title: str, seed: int
-) -> Any:
+def _figure(examples: _Examples, plan: _Plan, title: str, seed: int) -> Figure:
     import numpy as np
 
-    from deeppose_cli.crops import read_picture
     from deeppose_cli.sample_sheet import first_box_cell, initial_cell, sample_sheet
     from deeppose_cli.sample_views import InitialSettings, RefinementSettings, initial_views, refinement_views
 
+    annotations, boxes, rows, pictures = examples.annotations, examples.boxes, examples.rows, examples.pictures
     skeleton = annotations.skeleton
-    pictures = [read_picture(annotations.files[row]) for row in rows]
     lines: list[tuple[str, list[Cell]]] = [(annotations.names[row], []) for row in rows]
     columns: list[str] = []
     if plan.initial is not None:
         columns += ["labels, first box", "stage 1 input", *[f"stage 1, epoch {i + 1}" for i in range(COPIES)]]
         views = initial_views(annotations, boxes, rows, InitialSettings(plan.initial, plan.square, seed), COPIES)
-        for (_, cells), row, picture, view in zip(lines, rows, pictures, views, strict=True):
-            cells.append(first_box_cell(picture, annotations.keypoints[row], view.box, skeleton))
+        for i, (view, (_, cells)) in enumerate(zip(views, lines, strict=True)):
+            labels, stand_in = annotations.keypoints[rows[i]], examples.stand_ins[i]
+            cells.append(first_box_cell(pictures[i], labels, view.box, skeleton, stand_in))
             cells.append(initial_cell(view.plain, skeleton, f"{len(view.plain.pixels)} px"))
             cells += [initial_cell(crop, skeleton, "augmented") for crop in view.varied]
-    poses = _predicted(plan, pictures, boxes[list(rows)])
+    poses = _predicted(plan, pictures, boxes[rows])
     for later in plan.later:
         around = f"around stage {later.number - 1}" if poses is not None else "around labels"
-        columns += [f"stage {later.number} boxes,\n{around}"]
         note = "" if later.displacement else ",\nnot displaced yet"
+        columns += [f"stage {later.number} boxes,\n{around}"]
         columns += [f"stage {later.number} input"] * JOINTS + [f"stage {later.number}, epoch 1{note}"] * JOINTS
         settings = RefinementSettings(later.settings, plan.square, seed, later.sigma, later.displacement)
         start = None if poses is None else poses[later.number - 2]
         rng = np.random.default_rng([seed, later.number])
         refined = refinement_views(annotations, boxes, rows, settings, start)
-        for (_, cells), row, picture, each in zip(lines, rows, pictures, refined, strict=True):
+        for row, picture, each, (_, cells) in zip(rows, pictures, refined, lines, strict=True):
             labelled = np.flatnonzero(annotations.labelled[row])
             shown = rng.choice(labelled, min(JOINTS, len(labelled)), replace=False).tolist()
             cells += _refinement_cells(picture, each, shown, skeleton)
     return sample_sheet(lines, columns, title)
 
 
-def _refinement_cells(picture: Any, view: Any, shown: list[int], skeleton: Any) -> list[Cell]:
+def _refinement_cells(picture: Picture, view: RefinementViews, shown: list[int], skeleton: Skeleton) -> list[Cell]:
     from deeppose_cli.sample_sheet import EMPTY, joint_boxes_cell, refinement_cell
 
     cells = [joint_boxes_cell(picture, view.pose, view.boxes, shown, skeleton)]
@@ -236,7 +251,7 @@ def _refinement_cells(picture: Any, view: Any, shown: list[int], skeleton: Any) 
     return cells
 
 
-def _predicted(plan: _Plan, pictures: list[Any], boxes: FloatArray) -> FloatArray | None:
+def _predicted(plan: _Plan, pictures: list[Picture], boxes: FloatArray) -> FloatArray | None:
     """(stages, rows, K, 2) px from the run, as many stages as the sheet needs; None without a run."""
     from deeppose_cli.checkpoints import load_cascade
 
@@ -245,7 +260,7 @@ def _predicted(plan: _Plan, pictures: list[Any], boxes: FloatArray) -> FloatArra
     return load_cascade(plan.run, plan.later[-1].number - 1).predict(pictures, boxes).poses
 
 
-def _write(figure: Any, target: Path) -> None:
+def _write(figure: Figure, target: Path) -> None:
     """Whole or not at all. The same sheet gives the same bytes."""
     import os
 
