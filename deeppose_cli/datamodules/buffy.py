@@ -8,9 +8,8 @@ On disk, as `deeppose data prepare buffy` leaves it, for each episode that was g
 The release keeps them as `data/buffy_s5e3_sticks.txt` and `images/buffy_s5e3_original/004508.jpg`. Frame numbers are an
 episode's own, so an example's name has both: `s5e3/004508.jpg`.
 
-Splits: episodes 3 and 4 (376 + 96 frames) are training (whose mean pose scores are compared with), 2, 5 and 6 (76 +
-108 + 92) the test: by episode, then in the order of its file. There is no validation. A split of which no episode is
-here is empty.
+Splits, the release's own: episodes 3 and 4 (376 + 96 frames) are training, 2, 5 and 6 (76 + 108 + 92) the test: by
+episode, then in the order of its file. There is no validation. A split of which no episode is here is empty.
 
 A record is a frame's number and six sticks, `x1 y1 x2 y2` each: torso, left upper arm, right upper arm, left lower arm,
 right lower arm, head; neither their sides nor their ends are as needed here:
@@ -18,8 +17,8 @@ right lower arm, head; neither their sides nor their ends are as needed here:
 - Sides are the image's. As people face the camera, the arm on the image's left is the person's right.
 - The ends of a stick have no fixed order. The elbow is where an end of the upper arm and an end of the lower arm lie
   closest; the other two are shoulder and wrist. In the same way the torso's upper end, `neck`, is the one that lies
-  closest to an end of the head, `chin`; the others are `mid_hip` and `head_top`. (By height seven
-  training frames would be wrong: of people who lie, or hang head down.) For arms the rule fails where a forearm is
+  closest to an end of the head, `chin`; the others are `mid_hip` and `head_top`. (By height seven training
+  frames would be wrong: of people who lie, or hang head down.) For arms the rule fails where a forearm is
   folded onto the upper arm or points at the camera: of the 944 in training by eye in seven, s5e3/029789, 029791,
   032400, 052935 and 052950 (the person's left), 043775 and 051013 (right). It is kept for being simple and known.
 - The two ends at an elbow are apart: 7 px in the median of the training frames, 17 in the worst tenth, 47 at most. The

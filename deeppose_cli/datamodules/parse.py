@@ -12,8 +12,7 @@ or, where the archives hold a part each (the other part may come later, or never
 
 Where `people_all` is there, it is what is read. A split that is not there is empty.
 
-Splits: im0001 … im0100 is training (whose mean pose scores are compared with), im0101 … im0305 the test, in this order;
-there is no validation.
+Splits, the paper's own: im0001 … im0100 is training, im0101 … im0305 the test, in this order. There is no validation.
 
 Converted: MATLAB's 1-based coordinates to 0-based. The file's left and right are the IMAGE's: in 95 of 100 pictures the
 left shoulder is further left. As people face the camera, the image's left is the person's right: each joint takes the
