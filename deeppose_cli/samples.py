@@ -36,15 +36,19 @@ class Annotations:
     torsos: NDArray[np.float64] | None = None
     """(N, 4) the person's torso box in px, where the data set says with it which person is meant (FLIC)."""
 
+    sticks: NDArray[np.float64] | None = None
+    """(N, L, 2, 2) start and end in px of the skeleton's limbs, where the data set labels limbs, not joints (Buffy):
+    two of them that meet at a joint have each an end of their own."""
+
     def __post_init__(self) -> None:
         n, k = len(self.files), len(self.skeleton)
-        torsos = (n, 4) if self.torsos is None else self.torsos.shape
-        shapes = (self.keypoints.shape, self.boxes.shape, torsos, len(self.names))
-        if shapes != ((n, k, 2), (n, 4), (n, 4), n):
-            raise ValueError(
-                f"columns disagree: {n} files, keypoints {shapes[0]}, boxes {shapes[1]}, torsos {shapes[2]}, "
-                f"{shapes[3]} names"
-            )
+        expected = {"keypoints": (n, k, 2), "boxes": (n, 4), "names": (n,)}
+        expected |= {"torsos": (n, 4), "sticks": (n, len(self.skeleton.limbs), 2, 2)}
+        for column, shape in expected.items():
+            values = getattr(self, column)
+            found = (len(values),) if column == "names" else np.shape(values)
+            if values is not None and found != shape:
+                raise ValueError(f"columns disagree: {n} files, {column} {found}")
 
     def __len__(self) -> int:
         return len(self.files)
@@ -64,21 +68,30 @@ class Annotations:
             boxes=self.boxes[index],
             names=tuple(self.names[i] for i in index),
             torsos=None if self.torsos is None else self.torsos[index],
+            sticks=None if self.sticks is None else self.sticks[index],
         )
 
     @staticmethod
     def join(parts: Sequence[Annotations]) -> Annotations:
         """All rows of the parts, which have one skeleton."""
-        torsos = None
-        if any(part.torsos is not None for part in parts):
-            torsos = np.concatenate(
-                [np.full((len(part), 4), np.nan) if part.torsos is None else part.torsos for part in parts]
-            )
+        limbs = len(parts[0].skeleton.limbs)
         return Annotations(
             skeleton=parts[0].skeleton,
             files=tuple(file for part in parts for file in part.files),
             keypoints=np.concatenate([part.keypoints for part in parts]),
             boxes=np.concatenate([part.boxes for part in parts]),
             names=tuple(name for part in parts for name in part.names),
-            torsos=torsos,
+            torsos=_joined([part.torsos for part in parts], [(len(part), 4) for part in parts]),
+            sticks=_joined([part.sticks for part in parts], [(len(part), limbs, 2, 2) for part in parts]),
         )
+
+
+def _joined(
+    columns: Sequence[NDArray[np.float64] | None], shapes: Sequence[tuple[int, ...]]
+) -> NDArray[np.float64] | None:
+    """None where no part has the column; NaN where only this part has not."""
+    if all(column is None for column in columns):
+        return None
+    return np.concatenate(
+        [np.full(shape, np.nan) if column is None else column for column, shape in zip(columns, shapes, strict=True)]
+    )

@@ -22,7 +22,8 @@ right lower arm, head; neither their sides nor their ends are as needed here:
   folded onto the upper arm or points at the camera: of the 944 in training by eye in seven, s5e3/029789, 029791,
   032400, 052935 and 052950 (the person's left), 043775 and 051013 (right). It is kept for being simple and known.
 - The two ends at an elbow are apart: 7 px in the median of the training frames, 17 in the worst tenth, 47 at most. The
-  elbow is their mean, at most half of that from each; an end itself would spoil the other stick by all of it.
+  elbow is their mean, at most half of that from each; an end itself would spoil the other stick by all of it. The
+  release's own scorer compares sticks: `--pcp-rule buffy` measures by the ends as they were marked.
 - MATLAB's 1-based coordinates become 0-based. That they are 1-based is inferred: the release's own reader, scorer and
   drawing are MATLAB, and of the ends marked at the lower border 16 lie within MATLAB's last row (404.5 … 405.5 of 405)
   and 3 below it; all 19 would be outside of 0-based pictures.
@@ -134,17 +135,24 @@ def read_sticks(file: Path, shown: str | None = None) -> Sticks:
     return Sticks(tuple(frames), np.array(records).reshape(-1, len(STICKS), 2, 2) - 1)
 
 
-def to_joints(ends: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`Sticks.ends` (N, 6, 2, 2) → (N, 10, 2) px in BUFFY10's order; see the file's head for the rules."""
+def to_limbs(ends: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`Sticks.ends` (N, 6, 2, 2) → (N, 6, 2, 2): the sticks as BUFFY10's limbs, in their order, from start to end, with
+    the person's sides; every end where it was marked. See the file's head for the rules."""
     torso, left_upper, right_upper, left_lower, right_lower, head = ends.transpose(1, 0, 2, 3)
-    joints: dict[str, NDArray[np.float64]] = {}
     # The image's left is the person's right.
-    for side, upper, lower in (("right", left_upper, left_lower), ("left", right_upper, right_lower)):
-        shoulder, elbow_of_upper, elbow_of_lower, wrist = _meeting(upper, lower)
-        joints[f"{side}_shoulder"], joints[f"{side}_wrist"] = shoulder, wrist
-        joints[f"{side}_elbow"] = (elbow_of_upper + elbow_of_lower) / 2
-    joints["mid_hip"], joints["neck"], joints["chin"], joints["head_top"] = _meeting(torso, head)
-    return np.stack([joints[joint] for joint in BUFFY10.joints], axis=1)
+    left, right = (_meeting(upper, lower) for upper, lower in ((right_upper, right_lower), (left_upper, left_lower)))
+    mid_hip, neck, chin, head_top = _meeting(torso, head)
+    limbs = [left[:2], right[:2], left[2:], right[2:], (neck, mid_hip), (chin, head_top)]
+    return np.stack([np.stack(limb, axis=1) for limb in limbs], axis=1)
+
+
+def to_joints(limbs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`to_limbs` (N, 6, 2, 2) → (N, 10, 2) px in BUFFY10's order: a joint is the mean of the limbs' ends at it."""
+    joints: dict[str, list[NDArray[np.float64]]] = {}
+    for place, limb in enumerate(BUFFY10.limbs):
+        joints.setdefault(limb.start[0], []).append(limbs[:, place, 0])
+        joints.setdefault(limb.end[0], []).append(limbs[:, place, 1])
+    return np.stack([np.mean(joints[joint], axis=0) for joint in BUFFY10.joints], axis=1)
 
 
 def read(data_root: Path) -> dict[str, Annotations]:
@@ -235,13 +243,14 @@ def _meeting(
 
 
 def _annotations(prefix: str, folder: Path, sticks: Sticks) -> Annotations:
-    pictures = sticks.pictures
+    pictures, limbs = sticks.pictures, to_limbs(sticks.ends)
     return Annotations(
         BUFFY10,
         tuple(folder / name for name in pictures),
-        to_joints(sticks.ends),
+        to_joints(limbs),
         np.full((len(pictures), 4), np.nan),
         tuple(prefix + name for name in pictures),
+        sticks=limbs,
     )
 
 

@@ -16,6 +16,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from deeppose_cli import sticks as sticks_module
 from deeppose_cli.datamodules import buffy
 from deeppose_cli.errors import DeepPoseError, UsageError
 from deeppose_cli.skeleton import BUFFY10
@@ -39,14 +40,16 @@ def line_of(error: pytest.ExceptionInfo[DeepPoseError]) -> str:
 @pytest.mark.parametrize("turned", list(itertools.product([0, 1], repeat=6)))
 def test_sides_and_joints_are_right_whatever_the_order_of_the_ends(turned: tuple[int, ...]) -> None:
     ends = sticks(POSE, [i for i in range(6) if turned[i]])
-    np.testing.assert_allclose(buffy.to_joints(ends[None])[0], EXPECTED)
+    np.testing.assert_allclose(buffy.to_joints(buffy.to_limbs(ends[None]))[0], EXPECTED)
 
 
 @pytest.mark.parametrize("degrees", range(0, 360, 15))
 def test_people_may_lie_or_hang_head_down(degrees: int) -> None:
     a = np.radians(degrees)
     turn = np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
-    np.testing.assert_allclose(buffy.to_joints((sticks(POSE) @ turn.T)[None])[0], EXPECTED @ turn.T, atol=1e-9)
+    np.testing.assert_allclose(
+        buffy.to_joints(buffy.to_limbs((sticks(POSE) @ turn.T)[None]))[0], EXPECTED @ turn.T, atol=1e-9
+    )
 
 
 points = st.tuples(st.floats(0, 700), st.floats(0, 400)).map(np.array)
@@ -76,7 +79,13 @@ def test_the_elbow_is_the_middle_of_the_two_ends_that_lie_closest(
     expected = EXPECTED.copy()
     for name, place in (("shoulder", shoulder), ("elbow", (upper + lower) / 2), ("wrist", wrist)):
         expected[BUFFY10.index(f"{side}_{name}")] = place
-    np.testing.assert_allclose(buffy.to_joints(ends[None])[0], expected, atol=1e-9)
+    limbs = buffy.to_limbs(ends[None])
+    np.testing.assert_allclose(buffy.to_joints(limbs)[0], expected, atol=1e-9)
+    # The limbs keep the ends that were marked, from the body outwards.
+    named = {sticks_module.limb_name(limb): limbs[0, place].tolist() for place, limb in enumerate(BUFFY10.limbs)}
+    assert named[f"{side}_upper_arm"] == [shoulder.tolist(), upper.tolist()]
+    assert named[f"{side}_lower_arm"] == [lower.tolist(), wrist.tolist()]
+    assert named["head"] == EXPECTED[[BUFFY10.index("chin"), BUFFY10.index("head_top")]].tolist()
 
 
 # ---- the text
@@ -90,7 +99,7 @@ def test_a_record_as_it_stands_in_the_release(tmp_path: Path) -> None:
     )
     read = buffy.read_sticks(file)
     assert (read.frames, read.pictures) == ((7,), ["000007.jpg"])
-    joints = dict(zip(BUFFY10.joints, buffy.to_joints(read.ends)[0].tolist(), strict=True))
+    joints = dict(zip(BUFFY10.joints, buffy.to_joints(buffy.to_limbs(read.ends))[0].tolist(), strict=True))
     assert joints == {
         "right_shoulder": [0.5, 30],
         "right_elbow": [1, 60],
@@ -187,7 +196,7 @@ def test_damaged_text_is_read_or_refused_in_one_line(monkeypatch: pytest.MonkeyP
         text = io.BytesIO(damaged(GOOD.encode(), rng))
         monkeypatch.setattr(Path, "open", lambda self, mode, text=text: text)  # a disk would take most of the time
         try:
-            joints = buffy.to_joints(buffy.read_sticks(Path("X")).ends)
+            joints = buffy.to_joints(buffy.to_limbs(buffy.read_sticks(Path("X")).ends))
             assert np.isfinite(joints).all()
         except DeepPoseError as error:
             refused.append(str(error))
