@@ -264,9 +264,7 @@ def _check(records: Records, shown: str) -> None:
 
 def _is_plain(name: str) -> bool:
     """Whether a picture's name leads nowhere but into its own folder, on any system."""
-    return (
-        name.endswith(".jpg") and name.isprintable() and not (name[0] == "." or ".." in name or set(name) & set("/\\:"))
-    )
+    return name.endswith(".jpg") and name.isprintable() and name[0] != "." and not set(name) & set("/\\:")
 
 
 def _read_release(folder: Path, release: Release, data_root: Path) -> Examples:
