@@ -75,6 +75,7 @@ def scores(
     pcp_rule: sticks.PcpRule = "strict",
     pck_alpha: float = OTHER_PCK_ALPHA,
     resampling: Resampling | None = None,
+    marked: FloatArray | None = None,
 ) -> dict[str, Any]:
     """One row of the scores document: poses (N, K, 2) px against the truth by every metric.
 
@@ -82,13 +83,14 @@ def scores(
     know. Joint and limb kinds are the mean of left and right, and limb kinds that the skeleton lacks are left out;
     `each` has the joints and limbs one by one. The means of PDJ, its area under the curve (the trapezoid over 0 to 0.5,
     divided by 0.5) and PCK are over all K joints, those of PCP over limb kinds. `interval` (with `resampling`) has the
-    shape of the values beside it, with [low, high] for each; None where fewer than two images count.
+    shape of the values beside it, with [low, high] for each; None where fewer than two images count. `marked`: see
+    `sticks.pcp_hits`.
     """
     known, known_limbs = row.known, sticks.known_limbs(row.known, skeleton)
     windows = sticks.has_windows(skeleton) and bool(known_limbs[sticks.window_limbs(skeleton)].all())
     detected = metrics.pdj_hits(row.poses, truth, skeleton, PDJ_THRESHOLD).among(known)
     curve = metrics.pdj_curve_hits(row.poses, truth, skeleton).among(known)
-    limbs = sticks.pcp_hits(row.poses, truth, skeleton, pcp_rule, windows=windows).among(known_limbs)
+    limbs = sticks.pcp_hits(row.poses, truth, skeleton, pcp_rule, windows=windows, marked=marked).among(known_limbs)
     near = metrics.pck_hits(row.poses, truth, pck_alpha).among(known)
     # A joint's area under the curve is a mean over images, as its detection rate is: of the images' own areas.
     areas = metrics.area_under(curve.hits.astype(np.float64))

@@ -26,7 +26,13 @@ WINDOW_OVERLAP = 0.5
 
 
 def pcp_hits(
-    pred: FloatArray, truth: FloatArray, skeleton: Skeleton, rule: PcpRule = "strict", *, windows: bool = True
+    pred: FloatArray,
+    truth: FloatArray,
+    skeleton: Skeleton,
+    rule: PcpRule = "strict",
+    *,
+    windows: bool = True,
+    marked: FloatArray | None = None,
 ) -> Tally:
     """(N, L) which limbs are found, in the order of `skeleton.limbs`.
 
@@ -39,12 +45,13 @@ def pcp_hits(
     sticks are wrong; on other skeletons, and with `windows=False`, the stick rule alone is applied.
 
     A limb's end may be the mean of several joints (the torso's: both shoulders, both hips); it is labelled, or
-    predicted, if all of them are. Raises ValueError for another rule.
+    predicted, if all of them are. `marked` (N, L, 2, 2): the true limbs as they were marked, start and end, where their
+    ends at a joint differ (Buffy's sticks); the rule `buffy` goes by them. Raises ValueError for another rule.
     """
     pred, truth = checked(pred, truth)
-    p, q = (
-        np.stack([_ends(pose, skeleton, side) for side in ("start", "end")]) for pose in (pred, truth)
-    )  # (2, N, L, 2)
+    p, q = _both_ends(pred, skeleton), _both_ends(truth, skeleton)  # (2, N, L, 2)
+    if rule == "buffy" and marked is not None:
+        q = np.moveaxis(np.asarray(marked, np.float64), 2, 0)
     counted = np.asarray(~np.isnan(q).any((0, -1)))
     stick = q[1] - q[0]
     length = np.linalg.norm(stick, axis=-1)  # (N, L)
@@ -66,7 +73,7 @@ def pcp_hits(
         exact = error.max(0) == 0  # also where the true stick has no length, and so no frame
         found = (np.maximum(along, across) < 0.5 * length**2) | exact
         if windows and has_windows(skeleton):
-            matched = window_hits(pred, truth, skeleton)
+            matched = _window_hits(p, q, skeleton)
             found &= matched.hits | ~matched.counted
     else:
         raise ValueError(f"PCP rule '{rule}' is unknown; valid: {', '.join(PCP_RULES)}")
@@ -97,6 +104,11 @@ def window_hits(pred: FloatArray, truth: FloatArray, skeleton: Skeleton) -> Tall
     labelled; one whose predicted head or torso is missing does not match.
     """
     pred, truth = checked(pred, truth)
+    return _window_hits(_both_ends(pred, skeleton), _both_ends(truth, skeleton), skeleton)
+
+
+def _window_hits(pred: FloatArray, truth: FloatArray, skeleton: Skeleton) -> Tally:
+    """Of limbs' ends (2, N, L, 2)."""
     (centre, width, low, high), true = _window(pred, skeleton), _window(truth, skeleton)
     across = np.minimum(centre + width / 2, true.x + true.width / 2) - np.maximum(
         centre - width / 2, true.x - true.width / 2
@@ -165,9 +177,9 @@ class _Window(NamedTuple):
     bottom: NDArray[np.float64]
 
 
-def _window(poses: FloatArray, skeleton: Skeleton) -> _Window:
-    """NaN where head or torso is missing."""
-    start, end = _ends(poses, skeleton, "start"), _ends(poses, skeleton, "end")
+def _window(ends: FloatArray, skeleton: Skeleton) -> _Window:
+    """Of limbs' ends (2, N, L, 2); NaN where head or torso is missing."""
+    start, end = ends
     kinds = [limb.kind for limb in skeleton.limbs]
     head, torso = kinds.index("head"), kinds.index("torso")
     centres = (start + end) / 2
@@ -175,6 +187,11 @@ def _window(poses: FloatArray, skeleton: Skeleton) -> _Window:
     top, bottom = heights.min(0), heights.max(0)
     x = (centres[:, head, 0] + centres[:, torso, 0]) / 2
     return _Window(x, (bottom - top) / WINDOW_ASPECT, top, bottom)
+
+
+def _both_ends(poses: FloatArray, skeleton: Skeleton) -> NDArray[np.float64]:
+    """(2, N, L, 2) the limbs' starts and ends."""
+    return np.stack([_ends(poses, skeleton, "start"), _ends(poses, skeleton, "end")])
 
 
 def _ends(poses: FloatArray, skeleton: Skeleton, side: Literal["start", "end"]) -> NDArray[np.float64]:

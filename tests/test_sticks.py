@@ -265,3 +265,36 @@ def test_the_official_numbers_where_nobody_is_matched_or_there(
     hits, windows = sticks.pcp_hits(pred, truth, BUFFY10, "buffy"), sticks.window_hits(pred, truth, BUFFY10)
     found = sticks.official(hits, windows)
     assert [None if math.isnan(value) else value for value in found] == list(expected)
+
+
+# --- Limbs that were marked, not joints ------------------------------------------------------------------------------
+
+ALONE = Skeleton("one stick", ("a", "b"), (Limb("stick", ("a",), ("b",)),), torso=("a", "b"))
+
+
+def all_sticks(poses: Poses) -> Poses:
+    """(N, K, 2) → (N, L, 2, 2) the limbs' ends as the joints have them."""
+    return np.array([[stick_of(pose, BUFFY10, limb) for limb in BUFFY10.limbs] for pose in poses])
+
+
+def test_buffys_rule_goes_by_the_ends_that_were_marked() -> None:
+    """Each limb by itself, against a skeleton of nothing but its own two ends."""
+    pred, truth = random_poses(BUFFY10, noise=30)
+    true = all_sticks(truth)
+    marked = true + np.random.default_rng(3).normal(0, 10, true.shape)
+    found = sticks.pcp_hits(pred, truth, BUFFY10, "buffy", windows=False, marked=marked)
+    assert found.counted.all()
+    assert 0.1 < found.hits.mean() < 0.9
+    for image, row in enumerate(all_sticks(pred)):
+        for place, stick in enumerate(row):
+            expected = slow_found(stick, marked[image, place], ALONE, ALONE.limbs[0], "buffy")
+            assert found.hits[image, place] == expected
+    for rule in ("strict", "mean"):
+        with_, without = (sticks.pcp_hits(pred, truth, BUFFY10, rule, marked=m) for m in (marked, None))
+        assert (with_.hits == without.hits).all()
+
+
+def test_marked_sticks_that_are_the_joints_own_change_nothing() -> None:
+    pred, truth = random_poses(BUFFY10)
+    with_, without = (sticks.pcp_hits(pred, truth, BUFFY10, "buffy", marked=m) for m in (all_sticks(truth), None))
+    assert (with_.hits == without.hits).all()

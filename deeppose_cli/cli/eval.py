@@ -147,9 +147,9 @@ def evaluate(
     unreadable = 0
     source = mean_pose_source(known, splits, folder, data_root)
     if source is not None:
-        trained = folder.data_name if known.evaluation_only and folder is not None else known.name
-        of_training = _training_boxes(source, trained, first.source, data_root)
-        rows.append(mean_pose_row(source, of_training, test, boxes, observed=centric is Centric.OBSERVER))
+        trained, train = source
+        of_training = _training_boxes(train, trained, first.source, data_root)
+        rows.append(mean_pose_row(train, of_training, test, boxes, observed=centric is Centric.OBSERVER))
     if folder is not None:
         by_stage, unreadable = stage_rows(folder, stages, test, boxes, batch_size)
         rows += by_stage
@@ -167,14 +167,14 @@ def evaluate(
         split.value,
         len(test),
         centric=centric.value,
-        usual_box=first.source == known.first_box,
+        usual_box=first.source == known.first_box or (folder is None and box is None),
         pcp_rule=pcp_rule.value,
     )
     document = scoring.document(
         known.name,
         split.value,
         len(test),
-        [scoring.scores(row, truth, skeleton, pcp_rule.value, alpha, resampling) for row in rows],
+        [scoring.scores(row, truth, skeleton, pcp_rule.value, alpha, resampling, test.sticks) for row in rows],
         run=folder.name if folder else None,
         centric=centric.value,
         box=first.source,
