@@ -22,8 +22,9 @@ MEAN_POSE = "mean pose"
 
 def mean_pose_source(
     known: DataDescription, splits: Mapping[str, Annotations], folder: RunFolder | None, data_root: Path
-) -> Annotations | None:
-    """The training images of the data set; for one that is never trained on, of the run's own if it is on disk."""
+) -> tuple[str, Annotations] | None:
+    """The data set's name and its training images; for one that has none or is never trained on, those of the run's own
+    set if it is on disk."""
     from deeppose_cli import evaluator
     from deeppose_cli.datamodules.catalogue import description
 
@@ -31,7 +32,7 @@ def mean_pose_source(
     if not known.evaluation_only:
         train = splits.get("train")
         if train is not None and len(train):
-            return train
+            return known.name, train
     else:
         nothing = f"no row '{MEAN_POSE}': {known.name} is not for training"
     if folder is None or folder.data_name == known.name:
@@ -40,7 +41,7 @@ def mean_pose_source(
     try:
         own = description(folder.data_name)
         if (data_root / own.name).is_dir() and len(train := own.read(data_root)["train"]):
-            return train
+            return own.name, train
     except DeepPoseError as error:
         evaluator.report(f"{nothing}, and those of the run: {error}")
         return None

@@ -21,6 +21,7 @@ from deeppose_cli.cli.app import main
 from deeppose_cli.datamodules import catalogue
 from deeppose_cli.datamodules.description import SPLITS, DataDescription
 from deeppose_cli.metrics import observer_centric
+from deeppose_cli.published import TEST_IMAGES
 from deeppose_cli.samples import Annotations
 from deeppose_cli.skeleton import BUFFY10, FLIC10, LSP14, Skeleton
 from deeppose_cli.sticks import PCP_RULES
@@ -248,6 +249,41 @@ def test_tables_are_neither_cut_nor_wrapped(run: Path, capsys: Any, monkeypatch:
     assert [row[2:] for row in rows] == expected
     assert max(len(line) for line in lines if "/" not in line) <= width
     assert not any("…" in line for line in lines)
+
+
+def test_published_figures_stand_below_ours_and_not_among_the_rows(run: Path, capsys: Any, monkeypatch: Any) -> None:
+    monkeypatch.setitem(catalogue.CATALOGUE, "lsp", replace(catalogue.description("demo"), name="lsp"))
+    monkeypatch.setitem(TEST_IMAGES, "lsp", N)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["eval", "--data", "lsp", "--metric", "pcp"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    places = [
+        next(i for i, line in enumerate(lines) if line.startswith(name)) for name in ("stage 2", "DeepPose stage")
+    ]
+    assert places == sorted(places)
+    assert lines[places[1]].split()[:7] == ["DeepPose", "stage", "1*", "50.0", "27.0", "74.0", "65.0"]
+    assert "* quoted from memory of the paper, unverified" in lines
+    assert max(len(line) for line in lines if "/" not in line) <= 80
+    document = scored(capsys, "--data", "lsp")
+    assert list(pdj(document)) == ["mean pose", "stage 1", "stage 2"]
+    marked = {row["name"]: row["unverified"] for row in document["published"]}
+    assert marked["DeepPose stage 3"]
+    assert not marked["MediaPipe Pose"]
+    for other in (["--centric", "observer"], ["--split", "validation"], ["--box", "0,0,9,9"]):
+        assert scored(capsys, "--data", "lsp", *other)["published"] == []
+
+
+def test_files_alone_are_compared_with_published_figures_whatever_the_usual_box(
+    here: Path, capsys: Any, monkeypatch: Any
+) -> None:
+    """Their boxes are their own affair; the mean pose takes one that needs no detector."""
+    face = replace(catalogue.description("upper"), name="flic", first_box="face")
+    monkeypatch.setitem(catalogue.CATALOGUE, "flic", face)
+    monkeypatch.setitem(TEST_IMAGES, "flic", N)
+    np.savez("them.npz", keypoints=face.read(Path())["test"].keypoints)
+    flags = ["--data", "flic", "--predictions", "them.npz"]
+    assert [row["name"] for row in scored(capsys, *flags)["published"]] == ["DeepPose", "MediaPipe Pose", "CPM"]
+    assert scored(capsys, *flags, "--box", "image")["published"] == []
 
 
 def test_intervals_are_of_as_many_draws_as_are_asked_for(run: Path, capsys: Any) -> None:
