@@ -269,9 +269,10 @@ def _write(figure: Figure, target: Path) -> None:
     temporary = target.with_name(f".{target.name}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(temporary, dpi=DPI, format="png")
-        os.replace(temporary, target)
+        try:
+            figure.savefig(temporary, dpi=DPI, format="png")
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise DeepPoseError(f"--out {target}: cannot be written ({error.strerror or error})") from None
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from deeppose_cli import download
 from deeppose_cli.cli.app import main
 from deeppose_cli.datamodules import catalogue, demo
+from deeppose_cli.datamodules.addresses import ADDRESSES, Archive
 from deeppose_cli.datamodules.lsp import RELEASES
 from deeppose_cli.samples import Annotations
 from deeppose_cli.skeleton import LSP14
 from tests.datamodules.lsp_archives import jpeg, labels, packed, write
+from tests.web import Site, serving
 
 GET = "deeppose data prepare lsp --from lsp_dataset.zip [--from lspet_dataset.zip]"
 
@@ -60,8 +64,9 @@ def test_prepare_then_check_then_list(archive: Path, tmp_path: Path, capsys: pyt
     }
 
     assert main(["data", "list", *root]) == 0
-    here = {line.split()[0]: line.split()[1] for line in capsys.readouterr().out.splitlines() if line[:1].strip()}
-    assert here == {"name": "here", "demo": "no", "lsp": "yes"}
+    out = capsys.readouterr().out
+    assert "lsp  here: train 800, validation 200, test 1,000\n" in out
+    assert "demo  not here\n" in out
 
 
 def test_check_prints_a_table_that_fits_a_terminal(
@@ -101,7 +106,8 @@ def test_the_demo_set_is_drawn(
     [
         (["prepare", "lspx", "--from", "x"], 2, "NAME lspx: unknown; valid: demo, lsp"),
         (["check", "lspx"], 2, "NAME lspx: unknown; valid: demo, lsp"),
-        (["prepare", "lsp"], 2, GET),
+        (["prepare", "flic"], 2, "type: deeppose data prepare flic --from FLIC.zip"),
+        (["prepare", "flic", "--from", "no.zip"], 1, "no.zip: no such file or folder"),
         (["prepare", "demo", "--from", "x"], 2, "--from x: demo is drawn"),
         (["prepare", "lsp", "--from", "no.zip"], 1, "no.zip: no such file or folder; valid: a .zip"),
         (["check", "lsp"], 1, f"lsp is not in data/lsp; type: {GET}"),
@@ -125,7 +131,92 @@ def test_a_mistake_is_one_line_on_stderr(
     assert expected in err
 
 
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch, archive: Path) -> Iterator[Site]:
+    """Has LSP, and LSPET not any more."""
+    monkeypatch.setenv("no_proxy", "*")
+    with serving(Site(archive.read_bytes())) as running:
+        files = (("lsp_dataset.zip", "lsp", False), ("lspet_dataset.zip", "lspet", True))
+        monkeypatch.setitem(
+            ADDRESSES, "lsp", tuple(Archive(f"{running.address}/{x}", part, late) for x, part, late in files)
+        )
+        yield running
+
+
+def test_without_from_the_set_is_downloaded(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    site.status = [0, 404]
+    root = tmp_path / "data"
+    assert main(["data", "prepare", "lsp", "--data-root", str(root)]) == 0
+    out, err = capsys.readouterr()
+    assert out == f"lsp is in {root / 'lsp'}: train 800, validation 200, test 1,000\n"
+    downloading, unpacked, again, warning = err.splitlines()
+    assert downloading == f"downloading {site.address}/lsp_dataset.zip to {root}/downloads/lsp_dataset.zip"
+    assert unpacked == "lsp_dataset.zip is unpacked; the archive is removed"
+    assert again.startswith("downloading")
+    assert warning.startswith(f"warning: {site.address}/lspet_dataset.zip: there is no such file (HTTP 404)")
+    assert [entry.name for entry in root.iterdir()] == ["lsp"]
+
+
+def test_a_dead_address_is_one_more_line(site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    site.body = b"<!doctype html><title>Moved</title>"
+    assert main(["data", "prepare", "lsp", "--data-root", str(tmp_path / "data")]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    error = err.splitlines()[-1]
+    assert error.startswith(
+        f"error: {site.address}/lsp_dataset.zip: answers with a web page, not an archive; by hand: "
+    )
+    assert error.endswith(GET)
+
+
+def test_ctrl_c_says_how_to_go_on(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write = download._Part.write
+
+    def interrupted(part: download._Part, chunk: bytes) -> None:
+        write(part, chunk[:1000])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(download._Part, "write", interrupted)
+    root = tmp_path / "data"
+    assert main(["data", "prepare", "lsp", "--data-root", str(root)]) == 130
+    assert capsys.readouterr().err.splitlines()[-2:] == [
+        f"what has come is kept in {root / 'downloads'}; the same command goes on from there",
+        "interrupted",
+    ]
+    monkeypatch.setattr(download._Part, "write", write)
+    assert main(["data", "prepare", "lsp", "--data-root", str(root)]) == 0
+    assert site.seen[:2] == ["", "bytes=1000-"]
+
+
+def test_check_copes_with_empty_splits_and_shared_pictures(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = catalogue.CATALOGUE["lsp"]
+
+    def read(root: Path) -> dict[str, Annotations]:
+        splits = known.read(root)
+        train = splits["train"]
+        return {"train": train.take([]), "validation": train.take([]), "test": train.take([0, 0])}
+
+    monkeypatch.setitem(catalogue.CATALOGUE, "lsp", replace(known, read=read))
+    assert main(["data", "check", "lsp", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert {split: values["images"] for split, values in report["splits"].items()} == {
+        "train": 0,
+        "validation": 0,
+        "test": 2,
+    }
+    assert report["splits"]["test"]["joints"].keys() == set(LSP14.joints)
+    assert report["problems"] == []
+    assert main(["data", "check", "lsp"]) == 0
+    out = capsys.readouterr().out
+    assert "train" not in out
+    assert "lsp is whole" in out
+
+
 def test_without_a_verb_it_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data"]) == 0
     out = capsys.readouterr().out
-    assert all(verb in out for verb in ("prepare", "check", "list"))
+    assert all(verb in out for verb in ("prepare", "check", "list", "show"))
