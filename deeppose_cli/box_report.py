@@ -14,6 +14,9 @@ from deeppose_cli.presets import PLACEMENT_SHARE, Placement
 from deeppose_cli.samples import Annotations, labelled
 from deeppose_cli.terminal import Progress
 
+_EDGE = 1e-6
+"""px: a joint on the edge of its own box may come out a rounding step beside it."""
+
 
 def report(
     annotations: Annotations, sources: Sequence[str], folder: Path, progress: Progress | None = None
@@ -73,8 +76,8 @@ def learn_from_torsos(train: Annotations) -> Placement | None:
 
 
 def _inside(keypoints: FloatArray, boxes: FloatArray) -> Any:
-    """(N, K) whether each joint lies in its row's box; False where either is NaN."""
-    return (np.abs(keypoints - boxes[:, None, :2]) <= boxes[:, None, 2:] / 2).all(-1)
+    """(N, K) whether each joint lies in its row's box; False where either is NaN. A joint on the edge is inside."""
+    return (np.abs(keypoints - boxes[:, None, :2]) <= boxes[:, None, 2:] / 2 + _EDGE).all(-1)
 
 
 def _against_joints(keypoints: FloatArray, boxes: FloatArray) -> tuple[Any, Any]:
