@@ -358,4 +358,5 @@ FLIC = DataDescription(
     conventions="1-based in the files, 0-based here; sides are the person's; ten of 29 joints; neck: mid-shoulder",
     how_to_get=f"archive from bensapp.github.io/flic-dataset.html; type: {_GET}",
     read=read,
+    image_order="as in examples.mat: test: those with istest; train and validation share those with istrain",
 )
