@@ -40,8 +40,8 @@ def mean_pose_source(
         return None
     try:
         own = description(folder.data_name)
-        if (data_root / own.name).is_dir() and len(train := own.read(data_root)["train"]):
-            return own.name, train
+        if (data_root / own.name).is_dir() and len(own_train := own.read(data_root)["train"]):
+            return own.name, own_train
     except DeepPoseError as error:
         evaluator.report(f"{nothing}, and those of the run: {error}")
         return None
