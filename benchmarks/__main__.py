@@ -1,4 +1,4 @@
-"""python -m benchmarks [training] [crops] [memory] [help] [--data-root DIR] [--rounds N]
+"""python -m benchmarks [WHAT …] [--data-root DIR] [--rounds N]
 
 Exit code 1 if a target is missed.
 """
@@ -17,7 +17,7 @@ from rich.table import Table
 
 from benchmarks.result import Options, Result
 
-MEASUREMENTS = ("help", "memory", "crops", "training")
+MEASUREMENTS = ("help", "memory", "reading", "scoring", "crops", "training")
 """In this order: what starts processes comes before what fills this one."""
 
 
@@ -38,7 +38,10 @@ def main() -> int:
     console, progress = Console(), Console(stderr=True)
     options = Options(given.data_root, given.rounds, lambda line: progress.print(line, style="dim", highlight=False))
     chosen = [name for name in MEASUREMENTS if name in given.what or not given.what]
-    results: list[Result] = [import_module(f"benchmarks.{name}").measure(options) for name in chosen]
+    results: list[Result] = []
+    for name in chosen:
+        found = import_module(f"benchmarks.{name}").measure(options)
+        results += found if isinstance(found, list) else [found]
 
     table = Table("what", "ours", "bare", "ratio", "target", "")
     for row in results:
