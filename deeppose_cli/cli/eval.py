@@ -245,7 +245,7 @@ def _first_boxes(
 
     if box is None:
         box = folder.first_box if folder is not None and folder.data_name == known.name else known.first_box
-        if split == "train":
+        if split == "train" and not known.evaluation_only:
             box = training_source(box)
         if folder is None and box in ("face", "person"):
             # Only the mean pose needs it: too little for a search through thousands of pictures.
