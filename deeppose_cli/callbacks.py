@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from deeppose_cli.errors import DeepPoseError
-from deeppose_cli.presets import COLLAPSE_RATIO
+from deeppose_cli.presets import COLLAPSE_RATIO, REFINEMENT_COLLAPSE_RATIO
 from deeppose_cli.run_folder import StageFolder
 
 
@@ -264,19 +264,23 @@ class Unreadable(Callback):
 class CollapseGuard(Callback):
     """Says so when validation predictions barely vary from picture to picture: collapse to the mean pose.
 
-    It takes two validations in a row: after a first epoch, a network may rightly still be there.
+    It takes two validations in a row: after a first epoch, a network may rightly still be there. A refinement stage
+    (`refining`) predicts corrections. Most are small and a few labels far away, so that even a good stage's vary much
+    less than the labels do: only next to nothing is a collapse there.
     """
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    def __init__(self, console: Console, refining: bool = False) -> None:
+        self.console, self.refining = console, refining
+        self._least = REFINEMENT_COLLAPSE_RATIO if refining else COLLAPSE_RATIO
         self._seen = 0
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         spread = _scalar(trainer, "val_spread")
-        self._seen = self._seen + 1 if spread < COLLAPSE_RATIO else 0
+        self._seen = self._seen + 1 if spread < self._least else 0
         if self._seen >= 2 and trainer.is_global_zero:
+            what = "collapse to the mean correction" if self.refining else "collapse to the mean pose"
             self.console.print(
-                f"warning: collapse to the mean pose: validation predictions vary {spread:.1%} as much as the labels. "
+                f"warning: {what}: validation predictions vary {spread:.1%} as much as the labels. "
                 "Try a lower --learning-rate, more --max-epochs, or --preset tiny, whose head learns faster.",
                 style="yellow",
             )

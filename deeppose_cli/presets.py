@@ -34,6 +34,8 @@ of a *training* pose of which no opposing torso joints are labelled."""
 
 COLLAPSE_RATIO = 0.1
 """Validation predictions that vary less than this share of what the labels vary are called a collapse."""
+REFINEMENT_COLLAPSE_RATIO = 0.02
+"""The same for a refinement stage's corrections."""
 
 SPLIT_SEED = 2014
 """Seed of the train/validation split: the same for everyone, whatever --seed is."""

@@ -93,7 +93,7 @@ def _train(
                 History(folder),
                 FiniteLoss(folder),
                 TerminalProgress(f"stage {folder.number}", console, checkpoints),
-                CollapseGuard(console),
+                CollapseGuard(console, refining=folder.number > 1),
                 Unreadable(console),
             ],
             logger=_loggers(orders, run, folder, config),
