@@ -148,7 +148,9 @@ def evaluate(
     source = mean_pose_source(known, splits, folder, data_root)
     if source is not None:
         trained, train = source
-        of_training = _training_boxes(train, trained, first.source, data_root)
+        # Another set's people stand in their own first boxes as the run was trained.
+        own = first.source if folder is None or trained == known.name else folder.first_box
+        of_training = _training_boxes(train, trained, own, data_root)
         rows.append(mean_pose_row(train, of_training, test, boxes, observed=centric is Centric.OBSERVER))
     if folder is not None:
         by_stage, unreadable = stage_rows(folder, stages, test, boxes, batch_size)
