@@ -130,11 +130,10 @@ def choose_face(found: FloatArray, torso: FloatArray | None = None) -> NDArray[n
     """(M, 5) detections, best first → the box (4) of one face, NaN where none fits.
 
     With a torso box (4), the face nearest to where that person's is to be expected, and of a size that fits. Without,
-    the largest of those faces that have at least half as many votes as the best.
+    the one with most votes: on FLIC's training frames it is the labelled person's in 64 %; the largest is in 36 %.
     """
     if torso is None or np.isnan(torso).any():
-        strong = found[found[:, 4] >= 0.5 * found[0, 4]] if len(found) else found
-        return np.asarray(strong[np.argmax(strong[:, 3]), :4]) if len(strong) else np.full(4, np.nan)
+        return np.asarray(found[0, :4]) if len(found) else np.full(4, np.nan)
     cx, cy, _, height = torso
     off = np.hypot(found[:, 0] - cx, found[:, 1] - (cy - FACE_ABOVE_TORSO * height)) / height
     size = found[:, 3] / height

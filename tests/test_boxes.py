@@ -139,9 +139,9 @@ def test_the_face_of_the_person_who_is_meant(frame: Annotations, tmp_path: Path)
     assert "found for 2 of 3; the whole picture for the rest" in found.said()
 
 
-def test_without_a_hint_the_largest_of_the_sure_faces() -> None:
+def test_without_a_hint_the_surest_face() -> None:
     found = np.array([[10.0, 10, 20, 20, 50], [60, 10, 30, 30, 30], [90, 90, 80, 80, 3]])
-    assert choose_face(found).tolist() == [60, 10, 30, 30]
+    assert choose_face(found).tolist() == [10, 10, 20, 20]
     assert np.isnan(choose_face(found[:0])).all()
     assert np.isnan(choose_face(found[:0], np.array([5.0, 5, 5, 5]))).all()
 
