@@ -48,8 +48,6 @@ class Augmenter:
     @cached_property
     def _pixels(self) -> A.Compose | None:
         s, steps = self.settings, []
-        if s.rotate:
-            steps.append(A.Affine(rotate=(-s.rotate, s.rotate), fill=MEAN_COLOUR, p=1.0))
         if s.colour:
             strength, hue = (1 - s.colour, 1 + s.colour), (-0.1 * s.colour, 0.1 * s.colour)
             steps.append(
@@ -61,6 +59,9 @@ class Augmenter:
                     p=0.8,
                 )
             )
+        # After the colours: what lies outside the picture is always MEAN_COLOUR, as in every crop.
+        if s.rotate:
+            steps.append(A.Affine(rotate=(-s.rotate, s.rotate), fill=MEAN_COLOUR, p=1.0))
         if not steps:
             return None
         # Colours alone move no keypoint: albumentations would warn of being given some.

@@ -7,7 +7,6 @@ server knew that version, so that the rest of it is never joined to the beginnin
 from __future__ import annotations
 
 import errno
-import hashlib
 import http.client
 import json
 import os
@@ -26,7 +25,7 @@ from typing import IO, Any, BinaryIO
 from urllib.parse import urlsplit
 
 from deeppose_cli import __version__
-from deeppose_cli.archives import Progress
+from deeppose_cli.archives import MAX_TOTAL_BYTES, Progress
 from deeppose_cli.errors import DeepPoseError
 
 try:
@@ -40,6 +39,12 @@ FIRST_PAUSE = 2.0
 """s before the second attempt; doubled before each further one."""
 TIMEOUT = 30.0
 """s without an answer, or without a byte."""
+LEAST = 2**14
+"""Bytes that an attempt must bring to count as one that did: a server that drips for ever is given up too."""
+PATIENCE = 120.0
+"""s for `LEAST` bytes, before the line is taken for broken; any modem is faster."""
+MAX_BYTES = MAX_TOTAL_BYTES
+"""Of a file. Unpacked it may not be larger either."""
 
 _CHUNK = 2**18
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
@@ -50,7 +55,10 @@ _WORDS = {
     404: "there is no such file",
     410: "the file has been removed",
 }
-_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
+# So many digits are enough for any size; int() does not take thousands.
+_SIZE = r"([0-9]{1,15})"
+_LENGTH = re.compile(_SIZE)
+_RANGE = re.compile(rf"bytes (?:{_SIZE}-[0-9]{{1,15}}|\*)/(?:{_SIZE}|\*)")
 
 Say = Callable[[str], None]
 Answer = http.client.HTTPResponse | urllib.error.HTTPError
@@ -86,7 +94,6 @@ def download(
     target: Path,
     progress: Progress | None = None,
     say: Say = lambda line: None,
-    sha256: str | None = None,
     pause: float = FIRST_PAUSE,
     timeout: float = TIMEOUT,
 ) -> None:
@@ -101,9 +108,6 @@ def download(
     part = _Part(target)
     with part.opened():
         _fetch(url, part, progress, say, pause, timeout)
-        if sha256 is not None and (found := part.sha256()) != sha256:
-            part.remove()
-            raise Unavailable(f"{url}: is not the file that is expected (sha256 {found}, expected {sha256}); removed")
         part.finish()
 
 
@@ -147,7 +151,7 @@ class _Part:
         try:
             notes = json.loads(self.notes.read_text())
             return (str(notes["mark"]), int(notes["size"])) if notes["url"] == url and notes["mark"] else None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
             return None
 
     def restart(self, url: str, headers: Message, size: int = 0) -> None:
@@ -158,11 +162,6 @@ class _Part:
             # A weak tag promises the same meaning, not the same bytes.
             mark = etag if etag and not etag.startswith("W/") else headers["Last-Modified"]
             self.notes.write_text(json.dumps({"url": url, "mark": mark, "size": size}))
-
-    def sha256(self) -> str:
-        self.file.flush()
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def finish(self) -> None:
         with _writing(self.target):
@@ -177,7 +176,7 @@ class _Part:
 
 
 def _fetch(url: str, part: _Part, progress: Progress | None, say: Say, pause: float, timeout: float) -> None:
-    """Attempts until the part is whole. The count starts again whenever more is there than ever before."""
+    """Attempts until the part is whole. The count starts again whenever clearly more is there than ever before."""
     most, failed = part.size, 0
     while True:
         try:
@@ -190,7 +189,7 @@ def _fetch(url: str, part: _Part, progress: Progress | None, say: Say, pause: fl
             if failed < ATTEMPTS:
                 continue
         except _Dropped as error:
-            failed = 0 if part.size > most else failed + 1
+            failed = 0 if part.size >= most + LEAST else failed + 1
             most = max(most, part.size)
             reason = str(error)
         if failed >= ATTEMPTS:
@@ -215,6 +214,8 @@ def _attempt(url: str, part: _Part, progress: Progress | None, timeout: float) -
             part.restart(url, response.headers, total)
         elif version is None or start not in (None, have) or (version[1] and total not in (0, version[1])):
             raise _Stale
+        if total > MAX_BYTES:
+            raise _too_large(url, part)
         if start is None:  # nothing lies beyond what is here
             if total != have:
                 raise _Stale
@@ -266,12 +267,12 @@ def _unreachable(url: str, reason: object) -> Exception:
 def _extent(response: Answer) -> tuple[int | None, int]:
     """(first byte, size of the whole file); None: no byte is left to send; 0: the size is not told."""
     if response.status == 200:
-        length = response.headers.get("Content-Length", "")
-        return 0, int(length) if length.isdecimal() else 0
+        length = _LENGTH.fullmatch(response.headers.get("Content-Length", ""))
+        return 0, int(length[1]) if length else 0
     match = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if not match or (match[1] is None) != (response.status == 416):
         raise _Stale
-    return None if match[1] is None else int(match[1]), 0 if match[2] == "*" else int(match[2])
+    return None if match[1] is None else int(match[1]), int(match[2] or 0)
 
 
 def _check_room(part: _Part, url: str, needed: int) -> None:
@@ -282,22 +283,32 @@ def _check_room(part: _Part, url: str, needed: int) -> None:
 
 def _copy(url: str, response: Answer, part: _Part, total: int, progress: Progress | None) -> None:
     have = part.size
+    since, before = time.monotonic(), have
     while True:
         try:
-            chunk = response.read(_CHUNK)
-        except (OSError, http.client.HTTPException) as error:
-            if isinstance(error, http.client.IncompleteRead) and error.partial:
-                part.write(error.partial)
+            chunk = response.read1(_CHUNK)
+        except (OSError, http.client.HTTPException):
             raise _Dropped(f"the connection broke off after {part.size:,} bytes") from None
         if not chunk:
             return
         if not have and chunk.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
             part.remove()
             raise Unavailable(f"{url}: answers with a web page, not an archive")
+        if have + len(chunk) > MAX_BYTES:
+            raise _too_large(url, part)
         part.write(chunk)
         have += len(chunk)
+        if have - before >= LEAST:
+            since, before = time.monotonic(), have
+        elif time.monotonic() - since > PATIENCE:
+            raise _Dropped(f"only {have - before:,} bytes came in {PATIENCE:g} s")
         if progress is not None:
             progress(f"downloading {part.target.name}", have, total)
+
+
+def _too_large(url: str, part: _Part) -> Unavailable:
+    part.remove()
+    return Unavailable(f"{url}: is larger than {MAX_BYTES:,} bytes; no archive of a data set is; removed")
 
 
 @contextmanager

@@ -41,9 +41,10 @@ def default_workers() -> int:
 def train_stage(orders: Orders, description: DataDescription, console: Console) -> StageFolder:
     """Trains stage `orders.stage` of a run, or takes it up again, and returns its folder.
 
-    Raises DeepPoseError or UsageError, before anything is written, when a stage before is missing, when the folder
-    holds a training already, is in use or cannot be written.
+    Raises DeepPoseError or UsageError, before anything is written, when the set is only scored on, when a stage
+    before is missing, when the folder holds a training already, is in use or cannot be written.
     """
+    description.check_trainable()
     run = run_folder(orders.runs_root, orders.run or description.name)
     folder = run.stage(orders.stage)
     check_previous(run, orders, description, console)

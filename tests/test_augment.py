@@ -7,7 +7,7 @@ import pytest
 
 from deeppose_cli.augment import Augmenter, View
 from deeppose_cli.crops import MEAN_COLOUR, crop
-from deeppose_cli.geometry import Box, denormalise, normalise
+from deeppose_cli.geometry import Box, denormalise, mirror_points, normalise
 from deeppose_cli.presets import Augmentation
 from deeppose_cli.skeleton import FLIC10, LSP14
 from tests import dots
@@ -149,6 +149,30 @@ def test_what_the_box_shows_is_there_although_only_a_window_is_processed() -> No
         view = augmenter(picture, np.full((14, 2), 200.0), Box(200, 200, 80, 80), np.random.default_rng(seed))
         shown = crop(view.picture, view.box, 64)
         assert (shown.astype(int) - MEAN_COLOUR).min() > 0, seed
+
+
+def test_what_lies_outside_of_a_turned_picture_has_the_colour_of_every_crops_outside() -> None:
+    rng = np.random.default_rng(0)
+    picture = rng.integers(200, 256, (60, 80, 3), np.uint8)
+    # The labels tell how the pixels went: an affine map that these corners fix.
+    corners = np.array([[0, 0], [79, 0], [0, 59], [79, 59]] + [[40, 30]] * 10, dtype=float)
+    augmenter = Augmenter(Augmentation(mirror=0.5, rotate=40.0, colour=0.4), LSP14)
+    y, x = np.mgrid[:60, :80]
+    outside_at_all, recoloured = 0, 0
+    for seed in range(20):
+        view = augmenter(picture, corners, Box(40, 30, 80, 60), np.random.default_rng(seed))
+        sent = corners if not view.mirrored else mirror_points(corners, 80, LSP14)
+        known = np.column_stack([view.keypoints, np.ones(14)])
+        back, *_ = np.linalg.lstsq(known, sent, rcond=None)
+        source = np.stack([x, y, np.ones_like(x)], -1) @ back
+        outside = ((source < -1.01) | (source > [80.01, 60.01])).any(-1)
+        inside = ((source > 0.01) & (source < [78.99, 58.99])).all(-1)
+        assert (view.picture[outside] == MEAN_COLOUR).all(), seed
+        assert inside.any()
+        outside_at_all += int(outside.sum())
+        recoloured += bool((view.picture[inside] < 190).any())
+    assert outside_at_all > 1000
+    assert recoloured > 5
 
 
 def test_the_mirror_of_another_skeleton_is_its_own() -> None:

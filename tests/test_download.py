@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import shutil
 import subprocess
@@ -140,10 +139,10 @@ def test_the_part_of_another_address_is_not_used(site: Site, target: Path) -> No
     assert site.seen == [""]
 
 
-@pytest.mark.parametrize("notes", [b"", b"{}", b"[1]", b"\xff\xfe"])
+@pytest.mark.parametrize("notes", [b"", b"{}", b"[1]", b"\xff\xfe", b'{"url": "URL", "mark": "m", "size": Infinity}'])
 def test_damaged_notes_start_anew(site: Site, target: Path, notes: bytes) -> None:
     broken_off(site, target)
-    target.with_name("a.zip.part.json").write_bytes(notes)
+    target.with_name("a.zip.part.json").write_bytes(notes.replace(b"URL", f"{site.address}/a.zip".encode()))
     fetch(site, target)
     assert target.read_bytes() == BODY
     assert site.seen == [""]
@@ -272,12 +271,60 @@ def test_a_host_that_does_not_listen(target: Path, monkeypatch: pytest.MonkeyPat
         download(f"{address}/a.zip", target, pause=0.0)
 
 
-def test_the_sum_of_the_whole_file_is_checked(site: Site, target: Path) -> None:
-    fetch(site, target, sha256=hashlib.sha256(BODY).hexdigest())
-    target.unlink()
-    site.body = BODY[::-1]
-    assert "is not the file that is expected" in str(failure(site, target, sha256=hashlib.sha256(BODY).hexdigest()))
+@pytest.mark.parametrize(("length", "claimed"), [(True, None), (False, None), (True, 10**14)])
+def test_more_than_any_archive_has_is_refused(
+    site: Site, target: Path, monkeypatch: pytest.MonkeyPatch, length: bool, claimed: int | None
+) -> None:
+    site.length, site.claimed = length, claimed
+    monkeypatch.setattr(module, "MAX_BYTES", len(BODY) - 1)
+    largest = 0
+
+    def watch(what: str, done: int, total: int) -> None:
+        nonlocal largest
+        largest = max(largest, done)
+
+    error = failure(site, target, progress=watch)
+    assert isinstance(error, Unavailable)
+    assert str(error) == f"{site.address}/a.zip: is larger than 700,003 bytes; no archive of a data set is; removed"
+    assert len(site.seen) == 1
     assert os.listdir(target.parent) == []
+    assert 0 < largest < len(BODY) if not length else largest == 0
+    monkeypatch.setattr(module, "MAX_BYTES", len(BODY))
+    site.claimed = None
+    fetch(site, target)
+    assert target.read_bytes() == BODY
+
+
+def test_a_server_that_gives_a_few_bytes_at_a_time_is_given_up(site: Site, target: Path) -> None:
+    site.drop_after = [100] * 1000
+    error = failure(site, target)
+    assert f"{ATTEMPTS} times" in str(error)
+    assert f"{100 * ATTEMPTS:,} bytes are kept in {part_of(target)}" in str(error)
+    assert len(site.seen) == ATTEMPTS
+
+
+def test_a_line_that_drips_is_given_up(site: Site, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.1)
+    site.drip = 0.01
+    error = failure(site, target)
+    assert "bytes came in 0.1 s, 5 times" in str(error)
+    assert len(site.seen) == ATTEMPTS
+
+
+@pytest.mark.parametrize("digits", ["9" * 5000, "-5", "many", ""])
+def test_a_length_that_is_no_number_of_bytes_is_not_believed(site: Site, target: Path, digits: str) -> None:
+    site.says = {"Content-Length": digits}
+    fetch(site, target)
+    assert target.read_bytes() == BODY
+
+
+@pytest.mark.parametrize("extent", ["bytes {huge}-{huge}/*", "bytes 500000-700003/{huge}", "bytes */{huge}"])
+def test_an_extent_with_thousands_of_digits_starts_anew(site: Site, target: Path, extent: str) -> None:
+    broken_off(site, target)
+    site.says = {"Content-Range": extent.format(huge="9" * 5000)}
+    fetch(site, target)
+    assert target.read_bytes() == BODY
+    assert site.seen == ["bytes=500000-", ""]
 
 
 def test_what_was_there_stays_until_the_new_one_is_whole(site: Site, target: Path) -> None:

@@ -150,6 +150,16 @@ def test_what_is_refused_changes_nothing(mini_root: Path, runs: Path, more: dict
     assert contents(runs) == before
 
 
+@pytest.mark.parametrize(("stage", "more"), [(1, {}), (1, {"resume": True}), (2, {})])
+def test_a_set_that_is_only_scored_on_leaves_no_trace(
+    mini_root: Path, tmp_path: Path, stage: int, more: dict[str, Any]
+) -> None:
+    scored = replace(mini.MINI, evaluation_only=True)
+    said = refused(mini_root, tmp_path / "runs", stage, description=scored, **more)
+    assert said == f"--data {mini.NAME}: for evaluation, never trained on here; deeppose eval scores it"
+    assert not (tmp_path / "runs").exists()
+
+
 def test_there_is_nothing_to_resume_where_nothing_was_started(mini_root: Path, tmp_path: Path) -> None:
     assert "nothing to resume" in refused(mini_root, tmp_path, resume=True)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -30,6 +31,10 @@ class Site:
     redirects: dict[str, str] = field(default_factory=dict)
     length: bool = True
     content_type: str = "application/zip"
+    says: dict[str, str] = field(default_factory=dict)
+    """Headers in place of the true ones; Content-Range in answers to a Range only."""
+    drip: float = 0.0
+    """s after each byte, where not 0."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -66,10 +71,17 @@ class _Handler(BaseHTTPRequestHandler):
             headers["Content-Range"] = f"bytes {start}-{total - 1}/{total}"
         if site.length:
             headers["Content-Length"] = str(total - start)
+        headers |= {name: value for name, value in site.says.items() if start or name != "Content-Range"}
         self._head(206 if start else 200, headers)
         body = site.body[start:]
         cut = site.drop_after[number] if number < len(site.drop_after) else len(body)
-        self.wfile.write(body[:cut])
+        if not site.drip:
+            self.wfile.write(body[:cut])
+            return
+        with suppress(OSError):  # the other side has had enough
+            for byte in body[:cut]:
+                self.wfile.write(bytes([byte]))
+                time.sleep(site.drip)
 
     def _head(self, code: int, headers: dict[str, str]) -> None:
         self.send_response(code)

@@ -14,11 +14,9 @@ class Archive:
 
     url: str
     part: str
-    """Subfolder of the set that it fills, "" for all of it: where that is there, nothing is downloaded."""
+    """Subfolder of the set that it fills: where that is there, nothing is downloaded."""
     optional: bool = False
     """The set is of use without it."""
-    sha256: str | None = None
-    """Of the file, where known."""
     labels: str = ""
     """A file of the prepared set, and its sha256 when this tool was tested: another one is worth a warning."""
     labels_sha256: str = ""
@@ -43,7 +41,7 @@ ADDRESSES: dict[str, tuple[Archive, ...]] = {
     ),
     # The author's page, www.ics.uci.edu/~dramanan/papers/parse/, with this file name: OpenCV's documentation of its
     # `datasets` module (hpe_parse).
-    "parse": (Archive("http://www.ics.uci.edu/~dramanan/papers/parse/people.zip", part=""),),
+    "parse": (Archive("http://www.ics.uci.edu/~dramanan/papers/parse/people.zip", part="people_all"),),
     # FLIC: bensapp.github.io/flic-dataset.html links a file host that asks for a click: by hand.
     # Buffy: www.robots.ox.ac.uk/~vgg/data/stickmen/index.html; no source found that names its archive: by hand.
 }

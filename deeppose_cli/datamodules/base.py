@@ -29,7 +29,7 @@ from deeppose_cli.datamodules.loading import (
     ReusingCollate,
     quiet_worker,
 )
-from deeppose_cli.errors import DeepPoseError, UsageError
+from deeppose_cli.errors import DeepPoseError
 from deeppose_cli.presets import RefinementPreset, StagePreset
 from deeppose_cli.samples import Annotations
 from deeppose_cli.terminal import Progress
@@ -56,10 +56,7 @@ class TrainingData:
 
         `box`: where b⁰ comes from in evaluation, the description's own if None; training goes by the same.
         """
-        if description.evaluation_only:
-            raise UsageError(
-                f"--data {description.name}: for evaluation, never trained on here; deeppose eval scores it"
-            )
+        description.check_trainable()
         splits = description.read(data_root)
         source = training_source(box or description.first_box)
         parts, boxes, unreadable = [], [], []

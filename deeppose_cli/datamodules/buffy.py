@@ -42,7 +42,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,22 +50,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeppose_cli.archives import Progress
-from deeppose_cli.datamodules.description import DataDescription
+from deeppose_cli.datamodules.description import MAX_COORDINATE, DataDescription
 from deeppose_cli.datamodules.unpacking import Unpacked, plan_by_name, put
 from deeppose_cli.errors import DeepPoseError, UsageError
 from deeppose_cli.samples import Annotations
 from deeppose_cli.skeleton import BUFFY10
 
-MAX_COORDINATE = 1e5
-"""px; a coordinate beyond it is no place in a picture."""
 MAX_BYTES = 16 * 2**20
 """Of a sticks file: the release's largest takes 60 kB."""
 STICKS = ("torso", "left upper arm", "right upper arm", "left lower arm", "right lower arm", "head")
 """Lines of a record, with the sides of the image."""
 
-EPISODES = {"train": {3: 376, 4: 96}, "test": {2: 76, 5: 108, 6: 92}}
-"""Split → episode → frames in the release."""
-_FRAMES = {episode: count for episodes in EPISODES.values() for episode, count in episodes.items()}
+Episodes = Mapping[str, Mapping[int, int]]
+"""Split → episode → how many records it has."""
+EPISODES: Episodes = {"train": {3: 376, 4: 96}, "test": {2: 76, 5: 108, 6: 92}}
+"""The release's."""
 
 _MEMBER = re.compile(
     r"(?:.*/)?(?:data/(?P<labels>buffy_s5e(?P<a>[2-6])_sticks\.txt)"
@@ -155,33 +154,48 @@ def to_joints(limbs: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack([np.mean(joints[joint], axis=0) for joint in BUFFY10.joints], axis=1)
 
 
-def read(data_root: Path) -> dict[str, Annotations]:
+def read(data_root: Path, episodes: Episodes = EPISODES) -> dict[str, Annotations]:
     """{"train", "validation", "test"}, of the episodes that are here. No picture is decoded; that each is there is
     checked.
 
     Raises DeepPoseError where no episode is here, or a picture or a label is missing or cannot be right.
     """
     folder = data_root / "buffy"
-    if not any((folder / _folder(episode)).is_dir() for episode in _FRAMES):
+    if not any((folder / _folder(episode)).is_dir() for episode in _counts(episodes)):
         raise DeepPoseError(f"buffy is not in {folder}; type: {_how(data_root)}")
     splits = {}
     for split in ("train", "validation", "test"):
         parts = [_annotations("", folder, Sticks((), np.empty((0, len(STICKS), 2, 2))))]
-        for episode in EPISODES.get(split, {}):
+        for episode, count in episodes.get(split, {}).items():
             place = folder / _folder(episode)
             if place.is_dir():
                 labels = place / _labels(episode)
                 if not labels.is_file():
                     raise DeepPoseError(f"{labels}: no such file; type: {_how(data_root)}")
                 sticks = read_sticks(labels)
-                if problem := _incomplete(place, episode, sticks):
+                if problem := _wrong_count(sticks, count):
+                    raise DeepPoseError(f"{labels}: {problem}; type: {_how(data_root)}")
+                if problem := _missing(place, episode, sticks):
                     raise DeepPoseError(f"{place}: {problem}; type: {_how(data_root)}")
                 parts.append(_annotations(f"{place.name}/", place, sticks))
         splits[split] = Annotations.join(parts)
     return splits
 
 
-def prepare(sources: Sequence[Path], data_root: Path, progress: Progress | None = None) -> tuple[str, ...]:
+def absent(data_root: Path) -> tuple[str, ...]:
+    """A line for each split of which an episode is not here."""
+    lines = []
+    for split, episodes in EPISODES.items():
+        gone = [str(episode) for episode in episodes if not (data_root / "buffy" / _folder(episode)).is_dir()]
+        if gone:
+            said = f"episodes {', '.join(gone)} are" if len(gone) > 1 else f"episode {gone[0]} is"
+            lines.append(f"{split}: {said} not here")
+    return tuple(lines)
+
+
+def prepare(
+    sources: Sequence[Path], data_root: Path, progress: Progress | None = None, episodes: Episodes = EPISODES
+) -> tuple[str, ...]:
     """Put one or more episodes from archives or extracted folders into `<data root>/buffy`.
 
     An episode may come in several sources; leading folders do not matter. Everything is unpacked beside its place and
@@ -191,11 +205,17 @@ def prepare(sources: Sequence[Path], data_root: Path, progress: Progress | None 
     """
     if not sources:
         raise UsageError(f"--from: buffy needs its archive; type: {_how(data_root)}")
-    return put(sources, data_root / "buffy", plan_by_name(_place, _HOLDS), _validate, progress)
+    counts = _counts(episodes)
+    return put(sources, data_root / "buffy", plan_by_name(_place, _HOLDS), lambda new: _validate(new, counts), progress)
 
 
 def _how(data_root: Path) -> str:
     return _GET if data_root == Path("data") else f"{_GET} --data-root {data_root}"
+
+
+def _counts(episodes: Episodes) -> dict[int, int]:
+    """Episode → records, of all splits."""
+    return {episode: count for split in episodes.values() for episode, count in split.items()}
 
 
 def _folder(episode: int | str) -> str:
@@ -254,20 +274,21 @@ def _annotations(prefix: str, folder: Path, sticks: Sticks) -> Annotations:
     )
 
 
-def _incomplete(folder: Path, episode: int, sticks: Sticks) -> str | None:
-    """What an episode lacks."""
+def _wrong_count(sticks: Sticks, count: int) -> str | None:
+    """A file cut off between two records reads well; the number of records tells."""
+    found = len(sticks.frames)
+    return None if found == count else f"has {found} records; valid: {count}"
+
+
+def _missing(folder: Path, episode: int, sticks: Sticks) -> str | None:
+    """Which of an episode's pictures are not in its folder."""
     with os.scandir(folder) as entries:
-        there = {entry.name for entry in entries} - {_labels(episode)}
+        there = {entry.name for entry in entries}
     needed = sticks.pictures
-    if missing := [name for name in needed if name not in there]:
-        return f"{len(missing)} of {len(needed)} pictures of episode {episode} are missing, the first is {missing[0]}"
-    # A file cut off between two records reads well; the pictures tell.
-    if len(needed) < _FRAMES[episode] and (surplus := sorted(there - set(needed))):
-        return (
-            f"{_labels(episode)} has {len(needed)} records, and none for {len(surplus)} pictures, the first is "
-            f"{surplus[0]}; valid: {_FRAMES[episode]} records"
-        )
-    return None
+    missing = [name for name in needed if name not in there]
+    if not missing:
+        return None
+    return f"{len(missing)} of {len(needed)} pictures of episode {episode} are missing, the first is {missing[0]}"
 
 
 def _place(name: str) -> str | None:
@@ -278,17 +299,20 @@ def _place(name: str) -> str | None:
     return f"{_folder(match['a'] or match['b'])}/{match['labels'] or match['picture']}"
 
 
-def _validate(unpacked: Unpacked) -> None:
+def _validate(unpacked: Unpacked, counts: Mapping[int, int]) -> None:
     """Raises DeepPoseError, naming the sources, where an unpacked episode is not whole."""
     together = "give all that holds a part of an episode at once: --from PART1 --from PART2"
-    for episode in _FRAMES:
+    for episode, count in counts.items():
         folder = unpacked.folder / _folder(episode)
         if not folder.is_dir():
             continue
         sources, labels = unpacked.sources(folder), folder / _labels(episode)
         if not labels.is_file():
             raise DeepPoseError(f"{sources}: episode {episode} has no data/{labels.name}; {together}")
-        if problem := _incomplete(folder, episode, read_sticks(labels, unpacked.shown(labels))):
+        sticks = read_sticks(labels, unpacked.shown(labels))
+        if problem := _wrong_count(sticks, count):
+            raise DeepPoseError(f"{unpacked.shown(labels)}: {problem}; copy it again")
+        if problem := _missing(folder, episode, sticks):
             raise DeepPoseError(f"{sources}: {problem}; {together}")
 
 
@@ -305,5 +329,6 @@ BUFFY = DataDescription(
     how_to_get=f"archive from www.robots.ox.ac.uk/~vgg/data/stickmen; type: {_GET}",
     read=read,
     evaluation_only=True,
+    absent=absent,
     image_order="train: episodes 3, 4; test: episodes 2, 5, 6; in each as its sticks file has them",
 )

@@ -36,7 +36,11 @@ def check(description: DataDescription, data_root: Path, progress: Progress | No
         "splits": {split: _summary(annotations, sizes) for split, annotations in splits.items()},
         "problems": problems,
         # The test's first: those are the ones a score meets.
-        "notes": [*_shared(splits), *(note for split in reversed(splits) for note in _notes(split, splits[split]))],
+        "notes": [
+            *description.absent(data_root),
+            *_shared(splits),
+            *(note for split in reversed(splits) for note in _notes(split, splits[split])),
+        ],
     }
 
 

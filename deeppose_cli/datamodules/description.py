@@ -6,11 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from deeppose_cli.errors import UsageError
 from deeppose_cli.samples import Annotations
 from deeppose_cli.skeleton import Skeleton
 
 SPLITS = ("train", "validation", "test")
 """What `DataDescription.read` gives, in this order."""
+MAX_COORDINATE = 1e5
+"""px; a coordinate beyond it is no place in a picture."""
 
 
 @dataclass(frozen=True)
@@ -37,3 +40,10 @@ class DataDescription:
     """Never trained on here."""
     image_order: str = "as the records stand in the set's own label files"
     """One line: the order of the rows of each split; predictions from elsewhere are read in it."""
+    absent: Callable[[Path], tuple[str, ...]] = lambda data_root: ()
+    """(data root) → what of the release is not here, a line for each split; for sets that may be had in parts."""
+
+    def check_trainable(self) -> None:
+        """Raises UsageError for a set that is only scored on."""
+        if self.evaluation_only:
+            raise UsageError(f"--data {self.name}: for evaluation, never trained on here; deeppose eval scores it")

@@ -41,7 +41,7 @@ def fetch(
                 say(f"{target} was downloaded before; it is used")
             else:
                 say(f"downloading {archive.url} to {target}")
-                download(archive.url, target, progress, say, archive.sha256)
+                download(archive.url, target, progress, say)
         except Unavailable as error:
             if not archive.optional:
                 raise Unavailable(f"{error}; by hand: {by_hand}") from None

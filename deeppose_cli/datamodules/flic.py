@@ -44,7 +44,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeppose_cli.archives import Progress
-from deeppose_cli.datamodules.description import DataDescription
+from deeppose_cli.datamodules.description import MAX_COORDINATE, DataDescription
 from deeppose_cli.datamodules.splits import split_groups
 from deeppose_cli.datamodules.unpacking import Listed, Plan, Unpacked, plan_by_name, put
 from deeppose_cli.errors import DeepPoseError, UsageError
@@ -57,8 +57,6 @@ VALIDATION_SHARE = 0.1
 """Of the training examples."""
 SCENE_GAP = 500
 """Frames, some twenty seconds of film: as long as a camera may look elsewhere and come back."""
-MAX_COORDINATE = 1e5
-"""px; a coordinate beyond it is no place in a picture."""
 MAX_FRAME = 1e7
 """The longest film has fewer."""
 

@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeppose_cli.archives import Progress, unpack
-from deeppose_cli.datamodules.description import DataDescription
+from deeppose_cli.datamodules.description import MAX_COORDINATE, DataDescription
 from deeppose_cli.datamodules.splits import split_rows
 from deeppose_cli.datamodules.unpacking import Listed, Plan, Unpacked, put
 from deeppose_cli.errors import DeepPoseError, UsageError
@@ -44,8 +44,6 @@ VALIDATION_SHARE = 0.2
 EXTENSION_MARGIN = 1.35
 """LSPET training boxes in units of the joints' tight box, so that its people are as large in the crop as LSP's in their
 pictures: there the longer side is 1.32 times the person's in the median, 1.2 to 1.6 in 90 of 100 pictures."""
-MAX_COORDINATE = 1e5
-"""px; a coordinate beyond it is no place in a picture."""
 
 _LAYOUTS = ((3, len(LSP14)), (len(LSP14), 3))
 _PICTURE = re.compile(r"im\d+\.(?:jpg|png)")
@@ -105,7 +103,7 @@ def read(data_root: Path, releases: Sequence[Release] = RELEASES) -> dict[str, A
     lsp, lspet = releases
     folder = data_root / "lsp"
     if not (folder / lsp.name).is_dir():
-        raise DeepPoseError(f"lsp is not in {folder}; type: {_how(data_root)}")
+        raise DeepPoseError(f"lsp is not in {folder}; type: {_how(data_root)}; without --from it is downloaded")
     first = _read_release(folder / lsp.name, lsp, data_root)
     half = lsp.count // 2
     train, validation = split_rows(half, VALIDATION_SHARE)

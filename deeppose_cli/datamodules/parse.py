@@ -37,15 +37,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeppose_cli.archives import Progress, unpack
-from deeppose_cli.datamodules.description import DataDescription
+from deeppose_cli.datamodules.description import MAX_COORDINATE, DataDescription
 from deeppose_cli.datamodules.unpacking import Listed, Plan, Unpacked, put
 from deeppose_cli.errors import DeepPoseError, UsageError
 from deeppose_cli.matfile import read_array
 from deeppose_cli.samples import Annotations
 from deeppose_cli.skeleton import LSP14
 
-MAX_COORDINATE = 1e5
-"""px; a coordinate beyond it is no place in a picture."""
 FILE_JOINTS = (
     "left_ankle",
     "left_knee",
@@ -130,7 +128,7 @@ def read(data_root: Path, parts: Sequence[Part] = PARTS) -> dict[str, Annotation
     here = {part: whole if whole.is_dir() else folder / part.folder for part in parts}
     here = {part: place for part, place in here.items() if place.is_dir()}
     if not here:
-        raise DeepPoseError(f"parse is not in {folder}; type: {_how(data_root)}")
+        raise DeepPoseError(f"parse is not in {folder}; type: {_how(data_root)}; without --from it is downloaded")
     for part, place in here.items():
         labels = place / "labels.mat"
         if not labels.is_file():
@@ -166,6 +164,14 @@ def prepare(
         lambda unpacked: _validate(unpacked, parts),
         progress,
     )
+
+
+def absent(data_root: Path) -> tuple[str, ...]:
+    """A line for each split that is not here."""
+    folder = data_root / "parse"
+    if (folder / _WHOLE).is_dir():
+        return ()
+    return tuple(f"{part.name}: {part.folder} is not here" for part in PARTS if not (folder / part.folder).is_dir())
 
 
 def _how(data_root: Path) -> str:
@@ -270,5 +276,6 @@ PARSE = DataDescription(
     how_to_get=f"people.zip from Deva Ramanan's page of the NIPS 2006 paper (www.ics.uci.edu/~dramanan); type: {_GET}",
     read=read,
     evaluation_only=True,
+    absent=absent,
     image_order="by number: train im0001 … im0100, test im0101 … im0305",
 )

@@ -110,7 +110,7 @@ def test_the_demo_set_is_drawn(
         (["prepare", "flic", "--from", "no.zip"], 1, "no.zip: no such file or folder"),
         (["prepare", "demo", "--from", "x"], 2, "--from x: demo is drawn"),
         (["prepare", "lsp", "--from", "no.zip"], 1, "no.zip: no such file or folder; valid: a .zip"),
-        (["check", "lsp"], 1, f"lsp is not in data/lsp; type: {GET}"),
+        (["check", "lsp"], 1, f"lsp is not in data/lsp; type: {GET}; without --from it is downloaded\n"),
         (["check", "lsp", "--json"], 1, "lsp is not in"),
     ],
 )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import itertools
+import shutil
 import tarfile
 import time
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 
 from deeppose_cli import sticks as sticks_module
 from deeppose_cli.datamodules import buffy
+from deeppose_cli.datamodules.checking import check
 from deeppose_cli.errors import DeepPoseError, UsageError
 from deeppose_cli.skeleton import BUFFY10
 from tests.datamodules.buffy_archives import POSE, moved, record, sticks, write
@@ -206,6 +209,9 @@ def test_damaged_text_is_read_or_refused_in_one_line(monkeypatch: pytest.MonkeyP
 
 # ---- preparing and reading
 
+FEW = {"train": {3: 3, 4: 2}, "test": {2: 2, 5: 2, 6: 1}}
+"""Split → episode → records, as in `small`."""
+
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
@@ -213,8 +219,8 @@ def small(tmp_path: Path) -> Path:
 
 
 def test_splits_are_by_episode_and_then_as_the_file_has_them(tmp_path: Path, small: Path) -> None:
-    assert buffy.prepare([small], tmp_path / "data") == ("s5e3", "s5e4", "s5e5", "s5e6")
-    splits = buffy.read(tmp_path / "data")
+    assert buffy.prepare([small], tmp_path / "data", episodes=FEW) == ("s5e3", "s5e4", "s5e5", "s5e6")
+    splits = buffy.read(tmp_path / "data", FEW)
     assert list(splits) == ["train", "validation", "test"]
     assert splits["train"].names == tuple(
         f"s5e{episode}/{frame:06d}.jpg" for episode, frame in ((3, 8), (3, 11), (3, 2), (4, 8), (4, 3))
@@ -246,7 +252,7 @@ def test_an_archive_gives_what_its_folder_holds(
     (small / "images" / "buffy_s5e3_overlay").mkdir()
     (small / "images" / "buffy_s5e3_overlay" / "000008.jpg").write_bytes(b"drawn")
     before = contents(small)
-    buffy.prepare([pack(small, tmp_path)], tmp_path / "data")
+    buffy.prepare([pack(small, tmp_path)], tmp_path / "data", episodes=FEW)
     there = contents(tmp_path / "data" / "buffy")
     assert len(there) == 4 + 8
     for episode, frame in ((3, 8), (5, 21)):
@@ -264,13 +270,24 @@ def tarred(folder: Path, archive: Path) -> Path:
 
 def test_episodes_may_come_one_after_the_other_and_again(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    buffy.prepare([write(tmp_path / "a", {2: [5, 6]})], data)
-    assert {name: len(split) for name, split in buffy.read(data).items()} == {"train": 0, "validation": 0, "test": 2}
-    buffy.prepare([write(tmp_path / "b", {3: [5]})], data)
-    assert {name: len(split) for name, split in buffy.read(data).items()} == {"train": 1, "validation": 0, "test": 2}
-    buffy.prepare([write(tmp_path / "c", {2: [7]})], data)
-    splits = buffy.read(data)
-    assert (splits["train"].names, splits["test"].names) == (("s5e3/000005.jpg",), ("s5e2/000007.jpg",))
+    buffy.prepare([write(tmp_path / "a", {2: [5, 6]})], data, episodes=FEW)
+    assert {name: len(split) for name, split in buffy.read(data, FEW).items()} == {
+        "train": 0,
+        "validation": 0,
+        "test": 2,
+    }
+    buffy.prepare([write(tmp_path / "b", {3: [5, 1, 4]})], data, episodes=FEW)
+    assert {name: len(split) for name, split in buffy.read(data, FEW).items()} == {
+        "train": 3,
+        "validation": 0,
+        "test": 2,
+    }
+    buffy.prepare([write(tmp_path / "c", {2: [7, 4]})], data, episodes=FEW)
+    splits = buffy.read(data, FEW)
+    assert (splits["train"].names, splits["test"].names) == (
+        ("s5e3/000005.jpg", "s5e3/000001.jpg", "s5e3/000004.jpg"),
+        ("s5e2/000007.jpg", "s5e2/000004.jpg"),
+    )
 
 
 def test_labels_and_pictures_may_come_in_two_sources(tmp_path: Path, small: Path) -> None:
@@ -279,12 +296,18 @@ def test_labels_and_pictures_may_come_in_two_sources(tmp_path: Path, small: Path
         parts.append(tmp_path / f"{name}.zip")
         packed(small / name, parts[-1], f"{name}/")
     with pytest.raises(DeepPoseError, match="--from PART1 --from PART2") as caught:
-        buffy.prepare(parts[:1], tmp_path / "data")
+        buffy.prepare(parts[:1], tmp_path / "data", episodes=FEW)
     assert str(parts[0]) in line_of(caught)
     with pytest.raises(DeepPoseError, match=r"episode 3 has no data/buffy_s5e3_sticks\.txt"):
-        buffy.prepare(parts[1:], tmp_path / "data")
-    buffy.prepare(parts, tmp_path / "data")
-    assert len(buffy.read(tmp_path / "data")["train"]) == 5
+        buffy.prepare(parts[1:], tmp_path / "data", episodes=FEW)
+    buffy.prepare(parts, tmp_path / "data", episodes=FEW)
+    assert len(buffy.read(tmp_path / "data", FEW)["train"]) == 5
+
+
+def shorten(folder: Path, episode: int, records: int) -> None:
+    """Cut the sticks file of an extracted archive after so many records."""
+    file = folder / "data" / f"buffy_s5e{episode}_sticks.txt"
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[: 7 * records]))
 
 
 BAD_SETS: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -299,7 +322,15 @@ BAD_SETS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "cut off between two records": (
         lambda f: (f / "data/buffy_s5e3_sticks.txt").write_text(record(8, moved(0))),
-        r"buffy_s5e3_sticks.txt has 1 records, and none for 2 pictures, the first is 000002.jpg; valid: 376 records",
+        r"again\.zip: data/buffy_s5e3_sticks\.txt: has 1 records; valid: 3; copy it again",
+    ),
+    "cut off, and its pictures too": (
+        lambda f: (shorten(f, 3, 2), (f / "images/buffy_s5e3_original/000002.jpg").unlink()),
+        r"again\.zip: data/buffy_s5e3_sticks\.txt: has 2 records; valid: 3; copy it again",
+    ),
+    "a record too many": (
+        lambda f: (f / "data/buffy_s5e6_sticks.txt").write_text(record(1, moved(0)) + record(2, moved(0))),
+        r"buffy_s5e6_sticks\.txt: has 2 records; valid: 1; copy it again",
     ),
     "another set": (
         lambda f: [path.rename(f / f"_{path.name}") for path in list(f.iterdir())],
@@ -311,13 +342,13 @@ BAD_SETS: dict[str, tuple[Callable[[Path], object], str]] = {
 @pytest.mark.parametrize("case", BAD_SETS)
 def test_a_bad_archive_leaves_the_data_as_it_was(tmp_path: Path, small: Path, case: str) -> None:
     data = tmp_path / "data"
-    buffy.prepare([small], data)
+    buffy.prepare([small], data, episodes=FEW)
     before = contents(data)
     spoil, expected = BAD_SETS[case]
     spoil(small)
     archive = packed(small, tmp_path / "again.zip")
     with pytest.raises(DeepPoseError, match=expected) as caught:
-        buffy.prepare([archive], data)
+        buffy.prepare([archive], data, episodes=FEW)
     assert str(archive) in line_of(caught)
     assert contents(data) == before
     assert {entry.name for entry in (data / "buffy").iterdir()} == {"s5e3", "s5e4", "s5e5", "s5e6"}
@@ -326,17 +357,17 @@ def test_a_bad_archive_leaves_the_data_as_it_was(tmp_path: Path, small: Path, ca
 def test_what_is_no_archive_is_refused(tmp_path: Path, small: Path) -> None:
     data = tmp_path / "data"
     with pytest.raises(UsageError, match="--from"):
-        buffy.prepare([], data)
+        buffy.prepare([], data, episodes=FEW)
     for name, content in (("empty.zip", b""), ("page.zip", b"<html>"), ("noise.zip", bytes(range(256)))):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(DeepPoseError, match=name):
-            buffy.prepare([tmp_path / name], data)
+            buffy.prepare([tmp_path / name], data, episodes=FEW)
     zipfile.ZipFile(tmp_path / "none.zip", "w").close()
     with pytest.raises(DeepPoseError, match=r"none\.zip: the archive is empty"):
-        buffy.prepare([tmp_path / "none.zip"], data)
+        buffy.prepare([tmp_path / "none.zip"], data, episodes=FEW)
     archive = packed(small, tmp_path / "a.zip")
     with pytest.raises(DeepPoseError, match="give each archive once"):
-        buffy.prepare([archive, archive], data)
+        buffy.prepare([archive, archive], data, episodes=FEW)
     assert not data.exists() or not contents(data)
 
 
@@ -344,7 +375,7 @@ def test_a_damaged_archive_writes_nothing_but_whole_episodes(tmp_path: Path) -> 
     rng = np.random.default_rng(1)
     inside = tmp_path / "inside"
     inside.mkdir()
-    good = packed(write(tmp_path / "s", {3: [1, 2], 2: [3]}), tmp_path / "good.zip").read_bytes()
+    good = packed(write(tmp_path / "s", {3: [1, 2, 3], 2: [3, 4]}), tmp_path / "good.zip").read_bytes()
     before = contents(tmp_path)
     refused: list[str] = []
     left_behind: list[str] = []
@@ -352,8 +383,8 @@ def test_a_damaged_archive_writes_nothing_but_whole_episodes(tmp_path: Path) -> 
         (inside / "a.zip").write_bytes(damaged(good, rng))
         data = inside / f"data{number}"
         try:
-            assert set(buffy.prepare([inside / "a.zip"], data)) <= {"s5e2", "s5e3"}
-            buffy.read(data)
+            assert set(buffy.prepare([inside / "a.zip"], data, episodes=FEW)) <= {"s5e2", "s5e3"}
+            buffy.read(data, FEW)
         except DeepPoseError as error:
             refused.append(str(error))
             left_behind += contents(data)
@@ -366,17 +397,44 @@ def test_a_damaged_archive_writes_nothing_but_whole_episodes(tmp_path: Path) -> 
 def test_what_is_missing_is_named_with_what_to_type(tmp_path: Path, small: Path) -> None:
     data = tmp_path / "data"
     with pytest.raises(DeepPoseError) as caught:
-        buffy.read(data)
+        buffy.read(data, FEW)
     assert line_of(caught) == (
         f"buffy is not in {data / 'buffy'}; type: deeppose data prepare buffy --from ARCHIVE --data-root {data}"
     )
-    buffy.prepare([small], data)
+    buffy.prepare([small], data, episodes=FEW)
     (data / "buffy" / "s5e3" / "000002.jpg").unlink()
     with pytest.raises(DeepPoseError, match=r"s5e3: 1 of 3 pictures of episode 3 are missing.*000002\.jpg; type: deep"):
-        buffy.read(data)
-    (data / "buffy" / "s5e3" / "buffy_s5e3_sticks.txt").unlink()
+        buffy.read(data, FEW)
+    labels = data / "buffy" / "s5e3" / "buffy_s5e3_sticks.txt"
+    labels.write_text(record(8, moved(8)) + record(11, moved(11)))
+    with pytest.raises(DeepPoseError) as caught:
+        buffy.read(data, FEW)
+    assert line_of(caught).startswith(f"{labels}: has 2 records; valid: 3; type: deeppose data prepare buffy --from")
+    labels.unlink()
     with pytest.raises(DeepPoseError, match=r"s5e3/buffy_s5e3_sticks\.txt: no such file; type: deep"):
-        buffy.read(data)
+        buffy.read(data, FEW)
+
+
+def test_a_miniature_is_not_the_release(tmp_path: Path, small: Path) -> None:
+    with pytest.raises(DeepPoseError, match=r"buffy_s5e3_sticks\.txt: has 3 records; valid: 376; copy it again"):
+        buffy.prepare([small], tmp_path / "data")
+    buffy.prepare([small], tmp_path / "data", episodes=FEW)
+    with pytest.raises(DeepPoseError, match=r"buffy_s5e3_sticks\.txt: has 3 records; valid: 376; type: deep"):
+        buffy.read(tmp_path / "data")
+
+
+def test_what_is_not_here_is_told_by_split(tmp_path: Path, small: Path) -> None:
+    data = tmp_path / "data"
+    buffy.prepare([write(tmp_path / "a", {3: [5, 1, 4], 5: [1, 2]})], data, episodes=FEW)
+    assert buffy.absent(data) == ("train: episode 4 is not here", "test: episodes 2, 6 are not here")
+    buffy.prepare([small], data, episodes=FEW)
+    assert buffy.absent(data) == ("test: episode 2 is not here",)
+    buffy.prepare([write(tmp_path / "b", {2: [1, 2]})], data, episodes=FEW)
+    assert buffy.absent(data) == ()
+    described = replace(buffy.BUFFY, read=lambda root: buffy.read(root, FEW))
+    assert check(described, data)["notes"] == []
+    shutil.rmtree(data / "buffy" / "s5e2")
+    assert check(described, data)["notes"] == ["test: episode 2 is not here"]
 
 
 # ---- the original

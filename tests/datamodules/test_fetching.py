@@ -5,15 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from deeppose_cli.datamodules import catalogue, parse
 from deeppose_cli.datamodules.addresses import ADDRESSES, Archive
 from deeppose_cli.datamodules.catalogue import CATALOGUE, prepare
 from deeppose_cli.datamodules.fetching import fetch
 from deeppose_cli.download import Unavailable
 from deeppose_cli.errors import DeepPoseError, UsageError
+from tests.datamodules.lsp_archives import packed
+from tests.datamodules.parse_archives import FEW, TRAIN, write
 from tests.web import Site, serving
 
 BODY = b"PK" + bytes(1000)
@@ -62,8 +67,8 @@ def test_a_part_that_is_there_is_not_downloaded_again(site: Site, tmp_path: Path
 
 
 def test_what_a_killed_prepare_left_is_not_a_set(site: Site, tmp_path: Path) -> None:
-    (tmp_path / "a" / ".new-123").mkdir(parents=True)
-    run(site, tmp_path / "a", Archive(f"{site.address}/a.zip", part=""))
+    (tmp_path / "set" / "a" / ".new-123").mkdir(parents=True)
+    run(site, tmp_path / "set", Archive(f"{site.address}/a.zip", part="a"))
     assert len(site.seen) == 1
 
 
@@ -128,6 +133,28 @@ def test_a_set_without_an_address_says_where_it_is_and_what_to_type(name: str, t
     assert line.startswith("--from: needed")
     assert f"type: deeppose data prepare {name} --from " in line
     assert os.listdir(tmp_path) == []
+
+
+def test_parse_of_which_a_part_is_here_is_downloaded_whole(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = replace(ADDRESSES["parse"][0], url=f"{site.address}/people.zip")
+    monkeypatch.setitem(ADDRESSES, "parse", (archive,))
+    monkeypatch.setitem(catalogue._FROM_ARCHIVES, "parse", partial(parse.prepare, parts=FEW))
+    data = tmp_path / "data"
+    parse.prepare([write(tmp_path / "train", TRAIN)], data, parts=FEW)
+    site.body = packed(write(tmp_path / "whole"), tmp_path / "whole.zip").read_bytes()
+    said: list[str] = []
+    prepare("parse", [], data, say=said.append)
+    assert said[-1] == "people.zip is unpacked; the archive is removed"
+    assert {split: len(rows) for split, rows in parse.read(data, FEW).items()} == {
+        "train": 4,
+        "validation": 0,
+        "test": 7,
+    }
+    prepare("parse", [], data, say=said.append)
+    assert said[-1] == f"{data / 'parse' / 'people_all'} is there already; --from replaces it"
+    assert len(site.seen) == 1
 
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "lsp_dataset.zip"

@@ -122,7 +122,7 @@ def test_what_is_missing_is_named_with_what_to_type(tmp_path: Path, small: Path)
         lsp.read(data, FEW)
     assert line_of(caught) == (
         f"lsp is not in {data / 'lsp'}; type: deeppose data prepare lsp "
-        f"--from lsp_dataset.zip [--from lspet_dataset.zip] --data-root {data}"
+        f"--from lsp_dataset.zip [--from lspet_dataset.zip] --data-root {data}; without --from it is downloaded"
     )
     lsp.prepare([small], data, releases=FEW)
     for row in (3, 7):

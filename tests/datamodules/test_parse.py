@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import scipy.io
 
 from deeppose_cli.datamodules import parse
+from deeppose_cli.datamodules.checking import check
 from deeppose_cli.errors import DeepPoseError, UsageError
 from deeppose_cli.samples import Annotations
 from deeppose_cli.skeleton import LSP14
@@ -130,7 +132,8 @@ def test_what_is_missing_is_named_with_what_to_type(tmp_path: Path, whole: Path)
     with pytest.raises(DeepPoseError) as caught:
         parse.read(data, FEW)
     assert line_of(caught) == (
-        f"parse is not in {data / 'parse'}; type: deeppose data prepare parse --from people.zip --data-root {data}"
+        f"parse is not in {data / 'parse'}; type: deeppose data prepare parse --from people.zip --data-root {data}; "
+        "without --from it is downloaded"
     )
     parse.prepare([whole], data, parts=FEW)
     for number in (6, 9):
@@ -182,6 +185,15 @@ def test_the_whole_set_counts_beside_a_part(tmp_path: Path, whole: Path) -> None
     for source in (write(tmp_path / "part", TEST), whole, tmp_path / "part"):
         parse.prepare([source], data, parts=FEW)
     assert sizes(data) == [4, 0, 7]
+
+
+def test_what_is_not_here_is_told_by_split(tmp_path: Path, whole: Path) -> None:
+    data = tmp_path / "data"
+    parse.prepare([write(tmp_path / "train", TRAIN)], data, parts=FEW)
+    described = replace(parse.PARSE, read=lambda root: parse.read(root, FEW))
+    assert check(described, data)["notes"] == ["test: people_test is not here"]
+    parse.prepare([whole], data, parts=FEW)
+    assert check(described, data)["notes"] == []
 
 
 # ---- preparing
