@@ -34,7 +34,7 @@ except ImportError:  # Windows: there two downloads of one file at once are not 
     fcntl = None  # type: ignore[assignment]
 
 ATTEMPTS = 5
-"""In a row without a new byte; a slow line that breaks every minute still gets there."""
+"""In a row without `LEAST` new bytes; a slow line that breaks every minute still gets there."""
 FIRST_PAUSE = 2.0
 """s before the second attempt; doubled before each further one."""
 TIMEOUT = 30.0

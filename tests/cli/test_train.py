@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,22 @@ def test_what_is_typed_wrongly_is_named_in_one_line(
     for word in words:
         assert word in said
     assert not [file for file in tmp_path.rglob("*") if file.is_file() and file.name != ".lock"]
+
+
+@pytest.mark.parametrize("name", ["buffy", "parse"])
+def test_a_set_that_is_only_scored_on_is_refused_at_once(name: str, tmp_path: Path) -> None:
+    """In a process of its own, as this one has torch already."""
+    script = f"""if True:
+        import sys
+        from deeppose_cli.cli.app import main
+        codes = [main([verb, "--data", "{name}"]) for verb in ("train", "refine")]
+        print(codes, sorted({{"torch", "lightning"}} & sys.modules.keys()))
+    """
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert ran.stdout == "[2, 2] []\n"
+    refusal = f"error: --data {name}: for evaluation, never trained on here; deeppose eval scores it"
+    assert ran.stderr.splitlines() == [refusal] * 2
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_unknown_data_set_is_a_usage_error(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
