@@ -18,22 +18,14 @@ from numpy.typing import NDArray
 
 LEVEL = 0.95
 """Share of the draws within an interval."""
-DRAWS = 1000
-"""Draws where --bootstrap does not say: the ends of an interval then vary by about a fiftieth of its length."""
-LEAST_DRAWS = 100
-"""Fewer have hardly anything outside of the middle 95 %."""
 
 _AT_A_TIME = 2_000_000
 """Weights in memory at a time."""
 
 
-def draw_weights(images: int, draws: int, seed: int) -> NDArray[np.float64]:
-    """(D, N) how often each image is taken in each draw: each row sums to N. The same for the same three numbers."""
-    return np.concatenate(list(_weights(images, draws, seed)))
-
-
 def resampled_sums(columns: NDArray[np.number], draws: int, seed: int) -> NDArray[np.float64]:
-    """(D, C) sums of the columns (N, C) over the images of each draw. Sums of whole numbers are exact."""
+    """(D, C) sums of the columns (N, C) over the images of each draw. Sums of whole numbers are exact. The draws
+    are the same for the same numbers of images and draws and the same seed."""
     values = np.asarray(columns, dtype=np.float64)
     return np.concatenate([weights @ values for weights in _weights(len(values), draws, seed)])
 
@@ -49,7 +41,7 @@ def interval(values: NDArray[np.float64], level: float = LEVEL) -> tuple[float, 
 
 
 def _weights(images: int, draws: int, seed: int) -> Iterator[NDArray[np.float64]]:
-    """The rows of `draw_weights`, some at a time."""
+    """(D, N) how often each image is taken in each draw, some draws at a time: each row sums to N."""
     rng = np.random.default_rng(seed)
     step = max(1, _AT_A_TIME // max(images, 1))
     for start in range(0, draws, step):

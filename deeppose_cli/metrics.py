@@ -25,9 +25,11 @@ from deeppose_cli.skeleton import Skeleton, kind_of
 THRESHOLDS: NDArray[np.float64] = np.arange(51) / 100
 """0, 0.01 … 0.5 of the torso: where the PDJ curve is read."""
 
-SLACK = 1 + 1e-6
-"""A limit is inclusive. An error that equals it on paper may come out a rounding step above it (a float32 step is 1e-7
-of the value), so limits are this much wider: 0.1 µm on a limb of 10 cm."""
+SLACK = 1 + 1e-9
+"""A limit is inclusive. An error that equals it on paper may come out some rounding steps above it, so limits are this
+much wider. A step of float64 is 1e-16 of a coordinate, and coordinates are up to some thousand times the limit."""
+SINGLE_SLACK = 1 + 1e-6
+"""The same where either side was stored in less than float64: a step of float32 is 1e-7 of the value."""
 
 
 class Tally(NamedTuple):
@@ -91,7 +93,7 @@ def pdj_curve_hits(
     """
     distance, torso = joint_errors(pred, truth), diameter(truth, skeleton)[:, None]
     counted = ~np.isnan(distance) & ~np.isnan(torso)
-    limits = np.asarray(thresholds)[:, None, None] * torso * SLACK  # (T, N, 1)
+    limits = np.asarray(thresholds)[:, None, None] * torso * slack(pred, truth)  # (T, N, 1)
     return Tally(counted & (distance <= limits), counted)
 
 
@@ -129,7 +131,7 @@ def pck_hits(pred: FloatArray, truth: FloatArray, alpha: float) -> Tally:
     low = np.where(known, truth, np.inf).min(1)
     high = np.where(known, truth, -np.inf).max(1)
     side = np.where(counted.any(1), (high - low).max(-1), np.nan)[:, None]
-    return Tally(counted & (distance <= alpha * side * SLACK), counted)
+    return Tally(counted & (distance <= alpha * side * slack(pred, truth)), counted)
 
 
 def pck(pred: FloatArray, truth: FloatArray, alpha: float) -> NDArray[np.float64]:
@@ -177,6 +179,12 @@ def observer_centric(poses: FloatArray, skeleton: Skeleton) -> NDArray[np.float6
         chosen = swap[:, None] & members
         relabelled[chosen] = mirrored[chosen]
     return relabelled
+
+
+def slack(*poses: FloatArray) -> float:
+    """How much wider limits are for poses of these types."""
+    single = any(np.asarray(each).dtype in (np.float16, np.float32) for each in poses)
+    return SINGLE_SLACK if single else SLACK
 
 
 def checked(pred: FloatArray, truth: FloatArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

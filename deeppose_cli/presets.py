@@ -68,6 +68,13 @@ FACE_TOLERANCE = 0.5
 FACE_SIZES = (0.25, 1.0)
 """… and its own height is within these."""
 
+
+BOOTSTRAP_DRAWS = 1000
+"""Draws of images for an interval: its ends then vary by about a fiftieth of its length."""
+LEAST_BOOTSTRAP_DRAWS = 100
+"""Fewer have hardly anything outside of the middle 95 %."""
+
+
 @dataclass(frozen=True)
 class Augmentation:
     """How training pictures vary. Every draw is a function of (seed, epoch, row) alone."""

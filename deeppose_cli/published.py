@@ -1,7 +1,9 @@
 """Figures that others have published, to be printed beside ours. None is computed here.
 
-A figure stands beside a score only where both mean the same: on the whole test split, with the person's own left and
-right, from the data set's usual first box, and for PCP by the same rule.
+A figure stands beside a score only where both are taken on the whole test split, with the person's own left and right,
+from the data set's usual first box, and for PCP by the same rule. Whether both measure the same is not sure of two
+sources: CPM does not say here what unit of length its PCK has, and deeppose_tf counts limbs in its own way. Their notes
+say so, and the notes are printed below the table.
 """
 
 from __future__ import annotations
@@ -14,6 +16,9 @@ DEEPPOSE = "Toshev & Szegedy, CVPR 2014"
 CPM = "Wei et al., Convolutional Pose Machines, CVPR 2016"
 DEEPPOSE_TF = "github.com/asanakoy/deeppose_tf, stage 1"
 MEDIAPIPE = "measured for this project with MediaPipe Pose 'full' 0.10.14"
+
+NOT_SURE = "not comparable for sure"
+"""Begins the note of a figure that may measure something else than the score above it."""
 
 TEST_IMAGES = {"lsp": 1000, "flic": 1016}
 """Images of the test splits on which the figures were taken."""
@@ -66,26 +71,35 @@ def _deeppose_lsp(stage: int, *values: float) -> Published:
     )
 
 
+def _deeppose_tf(start: str, mean: float) -> Published:
+    return Published(
+        name=f"deeppose_tf, {start}",
+        data="lsp",
+        metric="pcp",
+        means={"mean": mean},
+        source=DEEPPOSE_TF,
+        note=f"{NOT_SURE}: mean of six limb kinds, limbs found as that project counts them",
+    )
+
+
+def _cpm(data: str, **figures: Mapping[str, float]) -> Published:
+    return Published(
+        name="CPM",
+        data=data,
+        metric="pck",
+        kinds=figures.get("kinds", {}),
+        means=figures.get("means", {}),
+        source=CPM,
+        note=f"{NOT_SURE}: PCK@0.2 as its authors name it, whose unit of length may differ from the labelled box",
+    )
+
+
 PUBLISHED = (
     _deeppose_lsp(1, 0.50, 0.27, 0.74, 0.65, 0.54),
     _deeppose_lsp(2, 0.56, 0.36, 0.78, 0.70, 0.60),
     _deeppose_lsp(3, 0.56, 0.38, 0.77, 0.71, 0.61),
-    Published(
-        name="deeppose_tf, random",
-        data="lsp",
-        metric="pcp",
-        means={"mean": 0.420},
-        source=DEEPPOSE_TF,
-        note="mean of six limb kinds, limbs found as that project counts them",
-    ),
-    Published(
-        name="deeppose_tf, ImageNet",
-        data="lsp",
-        metric="pcp",
-        means={"mean": 0.557},
-        source=DEEPPOSE_TF,
-        note="mean of six limb kinds, limbs found as that project counts them",
-    ),
+    _deeppose_tf("random", 0.420),
+    _deeppose_tf("ImageNet", 0.557),
     Published(
         name="MediaPipe Pose",
         data="lsp",
@@ -95,14 +109,7 @@ PUBLISHED = (
         source=MEDIAPIPE,
         note="pictures at twice their size",
     ),
-    Published(
-        name="CPM",
-        data="lsp",
-        metric="pck",
-        means={"mean": 0.8432},
-        source=CPM,
-        note="PCK@0.2 as its authors name it; their unit of length may differ from the labelled box",
-    ),
+    _cpm("lsp", means={"mean": 0.8432}),
     Published(
         name="DeepPose",
         data="flic",
@@ -119,14 +126,7 @@ PUBLISHED = (
         source=MEDIAPIPE,
         note="first box of 3 torso boxes",
     ),
-    Published(
-        name="CPM",
-        data="flic",
-        metric="pck",
-        kinds={"elbow": 0.9759, "wrist": 0.9503},
-        source=CPM,
-        note="PCK@0.2 as its authors name it; their unit of length may differ from the labelled box",
-    ),
+    _cpm("flic", kinds={"elbow": 0.9759, "wrist": 0.9503}),
 )
 
 

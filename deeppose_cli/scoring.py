@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from deeppose_cli import bootstrap, metrics, sticks
 from deeppose_cli.geometry import FloatArray
-from deeppose_cli.presets import PDJ_THRESHOLD
+from deeppose_cli.presets import BOOTSTRAP_DRAWS, PDJ_THRESHOLD
 from deeppose_cli.skeleton import Skeleton
 
 PCK_ALPHA = {"parse": 0.1, "buffy": 0.2}
@@ -42,6 +42,8 @@ class Row:
     """(N, K, 2) px; NaN where nothing was predicted, which is wrong."""
     known: NDArray[np.bool_]
     """(K) joints that the model knows at all; the others are left out of its scores."""
+    without_prediction: int | None = None
+    """Images of which a file predicts nothing; None where the predictions are not from a file."""
 
     @staticmethod
     def of_all(name: str, poses: FloatArray) -> Row:
@@ -53,7 +55,7 @@ class Row:
 class Resampling:
     """How the intervals are drawn."""
 
-    draws: int = bootstrap.DRAWS
+    draws: int = BOOTSTRAP_DRAWS
     """0: no intervals."""
     seed: int = 0
 
@@ -84,7 +86,8 @@ def scores(
     `each` has the joints and limbs one by one. The means of PDJ, its area under the curve (the trapezoid over 0 to 0.5,
     divided by 0.5) and PCK are over all K joints, those of PCP over limb kinds. `interval` (with `resampling`) has the
     shape of the values beside it, with [low, high] for each; None where fewer than two images count. `marked`: see
-    `sticks.pcp_hits`.
+    `sticks.pcp_hits`. `official` (Buffy's own people and rule) has the scorer's three numbers, and by limb kind the
+    share that is found of matched people. `without_prediction`: of how many images a file predicts nothing.
     """
     known, known_limbs = row.known, sticks.known_limbs(row.known, skeleton)
     windows = sticks.has_windows(skeleton) and bool(known_limbs[sticks.window_limbs(skeleton)].all())
@@ -116,8 +119,10 @@ def scores(
         facts[name]["each"] = dict(zip(names, map(_number, each.rates()), strict=True))
     if pcp_rule == "buffy" and windows:
         people = sticks.window_hits(row.poses, truth, skeleton)
+        of_detected = sticks.limb_kind_rates(sticks.of_detected(limbs, people).rates(), skeleton)
         facts["pcp"]["official"] = {
-            key: _number(value) for key, value in sticks.official(limbs, people)._asdict().items()
+            **{key: _number(value) for key, value in sticks.official(limbs, people)._asdict().items()},
+            "limbs_of_detected": {kind: _number(value) for kind, value in of_detected.items()},
         }
     if resampling is not None and resampling.draws:
         for name in parts:
@@ -126,6 +131,7 @@ def scores(
     return {
         "name": row.name,
         "joints_scored": [joint for joint, is_known in zip(joint_names, known, strict=True) if is_known],
+        **({} if row.without_prediction is None else {"without_prediction": row.without_prediction}),
         **facts,
         "curve": {
             "thresholds": metrics.THRESHOLDS.tolist(),

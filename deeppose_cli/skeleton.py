@@ -64,11 +64,6 @@ class Skeleton:
             kinds[kind_of(joint)] = (*kinds.get(kind_of(joint), ()), i)
         return kinds
 
-    def common(self, other: Skeleton) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Indices (here, there) of the joints that both skeletons know, matched by name, in this one's order."""
-        names = [joint for joint in self.joints if joint in other.joints]
-        return tuple(map(self.index, names)), tuple(map(other.index, names))
-
 
 def _limb(kind: str, start: str, end: str) -> tuple[Limb, Limb]:
     left, right = (Limb(kind, (f"{side}_{start}",), (f"{side}_{end}",)) for side in SIDES)

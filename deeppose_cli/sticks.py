@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeppose_cli.geometry import FloatArray
-from deeppose_cli.metrics import SLACK, Tally, checked, mean_rate
+from deeppose_cli.metrics import Tally, checked, mean_rate, slack
 from deeppose_cli.skeleton import BUFFY10, SIDES, Limb, Skeleton
 
 PcpRule = Literal["strict", "mean", "buffy"]
@@ -46,8 +46,11 @@ def pcp_hits(
 
     A limb's end may be the mean of several joints (the torso's: both shoulders, both hips); it is labelled, or
     predicted, if all of them are. `marked` (N, L, 2, 2): the true limbs as they were marked, start and end, where their
-    ends at a joint differ (Buffy's sticks); the rule `buffy` goes by them. Raises ValueError for another rule.
+    ends at a joint differ (Buffy's sticks: two marked ends for an elbow). The rule `buffy` goes by them. `strict` and
+    `mean` go by the joints, so that every data set is scored alike: on Buffy the elbow is then the mean of the two
+    marked ends. Raises ValueError for another rule.
     """
+    wider = slack(pred, truth)
     pred, truth = checked(pred, truth)
     p, q = _both_ends(pred, skeleton), _both_ends(truth, skeleton)  # (2, N, L, 2)
     if rule == "buffy" and marked is not None:
@@ -63,9 +66,9 @@ def pcp_hits(
     # A missing prediction's error is NaN, and NaN is within no limit.
     found: NDArray[np.bool_]
     if rule == "strict":
-        found = error.max(0) <= 0.5 * length * SLACK
+        found = error.max(0) <= 0.5 * length * wider
     elif rule == "mean":
-        found = error.mean(0) <= 0.5 * length * SLACK
+        found = error.mean(0) <= 0.5 * length * wider
     elif rule == "buffy":
         # Both errors are multiplied by the length, and so is the limit.
         along = np.abs((offset * stick).sum(-1)).mean(0)
@@ -135,11 +138,16 @@ class Official(NamedTuple):
 
 def official(sticks: Tally, people: Tally) -> Official:
     """From `pcp_hits` by the rule `buffy` and `window_hits` of the same images."""
-    of_matched = sticks.counted & people.hits
-    everyone, matched, all_sticks = int(people.counted.sum()), int(people.hits.sum()), int(of_matched.sum())
+    of_matched = of_detected(sticks, people)
+    everyone, matched, all_sticks = int(people.counted.sum()), int(people.hits.sum()), int(of_matched.counted.sum())
     detection = matched / everyone if everyone else np.nan
-    of_detected = int((sticks.hits & people.hits).sum()) / all_sticks if all_sticks else np.nan
-    return Official(detection, of_detected, detection * of_detected if matched else detection)
+    found = int(of_matched.hits.sum()) / all_sticks if all_sticks else np.nan
+    return Official(detection, found, detection * found if matched else detection)
+
+
+def of_detected(sticks: Tally, people: Tally) -> Tally:
+    """(N, L) the sticks of matched people; of the others none counts."""
+    return Tally(sticks.hits & people.hits, sticks.counted & people.hits)
 
 
 def limb_name(limb: Limb) -> str:

@@ -10,20 +10,25 @@ from deeppose_cli.skeleton import LSP14
 from tests.poses import with_gaps
 
 
+def draw_weights(images: int, draws: int, seed: int) -> np.ndarray:
+    """(D, N) how often each image is taken in each draw: the sums of columns that hold one image each."""
+    return bootstrap.resampled_sums(np.eye(images), draws, seed)
+
+
 @pytest.mark.parametrize("at_a_time", [1, 60 * 7, 10**9])
 def test_draws_are_of_images_with_replacement_and_the_same_for_a_seed(
     at_a_time: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = bootstrap.draw_weights(60, 200, 3)
+    expected = draw_weights(60, 200, 3)
     monkeypatch.setattr(bootstrap, "_AT_A_TIME", at_a_time)
-    weights = bootstrap.draw_weights(60, 200, 3)
+    weights = draw_weights(60, 200, 3)
     np.testing.assert_array_equal(weights, expected)
     assert weights.shape == (200, 60)
     assert (weights.sum(1) == 60).all()
     # How often an image is taken: nearly Poisson with mean 1; never in 1/e of the draws.
     assert (weights == 0).mean() == pytest.approx(np.exp(-1), abs=0.02)
     assert np.abs(weights.mean(0) - 1).max() < 5 * np.sqrt(1 / 200)
-    assert (bootstrap.draw_weights(60, 200, 4) != weights).any()
+    assert (draw_weights(60, 200, 4) != weights).any()
 
 
 def test_sums_give_the_score_of_each_draws_own_images() -> None:
@@ -32,7 +37,7 @@ def test_sums_give_the_score_of_each_draws_own_images() -> None:
     tally = metrics.pdj_hits(pred, truth, LSP14, 0.2)
     sums = bootstrap.resampled_sums(np.concatenate(tally, axis=1), 50, 1)
     found = metrics.rate(sums[:, :14], sums[:, 14:])
-    for draw, weights in enumerate(bootstrap.draw_weights(len(pred), 50, 1)):
+    for draw, weights in enumerate(draw_weights(len(pred), 50, 1)):
         rows = np.repeat(np.arange(len(pred)), weights.astype(int))
         np.testing.assert_array_equal(found[draw], metrics.pdj(pred[rows], truth[rows], LSP14, 0.2))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,10 @@ import numpy as np
 import pytest
 
 from deeppose_cli.errors import DeepPoseError, UsageError
-from deeppose_cli.foreign import read_predictions
+from deeppose_cli.foreign import read_predictions, without_prediction
 
 NAMES = ("a.jpg", "b.jpg", "c.jpg")
-JOINTS = 4
+JOINTS = ("neck", "hip", "knee", "toe")
 
 
 def poses() -> np.ndarray:
@@ -23,7 +24,7 @@ def poses() -> np.ndarray:
 
 
 def result(image_id: Any, value: float = 1.0, **more: Any) -> dict[str, Any]:
-    return {"image_id": image_id, "keypoints": [value, value + 1, 2] * JOINTS, **more}
+    return {"image_id": image_id, "keypoints": [value, value + 1, 2] * len(JOINTS), **more}
 
 
 def as_json(folder: Path, content: Any) -> Path:
@@ -33,7 +34,7 @@ def as_json(folder: Path, content: Any) -> Path:
 
 
 def read(path: Path) -> np.ndarray:
-    return read_predictions(path, NAMES, JOINTS)
+    return read_predictions(path, NAMES, JOINTS, "mine")
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -74,12 +75,16 @@ def test_coco_joint_of_zeros_is_none_and_a_visible_corner_is_not(tmp_path: Path)
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"keypoints": np.zeros((2, 4, 2))}, r"shape \(2, 4, 2\); expected \(3, 4, 2\): 3 images"),
+        (
+            {"keypoints": np.zeros((2, 4, 2))},
+            r"shape \(2, 4, 2\); expected \(3, 4, 2\): 3 images.*; the orders: deeppose data list mine",
+        ),
         ({"keypoints": np.zeros((3, 4, 3))}, r"shape \(3, 4, 3\); expected \(3, 4, 2\)"),
         ({"keypoints": np.zeros(())}, r"shape \(\); expected"),
         ({"poses": np.zeros((3, 4, 2)), "b": np.zeros(1)}, "no array 'keypoints'; arrays found: poses, b"),
         ({}, "no array 'keypoints'; arrays found: none"),
-        ({"keypoints": np.full((3, 4, 2), np.inf)}, r"infinite coordinate in image 0 \(a.jpg\)"),
+        ({"keypoints": np.full((3, 4, 2), np.inf)}, r"x of neck is infinite in image 0 \(a.jpg\)"),
+        ({"keypoints": np.full((3, 4, 2), np.nan)}, "no prediction for any of the 3 images"),
         ({"keypoints": np.full((3, 4, 2), "1")}, "type <U1; expected numbers"),
         ({"keypoints": np.full((3, 4, 2), 1j)}, "type complex128; expected numbers"),
         ({"keypoints": np.full((3, 4, 2), None)}, "not an .npz file of plain numbers"),
@@ -122,13 +127,20 @@ def test_npz_that_is_none(tmp_path: Path, cut: str) -> None:
         ([result(0), result(3)], r"result 1: image_id 3 is not in the split; valid: the 0-based place.*\(0 to 2\)"),
         ([result(-1)], "image_id -1 is not in the split"),
         ([result(True)], "image_id True is not in the split"),
-        ([result("d.jpg")], "image_id 'd.jpg' is not in the split"),
+        ([result("d.jpg")], "image_id 'd.jpg' is not in the split; valid: .* or an example's name, such as 'a.jpg'"),
+        ([result(10**400)], r"image_id 1000.*… \(401 characters\) is not in the split"),
         ([result([0])], r"image_id \[0\] is not in the split"),
-        ([{"image_id": 0, "keypoints": [1, 2, 3]}], "keypoints has 3 numbers; expected 12: x, y, v of 4 joints"),
-        ([{"image_id": 0, "keypoints": ["1"] * 12}], "keypoints is not a list of numbers"),
-        ([{"image_id": 0, "keypoints": None}], "keypoints is not a list of numbers"),
-        ([result(0, float("inf"))], r"infinite coordinate in image 0"),
-        ([result(0, 10**400)], "keypoints has a number that is too large"),
+        (
+            [{"image_id": 0, "keypoints": [1, 2, 3]}],
+            "has 3 numbers; expected 12: x, y, v of 4 joints; .*data list mine",
+        ),
+        ([{"image_id": 0, "keypoints": [0] * 7 + ["1"] * 5}], "keypoints: y of knee is '1'; expected a number"),
+        ([{"image_id": 0, "keypoints": [0] * 11 + [True]}], "keypoints: v of toe is True; expected a number"),
+        ([{"image_id": 0, "keypoints": None}], "keypoints is None; expected a list of numbers"),
+        ([result(0, float("inf"))], r"x of neck is infinite in image 0"),
+        ([result(0, 10**400)], "keypoints: x of neck is 1000.*, which is too large"),
+        ([result(0, score=10**400)], "score is 1000.*, which is too large"),
+        ([], "no prediction for any of the 3 images"),
         ([result(0, score="high")], "score is 'high'; expected a number"),
         ([result(0, score=float("nan"))], "score is nan; expected a number"),
     ],
@@ -138,6 +150,74 @@ def test_coco_that_cannot_be_scored(tmp_path: Path, content: Any, message: str) 
     with pytest.raises(DeepPoseError, match=message) as caught:
         read(path)
     assert str(caught.value).startswith(str(path))
+
+
+def member(folder: Path, change: str) -> Path:
+    """An archive whose keypoints zipfile or NumPy cannot hand out."""
+    path = folder / "them.npz"
+    if change == "text":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("keypoints.npy", b"1 2 3")
+        return path
+    np.savez(path, keypoints=poses())
+    whole = bytearray(path.read_bytes())
+    local, central = whole.index(b"PK\x03\x04"), whole.index(b"PK\x01\x02")
+    if change == "encrypted":
+        whole[local + 6] |= 1
+        whole[central + 8] |= 1
+    else:  # a compression method that does not exist
+        whole[local + 8] = whole[central + 10] = 77
+    path.write_bytes(whole)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("encrypted", "not an .npz file of plain numbers .*encrypted"),
+        ("compression", "not an .npz file of plain numbers .*compression"),
+        ("text", "keypoints is not an array|not an .npz file of plain numbers"),
+    ],
+)
+def test_npz_whose_member_cannot_be_read(tmp_path: Path, change: str, message: str) -> None:
+    path = member(tmp_path, change)
+    with pytest.raises(DeepPoseError, match=message) as caught:
+        read(path)
+    assert str(caught.value).startswith(str(path))
+
+
+def test_marks_and_capitals_of_other_systems_are_read(tmp_path: Path) -> None:
+    (tmp_path / "them.JSON").write_bytes(b"\xef\xbb\xbf" + json.dumps([result(0, 7)]).encode())
+    assert read(tmp_path / "them.JSON")[0, 0, 0] == 7
+    np.savez(tmp_path / "them.npz", keypoints=poses())
+    (tmp_path / "them.npz").rename(tmp_path / "them.NPZ")
+    np.testing.assert_array_equal(read(tmp_path / "them.NPZ"), poses())
+
+
+def test_a_picture_with_several_examples_is_named_once_or_by_example(tmp_path: Path) -> None:
+    names = ("x.jpg", "y.jpg", "x.jpg#2", "z.jpg#2")
+
+    def of(*results: dict[str, Any]) -> list[bool]:
+        found = read_predictions(as_json(tmp_path, list(results)), names, JOINTS)
+        return [not np.isnan(pose).any() for pose in found]
+
+    assert of(result("x.jpg")) == [True, False, False, False]
+    assert of(result("x.jpg"), result("x.jpg#2"), result("x.jpg#2"), result(0)) == [True, False, True, False]
+    assert of(result("y.jpg"), result("y.jpg")) == [False, True, False, False]
+    for others in ([], [result("y.jpg")]):
+        with pytest.raises(
+            DeepPoseError, match=r"second result for 'x\.jpg'.*valid: .*'x\.jpg#2', or its 0-based place"
+        ):
+            of(result("x.jpg", score=0.1), *others, result("x.jpg", score=0.9))
+    with pytest.raises(DeepPoseError, match=r"'z\.jpg' is not in the split; valid: .*such as 'z\.jpg#2'"):
+        of(result("z.jpg"))
+
+
+def test_images_without_a_prediction_are_counted() -> None:
+    values = poses()
+    assert without_prediction(values) == 0
+    values[0], values[2, :, 1] = np.nan, np.nan
+    assert without_prediction(values) == 2
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])

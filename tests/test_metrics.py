@@ -113,6 +113,18 @@ def test_a_shift_of_exactly_the_threshold_is_detected(dtype: type[np.floating]) 
     assert (metrics.pdj(pred, truth, LSP14, 0.2999) == 0).all()
 
 
+def test_a_millionth_over_the_threshold_is_not_detected_where_numbers_are_exact_enough() -> None:
+    truth = np.zeros((1, 14, 2))
+    truth[0, LSP14.torso_index[1]] = 30, 40
+    over = truth + np.array([10 * (1 + 1e-7), 0])
+    assert (metrics.pdj(over, truth, LSP14, 0.2) == 0).all()
+    over[0, :, 0] = truth[0, :, 0] + 10 * (1 + 1e-10)
+    assert (metrics.pdj(over, truth, LSP14, 0.2) == 1).all()
+    # As float32 the limit 0.2 · 50 is met by what is stored a step above it.
+    step = (truth + np.array([np.nextafter(np.float32(10), np.float32(11)), 0])).astype(np.float32)
+    assert metrics.pdj(step, truth, LSP14, 0.2)[0] == 1
+
+
 def test_a_missing_prediction_is_wrong_and_an_unlabelled_joint_does_not_count() -> None:
     _, truth = random_poses(LSP14, n=4)
     pred = truth.copy()

@@ -140,7 +140,7 @@ def test_results_can_be_scored_like_anyones(tmp_path: Path) -> None:
     names = ["im2.png", "im1.png"]
     _, _, path = run([picture(tmp_path / name) for name in sorted(names)], tmp_path / "out")
     assert path is not None
-    poses = read_predictions(path, names, len(LSP14))
+    poses = read_predictions(path, names, LSP14.joints)
     expected = denormalise(FakeCascade().norm, np.array(Box.of_image(40, 60))) + RIGHT
     assert np.allclose(poses, expected, atol=1e-3)
 

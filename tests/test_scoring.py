@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from deeppose_cli import evaluator, metrics, scoring, sticks
+from deeppose_cli import bootstrap, evaluator, metrics, scoring, sticks
 from deeppose_cli.scoring import Resampling, Row
 from deeppose_cli.skeleton import BUFFY10, FLIC10, LSP14, Skeleton
 from tests.poses import INPUTS, SKELETONS, Make, random_poses, with_gaps
@@ -135,7 +135,12 @@ def test_the_official_numbers_stand_beside_ours_by_buffys_rule_on_buffy_only() -
     pred, truth = random_poses(BUFFY10, n=50)
     found = scoring.scores(Row.of_all("x", pred), truth, BUFFY10, "buffy")["pcp"]
     official = found["official"]
-    assert list(official) == ["detection_rate", "pcp_of_detected", "total"]
+    assert list(official) == ["detection_rate", "pcp_of_detected", "total", "limbs_of_detected"]
+    of_detected = official["limbs_of_detected"]
+    assert list(of_detected) == list(found["limbs"])
+    # Nobody's stick is found who is not matched, and every stick is labelled.
+    for kind, share in found["limbs"].items():
+        assert share == pytest.approx(official["detection_rate"] * of_detected[kind], abs=1e-5)
     assert official["total"] == pytest.approx(official["detection_rate"] * official["pcp_of_detected"], abs=1e-5)
     assert official["total"] == pytest.approx(np.mean(list(found["each"].values())), abs=1e-5)
     assert "official" not in scoring.scores(Row.of_all("x", pred), truth, BUFFY10, "strict")["pcp"]
@@ -188,12 +193,10 @@ def test_every_value_has_an_interval_around_it(make: Make, skeleton: Skeleton) -
 
 def test_an_interval_is_that_of_the_scores_of_images_drawn_again() -> None:
     """The whole document, worked out anew for each draw."""
-    from deeppose_cli.bootstrap import draw_weights
-
     pred, truth = with_gaps(LSP14)
     row = scoring.scores(Row.of_all("x", pred), truth, LSP14, resampling=Resampling(100, seed=5))
     again = []
-    for weights in draw_weights(len(pred), 100, 5):
+    for weights in bootstrap.resampled_sums(np.eye(len(pred)), 100, 5):
         images = np.repeat(np.arange(len(pred)), weights.astype(int))
         again.append(scoring.scores(Row.of_all("x", pred[images]), truth[images], LSP14))
     for part in ("pdj", "pcp", "pck"):

@@ -253,6 +253,14 @@ def test_the_official_numbers() -> None:
     hits = sticks.pcp_hits(pred, truth, BUFFY10, "buffy")
     found = sticks.official(hits, sticks.window_hits(pred, truth, BUFFY10))
     assert found == pytest.approx((2 / 3, 10 / 12, 10 / 18))
+    of_two = sticks.of_detected(hits, sticks.window_hits(pred, truth, BUFFY10))
+    kinds = sticks.limb_kind_rates(of_two.rates(), BUFFY10)
+    assert {kind: float(rate) for kind, rate in kinds.items()} == {
+        "upper_arm": 3 / 4,
+        "lower_arm": 3 / 4,
+        "torso": 1,
+        "head": 1,
+    }
     assert hits.rates().tolist() == pytest.approx([3 / 4, 2 / 4, 2 / 4, 3 / 4, 3 / 4, 2 / 3])
 
 

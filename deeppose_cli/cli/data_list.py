@@ -29,7 +29,15 @@ PREDICTIONS = (
     ),
     ("none", "NaN where nothing is predicted: it counts as wrong"),
 )
-"""What a file for `eval --predictions` holds; see foreign.py."""
+"""What an .npz file for `eval --predictions` holds; see foreign.py."""
+COCO_RESULTS = (
+    ("list", 'a bare list of results: [{"image_id": 0, "keypoints": [x, y, v, x, y, v, ...], "score": 1}, ...]'),
+    ("image_id", "n, the 0-based place in the split, or the example's name as a string; both as above"),
+    ("keypoints", "3 K numbers; x, y in px and joints in the order, both as above"),
+    ("v", "x = y = v = 0 means that nothing is predicted; otherwise v is ignored"),
+    ("score", "of several results for one example the highest score wins; no score counts as 0"),
+)
+"""What a .json file holds."""
 
 
 def list_sets(
@@ -60,6 +68,8 @@ def list_sets(
     data = name or "NAME"
     console.print(f"FILE.npz for: deeppose eval --data {data} --predictions FILE.npz", style="bold", markup=False)
     _print_rows(console, PREDICTIONS)
+    console.print("\nFILE.json for the same, in the form of COCO keypoint results", style="bold", markup=False)
+    _print_rows(console, COCO_RESULTS)
 
 
 def _facts(known: DataDescription, data_root: Path, names: bool) -> dict[str, Any]:

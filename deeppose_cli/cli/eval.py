@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deeppose_cli.cli.eval_files import write_files
+from deeppose_cli.cli.eval_files import check_target, write_files
 from deeppose_cli.cli.eval_rows import (
     as_observed,
+    check_files,
     foreign_rows,
     mean_pose_row,
     mean_pose_source,
@@ -29,7 +30,7 @@ from deeppose_cli.cli.options import (
     SeedOption,
 )
 from deeppose_cli.errors import UsageError
-from deeppose_cli.presets import BOX_SOURCES, DATA_ROOT, RUNS_ROOT
+from deeppose_cli.presets import BOOTSTRAP_DRAWS, BOX_SOURCES, DATA_ROOT, LEAST_BOOTSTRAP_DRAWS, RUNS_ROOT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,9 +44,11 @@ if TYPE_CHECKING:
     from deeppose_cli.scoring import Row
     from deeppose_cli.skeleton import Skeleton
 
-DRAWS = 1000
-"""As `bootstrap.DRAWS`, which cannot be imported before NumPy is needed; so is the next one."""
-LEAST_DRAWS = 100
+
+PCP_RULE_HELP = (
+    "When a limb counts as found. strict and mean go by the joints (Buffy's elbow: mean of the two marked ends), "
+    "buffy from the sticks as they were marked."
+)
 
 
 class MetricName(StrEnum):
@@ -80,7 +83,7 @@ def evaluate(
         Centric,
         typer.Option(help="Whose left and right: observer relabels truth and predictions, each by its own torso."),
     ] = Centric.PERSON,
-    pcp_rule: Annotated[PcpRuleName, typer.Option(help="When a limb counts as found.")] = PcpRuleName.STRICT,
+    pcp_rule: Annotated[PcpRuleName, typer.Option(help=PCP_RULE_HELP)] = PcpRuleName.STRICT,
     box: Annotated[
         str | None,
         typer.Option(
@@ -92,8 +95,9 @@ def evaluate(
         list[Path] | None,
         typer.Option(
             metavar="FILE",
-            help="Score predictions from .npz (keypoints, N x K x 2 px) or COCO results .json. Once for each file; "
-            "no network is run then, unless --run asks for one.",
+            help="Score predictions from .npz (keypoints, N x K x 2 px) or COCO results .json (image_id: place in the "
+            "split, or name); `deeppose data list NAME` tells both. Once for each file; no network is run then, unless "
+            "--run asks for one.",
         ),
     ] = None,
     run: RunOption = None,
@@ -111,7 +115,7 @@ def evaluate(
         typer.Option(
             metavar="N", min=0, help="Draws of images for the 95 % intervals of all scores, by --seed. 0: none."
         ),
-    ] = DRAWS,
+    ] = BOOTSTRAP_DRAWS,
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Pictures in memory at a time.")] = 32,
     data_root: DataRootOption = DATA_ROOT,
     runs_root: RunsRootOption = RUNS_ROOT,
@@ -121,39 +125,46 @@ def evaluate(
     """Score the newest run, beside the mean pose of the training images, and draw the figures."""
     from rich.console import Console
 
-    from deeppose_cli import scoring
+    from deeppose_cli import evaluator, scoring
     from deeppose_cli.published import published_beside
 
     stages = _parse_stage(stage)
-    if 0 < bootstrap < LEAST_DRAWS:
-        raise UsageError(f"--bootstrap {bootstrap}: too few to tell an interval; valid: 0 or at least {LEAST_DRAWS}")
+    if 0 < bootstrap < LEAST_BOOTSTRAP_DRAWS:
+        least = LEAST_BOOTSTRAP_DRAWS
+        raise UsageError(f"--bootstrap {bootstrap}: too few to tell an interval; valid: 0 or at least {least}")
     if seed < 0:
         raise UsageError(f"--seed {seed}: valid: 0 or more")
+    check_files(predictions or [])
     folder, known = _choose(run, runs_root, data, files_only=bool(predictions) and run is None)
     if folder is None and stages is not None:
         raise UsageError(f"--stage {stage}: with --predictions alone no stage is scored; add --run NAME")
     if centric is Centric.OBSERVER:
         _check_sides(known.skeleton, known.name)
+    target = out or runs_root / (folder.name if folder else "predictions") / "eval" / f"{known.name}-{split.value}"
+    check_target(target)
     splits = known.read(data_root)
     test = _choose_split(splits, split.value, known.name)
     skeleton = test.skeleton
-    foreign = foreign_rows(predictions or [], test)
-    target = out or runs_root / (folder.name if folder else "predictions") / "eval" / f"{known.name}-{split.value}"
-    target.mkdir(parents=True, exist_ok=True)
+    foreign = foreign_rows(predictions or [], test, known.name)
 
-    first = _first_boxes(test, known, folder, split.value, box, data_root)
-    boxes = first.boxes
     rows: list[Row] = []
     unreadable = 0
     source = mean_pose_source(known, splits, folder, data_root)
-    if source is not None:
+    first = None
+    if folder is None and isinstance(source, str) and box is not None:
+        raise UsageError(f"--box {box}: no row starts from a first box ({source}); valid with --run, or without --box")
+    if isinstance(source, str):
+        evaluator.report(source)
+    if folder is not None or not isinstance(source, str):
+        first = _first_boxes(test, known, folder, split.value, box, data_root)
+    if first is not None and not isinstance(source, str):
         trained, train = source
         # Another set's people stand in their own first boxes as the run was trained.
         own = first.source if folder is None or trained == known.name else folder.first_box
         of_training = _training_boxes(train, trained, own, data_root)
-        rows.append(mean_pose_row(train, of_training, test, boxes, observed=centric is Centric.OBSERVER))
-    if folder is not None:
-        by_stage, unreadable = stage_rows(folder, stages, test, boxes, batch_size)
+        rows.append(mean_pose_row(train, of_training, test, first.boxes, observed=centric is Centric.OBSERVER))
+    if first is not None and folder is not None:
+        by_stage, unreadable = stage_rows(folder, stages, test, first.boxes, batch_size)
         rows += by_stage
     rows += foreign
     truth: FloatArray = test.keypoints
@@ -169,7 +180,7 @@ def evaluate(
         split.value,
         len(test),
         centric=centric.value,
-        usual_box=first.source == known.first_box or (folder is None and box is None),
+        usual_box=first is None or first.source == known.first_box or (folder is None and box is None),
         pcp_rule=pcp_rule.value,
     )
     document = scoring.document(
@@ -179,8 +190,7 @@ def evaluate(
         [scoring.scores(row, truth, skeleton, pcp_rule.value, alpha, resampling, test.sticks) for row in rows],
         run=folder.name if folder else None,
         centric=centric.value,
-        box=first.source,
-        box_found=round(float(first.found.mean()), 6),
+        **({} if first is None else {"box": first.source, "box_found": round(float(first.found.mean()), 6)}),
         unreadable=unreadable,
         joints=list(skeleton.joints),
         published=[each.as_row() for each in published],
@@ -189,7 +199,8 @@ def evaluate(
 
     console = Console(stderr=json_, highlight=False)
     every = [MetricName.PDJ, MetricName.PCP, MetricName.PCK]
-    console.print(first.said())
+    if first is not None:
+        console.print(first.said())
     print_tables(console, [name.value for name in (every if metric is MetricName.ALL else [metric])], document)
     if unreadable:
         console.print(f"{unreadable} of {len(test)} pictures could not be read; their joints count as wrong")
@@ -218,7 +229,14 @@ def _choose(
         folder = resolve_run(runs_root, run)
         return folder, description(data or folder.data_name)
     if data is None:
-        data = next((other.data_name for other in list_runs(runs_root) if other.stages), "demo")
+        data = next((other.data_name for other in list_runs(runs_root) if other.stages), None)
+    if data is None:
+        from deeppose_cli.datamodules.catalogue import CATALOGUE
+
+        raise UsageError(
+            f"--predictions: of which data set? There is no run in {runs_root} that says it; add --data NAME, valid: "
+            f"{', '.join(CATALOGUE)}"
+        )
     return None, description(data)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from deeppose_cli.cli.eval_rows import MEAN_POSE
-from deeppose_cli.errors import DeepPoseError
+from deeppose_cli.errors import DeepPoseError, UsageError
 
 if TYPE_CHECKING:
     from deeppose_cli.geometry import FloatArray
@@ -21,7 +23,39 @@ MOST_COLUMNS = 5
 def write_files(
     target: Path, document: Mapping[str, Any], test: Annotations, rows: Sequence[Row], truth: FloatArray
 ) -> list[Path]:
-    """Write all files of one evaluation; returns their paths."""
+    """Write all files of one evaluation; returns their paths.
+
+    Each appears whole or not at all: they are written to a folder of their own within `target`, and moved when the last
+    one is done. Raises DeepPoseError, one line that names --out.
+    """
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".writing-", dir=target) as folder:
+            made = _write(Path(folder), document, test, rows, truth)
+            return [file.replace(target / file.name) for file in made]
+    except OSError as error:
+        raise _not_writable(target, error.strerror or str(error)) from None
+
+
+def check_target(target: Path) -> None:
+    """Before the work: raises UsageError for a folder that is a file, or would lie in one; DeepPoseError for one that
+    cannot be written. Nothing is made."""
+    there = target
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir():
+        raise UsageError(f"--out {target}: {there} is not a folder; valid: a folder, there or to be made")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise _not_writable(target, f"no permission in {there}")
+
+
+def _not_writable(target: Path, reason: str) -> DeepPoseError:
+    return DeepPoseError(f"--out {target}: cannot be written ({reason}); valid: a folder that can be")
+
+
+def _write(
+    target: Path, document: Mapping[str, Any], test: Annotations, rows: Sequence[Row], truth: FloatArray
+) -> list[Path]:
     from deeppose_cli import plotting, scoring
     from deeppose_cli.cli.eval_tables import as_json
 

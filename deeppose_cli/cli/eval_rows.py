@@ -22,10 +22,9 @@ MEAN_POSE = "mean pose"
 
 def mean_pose_source(
     known: DataDescription, splits: Mapping[str, Annotations], folder: RunFolder | None, data_root: Path
-) -> tuple[str, Annotations] | None:
+) -> tuple[str, Annotations] | str:
     """The data set's name and its training images; for one that has none or is never trained on, those of the run's own
-    set if it is on disk."""
-    from deeppose_cli import evaluator
+    set if it is on disk. Else why there is no such row."""
     from deeppose_cli.datamodules.catalogue import description
 
     nothing = f"no row '{MEAN_POSE}': {known.name} has no training images"
@@ -36,17 +35,14 @@ def mean_pose_source(
     else:
         nothing = f"no row '{MEAN_POSE}': {known.name} is not for training"
     if folder is None or folder.data_name == known.name:
-        evaluator.report(nothing)
-        return None
+        return nothing
     try:
         own = description(folder.data_name)
         if (data_root / own.name).is_dir() and len(own_train := own.read(data_root)["train"]):
             return own.name, own_train
     except DeepPoseError as error:
-        evaluator.report(f"{nothing}, and those of the run: {error}")
-        return None
-    evaluator.report(f"{nothing}, and {own.name}, the run's own set, is not in {data_root}")
-    return None
+        return f"{nothing}, and those of the run: {error}"
+    return f"{nothing}, and {own.name}, the run's own set, is not in {data_root}"
 
 
 def mean_pose_row(
@@ -64,19 +60,36 @@ def mean_pose_row(
     )
 
 
-def foreign_rows(paths: Sequence[Path], test: Annotations) -> list[Row]:
-    """A row for each file, by its name; by its path where two files share the name. What it lacks is wrong."""
-    from deeppose_cli.foreign import read_predictions
+def check_files(paths: Sequence[Path]) -> None:
+    """Raises before anything is read: for a file that is not there, of another kind, or given twice."""
+    if not paths:
+        return
+    from deeppose_cli.foreign import check_file
+
+    for number, path in enumerate(paths):
+        if path in paths[:number]:
+            raise UsageError(f"--predictions {path}: given twice")
+        check_file(path)
+
+
+def foreign_rows(paths: Sequence[Path], test: Annotations, data: str) -> list[Row]:
+    """A row for each file, by its name; by its path where two files share the name. What it lacks is wrong: it says of
+    how many images it predicts nothing."""
+    from dataclasses import replace
+
+    from deeppose_cli import evaluator, foreign
     from deeppose_cli.scoring import Row
 
     names = [path.name for path in paths]
-    rows: dict[str, Row] = {}
+    rows = []
     for path in paths:
         name = path.name if names.count(path.name) == 1 else str(path)
-        if name in rows:
-            raise UsageError(f"--predictions {path}: given twice")
-        rows[name] = Row.of_all(name, read_predictions(path, test.names, len(test.skeleton)))
-    return list(rows.values())
+        poses = foreign.read_predictions(path, test.names, test.skeleton.joints, data)
+        missing = foreign.without_prediction(poses)
+        if missing:
+            evaluator.report(f"{path}: no prediction for {missing:,} of {len(poses):,} images; counted as wrong")
+        rows.append(replace(Row.of_all(name, poses), without_prediction=missing))
+    return rows
 
 
 def stage_rows(

@@ -353,8 +353,10 @@ FLIC = DataDescription(
     preset="small",
     sigma=1.0,
     first_box="face",
-    conventions="1-based in the files, 0-based here; sides are the person's; ten of 29 joints; neck: mid-shoulder",
+    conventions="1-based in the files (inferred), 0-based here; sides are the person's; ten of 29 joints; neck: "
+    "mid-shoulder",
     how_to_get=f"archive from bensapp.github.io/flic-dataset.html; type: {_GET}",
     read=read,
-    image_order="as in examples.mat: test: those with istest; train and validation share those with istrain",
+    image_order="as in examples.mat: test: those with istest; train and validation share those with istrain; the "
+    "second example in a picture is named PICTURE.jpg#2, the third #3",
 )

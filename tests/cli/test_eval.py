@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from deeppose_cli import bootstrap, checkpoints, plotting
+from deeppose_cli import checkpoints, plotting
 from deeppose_cli.cli import eval as command
 from deeppose_cli.cli.app import main
 from deeppose_cli.datamodules import catalogue
@@ -65,7 +65,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtur
     if "figures" not in request.fixturenames:
         monkeypatch.setattr(plotting, "save_pdj", lambda document, folder: [])
         monkeypatch.setattr(plotting, "save_comparison", lambda document, folder: [])
-        monkeypatch.setattr(plotting, "save_contact_sheet", lambda figure, path: path)
+        monkeypatch.setattr(plotting, "save_contact_sheet", lambda figure, path: (path.touch(), path)[1])
         monkeypatch.setattr(plotting, "contact_sheet", lambda cells, titles, skeleton: None)
     return tmp_path
 
@@ -228,7 +228,12 @@ def test_buffys_rule_says_which_rows_cannot_be_matched(run: Path, capsys: Any) -
     assert "whole.npz: by the official scorer 100 detected × 100 of their sticks = 100" in streams.err
     first, *_, last = json.loads(streams.out)["rows"]
     assert "official" not in first["pcp"]
-    assert last["pcp"]["official"] == {"detection_rate": 1, "pcp_of_detected": 1, "total": 1}
+    assert last["pcp"]["official"] == {
+        "detection_rate": 1,
+        "pcp_of_detected": 1,
+        "total": 1,
+        "limbs_of_detected": {"upper_arm": 1, "lower_arm": 1, "torso": 1, "head": 1},
+    }
 
 
 def test_a_run_and_files_side_by_side(run: Path, capsys: Any) -> None:
@@ -309,7 +314,7 @@ def test_files_alone_need_no_run(here: Path, capsys: Any) -> None:
         json.dumps([{"image_id": f"im{i}.png", "keypoints": [*right[i, 0], 2] + [0] * 39} for i in range(N)])
     )
     flags = [part for file in ("them.npz", "a/them.npz", "us.json") for part in ("--predictions", file)]
-    document = scored(capsys, *flags)
+    document = scored(capsys, "--data", "demo", *flags)
     scores = pdj(document)
     assert list(scores) == ["mean pose", "them.npz", "a/them.npz", "us.json"]
     assert (scores["them.npz"], scores["a/them.npz"]) == (1, 0)
@@ -323,8 +328,8 @@ def test_observer_centric_labels_change_truth_and_predictions_alike(here: Path, 
     right = truth().keypoints
     np.savez("changed.npz", keypoints=right[:, LSP14.mirror])
     assert (observer_centric(right, LSP14) != right).any()
-    person = pdj(scored(capsys, "--predictions", "changed.npz"))
-    observer = pdj(scored(capsys, "--predictions", "changed.npz", "--centric", "observer"))
+    person = pdj(scored(capsys, "--data", "demo", "--predictions", "changed.npz"))
+    observer = pdj(scored(capsys, "--data", "demo", "--predictions", "changed.npz", "--centric", "observer"))
     assert person["changed.npz"] < 0.5
     assert observer["changed.npz"] == 1
 
@@ -350,8 +355,9 @@ def test_files_alone_import_no_network(here: Path) -> None:
         read = lambda root: {"train": part, "validation": part, "test": part}
         catalogue.CATALOGUE["demo"] = DataDescription("demo", "", LSP14, "tiny", 1.0, "image", "", "", read)
         plotting.save_pdj = plotting.save_comparison = lambda document, folder: []
-        plotting.contact_sheet = plotting.save_contact_sheet = lambda *args: Path("poses.png")
-        code = main(["eval", "--predictions", "them.npz"])
+        plotting.save_contact_sheet = lambda *args: (args[-1].touch(), args[-1])[1]
+        plotting.contact_sheet = lambda *args: None
+        code = main(["eval", "--data", "demo", "--predictions", "them.npz"])
         print(sorted({"torch", "lightning", "torchvision", "torchmetrics"} & sys.modules.keys()))
         sys.exit(code)
     """
@@ -371,6 +377,64 @@ def test_help_imports_nothing_heavy() -> None:
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout.splitlines()[-1] == "[]"
     assert "--pcp-rule" in ran.stdout
+
+
+def test_files_alone_without_a_mean_pose_take_no_first_box(here: Path, capsys: Any) -> None:
+    np.savez("them.npz", keypoints=truth().keypoints)
+    assert main(["eval", "--json", "--data", "bare", "--predictions", "them.npz"]) == 0
+    streams = capsys.readouterr()
+    assert not {"box", "box_found"} & json.loads(streams.out).keys()
+    assert "first box" not in streams.err
+    assert scored(capsys, "--data", "demo", "--predictions", "them.npz")["box"] == "image"
+
+
+def test_what_a_file_leaves_out_is_told_and_counted(here: Path, capsys: Any) -> None:
+    poses = truth().keypoints.copy()
+    np.savez("all.npz", keypoints=poses)
+    poses[1:3] = np.nan
+    np.savez("some.npz", keypoints=poses)
+    flags = ["--data", "bare", "--predictions", "all.npz", "--predictions", "some.npz"]
+    assert main(["eval", "--json", *flags]) == 0
+    streams = capsys.readouterr()
+    assert f"some.npz: no prediction for 2 of {N} images; counted as wrong\n" in streams.err
+    assert "all.npz: no prediction" not in streams.err
+    rows = json.loads(streams.out)["rows"]
+    assert {row["name"]: row["without_prediction"] for row in rows} == {"all.npz": 0, "some.npz": 2}
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "message"),
+    [
+        (["--predictions", "them.npz"], 2, "add --data NAME, valid: demo, upper"),
+        (["--predictions", "none.npz", "--data", "demo"], 1, "none.npz: no such file"),
+        (["--predictions", "them.txt", "--data", "demo"], 2, "them.txt: unknown kind of file"),
+    ],
+)
+def test_what_is_wrong_with_files_is_said_before_a_set_is_read(
+    here: Path, capsys: Any, monkeypatch: Any, flags: list[str], code: int, message: str
+) -> None:
+    def read(root: Path) -> dict[str, Annotations]:
+        raise AssertionError("read, and so drawn")
+
+    monkeypatch.setitem(catalogue.CATALOGUE, "demo", replace(catalogue.description("demo"), read=read))
+    Path("them.npz").write_bytes(b"")
+    found, line = failed(capsys, *flags)
+    assert found == code
+    assert message in line
+
+
+def test_a_failure_leaves_the_files_of_before(run: Path, capsys: Any, monkeypatch: Any) -> None:
+    scored(capsys, "--out", "here")
+    before = {file: file.read_bytes() for file in Path("here").iterdir()}
+
+    def full(document: Any, folder: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(plotting, "save_pdj", full)
+    code, line = failed(capsys, "--out", "here", "--bootstrap", "0")
+    assert code == 1
+    assert "--out here: cannot be written (No space left on device)" in line
+    assert {file: file.read_bytes() for file in Path("here").iterdir()} == before
 
 
 # --- Mistakes -----------------------------------------------------------------------------------------------------
@@ -407,7 +471,10 @@ def test_without_a_run_it_says_what_to_type(here: Path, capsys: Any) -> None:
         (["--predictions", "whole.npz", "--stage", "1"], 2, "--stage 1: with --predictions alone no stage is scored"),
         (["--predictions", "whole.npz", "--predictions", "whole.npz"], 2, "--predictions whole.npz: given twice"),
         (["--batch-size", "0"], 2, "--batch-size"),
-        (["--out", "whole.npz"], 1, "whole.npz"),
+        (["--out", "whole.npz"], 2, "--out whole.npz: whole.npz is not a folder"),
+        (["--out", "whole.npz/a/b"], 2, "--out whole.npz/a/b: whole.npz is not a folder"),
+        (["--out", "/proc/none"], 1, "--out /proc/none: cannot be written"),
+        (["--data", "bare", "--predictions", "whole.npz", "--box", "own"], 2, "--box own: no row starts from a first"),
     ],
 )
 def test_mistakes_are_one_line(run: Path, capsys: Any, flags: list[str], code: int, message: str) -> None:
@@ -416,11 +483,10 @@ def test_mistakes_are_one_line(run: Path, capsys: Any, flags: list[str], code: i
     found, line = failed(capsys, *flags)
     assert message in line
     assert found == code
-    assert not Path("lightning_logs/mine/eval").exists() or "--box" in flags
+    assert not list(Path().rglob("eval"))
 
 
 def test_the_choices_are_those_of_the_metrics_and_the_data_sets() -> None:
     """They are written down twice, since the flags must not import NumPy."""
-    assert (command.DRAWS, command.LEAST_DRAWS) == (bootstrap.DRAWS, bootstrap.LEAST_DRAWS)
     assert [rule.value for rule in command.PcpRuleName] == list(PCP_RULES)
     assert [split.value for split in command.SplitName] == list(SPLITS)
