@@ -68,7 +68,6 @@ FACE_TOLERANCE = 0.5
 FACE_SIZES = (0.25, 1.0)
 """… and its own height is within these."""
 
-
 BOOTSTRAP_DRAWS = 1000
 """Draws of images for an interval: its ends then vary by about a fiftieth of its length."""
 LEAST_BOOTSTRAP_DRAWS = 100
