@@ -57,7 +57,11 @@ class FirstBoxes:
 
     def said(self) -> str:
         """One line for the person who reads scores."""
-        note = " (made from the labels: an upper bound)" if self.source == UPPER_BOUND else ""
+        notes = {
+            UPPER_BOUND: " (made from the labels: an upper bound)",
+            "own": " where there is one, else the whole picture",
+        }
+        note = notes.get(self.source, "")
         if self.found.all():
             return f"first box: {self.source}{note}"
         count = int(self.found.sum())
