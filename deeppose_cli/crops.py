@@ -99,9 +99,10 @@ def _reduced(
     return np.asarray(small, np.uint8), ((cx - x1 + 0.5) * fx - 0.5, (cy - y1 + 0.5) * fy - 0.5, w * fx, h * fy)
 
 
-def crops(picture: Picture, boxes: FloatArray, size: int) -> Picture:
-    """(M, size, size, 3) crops of one picture, one for each box (M, 4)."""
-    out = np.empty((len(boxes), size, size, 3), np.uint8)
+def crops(picture: Picture, boxes: FloatArray, size: int, out: Picture | None = None) -> Picture:
+    """(M, size, size, 3) crops of one picture, one for each box (M, 4). `out`: an array of that shape to write into."""
+    if out is None:
+        out = np.empty((len(boxes), size, size, 3), np.uint8)
     for target, box in zip(out, boxes, strict=True):
         crop(picture, box, size, out=target)
     return out

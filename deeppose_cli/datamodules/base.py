@@ -166,8 +166,16 @@ class RefinementData(PoseDataModule):
 
     def training_set(self) -> RefinementTraining:
         data = self.data
+        self.reusing = ReusingCollate(join_crops, "pixels")
         return RefinementTraining(
-            data.train, data.train_boxes, self.square, self.refinement, self.sigma, self.displacement, self.seed
+            data.train,
+            data.train_boxes,
+            self.square,
+            self.refinement,
+            self.sigma,
+            self.displacement,
+            self.seed,
+            self.reusing.reserve,
         )
 
     def validation_set(self) -> RefinementValidation:
@@ -186,4 +194,4 @@ class RefinementData(PoseDataModule):
         )
 
     def collate(self) -> Any:
-        return ReusingCollate(join_crops, "pixels")
+        return self.reusing

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from deeppose_cli.samples import Annotations, labelled
 from deeppose_cli.skeleton import Skeleton
 
 Example = dict[str, NDArray[Any]]
+Reserve = Callable[[tuple[int, ...]], NDArray[np.uint8] | None]
 
 REFINEMENT_REACH = 3.0
 """Crops around joints reach out of b⁰: so many of its sides are kept of a training picture."""
@@ -160,9 +161,12 @@ class RefinementTraining(_Pictures):
         sigma: float,
         displacement: Displacement,
         seed: int,
+        reserve: Reserve = lambda shape: None,
     ) -> None:
+        """`reserve`: memory to cut crops into, where the batch wants them; None: of their own."""
         super().__init__(annotations, boxes, square)
         self.settings, self.sigma, self.displacement, self.seed = settings, sigma, displacement, seed
+        self.reserve = reserve
         self.augment = Augmenter(settings.augmentation, self.skeleton, REFINEMENT_REACH)
         self.diameters = training_diameters(annotations.keypoints, self.first, self.skeleton)
 
@@ -180,8 +184,9 @@ class RefinementTraining(_Pictures):
         delta = self.displacement.draw(rng, list(joints), self.skeleton, view.mirrored)
         centres = view.keypoints[joints] + delta * diam
         boxes = joint_boxes(centres, np.full(len(joints), self.sigma * diam * zoom))
+        size = s.input_size
         return {
-            "pixels": crops(view.picture, boxes, self.settings.input_size),
+            "pixels": crops(view.picture, boxes, size, self.reserve((len(boxes), size, size, 3))),
             "joint": joints,
             "target": normalise(view.keypoints[None], boxes[:, None]).astype(np.float32),
             "visited": np.array([row]),

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from deeppose_cli.datamodules import loading
 from deeppose_cli.datamodules.base import RefinementData, TrainingData
-from deeppose_cli.datamodules.datasets import Displacement
+from deeppose_cli.datamodules.datasets import Displacement, join_crops
+from deeppose_cli.datamodules.loading import ReusingCollate
 from deeppose_cli.presets import TINY
 from tests import mini
 
@@ -36,3 +38,24 @@ def test_reused_memory_never_changes_a_batch(tmp_path, workers):
     for expected, batch in zip(alone, shared, strict=True):
         assert expected.keys() == batch.keys()
         assert all(torch.equal(expected[key].nan_to_num(9), batch[key].nan_to_num(9)) for key in expected)
+
+
+def test_what_is_cut_in_place_arrives_whole_even_where_the_place_is_too_small(monkeypatch):
+    """Batches of growing and shrinking size: each is what its examples were when they were made."""
+    monkeypatch.setattr(loading, "get_worker_info", lambda: "in a worker")
+    collate, rng = ReusingCollate(join_crops, "pixels"), np.random.default_rng(0)
+    in_place = 0
+    for sizes in ([3, 4], [3, 3], [4, 4], [2, 5], [9, 1, 1], [1, 30, 2], [3, 3], [30, 4], [1], [5, 2]):
+        examples, expected = [], []
+        for size in sizes:
+            pixels = rng.integers(0, 256, (size, 6, 6, 3), dtype=np.uint8)
+            room = collate.reserve(pixels.shape)
+            in_place += room is not None
+            if room is not None:
+                room[:] = pixels
+            examples.append({"pixels": pixels.copy() if room is None else room, "joint": np.arange(size)})
+            expected.append(pixels)
+        batch = collate(examples)
+        np.testing.assert_array_equal(batch["pixels"].numpy(), np.concatenate(expected))
+        assert len(batch["joint"]) == sum(sizes)
+    assert in_place > 8
