@@ -38,9 +38,6 @@ _DRIVE = re.compile(r"^[A-Za-z]:")
 _STAGING = ".new-"
 _RETIRED = ".old-"
 
-Progress = Callable[[str, int, int], None]
-"""(what is done, how many, of how many): called after each step."""
-
 
 @dataclass(frozen=True)
 class Member:

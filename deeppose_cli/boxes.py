@@ -90,6 +90,11 @@ def parse_box(spec: str) -> Box:
     return Box.of_corners(x - 0.5, y - 0.5, x + w - 0.5, y + h - 0.5)
 
 
+def usual_source(first_box: str, split: str, evaluation_only: bool) -> str:
+    """Where b⁰ of a split comes from if nobody says: that of training images as they are trained on."""
+    return training_source(first_box) if split == "train" and not evaluation_only else first_box
+
+
 def training_source(first_box: str) -> str:
     """What a stage is trained with where evaluation starts from `first_box`. LSPET's pictures show more than the
     person: their own boxes stand for LSP's whole pictures."""
@@ -110,9 +115,9 @@ def first_boxes(
     sources: dict[str, Callable[[], NDArray[np.float64]]] = {
         "image": lambda: np.full((n, 4), np.nan),
         "own": annotations.boxes.copy,
-        "face": lambda: _faces(annotations, folder, progress),
+        "face": lambda: place(faces(annotations, folder, progress), FACE_PLACEMENT),
         "torso": lambda: place(_torsos(annotations), TORSO_PLACEMENT),
-        "person": lambda: _people(annotations, folder, progress),
+        "person": lambda: _detected(HogPeople(), choose_person, annotations, folder, progress),
         "joints": lambda: _joints(annotations.keypoints),
     }
     boxes = sources[spec]()
@@ -172,23 +177,21 @@ class SingleFinder:
 
 def faces(annotations: Annotations, folder: Path | None, progress: Progress | None = None) -> NDArray[np.float64]:
     """(N, 4) the face of each example's person, NaN where none was found."""
-    found = detect(HaarFaces(), annotations.files, folder, progress)
-    chosen = [choose_face(found[file], _torso(annotations, i)) for i, file in enumerate(annotations.files)]
+    return _detected(HaarFaces(), choose_face, annotations, folder, progress)
+
+
+def _detected(
+    detector: Detector,
+    choose: Callable[[FloatArray, FloatArray | None], NDArray[np.float64]],
+    annotations: Annotations,
+    folder: Path | None,
+    progress: Progress | None,
+) -> NDArray[np.float64]:
+    """(N, 4) what `choose` takes of the detections in each example's picture, by its torso box where there is one."""
+    found = detect(detector, annotations.files, folder, progress)
+    torsos = [None] * len(annotations) if annotations.torsos is None else list(annotations.torsos)
+    chosen = [choose(found[file], torso) for file, torso in zip(annotations.files, torsos, strict=True)]
     return np.array(chosen).reshape(-1, 4)
-
-
-def _faces(annotations: Annotations, folder: Path | None, progress: Progress | None) -> NDArray[np.float64]:
-    return place(faces(annotations, folder, progress), FACE_PLACEMENT)
-
-
-def _people(annotations: Annotations, folder: Path | None, progress: Progress | None) -> NDArray[np.float64]:
-    found = detect(HogPeople(), annotations.files, folder, progress)
-    chosen = [choose_person(found[file], _torso(annotations, i)) for i, file in enumerate(annotations.files)]
-    return np.array(chosen).reshape(-1, 4)
-
-
-def _torso(annotations: Annotations, row: int) -> NDArray[np.float64] | None:
-    return None if annotations.torsos is None else annotations.torsos[row]
 
 
 def _torsos(annotations: Annotations) -> NDArray[np.float64]:

@@ -25,8 +25,9 @@ from typing import IO, Any, BinaryIO
 from urllib.parse import urlsplit
 
 from deeppose_cli import __version__
-from deeppose_cli.archives import MAX_TOTAL_BYTES, Progress
+from deeppose_cli.archives import MAX_TOTAL_BYTES
 from deeppose_cli.errors import DeepPoseError
+from deeppose_cli.terminal import Progress
 
 try:
     import fcntl

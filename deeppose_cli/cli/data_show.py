@@ -66,7 +66,7 @@ def show(
     Left and right have their own colours, so that swapped sides show. Without --run the refinement boxes lie around
     the labels; with it around what the run's stages say.
     """
-    from deeppose_cli.boxes import training_source
+    from deeppose_cli.boxes import usual_source
     from deeppose_cli.datamodules.catalogue import description
 
     if out is not None and out.suffix.lower() != ".png":
@@ -74,7 +74,7 @@ def show(
     known = description(name, "NAME")
     plan = _plan(known, stage, run, runs_root, preset)
     chosen_split, annotations = _split(known, data_root, split)
-    spec = box or (training_source(known.first_box) if chosen_split == "train" else known.first_box)
+    spec = box or usual_source(known.first_box, chosen_split, known.evaluation_only)
     examples = _choose(annotations, spec, data_root / name, count, seed)
     target = out or data_root / SHEETS / f"{name}-{chosen_split}{f'-stage{stage}' if stage else ''}.png"
     title = f"{name}, {chosen_split}: {plan.source}, first box {spec}, seed {seed}"

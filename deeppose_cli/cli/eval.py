@@ -260,13 +260,12 @@ def _first_boxes(
     test: Annotations, known: DataDescription, folder: RunFolder | None, split: str, box: str | None, data_root: Path
 ) -> FirstBoxes:
     """What --box says or stands for: as the run was trained, else as the data set's description says."""
-    from deeppose_cli.boxes import first_boxes, training_source
+    from deeppose_cli.boxes import first_boxes, usual_source
     from deeppose_cli.terminal import progress_bar
 
     if box is None:
         box = folder.first_box if folder is not None and folder.data_name == known.name else known.first_box
-        if split == "train" and not known.evaluation_only:
-            box = training_source(box)
+        box = usual_source(box, split, known.evaluation_only)
         if folder is None and box in ("face", "person"):
             # Only the mean pose needs it: too little for a search through thousands of pictures.
             box = "image" if test.torsos is None else "torso"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,6 +98,7 @@ def stage_rows(
     from deeppose_cli import evaluator
     from deeppose_cli.checkpoints import load_cascade
     from deeppose_cli.scoring import Row
+    from deeppose_cli.terminal import progress_bar
 
     cascade = load_cascade(folder, stage)
     known = evaluator.known_joints(cascade.skeleton, test.skeleton)
@@ -114,8 +114,15 @@ def stage_rows(
         evaluator.report_skipped(error)
         unreadable.append(error)
 
-    with _bar(len(test)) as progress:
-        poses = evaluator.predict_split(cascade, test, boxes, batch_size, progress, skip)
+    done = 0
+    with progress_bar() as progress:
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            progress("predicting", done, len(test))
+
+        poses = evaluator.predict_split(cascade, test, boxes, batch_size, advance, skip)
     if len(unreadable) == len(test):
         raise DeepPoseError(f"none of the {len(test)} pictures could be read; the first: {unreadable[0]}")
     poses = evaluator.to_skeleton(poses, cascade.skeleton, test.skeleton)
@@ -144,15 +151,3 @@ def report_windows(rows: Sequence[Row], skeleton: Skeleton) -> None:
     without = [row.name for row in rows if not sticks.known_limbs(row.known, skeleton)[needed].all()]
     if without:
         evaluator.report(f"{', '.join(without)}: no head or torso to match windows by; the stick rule alone is applied")
-
-
-@contextmanager
-def _bar(total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr, gone at the end; nothing where stderr is a file."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("predicting", total=total)
-        yield lambda done: bar.advance(task, done)

@@ -40,7 +40,6 @@ for research, with the request to cite these papers. Nothing of it is part of th
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -49,12 +48,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppose_cli.archives import Progress
 from deeppose_cli.datamodules.description import MAX_COORDINATE, DataDescription
-from deeppose_cli.datamodules.unpacking import Unpacked, plan_by_name, put
+from deeppose_cli.datamodules.unpacking import Unpacked, how_to_prepare, not_there, plan_by_name, put
 from deeppose_cli.errors import DeepPoseError, UsageError
 from deeppose_cli.samples import Annotations
 from deeppose_cli.skeleton import BUFFY10
+from deeppose_cli.terminal import Progress
 
 MAX_BYTES = 16 * 2**20
 """Of a sticks file: the release's largest takes 60 kB."""
@@ -162,7 +161,7 @@ def read(data_root: Path, episodes: Episodes = EPISODES) -> dict[str, Annotation
     """
     folder = data_root / "buffy"
     if not any((folder / _folder(episode)).is_dir() for episode in _counts(episodes)):
-        raise DeepPoseError(f"buffy is not in {folder}; type: {_how(data_root)}")
+        raise DeepPoseError(f"buffy is not in {folder}; type: {how_to_prepare(_GET, data_root)}")
     splits = {}
     for split in ("train", "validation", "test"):
         parts = [_annotations("", folder, Sticks((), np.empty((0, len(STICKS), 2, 2))))]
@@ -171,12 +170,12 @@ def read(data_root: Path, episodes: Episodes = EPISODES) -> dict[str, Annotation
             if place.is_dir():
                 labels = place / _labels(episode)
                 if not labels.is_file():
-                    raise DeepPoseError(f"{labels}: no such file; type: {_how(data_root)}")
+                    raise DeepPoseError(f"{labels}: no such file; type: {how_to_prepare(_GET, data_root)}")
                 sticks = read_sticks(labels)
                 if problem := _wrong_count(sticks, count):
-                    raise DeepPoseError(f"{labels}: {problem}; type: {_how(data_root)}")
+                    raise DeepPoseError(f"{labels}: {problem}; type: {how_to_prepare(_GET, data_root)}")
                 if problem := _missing(place, episode, sticks):
-                    raise DeepPoseError(f"{place}: {problem}; type: {_how(data_root)}")
+                    raise DeepPoseError(f"{place}: {problem}; type: {how_to_prepare(_GET, data_root)}")
                 parts.append(_annotations(f"{place.name}/", place, sticks))
         splits[split] = Annotations.join(parts)
     return splits
@@ -204,13 +203,9 @@ def prepare(
     where none is given.
     """
     if not sources:
-        raise UsageError(f"--from: buffy needs its archive; type: {_how(data_root)}")
+        raise UsageError(f"--from: buffy needs its archive; type: {how_to_prepare(_GET, data_root)}")
     counts = _counts(episodes)
     return put(sources, data_root / "buffy", plan_by_name(_place, _HOLDS), lambda new: _validate(new, counts), progress)
-
-
-def _how(data_root: Path) -> str:
-    return _GET if data_root == Path("data") else f"{_GET} --data-root {data_root}"
 
 
 def _counts(episodes: Episodes) -> dict[int, int]:
@@ -282,10 +277,8 @@ def _wrong_count(sticks: Sticks, count: int) -> str | None:
 
 def _missing(folder: Path, episode: int, sticks: Sticks) -> str | None:
     """Which of an episode's pictures are not in its folder."""
-    with os.scandir(folder) as entries:
-        there = {entry.name for entry in entries}
     needed = sticks.pictures
-    missing = [name for name in needed if name not in there]
+    missing = not_there(folder, needed)
     if not missing:
         return None
     return f"{len(missing)} of {len(needed)} pictures of episode {episode} are missing, the first is {missing[0]}"

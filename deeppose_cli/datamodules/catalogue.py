@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from deeppose_cli.archives import Progress
 from deeppose_cli.datamodules import buffy, demo, flic, lsp, parse
 from deeppose_cli.datamodules.addresses import ADDRESSES
 from deeppose_cli.datamodules.description import DataDescription
 from deeppose_cli.datamodules.fetching import fetch, is_there
 from deeppose_cli.download import Say
 from deeppose_cli.errors import UsageError
+from deeppose_cli.terminal import Progress
 
 CATALOGUE: dict[str, DataDescription] = {
     set_.name: set_ for set_ in (demo.DEMO, lsp.LSP, flic.FLIC, buffy.BUFFY, parse.PARSE)

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from deeppose_cli.archives import Progress
 from deeppose_cli.crops import read_picture
 from deeppose_cli.datamodules.description import DataDescription
 from deeppose_cli.errors import DeepPoseError
 from deeppose_cli.geometry import FloatArray, diameter
 from deeppose_cli.samples import Annotations
+from deeppose_cli.terminal import Progress
 
 NEGLIGIBLE = 1.0
 """px; a limb or torso shorter than it is worth a note: scores divide by it."""

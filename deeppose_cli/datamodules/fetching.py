@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from deeppose_cli.archives import Progress
 from deeppose_cli.datamodules.addresses import Archive
 from deeppose_cli.download import Say, Unavailable, download
 from deeppose_cli.errors import DeepPoseError
+from deeppose_cli.terminal import Progress
 
 FOLDER = "downloads"
 """Below the data root."""

@@ -32,7 +32,6 @@ request to cite the paper. Nothing of it is part of this project.
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -43,15 +42,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppose_cli.archives import Progress
 from deeppose_cli.datamodules.description import MAX_COORDINATE, DataDescription
 from deeppose_cli.datamodules.splits import split_groups
-from deeppose_cli.datamodules.unpacking import Listed, Plan, Unpacked, plan_by_name, put
+from deeppose_cli.datamodules.unpacking import Listed, Plan, Unpacked, how_to_prepare, not_there, plan_by_name, put
 from deeppose_cli.errors import DeepPoseError, UsageError
 from deeppose_cli.matfile import read_array
 from deeppose_cli.matstruct import Records, read_struct
 from deeppose_cli.samples import Annotations
 from deeppose_cli.skeleton import FLIC10
+from deeppose_cli.terminal import Progress
 
 VALIDATION_SHARE = 0.1
 """Of the training examples."""
@@ -208,7 +207,7 @@ def prepare(
     DeepPoseError, one line, for sources that do not hold a release whole, and UsageError where none is given.
     """
     if not sources:
-        raise UsageError(f"--from: flic needs its archives; type: {_how(data_root)}")
+        raise UsageError(f"--from: flic needs its archives; type: {how_to_prepare(_GET, data_root)}")
     folder = data_root / "flic"
 
     def validate(unpacked: Unpacked) -> None:
@@ -218,10 +217,6 @@ def prepare(
         _validate_plus(unpacked, folder, releases[1])
 
     return put(sources, folder, _plan, validate, progress)
-
-
-def _how(data_root: Path) -> str:
-    return _GET if data_root == Path("data") else f"{_GET} --data-root {data_root}"
 
 
 def _check(records: Records, shown: str) -> None:
@@ -267,27 +262,17 @@ def _is_plain(name: str) -> bool:
 
 def _read_release(folder: Path, release: Release, data_root: Path) -> Examples:
     if not folder.is_dir():
-        raise DeepPoseError(f"{release.name} is not in {folder.parent}; type: {_how(data_root)}")
+        raise DeepPoseError(f"{release.name} is not in {folder.parent}; type: {how_to_prepare(_GET, data_root)}")
     file = folder / "examples.mat"
     if not file.is_file():
-        raise DeepPoseError(f"{file}: no such file; type: {_how(data_root)}")
+        raise DeepPoseError(f"{file}: no such file; type: {how_to_prepare(_GET, data_root)}")
     examples = read_examples(file, expected=release.count)
-    if missing := _missing(examples, folder / "images"):
+    if missing := sorted({*not_there(folder / "images", examples.pictures)}):
         raise DeepPoseError(
             f"{folder / 'images' / missing[0]}: no such file ({len(missing)} of {len(set(examples.pictures))} pictures "
-            f"missing); type: {_how(data_root)}"
+            f"missing); type: {how_to_prepare(_GET, data_root)}"
         )
     return examples
-
-
-def _missing(examples: Examples, images: Path) -> list[str]:
-    """The pictures that are not there, by name. One look into the folder."""
-    try:
-        with os.scandir(images) as entries:
-            there = {entry.name for entry in entries}
-    except OSError:
-        there = set()
-    return sorted(set(examples.pictures) - there)
 
 
 def _plan(listed: Listed, temporary: Path) -> Plan:
@@ -322,7 +307,7 @@ def _validate(unpacked: Unpacked, release: Release) -> None:
     if not labels.is_file():
         raise DeepPoseError(f"{sources}: {release.name} has no examples.mat; {together}")
     examples = read_examples(labels, unpacked.shown(labels), release.count)
-    if missing := _missing(examples, folder / "images"):
+    if missing := sorted({*not_there(folder / "images", examples.pictures)}):
         raise DeepPoseError(
             f"{sources}: {len(missing)} of {len(set(examples.pictures))} {release.name} pictures are missing, "
             f"the first is images/{missing[0]}; {together}"

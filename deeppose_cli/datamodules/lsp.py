@@ -30,14 +30,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppose_cli.archives import Progress, unpack
+from deeppose_cli.archives import unpack
 from deeppose_cli.datamodules.description import MAX_COORDINATE, DataDescription
 from deeppose_cli.datamodules.splits import split_rows
-from deeppose_cli.datamodules.unpacking import Listed, Plan, Unpacked, put
+from deeppose_cli.datamodules.unpacking import Listed, Plan, Unpacked, how_to_prepare, put
 from deeppose_cli.errors import DeepPoseError, UsageError
 from deeppose_cli.matfile import read_array
 from deeppose_cli.samples import Annotations
 from deeppose_cli.skeleton import LSP14
+from deeppose_cli.terminal import Progress
 
 VALIDATION_SHARE = 0.2
 """Of LSP's own training pictures: validation looks like the test, which LSPET does not."""
@@ -103,7 +104,9 @@ def read(data_root: Path, releases: Sequence[Release] = RELEASES) -> dict[str, A
     lsp, lspet = releases
     folder = data_root / "lsp"
     if not (folder / lsp.name).is_dir():
-        raise DeepPoseError(f"lsp is not in {folder}; type: {_how(data_root)}; without --from it is downloaded")
+        raise DeepPoseError(
+            f"lsp is not in {folder}; type: {how_to_prepare(_GET, data_root)}; without --from it is downloaded"
+        )
     first = _read_release(folder / lsp.name, lsp, data_root)
     half = lsp.count // 2
     train, validation = split_rows(half, VALIDATION_SHARE)
@@ -131,7 +134,7 @@ def prepare(
     sources that do not hold a release whole, and UsageError where none is given.
     """
     if not sources:
-        raise UsageError(f"--from: lsp needs its archives; type: {_how(data_root)}")
+        raise UsageError(f"--from: lsp needs its archives; type: {how_to_prepare(_GET, data_root)}")
     folder = data_root / "lsp"
 
     def validate(unpacked: Unpacked) -> None:
@@ -141,10 +144,6 @@ def prepare(
 
     names = put(sources, folder, lambda listed, temporary: _plan(listed, temporary, releases), validate, progress)
     return PrepareReport(folder, {release.name: release.count for release in releases if release.name in names})
-
-
-def _how(data_root: Path) -> str:
-    return _GET if data_root == Path("data") else f"{_GET} --data-root {data_root}"
 
 
 def _parse_joints(file: Path, shown: str, expected: int | None = None) -> NDArray[np.float64]:
@@ -187,7 +186,7 @@ def _read_release(folder: Path, release: Release, data_root: Path, flag_is_label
     if missing:
         raise DeepPoseError(
             f"{folder / 'images' / missing[0]}.jpg: no such file ({len(missing)} of {release.count} pictures missing); "
-            f"type: {_how(data_root)}"
+            f"type: {how_to_prepare(_GET, data_root)}"
         )
     points = joints[..., :2]
     boxes = np.full((release.count, 4), np.nan)

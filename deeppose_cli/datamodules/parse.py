@@ -26,7 +26,6 @@ project.
 
 from __future__ import annotations
 
-import os
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -36,13 +35,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppose_cli.archives import Progress, unpack
+from deeppose_cli.archives import unpack
 from deeppose_cli.datamodules.description import MAX_COORDINATE, DataDescription
-from deeppose_cli.datamodules.unpacking import Listed, Plan, Unpacked, put
+from deeppose_cli.datamodules.unpacking import Listed, Plan, Unpacked, how_to_prepare, not_there, put
 from deeppose_cli.errors import DeepPoseError, UsageError
 from deeppose_cli.matfile import read_array
 from deeppose_cli.samples import Annotations
 from deeppose_cli.skeleton import LSP14
+from deeppose_cli.terminal import Progress
 
 FILE_JOINTS = (
     "left_ankle",
@@ -128,17 +128,19 @@ def read(data_root: Path, parts: Sequence[Part] = PARTS) -> dict[str, Annotation
     here = {part: whole if whole.is_dir() else folder / part.folder for part in parts}
     here = {part: place for part, place in here.items() if place.is_dir()}
     if not here:
-        raise DeepPoseError(f"parse is not in {folder}; type: {_how(data_root)}; without --from it is downloaded")
+        raise DeepPoseError(
+            f"parse is not in {folder}; type: {how_to_prepare(_GET, data_root)}; without --from it is downloaded"
+        )
     for part, place in here.items():
         labels = place / "labels.mat"
         if not labels.is_file():
-            raise DeepPoseError(f"{labels}: no such file; type: {_how(data_root)}")
+            raise DeepPoseError(f"{labels}: no such file; type: {how_to_prepare(_GET, data_root)}")
         points = _of_part(read_labels(labels), part, parts, str(labels))
         names = part.pictures()
-        if missing := _missing(place, names):
+        if missing := not_there(place, names):
             raise DeepPoseError(
                 f"{place / missing[0]}: no such file ({len(missing)} of {part.count} pictures missing); "
-                f"type: {_how(data_root)}"
+                f"type: {how_to_prepare(_GET, data_root)}"
             )
         splits[part.name] = _annotations([place / name for name in names], points)
     return splits
@@ -155,7 +157,7 @@ def prepare(
     Raises DeepPoseError, one line, for sources that do not hold a part whole, and UsageError where none is given.
     """
     if not sources:
-        raise UsageError(f"--from: parse needs its archive; type: {_how(data_root)}")
+        raise UsageError(f"--from: parse needs its archive; type: {how_to_prepare(_GET, data_root)}")
     folder = data_root / "parse"
     return put(
         sources,
@@ -174,10 +176,6 @@ def absent(data_root: Path) -> tuple[str, ...]:
     return tuple(f"{part.name}: {part.folder} is not here" for part in PARTS if not (folder / part.folder).is_dir())
 
 
-def _how(data_root: Path) -> str:
-    return _GET if data_root == Path("data") else f"{_GET} --data-root {data_root}"
-
-
 def _annotations(files: list[Path], points: NDArray[np.float64]) -> Annotations:
     boxes = np.full((len(files), 4), np.nan)
     return Annotations(LSP14, tuple(files), points, boxes, tuple(file.name for file in files))
@@ -193,13 +191,6 @@ def _of_part(points: NDArray[np.float64], part: Part, parts: Sequence[Part], sho
             f"{shown}: ptsAll has {len(points)} records; valid: {part.count} ({part.name}) or {total} (all)"
         )
     return points
-
-
-def _missing(folder: Path, names: Sequence[str]) -> list[str]:
-    """One look into the folder."""
-    with os.scandir(folder) as entries:
-        there = {entry.name for entry in entries}
-    return [name for name in names if name not in there]
 
 
 def _plan(listed: Listed, temporary: Path, parts: Sequence[Part]) -> Plan:
@@ -256,7 +247,7 @@ def _validate(unpacked: Unpacked, parts: Sequence[Part]) -> None:
     pictures[_WHOLE] = [name for part in parts for name in part.pictures()]
     for name, names in pictures.items():
         folder = unpacked.folder / name
-        missing = _missing(folder, names) if folder.is_dir() else []
+        missing = not_there(folder, names) if folder.is_dir() else []
         if missing:
             raise DeepPoseError(
                 f"{unpacked.sources(folder)}: {len(missing)} of {len(names)} pictures are missing, "

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deeppose_cli.archives import Progress, list_members, replace_folder, staging, unpack
+from deeppose_cli.archives import list_members, replace_folder, staging, unpack
 from deeppose_cli.errors import DeepPoseError
+from deeppose_cli.presets import DATA_ROOT
+from deeppose_cli.terminal import Progress
 
 Plan = dict[Path, dict[str, Path]]
 """Which member of which source goes where."""
@@ -104,3 +107,18 @@ def plan_by_name(choose: Callable[[str], str | None], holds: str) -> Callable[[L
         return chosen
 
     return plan
+
+
+def how_to_prepare(command: str, data_root: Path) -> str:
+    """The command as it is to be typed for this data root."""
+    return command if data_root == DATA_ROOT else f"{command} --data-root {data_root}"
+
+
+def not_there(folder: Path, names: Collection[str]) -> list[str]:
+    """Those of the names that the folder does not hold; all of them where there is no folder. One look into it."""
+    try:
+        with os.scandir(folder) as entries:
+            there = {entry.name for entry in entries}
+    except OSError:
+        there = set()
+    return [name for name in names if name not in there]
