@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from deeppose_cli.crops import COLOUR_SCALE, MEAN_COLOUR, Picture, crop
 from deeppose_cli.geometry import Box, FloatArray, bounded_diameter, denormalise, joint_boxes
-from deeppose_cli.network import MAP_STRIDE, DeepPoseNetwork, IntegralNetwork, build_network
+from deeppose_cli.network import MAP_STRIDE, Network, build_network
 from deeppose_cli.presets import DIAMETER_BOUNDS, ERROR_CORE, StagePreset
 from deeppose_cli.skeleton import Skeleton
 
@@ -121,8 +121,8 @@ class Regressor(nn.Module):
         """The log-density that is added to the maps now; None in stage 1."""
         return self.prior if self.training else self.core
 
-    def _network(self, index: int) -> DeepPoseNetwork | IntegralNetwork:
-        return cast("DeepPoseNetwork | IntegralNetwork", self.networks[index])
+    def _network(self, index: int) -> Network:
+        return cast("Network", self.networks[index])
 
     @torch.no_grad()
     def answer(self, cut: Cut) -> FloatArray:

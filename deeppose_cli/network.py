@@ -1,4 +1,5 @@
-"""ψ: the networks. `DeepPoseNetwork` is the paper's; `IntegralNetwork` is a small one for CPUs.
+"""ψ: the networks. `DeepPoseNetwork` is the paper's; `IntegralNetwork` is a small one for CPUs; `BackboneNetwork` puts
+a head on a network made for ImageNet.
 
 Shape letters: B batch, K joints, S input side, (H, W) map side. Every network maps (B, 3, S, S) to (B, K, 2) norm
 coordinates; `with_maps` also gives the logits of the maps behind them, where the network has any.
@@ -9,7 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from deeppose_cli.backbones import build_backbone
 from deeppose_cli.errors import UsageError
+from deeppose_cli.heads import IntegralHead, RegressionHead, cell_centres, expected_coordinates
 from deeppose_cli.presets import StagePreset
 
 MAP_STRIDE = 4
@@ -97,9 +100,7 @@ class IntegralNetwork(nn.Module):
 
     def __init__(self, num_joints: int, input_size: int, width: int) -> None:
         super().__init__()
-        if input_size % 32 or input_size <= 0:
-            nearest = max(32, round(input_size / 32) * 32)
-            raise UsageError(f"--input-size {input_size}: this network takes multiples of 32, such as {nearest}")
+        _check_size(input_size)
         widths = (width, 2 * width, 4 * width, 6 * width)
         depths = (1, 1, 2, 2)
         merged = 2 * width
@@ -113,8 +114,9 @@ class IntegralNetwork(nn.Module):
         self.maps = nn.Sequential(_conv(merged, merged), last := nn.Conv2d(merged, num_joints, 1))
         self.apply(_initialise)
         nn.init.normal_(last.weight, std=0.001)
-        side = input_size // MAP_STRIDE
-        self.register_buffer("cells", (torch.arange(side) + 0.5) / side - 0.5, persistent=False)
+        self.register_buffer("cells", cell_centres(input_size // MAP_STRIDE), persistent=False)
+
+    cells: Tensor
 
     def with_maps(self, x: Tensor, prior: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """(B, 3, S, S) → (B, K, 2) norm and the maps' logits (B, K, S/4, S/4), both float32.
@@ -132,11 +134,41 @@ class IntegralNetwork(nn.Module):
         logits = self.maps(torch.relu(merged)).float()
         if prior is not None:
             logits = logits + prior
-        share = logits.flatten(2).softmax(-1).view_as(logits)
-        # The expected coordinate: marginals over rows and columns, weighted with the cells' centres. Not a matrix
-        # product: mixed precision would round the coordinates to 8 bits.
-        xy = torch.stack([(share.sum(2) * self.cells).sum(-1), (share.sum(3) * self.cells).sum(-1)], dim=-1)
-        return xy, logits
+        return expected_coordinates(logits, self.cells), logits
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, S, S) → (B, K, 2) norm."""
+        return self.with_maps(x)[0]
+
+
+class BackboneNetwork(nn.Module):
+    """A backbone and a head. The backbone may start from values learned on ImageNet (`starting.py`), the head's are
+    random.
+
+    Not the paper's network, but its method: the whole crop in, coordinates out.
+    """
+
+    def __init__(self, num_joints: int, settings: StagePreset) -> None:
+        super().__init__()
+        _check_size(settings.input_size)
+        self.backbone = build_backbone(settings.backbone)
+        channels = self.backbone.channels
+        self.head: IntegralHead | RegressionHead
+        if settings.head == "integral":
+            self.head = IntegralHead(channels, num_joints, settings.input_size, settings.width)
+        elif settings.head == "regression":
+            self.head = RegressionHead(channels, num_joints)
+        else:
+            raise UsageError(f"--head {settings.head}: unknown; valid: integral, regression")
+        self.backbone.freeze(settings.frozen)
+
+    def with_maps(self, x: Tensor, prior: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """(B, 3, S, S) → (B, K, 2) norm and, with the integral head, the maps' logits (B, K, S/4, S/4), float32.
+
+        `prior`: (K, S/4, S/4) log-density of where each joint is to be expected, added to the maps.
+        """
+        found: tuple[Tensor, Tensor | None] = self.head(self.backbone(x), prior)
+        return found
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, S, S) → (B, K, 2) norm."""
@@ -172,10 +204,21 @@ def _initialise(layer: nn.Module) -> None:
             nn.init.zeros_(layer.bias)
 
 
-def build_network(settings: StagePreset, num_joints: int) -> DeepPoseNetwork | IntegralNetwork:
+def _check_size(input_size: int) -> None:
+    if input_size % 32 or input_size <= 0:
+        nearest = max(32, round(input_size / 32) * 32)
+        raise UsageError(f"--input-size {input_size}: this network takes multiples of 32, such as {nearest}")
+
+
+Network = DeepPoseNetwork | IntegralNetwork | BackboneNetwork
+
+
+def build_network(settings: StagePreset, num_joints: int) -> Network:
     """The network that the settings name. Raises UsageError for one that does not exist or does not fit its input."""
     if settings.network == "deeppose":
         return DeepPoseNetwork(num_joints, settings.input_size, settings.dropout)
     if settings.network == "integral":
         return IntegralNetwork(num_joints, settings.input_size, settings.width)
-    raise UsageError(f"network '{settings.network}' is unknown; valid: deeppose, integral")
+    if settings.network == "backbone":
+        return BackboneNetwork(num_joints, settings)
+    raise UsageError(f"network '{settings.network}' is unknown; valid: deeppose, integral, backbone")

@@ -16,6 +16,7 @@ from deeppose_cli.checkpoints import how_to_train, load_cascade, read_checkpoint
 from deeppose_cli.errors import DeepPoseError, UsageError
 from deeppose_cli.orders import Orders, check_previous, clear, fresh, is_follower, stored
 from deeppose_cli.presets import (
+    StagePreset,
     initial_from_primitives,
     refinement_from_primitives,
 )
@@ -119,6 +120,7 @@ def _train(
         if folder.number == 1:
             settings = initial_from_primitives(config["settings"])
             module = InitialStage(config["skeleton"], config["settings"], square, seed)
+            _start_backbones(module, settings)
             loaders = InitialData(data, settings, square, seed, workers)
         else:
             refinement = refinement_from_primitives(config["settings"])
@@ -131,6 +133,8 @@ def _train(
             loaders = RefinementData(data, refinement, square, sigma, displacement, start, seed, workers)
             if refinement.start == "previous":
                 _start_from(module, run.stage(folder.number - 1))
+            else:
+                _start_backbones(module, refinement)
         with _told_how_to_go_on(folder, run, console):
             trainer.fit(module, datamodule=loaders, ckpt_path=resume_from, weights_only=True)
     if trainer.is_global_zero:
@@ -244,6 +248,15 @@ def _start_from(module: StageModule, previous: StageFolder) -> None:
     module.load_state_dict(fitting, strict=False)
 
 
+def _start_backbones(module: StageModule, settings: StagePreset) -> None:
+    from deeppose_cli.network import BackboneNetwork
+    from deeppose_cli.starting import start_backbone
+
+    for network in module.regressor.networks:
+        if isinstance(network, BackboneNetwork):
+            start_backbone(network.backbone, settings.backbone, settings.start)
+
+
 def _check_network(config: dict[str, Any]) -> None:
     """Raises what building the network would, at no cost, before anything is written."""
     import torch
@@ -321,5 +334,6 @@ def _ignore_known_warnings() -> None:
         r".*your dataloader is not resumable.*",
         r".*pin_memory.*",
         r".*smaller than the logging interval.*",
+        r".*module\(s\) in eval mode.*",  # a backbone's frozen steps
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -12,11 +12,11 @@ import deeppose_cli
 LAYERS: dict[int, tuple[str, ...]] = {
     0: ("errors terminal", "skeleton presets", "geometry"),
     1: (
-        "archives bootstrap drawn.canvas drawn.figure foreign losses matfile metrics network published samples",
-        "download drawn.person drawn.scenery matstruct spread sticks",
+        "archives backbones bootstrap drawn.canvas drawn.figure foreign heads losses matfile metrics published samples",
+        "download drawn.person drawn.scenery matstruct network spread sticks",
         "drawing torch_metrics",
     ),
-    2: ("crops overlay", "augment cascade detectors", "detections", "boxes"),
+    2: ("crops overlay", "augment cascade detectors starting", "detections", "boxes"),
     3: (
         "datamodules.addresses datamodules.description datamodules.loading datamodules.splits datamodules.unpacking"
         " stages.base",

@@ -30,6 +30,9 @@ def refine(
     input_size: t.InputSizeOption = None,
     batch_size: t.BatchSizeOption = None,
     learning_rate: t.LearningRateOption = None,
+    backbone: t.BackboneOption = None,
+    head: t.HeadOption = None,
+    frozen: t.FrozenOption = None,
     regressor: Annotated[
         str | None,
         typer.Option(
@@ -43,7 +46,8 @@ def refine(
         int | None, typer.Option("--draws", metavar="N", help="Displaced crops per picture and joint in one epoch.")
     ] = None,
     begin: Annotated[
-        str | None, typer.Option("--start", metavar="FROM", help="Starting values: random, or previous (stage).")
+        str | None,
+        typer.Option("--start", metavar="FROM", help="Starting values: previous (stage), random, torchvision, a file."),
     ] = None,
     workers: t.WorkersOption = None,
     logger: t.LoggerOption = "csv",
@@ -77,10 +81,13 @@ def refine(
                 input_size=input_size,
                 batch_size=batch_size,
                 learning_rate=learning_rate,
+                backbone=backbone,
+                head=head,
+                frozen=frozen,
                 regressor=t.one_of("--regressor", regressor, ("shared", "per-joint")),
                 sigma=sigma,
                 draws=draws,
-                start=t.one_of("--start", begin, ("random", "previous")),
+                start=begin,
             ),
             seed=seed,
             workers=workers,

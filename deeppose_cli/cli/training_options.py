@@ -21,6 +21,16 @@ BatchSizeOption = Annotated[
     int | None, typer.Option("--batch-size", metavar="N", help="Crops per step, over all devices together.")
 ]
 LearningRateOption = Annotated[float | None, typer.Option("--learning-rate", metavar="X", help="Peak learning rate.")]
+BackboneOption = Annotated[
+    str | None,
+    typer.Option("--backbone", metavar="NAME", help="Network made for ImageNet that the head is put on."),
+]
+HeadOption = Annotated[
+    str | None, typer.Option("--head", metavar="NAME", help="integral (soft maps) or regression (fully connected).")
+]
+FrozenOption = Annotated[
+    int | None, typer.Option("--frozen", metavar="N", min=0, help="The backbone's first N steps keep their values.")
+]
 MaxEpochsOption = Annotated[int | None, typer.Option("--max-epochs", metavar="N", help="Epochs to train.")]
 WorkersOption = Annotated[
     int | None, typer.Option("--workers", metavar="N", min=0, help="Processes that cut crops. Default: cores less one.")
@@ -70,7 +80,7 @@ def overrides(**values: Any) -> dict[str, Any]:
     """The preset's fields that were given on the line. Raises UsageError for a number that cannot be."""
     given = {name: value for name, value in values.items() if value is not None}
     for name, value in given.items():
-        if isinstance(value, int | float) and not value > 0:
+        if isinstance(value, int | float) and not value > 0 and name != "frozen":
             raise UsageError(f"--{name.replace('_', '-')} {value}: must be positive")
     return given
 
