@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from deeppose_cli.errors import UsageError
 from deeppose_cli.network import DeepPoseNetwork, IntegralNetwork, build_network
-from deeppose_cli.presets import PAPER, TINY, StagePreset
+from deeppose_cli.presets import MODERN, PAPER, TINY, StagePreset
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +112,31 @@ def test_unusable_settings_are_named() -> None:
         DeepPoseNetwork(14, 40)
     with pytest.raises(UsageError, match="'hourglass' is unknown"):
         build_network(StagePreset(network="hourglass"), 14)
+
+
+@pytest.mark.parametrize("head", ["integral", "regression"])
+def test_a_backbone_answers_first_with_the_centre_of_the_crop(head: str) -> None:
+    """Its last layer's values are small: the loss starts at the labels' own spread."""
+    network = build_network(replace(MODERN.initial, head=head, input_size=64), 14).eval()
+    with torch.no_grad():
+        xy, logits = network.with_maps(torch.randn(2, 3, 64, 64))
+    assert xy.shape == (2, 14, 2)
+    assert xy.abs().max() < 0.1
+    assert logits is None if head == "regression" else logits is not None and logits.shape == (2, 14, 16, 16)
+
+
+def test_a_prior_moves_the_integral_head_to_where_it_says() -> None:
+    network = build_network(replace(MODERN.initial, input_size=64), 2).eval()
+    prior = torch.full((2, 16, 16), -50.0)
+    prior[0, 3, 12] = prior[1, 9, 0] = 0.0
+    with torch.no_grad():
+        xy, _ = network.with_maps(torch.randn(1, 3, 64, 64), prior)
+    # Cell (row, column) of 16 is centred at ((column + 0.5) / 16 - 0.5, (row + 0.5) / 16 - 0.5).
+    torch.testing.assert_close(xy[0], torch.tensor([[0.28125, -0.28125], [-0.46875, 0.09375]]), atol=1e-4, rtol=0)
+
+
+def test_a_backbone_refuses_what_it_cannot_be() -> None:
+    with pytest.raises(UsageError, match=r"--input-size 100: this network takes multiples of 32, such as 96"):
+        build_network(replace(MODERN.initial, input_size=100), 14)
+    with pytest.raises(UsageError, match=r"--head tail: unknown; valid: integral, regression"):
+        build_network(replace(MODERN.initial, head="tail"), 14)
