@@ -18,8 +18,8 @@ LAYERS: dict[int, tuple[str, ...]] = {
     ),
     2: ("crops overlay", "augment cascade detectors starting", "detections", "boxes"),
     3: (
-        "datamodules.addresses datamodules.description datamodules.loading datamodules.splits datamodules.unpacking"
-        " stages.base",
+        "datamodules.addresses datamodules.cache datamodules.description datamodules.loading datamodules.splits"
+        " datamodules.unpacking stages.base",
         "datamodules.buffy datamodules.checking datamodules.datasets datamodules.fetching datamodules.flic"
         " datamodules.lsp datamodules.parse stages.initial stages.refinement",
         "datamodules.base datamodules.demo",
