@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from deeppose_cli.boxes import FirstBoxes, first_boxes, training_source
+from deeppose_cli.crops import Picture, read_picture
+from deeppose_cli.datamodules.cache import PictureCache
 from deeppose_cli.datamodules.datasets import (
     Displacement,
     InitialTraining,
@@ -46,13 +48,20 @@ class TrainingData:
     unreadable: tuple[str, ...] = ()
     """Pictures of which not even the size could be read: they are left out."""
     said: str = ""
-    """Where the training split's first boxes come from, for the person who trains."""
+    """Where the training split's first boxes come from, and what became of the cache, for the person who trains."""
+    cache: PictureCache | None = None
+    """Pictures that are decoded already; none: they are decoded each time."""
 
     @staticmethod
     def read(
-        description: DataDescription, data_root: Path, box: str | None = None, progress: Progress | None = None
+        description: DataDescription,
+        data_root: Path,
+        box: str | None = None,
+        progress: Progress | None = None,
+        cache: bool = False,
     ) -> TrainingData:
-        """Labels and picture sizes only; a picture is decoded only where a detector has not looked at it yet.
+        """Labels and picture sizes only; a picture is decoded only where a detector has not looked at it yet, or where
+        the cache is wanted and does not have it.
 
         `box`: where b⁰ comes from in evaluation, the description's own if None; training goes by the same.
         """
@@ -70,7 +79,13 @@ class TrainingData:
             boxes.append(found[-1].boxes[known])
             if not len(parts[-1]):
                 raise DeepPoseError(f"{description.name}: no readable picture in its {split} split")
-        return TrainingData(parts[0], parts[1], boxes[0], boxes[1], tuple(unreadable), found[0].said())
+        pictures = PictureCache(data_root, parts[0].files + parts[1].files, progress) if cache else None
+        said = "\n".join(line for line in (found[0].said(), pictures.said if pictures else "") if line)
+        return TrainingData(parts[0], parts[1], boxes[0], boxes[1], tuple(unreadable), said, pictures)
+
+    def picture(self, file: Path) -> Picture:
+        """(H, W, 3) uint8 RGB, not to be written to. Raises DeepPoseError that names a file that cannot be read."""
+        return read_picture(file) if self.cache is None else self.cache.read(file)
 
 
 class PoseDataModule(L.LightningDataModule):
@@ -140,10 +155,12 @@ class InitialData(PoseDataModule):
         self.square = square
 
     def training_set(self) -> InitialTraining:
-        return InitialTraining(self.data.train, self.data.train_boxes, self.square, self.settings, self.seed)
+        data = self.data
+        return InitialTraining(data.train, data.train_boxes, self.square, self.settings, self.seed, data.picture)
 
     def validation_set(self) -> InitialValidation:
-        return InitialValidation(self.data.validation, self.data.validation_boxes, self.square, self.settings)
+        data = self.data
+        return InitialValidation(data.validation, data.validation_boxes, self.square, self.settings, data.picture)
 
 
 class RefinementData(PoseDataModule):
@@ -176,12 +193,19 @@ class RefinementData(PoseDataModule):
             self.displacement,
             self.seed,
             self.reusing.reserve,
+            data.picture,
         )
 
     def validation_set(self) -> RefinementValidation:
         data = self.data
         return RefinementValidation(
-            data.validation, data.validation_boxes, self.square, self.refinement, self.sigma, self.validation_start
+            data.validation,
+            data.validation_boxes,
+            self.square,
+            self.refinement,
+            self.sigma,
+            self.validation_start,
+            data.picture,
         )
 
     def visits(self) -> int:

@@ -24,6 +24,7 @@ from deeppose_cli.skeleton import Skeleton
 
 Example = dict[str, NDArray[Any]]
 Reserve = Callable[[tuple[int, ...]], NDArray[np.uint8] | None]
+Read = Callable[[Path], Picture]
 
 REFINEMENT_REACH = 3.0
 """Crops around joints reach out of b⁰: so many of its sides are kept of a training picture."""
@@ -82,10 +83,10 @@ def training_diameters(keypoints: FloatArray, first: FloatArray, skeleton: Skele
 
 
 class _Pictures(Dataset[Example]):
-    """Rows of annotations with their b⁰."""
+    """Rows of annotations with their b⁰. `read`: how a picture is read; what it gives is not written to."""
 
-    def __init__(self, annotations: Annotations, boxes: FloatArray, square: bool) -> None:
-        self.annotations, self.skeleton = annotations, annotations.skeleton
+    def __init__(self, annotations: Annotations, boxes: FloatArray, square: bool, read: Read) -> None:
+        self.annotations, self.skeleton, self.read = annotations, annotations.skeleton, read
         self.first = first_stage_boxes(boxes, square=square)
 
     def __len__(self) -> int:
@@ -99,7 +100,7 @@ class _Pictures(Dataset[Example]):
         if row < 0:
             return _GREY, nothing, np.array(False)
         try:
-            return read_picture(Path(self.annotations.files[row])), self.annotations.keypoints[row], np.array(False)
+            return self.read(self.annotations.files[row]), self.annotations.keypoints[row], np.array(False)
         except DeepPoseError:
             return _GREY, nothing, np.array(True)
 
@@ -108,9 +109,15 @@ class InitialTraining(_Pictures):
     """Stage 1: `pixels` (S, S, 3) uint8, `target` (K, 2) norm (NaN: not labelled), `visited` (the row), `unread`."""
 
     def __init__(
-        self, annotations: Annotations, boxes: FloatArray, square: bool, settings: StagePreset, seed: int
+        self,
+        annotations: Annotations,
+        boxes: FloatArray,
+        square: bool,
+        settings: StagePreset,
+        seed: int,
+        read: Read = read_picture,
     ) -> None:
-        super().__init__(annotations, boxes, square)
+        super().__init__(annotations, boxes, square, read)
         self.size, self.seed = settings.input_size, seed
         self.augment = Augmenter(settings.augmentation, self.skeleton)
 
@@ -130,8 +137,15 @@ class InitialTraining(_Pictures):
 class InitialValidation(_Pictures):
     """Stage 1, nothing random: adds `box` (4) and `keypoints` (K, 2) px. Row −1 is an example without labels."""
 
-    def __init__(self, annotations: Annotations, boxes: FloatArray, square: bool, settings: StagePreset) -> None:
-        super().__init__(annotations, boxes, square)
+    def __init__(
+        self,
+        annotations: Annotations,
+        boxes: FloatArray,
+        square: bool,
+        settings: StagePreset,
+        read: Read = read_picture,
+    ) -> None:
+        super().__init__(annotations, boxes, square, read)
         self.size = settings.input_size
 
     def __getitem__(self, row: int) -> Example:
@@ -162,9 +176,10 @@ class RefinementTraining(_Pictures):
         displacement: Displacement,
         seed: int,
         reserve: Reserve = lambda shape: None,
+        read: Read = read_picture,
     ) -> None:
         """`reserve`: memory to cut crops into, where the batch wants them; None: of their own."""
-        super().__init__(annotations, boxes, square)
+        super().__init__(annotations, boxes, square, read)
         self.settings, self.sigma, self.displacement, self.seed = settings, sigma, displacement, seed
         self.reserve = reserve
         self.augment = Augmenter(settings.augmentation, self.skeleton, REFINEMENT_REACH)
@@ -205,8 +220,9 @@ class RefinementValidation(_Pictures):
         settings: RefinementPreset,
         sigma: float,
         start: FloatArray,
+        read: Read = read_picture,
     ) -> None:
-        super().__init__(annotations, boxes, square)
+        super().__init__(annotations, boxes, square, read)
         self.size = settings.input_size
         self.where = refinement_boxes(start, self.first, self.skeleton, sigma)
 

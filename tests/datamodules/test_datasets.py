@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +15,7 @@ import pytest
 from deeppose_cli.boxes import first_boxes
 from deeppose_cli.cascade import Cascade, Cut, Stage, first_stage_boxes
 from deeppose_cli.crops import crop, read_picture
+from deeppose_cli.datamodules.cache import PictureCache
 from deeppose_cli.datamodules.datasets import (
     Displacement,
     InitialTraining,
@@ -315,6 +318,42 @@ def test_an_unreadable_picture_has_no_labels_and_says_so(everyone: Annotations, 
     kept = RefinementValidation(some, boxes, True, refined(), SIGMA, everyone.keypoints)[1]
     assert kept["unread"]
     assert np.isnan(kept["keypoints"]).all()
+
+
+@pytest.mark.parametrize("vary", [STILL, Augmentation(mirror=0.5, translate=0.1, scale=0.1, rotate=20.0, colour=0.3)])
+def test_examples_from_decoded_pictures_are_those_from_the_files(
+    everyone: Annotations, tmp_path: Path, vary: Augmentation
+) -> None:
+    folder = tmp_path / "dots"
+    folder.mkdir()
+    files = tuple(Path(shutil.copy(file, folder)) for file in everyone.files)
+    some, boxes = replace(everyone, files=files), with_boxes(everyone)
+    cache, initial, still = (
+        PictureCache(tmp_path, files),
+        StagePreset(input_size=SIZE, augmentation=vary),
+        constant((0.0, 0.0)),
+    )
+
+    def examples(read: Callable[[Path], np.ndarray]) -> list[dict[str, np.ndarray]]:
+        training = (
+            InitialTraining(some, boxes, True, initial, 1, read),
+            RefinementTraining(some, boxes, True, refined(vary), SIGMA, still, 1, read=read),
+        )
+        validation = (
+            InitialValidation(some, boxes, True, initial, read),
+            RefinementValidation(some, boxes, True, refined(), SIGMA, some.keypoints, read),
+        )
+        drawn = [data[Draw(epoch, row, 0)] for data in training for epoch in range(4) for row in range(3)]
+        return drawn + [data[row] for data in validation for row in range(-1, 3)]
+
+    pairs = list(zip(examples(cache.read), examples(read_picture), strict=True))
+    for kept, decoded in pairs:
+        assert kept.keys() == decoded.keys()
+        for key, value in decoded.items():
+            np.testing.assert_array_equal(kept[key], value)
+    assert len(pairs) == 32
+    for file in files:  # and they do come from there
+        assert cache.sets["dots"].get(file) is not None
 
 
 def test_row_minus_one_is_an_example_that_counts_nowhere(everyone: Annotations) -> None:
