@@ -45,6 +45,8 @@ class Orders:
     """Fields of the stage's preset that single flags change."""
     seed: int | None = None
     workers: int | None = None
+    cache: bool = True
+    """Whether decoded pictures are kept beside the data set."""
     loggers: tuple[str, ...] = ("csv",)
     wandb_online: bool = False
     resume: bool = False

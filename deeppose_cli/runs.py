@@ -77,7 +77,7 @@ def _train(
     from deeppose_cli.stages.refinement import RefinementStage
 
     with progress_bar() as progress:
-        data = TrainingData.read(description, orders.data_root, config.get("box"), progress)
+        data = TrainingData.read(description, orders.data_root, config.get("box"), progress, orders.cache)
     _check_network(config)
     resume_from = _resume_point(folder, config) if orders.resume else None
     seed, square = config["seed"], config["square_first_box"]

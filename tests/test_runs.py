@@ -82,6 +82,19 @@ def runs(trained: tuple[Path, list[str]], tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained[0], tmp_path / "runs"))
 
 
+def test_decoded_pictures_are_kept_beside_the_data_set_unless_told_not_to(tmp_path: Path) -> None:
+    root = mini.make(tmp_path / "data")
+    brief = {"overrides": {**TINY, "max_epochs": 1}}
+    plain, said = train(root, tmp_path / "runs", run="plain", cache=False, **brief)
+    folder = root / mini.NAME / ".cache"
+    assert not folder.exists()
+    assert ".cache" not in said
+    kept, said = train(root, tmp_path / "runs", run="kept", **brief)
+    assert (folder / "pictures").is_file()
+    assert str(folder / "pictures") in said
+    assert same(weights(plain), weights(kept))
+
+
 def stage_of(runs: Path, number: int) -> StageFolder:
     return RunFolder(runs / mini.NAME).stage(number)
 

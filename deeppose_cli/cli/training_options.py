@@ -35,6 +35,9 @@ MaxEpochsOption = Annotated[int | None, typer.Option("--max-epochs", metavar="N"
 WorkersOption = Annotated[
     int | None, typer.Option("--workers", metavar="N", min=0, help="Processes that cut crops. Default: cores less one.")
 ]
+CacheOption = Annotated[
+    bool, typer.Option("--cache/--no-cache", help="Keep decoded pictures in the data set's folder (.cache).")
+]
 _TRAINED = tuple(source for source in BOX_SOURCES if source != "own")
 BoxOption = Annotated[
     str | None,
