@@ -103,7 +103,7 @@ class DataSetCache:
         shape = (entry.height, entry.width, 3)
         picture = np.frombuffer(mapped, np.uint8, entry.height * entry.width * 3, entry.offset).reshape(shape)
         if str(file) not in self._good:
-            if zlib.crc32(picture) != entry.checksum:
+            if zlib.crc32(picture.data) != entry.checksum:
                 del self._entries[str(file)]
                 return None
             self._good.add(str(file))
@@ -155,7 +155,8 @@ class DataSetCache:
                     if picture is None or at + picture.nbytes > limit:
                         entry = _Entry(*stamp, at, 0, 0, 0)
                     else:
-                        entry = _Entry(*stamp, at, *picture.shape[:2], zlib.crc32(picture))
+                        height, width = picture.shape[:2]
+                        entry = _Entry(*stamp, at, height, width, zlib.crc32(picture.data))
                         at += out.write(picture.data)
                     index[file.relative_to(self.folder).as_posix()] = entry
                     if progress is not None:
