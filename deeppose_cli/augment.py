@@ -1,7 +1,8 @@
 """How training pictures vary: mirror, rotation and colour of the pixels; shift and size of the box.
 
-Left and right joints change places when a picture is mirrored; albumentations would not do that. A joint that leaves
-the picture keeps its place: it is still a label.
+albumentations changes the colours. The rotation is left to the crop, which interpolates anyway, and left and right
+joints change places when a picture is mirrored, which albumentations would not do. A joint that leaves the picture
+keeps its place: it is still a label.
 """
 
 from __future__ import annotations
@@ -14,10 +15,9 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from deeppose_cli.crops import MEAN_COLOUR, Picture
+from deeppose_cli.crops import Picture
 from deeppose_cli.geometry import Box, FloatArray, mirror_points
 from deeppose_cli.presets import Augmentation
-from deeppose_cli.samples import labelled
 from deeppose_cli.skeleton import Skeleton
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else it asks the network for a newer release on import
@@ -26,13 +26,16 @@ import albumentations as A
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A training picture as it will be cropped."""
+    """A training picture as it will be cropped, by `crop(picture, box, size, turn=turn)`."""
 
     picture: Picture
     keypoints: FloatArray
-    """(K, 2) px of this picture; NaN: not labelled."""
+    """(K, 2) px of the turned picture; NaN: not labelled."""
     box: Box
+    """px of the turned picture."""
     mirrored: bool
+    turn: FloatArray | None = None
+    """(2, 3) from px of the picture to px of the turned picture; none: they are the same."""
 
 
 @dataclass(frozen=True)
@@ -42,31 +45,15 @@ class Augmenter:
     settings: Augmentation
     skeleton: Skeleton
     reach: float = 1.5
-    """How many box sides of the picture can be seen in the crops after rotation and shift: the rest is not processed,
-    and the rotation is about the middle of what is."""
+    """How many box sides of the picture can be seen in the crops after rotation: the rest is not processed."""
 
     @cached_property
-    def _pixels(self) -> A.Compose | None:
-        s, steps = self.settings, []
-        if s.colour:
-            strength, hue = (1 - s.colour, 1 + s.colour), (-0.1 * s.colour, 0.1 * s.colour)
-            steps.append(
-                A.ColorJitter(
-                    brightness=strength,
-                    contrast=strength,
-                    saturation=strength,
-                    hue=hue,
-                    p=0.8,
-                )
-            )
-        # After the colours: what lies outside the picture is always MEAN_COLOUR, as in every crop.
-        if s.rotate:
-            steps.append(A.Affine(rotate=(-s.rotate, s.rotate), fill=MEAN_COLOUR, p=1.0))
-        if not steps:
+    def _colours(self) -> A.ColorJitter | None:
+        colour = self.settings.colour
+        if not colour:
             return None
-        # Colours alone move no keypoint: albumentations would warn of being given some.
-        points = A.KeypointParams(format="xy", remove_invisible=False) if s.rotate else None
-        return A.Compose(steps, keypoint_params=points)
+        strength, hue = (1 - colour, 1 + colour), (-0.1 * colour, 0.1 * colour)
+        return A.ColorJitter(brightness=strength, contrast=strength, saturation=strength, hue=hue, p=0.8)
 
     def __call__(self, picture: Picture, keypoints: FloatArray, box: Box, rng: np.random.Generator) -> View:
         """keypoints: (K, 2) px, NaN where unlabelled. The same generator state gives the same variant."""
@@ -80,24 +67,21 @@ class Augmenter:
             w, h = w * factor, h * factor
         box = Box(cx, cy, w, h)
         mirrored = bool(s.mirror and rng.random() < s.mirror)
-        if self._pixels is not None:
+        if self._colours is not None:
             picture, keypoints, box = _window(picture, keypoints, box, self.reach)
         if mirrored:
             width = picture.shape[1]
             picture = np.asarray(cv2.flip(picture, 1), dtype=np.uint8)
             keypoints = mirror_points(keypoints, width, self.skeleton)
             box = Box(width - 1 - box[0], *box[1:])
-        if self._pixels is not None:
-            self._pixels.set_random_seed(int(rng.integers(2**31)))
-            if s.rotate:
-                # Points that are not labelled travel as zeros: albumentations takes no NaN.
-                known = labelled(keypoints)[:, None]
-                varied = self._pixels(image=picture, keypoints=np.where(known, keypoints, 0.0).astype(np.float32))
-                keypoints = np.where(known, np.asarray(varied["keypoints"], dtype=np.float64), np.nan)
-            else:
-                varied = self._pixels(image=picture)
-            picture = varied["image"]
-        return View(picture, keypoints, box, mirrored)
+        turn = None
+        if s.rotate:
+            turn = np.asarray(cv2.getRotationMatrix2D(box[:2], rng.uniform(-s.rotate, s.rotate), 1.0), np.float64)
+            keypoints = keypoints @ turn[:, :2].T + turn[:, 2]
+        if self._colours is not None:
+            self._colours.set_random_seed(int(rng.integers(2**31)))
+            picture = self._colours(image=picture)["image"]
+        return View(picture, keypoints, box, mirrored, turn)
 
 
 def _window(picture: Picture, keypoints: FloatArray, box: Box, sides: float) -> tuple[Picture, FloatArray, Box]:

@@ -59,17 +59,21 @@ def _has_end(data: bytes) -> bool:
     return False
 
 
-def crop(picture: Picture, box: Box | FloatArray, size: int, out: Picture | None = None) -> Picture:
+def crop(
+    picture: Picture, box: Box | FloatArray, size: int, out: Picture | None = None, turn: FloatArray | None = None
+) -> Picture:
     """N(x; b): the picture cropped to the box, (size, size, 3) uint8; the mean colour outside the picture.
 
     A box at least twice as large as the input is first reduced by area averaging, as bilinear sampling alone would skip
-    pixels. `out`: a contiguous array to write into and return.
+    pixels. `out`: a contiguous array to write into and return. `turn`: (2, 3) rotation of the picture, in px; the box
+    is one of the turned picture, which is nowhere made: pixels are interpolated once.
     """
-    cx, cy, w, h = (float(value) for value in box)
-    reduction = int(min(w, h) / size)
+    matrix = crop_matrix(box, size)
+    if turn is not None:
+        matrix = _chained(turn, matrix)
+    reduction = int(min(box[2], box[3]) / size)
     if reduction > 1:
-        picture, (cx, cy, w, h) = _reduced(picture, (cx, cy, w, h), reduction)
-    matrix = crop_matrix(Box(cx, cy, w, h), size)
+        picture, matrix = _reduced(picture, matrix, size, reduction)
     return cv2.warpAffine(  # type: ignore[return-value]
         picture,
         matrix,
@@ -81,28 +85,41 @@ def crop(picture: Picture, box: Box | FloatArray, size: int, out: Picture | None
     )
 
 
+def _chained(first: FloatArray, second: FloatArray) -> NDArray[np.float64]:
+    """(2, 3) affine map: `second` after `first`."""
+    both = second[:, :2] @ first
+    both[:, 2] += second[:, 2]
+    return np.asarray(both, dtype=np.float64)
+
+
 def _reduced(
-    picture: Picture, box: tuple[float, float, float, float], reduction: int
-) -> tuple[Picture, tuple[float, float, float, float]]:
-    """The part of the picture around the box, averaged over about reduction × reduction px, and the box in it."""
-    cx, cy, w, h = box
+    picture: Picture, matrix: NDArray[np.float64], size: int, reduction: int
+) -> tuple[Picture, NDArray[np.float64]]:
+    """The part of the picture that the crop shows, averaged over about reduction × reduction px, and the map (2, 3)
+    from there to the crop."""
     height, width = picture.shape[:2]
+    a, b = -0.5, size - 0.5
+    back = cv2.invertAffineTransform(matrix)
+    xs, ys = back @ np.array([[a, b, a, b], [a, a, b, b], [1.0, 1.0, 1.0, 1.0]])
     margin = 2 * reduction  # so that the crop's edge is interpolated with what lies beyond it
-    x1, x2 = max(0, math.floor(cx - w / 2) - margin), min(width, math.ceil(cx + w / 2) + margin + 1)
-    y1, y2 = max(0, math.floor(cy - h / 2) - margin), min(height, math.ceil(cy + h / 2) + margin + 1)
+    x1, x2 = max(0, math.floor(xs.min()) - margin), min(width, math.ceil(xs.max()) + margin + 1)
+    y1, y2 = max(0, math.floor(ys.min()) - margin), min(height, math.ceil(ys.max()) + margin + 1)
     if x2 - x1 < reduction or y2 - y1 < reduction:
-        return picture, box  # all but outside: nothing to average
+        return picture, matrix  # all but outside: nothing to average
     part = picture[y1:y2, x1:x2]
     small = cv2.resize(part, ((x2 - x1) // reduction, (y2 - y1) // reduction), interpolation=cv2.INTER_AREA)
     # Each axis by its true ratio: the division above rounds down.
-    fx, fy = small.shape[1] / (x2 - x1), small.shape[0] / (y2 - y1)
-    return np.asarray(small, np.uint8), ((cx - x1 + 0.5) * fx - 0.5, (cy - y1 + 0.5) * fy - 0.5, w * fx, h * fy)
+    fx, fy = (x2 - x1) / small.shape[1], (y2 - y1) / small.shape[0]
+    enlarge = np.array([[fx, 0.0, x1 + 0.5 * fx - 0.5], [0.0, fy, y1 + 0.5 * fy - 0.5]])
+    return np.asarray(small, np.uint8), _chained(enlarge, matrix)
 
 
-def crops(picture: Picture, boxes: FloatArray, size: int, out: Picture | None = None) -> Picture:
+def crops(
+    picture: Picture, boxes: FloatArray, size: int, out: Picture | None = None, turn: FloatArray | None = None
+) -> Picture:
     """(M, size, size, 3) crops of one picture, one for each box (M, 4). `out`: an array of that shape to write into."""
     if out is None:
         out = np.empty((len(boxes), size, size, 3), np.uint8)
     for target, box in zip(out, boxes, strict=True):
-        crop(picture, box, size, out=target)
+        crop(picture, box, size, target, turn)
     return out

@@ -30,6 +30,13 @@ def vary(settings: Augmentation, seed: int, box: Box = FULL, keypoints: np.ndarr
     )
 
 
+def turned(view: View) -> np.ndarray:
+    """The turned picture, (H, W, 3), as crops show it."""
+    height, width = view.picture.shape[:2]
+    side = max(height, width)
+    return crop(view.picture, Box.of_image(side, side), side, turn=view.turn)[:height, :width]
+
+
 def test_without_any_setting_nothing_changes() -> None:
     picture, keypoints = scene()
     for seed in range(5):
@@ -66,7 +73,7 @@ def test_dots_drawn_at_the_joints_move_with_the_labels(settings: Augmentation, b
         mirrored.add(view.mirrored)
         for joint, at in enumerate(view.keypoints):
             # A mirrored picture's dots have their partners' colours.
-            found = dots.find(view.picture, LSP14.mirror[joint] if view.mirrored else joint, 62)
+            found = dots.find(turned(view), LSP14.mirror[joint] if view.mirrored else joint, 62)
             size = np.array(view.picture.shape[1::-1])
             if (at > dots.RADIUS + 2).all() and (at < size - dots.RADIUS - 3).all() and found is not None:
                 assert np.abs(found - at).max() < 1.0, (seed, joint)
@@ -87,7 +94,7 @@ def test_colours_change_but_nothing_moves() -> None:
 
 def test_the_same_generator_gives_the_same_variant_and_another_one_another() -> None:
     one, same, other = vary(EVERYTHING, 5), vary(EVERYTHING, 5), vary(EVERYTHING, 6)
-    np.testing.assert_array_equal(one.picture, same.picture)
+    np.testing.assert_array_equal(turned(one), turned(same))
     np.testing.assert_array_equal(one.keypoints, same.keypoints)
     assert one.box == same.box
     assert one.box != other.box
@@ -101,7 +108,7 @@ def test_one_augmenter_remembers_nothing_of_earlier_pictures() -> None:
     for seed in range(3):
         augmenter(picture[:40], keypoints, FULL, np.random.default_rng(seed))
     again = augmenter(picture, keypoints, FULL, np.random.default_rng(1))
-    np.testing.assert_array_equal(first.picture, again.picture)
+    np.testing.assert_array_equal(turned(first), turned(again))
     np.testing.assert_array_equal(first.keypoints, again.keypoints)
 
 
@@ -147,8 +154,21 @@ def test_what_the_box_shows_is_there_although_only_a_window_is_processed() -> No
     augmenter = Augmenter(Augmentation(mirror=0.5, rotate=45.0, translate=0.05, scale=0.1), LSP14)
     for seed in range(40):
         view = augmenter(picture, np.full((14, 2), 200.0), Box(200, 200, 80, 80), np.random.default_rng(seed))
-        shown = crop(view.picture, view.box, 64)
+        shown = crop(view.picture, view.box, 64, turn=view.turn)
         assert (shown.astype(int) - MEAN_COLOUR).min() > 0, seed
+
+
+def test_turns_are_about_the_boxs_middle_and_spread_evenly() -> None:
+    picture, centre = np.zeros((100, 120, 3), np.uint8), np.array([40.0, 55.0])
+    keypoints = centre + np.array([[0, 0], [30, 0], *[[0, 5]] * 12])
+    augmenter = Augmenter(Augmentation(mirror=0.0, rotate=40.0), LSP14)
+    views = [augmenter(picture, keypoints, Box(40, 55, 50, 30), np.random.default_rng(seed)) for seed in range(400)]
+    moved = np.array([view.keypoints for view in views]) - centre
+    assert all(view.box == Box(40, 55, 50, 30) for view in views)
+    np.testing.assert_allclose(moved[:, 0], 0, atol=1e-9)
+    np.testing.assert_allclose(np.linalg.norm(moved[:, 1], axis=-1), 30)
+    angles = np.sort(np.degrees(np.arctan2(moved[:, 1, 1], moved[:, 1, 0])))
+    assert np.abs(angles - np.linspace(-40, 40, 400)).max() < 80 * 0.1  # Kolmogorov–Smirnov, far beyond 1 %
 
 
 def test_what_lies_outside_of_a_turned_picture_has_the_colour_of_every_crops_outside() -> None:
@@ -167,10 +187,11 @@ def test_what_lies_outside_of_a_turned_picture_has_the_colour_of_every_crops_out
         source = np.stack([x, y, np.ones_like(x)], -1) @ back
         outside = ((source < -1.01) | (source > [80.01, 60.01])).any(-1)
         inside = ((source > 0.01) & (source < [78.99, 58.99])).all(-1)
-        assert (view.picture[outside] == MEAN_COLOUR).all(), seed
+        shown = turned(view)
+        assert (shown[outside] == MEAN_COLOUR).all(), seed
         assert inside.any()
         outside_at_all += int(outside.sum())
-        recoloured += bool((view.picture[inside] < 190).any())
+        recoloured += bool((shown[inside] < 190).any())
     assert outside_at_all > 1000
     assert recoloured > 5
 

@@ -135,10 +135,17 @@ def test_the_cameras_orientation_is_followed_only_when_asked(tmp_path: Path) -> 
     np.testing.assert_array_equal(turned, np.rot90(stored, -1))
 
 
-def slow_crop(picture: np.ndarray, box: Box, size: int) -> np.ndarray:
+def turn_about(x: float, y: float, degrees: float) -> np.ndarray:
+    """(2, 3) rotation about a point, from px of a picture to px of the turned one."""
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return np.array([[c, -s, x - c * x + s * y], [s, c, y - s * x - c * y]])
+
+
+def slow_crop(picture: np.ndarray, box: Box, size: int, turn: np.ndarray) -> np.ndarray:
     """Bilinear sampling, pixel by pixel; pixels that are not in the picture have the mean colour."""
     height, width = picture.shape[:2]
     cx, cy, w, h = box
+    back = np.linalg.inv(np.vstack([turn, [0, 0, 1]]))
 
     def pixel(x: int, y: int) -> np.ndarray:
         inside = 0 <= x < width and 0 <= y < height
@@ -147,7 +154,7 @@ def slow_crop(picture: np.ndarray, box: Box, size: int) -> np.ndarray:
     out = np.empty((size, size, 3))
     for v in range(size):
         for u in range(size):
-            x, y = cx + ((u + 0.5) / size - 0.5) * w, cy + ((v + 0.5) / size - 0.5) * h
+            x, y, _ = back @ [cx + ((u + 0.5) / size - 0.5) * w, cy + ((v + 0.5) / size - 0.5) * h, 1.0]
             x0, y0 = int(np.floor(x)), int(np.floor(y))
             a, b = x - x0, y - y0
             top = (1 - a) * pixel(x0, y0) + a * pixel(x0 + 1, y0)
@@ -162,12 +169,19 @@ def slow_crop(picture: np.ndarray, box: Box, size: int) -> np.ndarray:
     shape=st.tuples(st.integers(1, 24), st.integers(1, 24)),
     centre=st.tuples(st.floats(-15, 40), st.floats(-15, 40)),
     side=st.tuples(st.floats(0.5, 17.9), st.floats(0.5, 17.9)),  # less than twice the crop: nothing is averaged
+    degrees=st.one_of(st.none(), st.floats(-180, 180)),
 )
 def test_a_crop_is_what_bilinear_sampling_of_the_box_gives(
-    seed: int, shape: tuple[int, int], centre: tuple[float, float], side: tuple[float, float]
+    seed: int,
+    shape: tuple[int, int],
+    centre: tuple[float, float],
+    side: tuple[float, float],
+    degrees: float | None,
 ) -> None:
     picture, box = noise(*shape, seed), Box(*centre, *side)
-    difference = np.abs(crop(picture, box, 9).astype(float) - slow_crop(picture, box, 9))
+    turn = None if degrees is None else turn_about(8.3, 9.1, degrees)
+    found = crop(picture, box, 9, turn=turn)
+    difference = np.abs(found.astype(float) - slow_crop(picture, box, 9, turn_about(0, 0, 0) if turn is None else turn))
     # OpenCV rounds positions to 1/32 px: at most 1/64 off on each axis, times the steepest edge, and the rounding.
     assert difference.max() <= 255 / 32 + 1.5
     assert difference.mean() <= 3
@@ -199,7 +213,8 @@ def test_fine_detail_is_averaged_when_a_crop_reduces_much(ratio: float) -> None:
 
 
 @pytest.mark.parametrize("ratio", [0.5, 1.0, 1.9, 3.3, 4.0, 4.9, 7.7, 13.0])
-def test_a_blob_is_where_the_crops_transform_says(ratio: float) -> None:
+@pytest.mark.parametrize("degrees", [None, 33.0, -120.0])
+def test_a_blob_is_where_the_crops_transform_says(ratio: float, degrees: float | None) -> None:
     rng = np.random.default_rng(int(ratio * 10))
     size, width, height = 48, 1403, 1211
     y, x = np.arange(height)[:, None], np.arange(width)
@@ -207,10 +222,13 @@ def test_a_blob_is_where_the_crops_transform_says(ratio: float) -> None:
         at, side = rng.uniform(580, 630, 2), size * ratio
         box = Box(*(at + rng.uniform(-0.2, 0.2, 2) * side), side, side * rng.uniform(0.8, 1.2))
         weight = np.exp(-0.5 * ((x - at[0]) ** 2 + (y - at[1]) ** 2) / (2.5 * max(1.0, ratio)) ** 2)
-        found = crop(np.dstack([(255 * weight).astype(np.uint8)] * 3), box, size)[..., 0].astype(float)
+        turn = None if degrees is None else turn_about(*at + rng.uniform(-0.01, 0.01, 2) * side, degrees)
+        blob = np.dstack([(255 * weight).astype(np.uint8)] * 3)
+        found = crop(blob, box, size, turn=turn)[..., 0].astype(float)
         v, u = np.mgrid[0:size, 0:size]
         centroid = np.array([(found * u).sum(), (found * v).sum()]) / found.sum()
-        expected = crop_matrix(box, size) @ [*at, 1.0]
+        there = at if turn is None else turn @ [*at, 1.0]
+        expected = crop_matrix(box, size) @ [*there, 1.0]
         assert np.abs(centroid - expected).max() < 0.1
 
 

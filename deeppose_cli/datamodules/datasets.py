@@ -127,7 +127,7 @@ class InitialTraining(_Pictures):
         picture, keypoints, unread = self.load(row)
         view = self.augment(picture, keypoints, Box(*self.first[row]), rng)
         return {
-            "pixels": crop(view.picture, view.box, self.size),
+            "pixels": crop(view.picture, view.box, self.size, turn=view.turn),
             "target": normalise(view.keypoints, np.array(view.box)).astype(np.float32),
             "visited": np.array(row),
             "unread": unread,
@@ -201,7 +201,7 @@ class RefinementTraining(_Pictures):
         boxes = joint_boxes(centres, np.full(len(joints), self.sigma * diam * zoom))
         size = s.input_size
         return {
-            "pixels": crops(view.picture, boxes, size, self.reserve((len(boxes), size, size, 3))),
+            "pixels": crops(view.picture, boxes, size, self.reserve((len(boxes), size, size, 3)), view.turn),
             "joint": joints,
             "target": normalise(view.keypoints[None], boxes[:, None]).astype(np.float32),
             "visited": np.array([row]),
