@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pickle
 import shutil
+import time
 from pathlib import Path
 
 import cv2
@@ -281,6 +282,7 @@ def _make(root: Path, files: list[Path], ready: object, answers: object) -> None
     def spy(file: Path) -> np.ndarray:
         nonlocal count
         count += 1
+        time.sleep(0.1)  # so that the other process comes before this one is done
         return read_picture(file)
 
     module.read_picture = spy
