@@ -151,7 +151,7 @@ def start(orders: Orders) -> None:
         newest = next((run for run in list_runs(orders.runs_root) if run.stages), None)
         orders = replace(orders, run=newest.name if newest else None)
     name = orders.data
-    if name is None and orders.preset is not None and orders.stage == 1 and not (orders.resume and orders.run):
+    if name is None and orders.preset is not None and orders.stage == 1:
         name = preset_by_name(orders.preset).data or None
     if name is None and orders.run is not None:
         first = run_folder(orders.runs_root, orders.run).stage(1)
