@@ -19,7 +19,7 @@ from deeppose_cli.crops import Picture, read_picture
 from deeppose_cli.errors import DeepPoseError
 from deeppose_cli.geometry import FloatArray, denormalise, normalise
 from deeppose_cli.samples import Annotations
-from deeppose_cli.skeleton import DERIVED, Skeleton
+from deeppose_cli.skeleton import Skeleton
 
 BATCH_SIZE = 32
 """Pictures in memory at a time."""
@@ -93,9 +93,11 @@ def predict_split(
 
 
 def to_skeleton(poses: FloatArray, source: Skeleton, target: Skeleton) -> NDArray[np.float64]:
-    """Poses (…, K, 2) of one skeleton in another's joint order, matched by name.
+    """Poses (…, K, 2) of one skeleton in another's joint order.
 
-    A joint that the source lacks is the mean of its own joints where `skeleton.DERIVED` says so, NaN otherwise.
+    A joint that the target makes of others (`Skeleton.derived`: FLIC's neck, the shoulders' midpoint) is made of the
+    source's in the same way, unless the source makes it so itself; all others are matched by name. NaN where the source
+    has neither.
     """
     out = np.full((*poses.shape[:-2], len(target), 2), np.nan)
     for place, joints in enumerate(_origins(source, target)):
@@ -111,5 +113,11 @@ def known_joints(source: Skeleton, target: Skeleton) -> NDArray[np.bool_]:
 
 def _origins(source: Skeleton, target: Skeleton) -> list[tuple[str, ...]]:
     """For each joint of the target, the joints of the source that say where it is."""
-    named = [(joint,) if joint in source.joints else DERIVED.get(joint, ()) for joint in target.joints]
-    return [joints if set(joints) <= set(source.joints) else () for joints in named]
+
+    def of(joint: str) -> tuple[str, ...]:
+        made = target.derived.get(joint, ())
+        if made and set(made) <= set(source.joints) and source.derived.get(joint) != made:
+            return made
+        return (joint,) if joint in source.joints else ()
+
+    return [of(joint) for joint in target.joints]

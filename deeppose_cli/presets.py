@@ -153,6 +153,16 @@ class Preset:
     refinement: RefinementPreset
     square_first_box: bool = False
     """Widen b⁰ to a square, so that the person is not distorted. The paper resizes the box as it is."""
+    cost: str = "not measured"
+    """What stage 1 takes, on which machine."""
+    data: str = ""
+    """Of a recipe: the data set that it trains on where --data does not say."""
+    box: str = ""
+    """Of a recipe: where the first box comes from on that set where --box does not say; the set's own if empty."""
+
+    def box_on(self, data: str) -> str | None:
+        """The recipe's first box on a data set; None: the set's own. On another set than its own it has none."""
+        return self.box or None if data == self.data else None
 
 
 PAPER = Preset(
@@ -168,7 +178,8 @@ _TINY_AUGMENTATION = Augmentation(mirror=0.5, translate=0.05, scale=0.1, rotate=
 
 TINY = Preset(
     name="tiny",
-    title="small input, small integral-regression network; minutes on two CPU cores",
+    title="small input, small integral-regression network",
+    cost="minutes on two CPU cores",
     initial=StagePreset(
         network="integral",
         input_size=64,
@@ -206,7 +217,8 @@ _SMALL_AUGMENTATION = Augmentation(mirror=0.5, translate=0.05, scale=0.15, rotat
 
 SMALL = Preset(
     name="small",
-    title="the tiny network at 128 px on real photographs; an hour and a half on two CPU cores",
+    title="the tiny network at 128 px on real photographs",
+    cost="an hour and a half on two CPU cores",
     initial=replace(
         TINY.initial,
         input_size=128,
@@ -229,7 +241,8 @@ SMALL = Preset(
 
 MODERN = Preset(
     name="modern",
-    title="a backbone made for ImageNet under an integral-regression head, 128 px; hours on two CPU cores",
+    title="a backbone made for ImageNet under an integral-regression head, 128 px",
+    cost="hours on two CPU cores",
     initial=replace(
         SMALL.initial,
         network="backbone",
@@ -248,7 +261,39 @@ MODERN = Preset(
     square_first_box=True,
 )
 
-PRESETS = {preset.name: preset for preset in (PAPER, TINY, SMALL, MODERN)}
+# Recipes: presets with their data. They start from random values, as starting values are a file that not everyone has:
+# nothing is frozen then (orders.py).
+
+LSP_RECIPE = replace(
+    MODERN,
+    name="lsp",
+    title="whole bodies: LSP and LSPET",
+    cost="not measured",
+    data="lsp",
+    initial=replace(MODERN.initial, input_size=96, frozen=4, max_epochs=24),
+)
+
+FLIC_RECIPE = replace(
+    MODERN,
+    name="flic",
+    title="upper bodies: FLIC, first boxes from its torso boxes",
+    cost="not measured",
+    data="flic",
+    box="torso",
+    initial=replace(MODERN.initial, input_size=96, frozen=4, max_epochs=60),
+)
+
+PEOPLE_RECIPE = replace(
+    MODERN,
+    name="people",
+    title="whole and upper bodies, one model: LSP, LSPET and FLIC",
+    cost="not measured",
+    data="people",
+    initial=replace(MODERN.initial, frozen=4),
+)
+
+PRESETS = {preset.name: preset for preset in (PAPER, TINY, SMALL, MODERN, LSP_RECIPE, FLIC_RECIPE, PEOPLE_RECIPE)}
+RECIPES = {name: preset for name, preset in PRESETS.items() if preset.data}
 
 
 def preset_by_name(name: str) -> Preset:

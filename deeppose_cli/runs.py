@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from deeppose_cli.checkpoints import how_to_train, load_cascade, read_checkpoint
 from deeppose_cli.errors import DeepPoseError, UsageError
-from deeppose_cli.orders import Orders, check_previous, clear, fresh, is_follower, stored
+from deeppose_cli.orders import Orders, check_previous, clear, fresh, is_follower, starting_advice, stored
 from deeppose_cli.presets import (
     StagePreset,
     initial_from_primitives,
@@ -111,7 +111,7 @@ def _train(
             clear(run, folder.number)
             folder.write_config(config)
         if not is_follower():
-            for line in _announcement(folder, config, data):
+            for line in [*_announcement(folder, config, data), *starting_advice(config, orders)]:
                 console.print(line, highlight=False)
         L.seed_everything(seed, verbose=False)  # before the network is built
         module: StageModule

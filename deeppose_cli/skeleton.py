@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from deeppose_cli.errors import DeepPoseError
@@ -40,6 +41,9 @@ class Skeleton:
     limbs: tuple[Limb, ...]
     torso: tuple[str, str] = ("left_shoulder", "right_hip")
     """The opposing torso joints whose distance is the pose's diameter (paper, section 3.2)."""
+    derived: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    """Joints that are by their definition the mean of these. Another skeleton's joint of that name is another point
+    unless it is made in the same way; a model that knows what it is made of knows it too."""
 
     def __len__(self) -> int:
         return len(self.joints)
@@ -111,6 +115,7 @@ FLIC10 = Skeleton(
         "right_hip",
     ),
     limbs=(*_ARMS, _TORSO),
+    derived={"neck": ("left_shoulder", "right_shoulder")},
 )
 """Frames Labeled In Cinema: the upper body (Sapp & Taskar, CVPR 2013); the neck is the shoulders' midpoint."""
 
@@ -130,14 +135,16 @@ BUFFY10 = Skeleton(
     ),
     limbs=(*_ARMS, Limb("torso", ("neck",), ("mid_hip",)), Limb("head", ("chin",), ("head_top",))),
     torso=("neck", "mid_hip"),
+    derived={"mid_hip": ("left_hip", "right_hip")},
 )
 """Buffy Stickmen: the ends of its six sticks (Ferrari, Marin-Jimenez & Zisserman, CVPR 2008). It has no hips: the torso
 stick, neck to mid-hip, stands for the diameter."""
 
-DERIVED = {"mid_hip": ("left_hip", "right_hip")}
-"""Joints that a model which does not know them still says: the mean of these."""
+PEOPLE15 = Skeleton(name="people15", joints=(*LSP14.joints, "nose"), limbs=LSP14.limbs)
+"""Every point that LSP or FLIC labels. The neck is LSP's: on its test pictures the shoulders' midpoint, which is FLIC's
+neck, lies 0.15 diam beside it in the median, and more than 0.2 in a quarter of them."""
 
-SKELETONS = {skeleton.name: skeleton for skeleton in (LSP14, FLIC10, BUFFY10)}
+SKELETONS = {skeleton.name: skeleton for skeleton in (LSP14, FLIC10, BUFFY10, PEOPLE15)}
 
 
 def skeleton_by_name(name: str) -> Skeleton:

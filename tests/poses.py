@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from deeppose_cli.skeleton import BUFFY10, FLIC10, LSP14, Skeleton
+from deeppose_cli.skeleton import BUFFY10, FLIC10, LSP14, PEOPLE15, Skeleton
 
 Poses = NDArray[np.float64]
 Make = Callable[[Skeleton], tuple[Poses, Poses]]
 
-SKELETONS = pytest.mark.parametrize("skeleton", [LSP14, FLIC10, BUFFY10], ids=lambda skeleton: skeleton.name)
+SKELETONS = pytest.mark.parametrize("skeleton", [LSP14, FLIC10, BUFFY10, PEOPLE15], ids=lambda skeleton: skeleton.name)
 
 
 def known(point: Any) -> bool:

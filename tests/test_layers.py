@@ -22,7 +22,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
         " datamodules.unpacking stages.base",
         "datamodules.buffy datamodules.checking datamodules.datasets datamodules.fetching datamodules.flic"
         " datamodules.lsp datamodules.parse stages.initial stages.refinement",
-        "datamodules.base datamodules.demo",
+        "datamodules.base datamodules.demo datamodules.people",
         "datamodules.catalogue",
     ),
     4: ("box_report evaluator plotting predictor sample_views scoring", "sample_sheet"),
@@ -31,7 +31,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "cli.groups cli.options",
         "cli.data_boxes cli.data_list cli.data_show cli.eval_rows cli.eval_tables cli.training_options",
         "cli.eval_files",
-        "cli.data cli.eval cli.predict cli.refine cli.runs cli.train",
+        "cli.data cli.eval cli.predict cli.presets cli.refine cli.runs cli.train",
         "cli.app",
     ),
 }

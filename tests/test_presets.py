@@ -6,9 +6,12 @@ import json
 
 import pytest
 
+from deeppose_cli.datamodules.catalogue import description
 from deeppose_cli.errors import DeepPoseError, UsageError
 from deeppose_cli.presets import (
+    BOX_SOURCES,
     PRESETS,
+    RECIPES,
     Preset,
     initial_from_primitives,
     preset_by_name,
@@ -71,3 +74,22 @@ def test_reading_settings_leaves_what_was_read_alone() -> None:
     copy = json.loads(json.dumps(values))
     initial_from_primitives(values)
     assert values == copy
+
+
+def test_recipes_bring_a_data_set_that_there_is_and_can_be_trained_on() -> None:
+    assert set(RECIPES) == {"lsp", "flic", "people"}
+    for recipe in RECIPES.values():
+        known = description(recipe.data)
+        known.check_trainable()
+        assert recipe.box in ("", *BOX_SOURCES)
+        assert recipe.initial.start == "random", "starting values are a file that not everyone has"
+        assert recipe.refinement.start == "previous"
+        assert recipe.cost
+
+
+def test_a_recipes_first_box_is_for_its_own_data_set_only() -> None:
+    flic, lsp = preset_by_name("flic"), preset_by_name("lsp")
+    assert flic.box_on("flic") == "torso"
+    assert flic.box_on("lsp") is None
+    assert lsp.box_on("lsp") is None, "the data set's own"
+    assert preset_by_name("tiny").box_on("") is None

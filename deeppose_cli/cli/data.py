@@ -66,9 +66,11 @@ def prepare(
         if any((data_root / FOLDER).glob("*.part")):
             errors.print(f"what has come is kept in {data_root / FOLDER}; the same command goes on from there")
         raise
-    splits = catalogue.description(name).read(data_root)
+    known = catalogue.description(name)
+    splits = known.read(data_root)
+    where = " and ".join(map(str, known.folders(data_root)))
     counts = ", ".join(f"{split} {len(annotations):,}" for split, annotations in splits.items())
-    Console(soft_wrap=True, highlight=False).print(f"{name} is in {data_root / name}: {counts}", markup=False)
+    Console(soft_wrap=True, highlight=False).print(f"{name} is in {where}: {counts}", markup=False)
 
 
 @app.command()

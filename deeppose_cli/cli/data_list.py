@@ -81,7 +81,7 @@ def _facts(known: DataDescription, data_root: Path, names: bool) -> dict[str, An
         "name": known.name,
         "title": known.title,
         "here": bool(splits),
-        "folder": str(data_root / known.name),
+        "folder": ", ".join(map(str, known.folders(data_root))),
         "problem": problem,
         "splits": {split: len(annotations) for split, annotations in splits.items()},
         "joints": list(known.skeleton.joints),

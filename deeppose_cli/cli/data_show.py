@@ -74,7 +74,7 @@ def show(
     known = description(name, "NAME")
     plan = _plan(known, stage, run, runs_root, preset)
     chosen_split, annotations = _split(known, data_root, split)
-    spec = box or usual_source(known.first_box, chosen_split, known.evaluation_only)
+    spec = box or usual_source(plan.box or known.first_box, chosen_split, known.evaluation_only)
     examples = _choose(annotations, spec, data_root / name, count, seed)
     target = out or data_root / SHEETS / f"{name}-{chosen_split}{f'-stage{stage}' if stage else ''}.png"
     title = f"{name}, {chosen_split}: {plan.source}, first box {spec}, seed {seed}"
@@ -116,6 +116,8 @@ class _Plan:
     initial: StagePreset | None
     later: list[_Later]
     run: RunFolder | None
+    box: str | None
+    """The first box that they are trained with; None: the data set's."""
 
 
 def _plan(known: DataDescription, stage: int | None, run: str | None, runs_root: Path, preset: str | None) -> _Plan:
@@ -135,6 +137,7 @@ def _plan(known: DataDescription, stage: int | None, run: str | None, runs_root:
         chosen.initial if stage in (None, 1) else None,
         [_Later(2, chosen.refinement, sigma, None)] if stage in (None, 2) else [],
         None,
+        chosen.box_on(known.name),
     )
 
 
@@ -156,6 +159,7 @@ def _plan_of_run(known: DataDescription, stage: int | None, run: str, runs_root:
         initial_from_primitives(config["settings"]) if stage in (None, 1) else None,
         [_later(folder, number, known) for number in numbers],
         folder,
+        folder.first_box if folder.data_name == known.name else None,
     )
 
 

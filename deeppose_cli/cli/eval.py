@@ -261,10 +261,11 @@ def _first_boxes(
 ) -> FirstBoxes:
     """What --box says or stands for: as the run was trained, else as the data set's description says."""
     from deeppose_cli.boxes import first_boxes, usual_source
+    from deeppose_cli.datamodules.catalogue import trained_box
     from deeppose_cli.terminal import progress_bar
 
     if box is None:
-        box = folder.first_box if folder is not None and folder.data_name == known.name else known.first_box
+        box = known.first_box if folder is None else trained_box(folder.data_name, folder.first_box, known)
         box = usual_source(box, split, known.evaluation_only)
         if folder is None and box in ("face", "person"):
             # Only the mean pose needs it: too little for a search through thousands of pictures.

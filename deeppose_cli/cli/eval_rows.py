@@ -37,7 +37,7 @@ def mean_pose_source(
         return nothing
     try:
         own = description(folder.data_name)
-        if (data_root / own.name).is_dir() and len(own_train := own.read(data_root)["train"]):
+        if all(folder.is_dir() for folder in own.folders(data_root)) and len(own_train := own.read(data_root)["train"]):
             return own.name, own_train
     except DeepPoseError as error:
         return f"{nothing}, and those of the run: {error}"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deeppose_cli.presets import PRESETS
+from deeppose_cli.presets import PRESETS, RECIPES
 
 SEED = 0
 
@@ -27,7 +27,12 @@ RunOption = Annotated[
 ]
 PresetOption = Annotated[
     str | None,
-    typer.Option("--preset", metavar="NAME", help=f"One of {', '.join(PRESETS)}. Default: the data set's own."),
+    typer.Option(
+        "--preset",
+        metavar="NAME",
+        help=f"One of {', '.join(PRESETS)}. Default: the data set's own. {', '.join(RECIPES)} are recipes: train then "
+        "takes their data set and first box too. `deeppose presets` tells what each is and costs.",
+    ),
 ]
 SeedOption = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of every random draw.")]
 JsonOption = Annotated[

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deeppose_cli.errors import UsageError
-from deeppose_cli.presets import BOX_SOURCES
+from deeppose_cli.presets import BOX_SOURCES, preset_by_name
 
 if TYPE_CHECKING:
     from deeppose_cli.orders import Orders
@@ -41,7 +41,9 @@ CacheOption = Annotated[
 _TRAINED = tuple(source for source in BOX_SOURCES if source != "own")
 BoxOption = Annotated[
     str | None,
-    typer.Option("--box", metavar="BOX", help=f"First box: {', '.join(_TRAINED)}. Default: the data set's."),
+    typer.Option(
+        "--box", metavar="BOX", help=f"First box: {', '.join(_TRAINED)}. Default: the recipe's or the data set's."
+    ),
 ]
 LoggerOption = Annotated[
     str, typer.Option("--logger", metavar="LIST", help="csv (always written), tensorboard, wandb; with commas between.")
@@ -138,7 +140,8 @@ def trainer_flags(extra: list[str] | None, **given: Any) -> dict[str, Any]:
 def start(orders: Orders) -> None:
     """Finds the data set that the orders mean, and trains.
 
-    With neither --data nor --run, `refine` goes on with the newest run, and `train` takes the drawn people.
+    Without --data `train` takes the recipe's where --preset names one. With neither, nor --run, `refine` goes on with
+    the newest run, and `train` takes the drawn people.
     """
     from rich.console import Console
 
@@ -151,6 +154,8 @@ def start(orders: Orders) -> None:
         newest = next((run for run in list_runs(orders.runs_root) if run.stages), None)
         orders = replace(orders, run=newest.name if newest else None)
     name = orders.data
+    if name is None and orders.preset is not None and orders.stage == 1:
+        name = preset_by_name(orders.preset).data or None
     if name is None and orders.run is not None:
         first = run_folder(orders.runs_root, orders.run).stage(1)
         name = str(first.read_config()["data"]) if first.config_file.is_file() else None

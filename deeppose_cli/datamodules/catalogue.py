@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from deeppose_cli.datamodules import buffy, demo, flic, lsp, parse
+from deeppose_cli.datamodules import buffy, demo, flic, lsp, parse, people
 from deeppose_cli.datamodules.addresses import ADDRESSES
 from deeppose_cli.datamodules.description import DataDescription
 from deeppose_cli.datamodules.fetching import fetch, is_there
@@ -14,7 +14,7 @@ from deeppose_cli.errors import UsageError
 from deeppose_cli.terminal import Progress
 
 CATALOGUE: dict[str, DataDescription] = {
-    set_.name: set_ for set_ in (demo.DEMO, lsp.LSP, flic.FLIC, buffy.BUFFY, parse.PARSE)
+    set_.name: set_ for set_ in (demo.DEMO, lsp.LSP, flic.FLIC, people.PEOPLE, buffy.BUFFY, parse.PARSE)
 }
 
 _FROM_ARCHIVES: dict[str, Callable[[Sequence[Path], Path, Progress | None], object]] = {
@@ -41,6 +41,7 @@ def prepare(
     say: Say = lambda line: None,
 ) -> None:
     """Put a set into `<data root>/<name>`: from its archives, or downloaded where there is an address, or drawn.
+    A set that joins others needs those only.
 
     `say` hears what a download does. Raises DeepPoseError, one line; UsageError where sources are needed.
     """
@@ -49,6 +50,10 @@ def prepare(
         if sources:
             raise UsageError(f"--from {sources[0]}: {name} is drawn, not unpacked; type: deeppose data prepare {name}")
         _MADE_HERE[name](data_root)
+    elif known.parts:
+        if sources:
+            raise UsageError(f"--from {sources[0]}: {name} has no archives of its own; {known.how_to_get}")
+        known.read(data_root)  # all that can be done is to say what is missing
     elif sources:
         _FROM_ARCHIVES[name](sources, data_root, progress)
     elif name in ADDRESSES:
@@ -64,6 +69,18 @@ def prepare(
         raise UsageError(f"--from: needed, as {name} has no address that can be downloaded from; {known.how_to_get}")
 
 
+def trained_box(trained: str, box: str, scored: DataDescription) -> str:
+    """Where b⁰ comes from on a set for a model that was trained on another, or the same, with first box `box`."""
+    if trained == scored.name:
+        return box
+    joined = CATALOGUE.get(trained)
+    if joined is not None and box == joined.first_box and scored.name in joined.parts:
+        return joined.parts[scored.name]
+    return scored.first_box
+
+
 def is_here(name: str, data_root: Path) -> bool:
     """Whether `read` finds something to read. Nothing is made or checked."""
-    return demo.is_here(data_root) if name == demo.DEMO.name else is_there(data_root / name)
+    if name == demo.DEMO.name:
+        return demo.is_here(data_root)
+    return all(is_there(folder) for folder in description(name).folders(data_root))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from deeppose_cli.errors import UsageError
@@ -42,6 +42,13 @@ class DataDescription:
     """One line: the order of the rows of each split; predictions from elsewhere are read in it."""
     absent: Callable[[Path], tuple[str, ...]] = lambda data_root: ()
     """(data root) → what of the release is not here, a line for each split; for sets that may be had in parts."""
+    parts: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Of a set that joins others, and has no folder of its own: their names, and where b⁰ comes from in each as a model
+    of the joined set expects it, as `--box` says it."""
+
+    def folders(self, data_root: Path) -> tuple[Path, ...]:
+        """Where the set lies."""
+        return tuple(data_root / name for name in self.parts or (self.name,))
 
     def check_trainable(self) -> None:
         """Raises UsageError for a set that is only scored on."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from deeppose_cli.cli.app import main
+from deeppose_cli.datamodules.description import DataDescription
 from tests import mini
 
 SMALL = ["--input-size", "32", "--batch-size", "13", "--max-epochs", "1", "--workers", "0", "--accelerator", "cpu"]
@@ -116,3 +118,107 @@ def test_without_a_data_set_it_says_which_one_it_takes_and_how_to_take_photograp
     assert main(["train", "--data", "lsp", "--runs-root", str(tmp_path)]) == 0
     assert asked == ["demo", "lsp"]
     assert not capsys.readouterr().err
+
+
+# ---- recipes
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str, str, int]]:
+    """What each training would be: run, data, preset, first box, input size. Nothing is trained."""
+    from deeppose_cli import orders, runs
+    from deeppose_cli.run_folder import run_folder
+
+    found: list[tuple[str, str, str, str, int]] = []
+
+    def take(order: orders.Orders, description: DataDescription, console: object) -> None:
+        run = run_folder(order.runs_root, order.run or description.name)
+        stage = run.stage(order.stage)
+        again = order.resume
+        config = orders.stored(stage, order, description) if again else orders.fresh(run, stage, order, description)
+        stage.write_config(config)
+        found.append((run.name, *(config[key] for key in ("data", "preset", "box")), config["settings"]["input_size"]))
+
+    monkeypatch.setattr(runs, "train_stage", take)
+    return found
+
+
+def test_a_recipe_brings_its_data_set_its_first_box_and_the_name_of_its_run(
+    asked: list[tuple[str, ...]], tmp_path: Path
+) -> None:
+    for name in ("lsp", "flic", "people"):
+        assert main(["train", "--preset", name, "--runs-root", str(tmp_path)]) == 0
+    boxes = {"lsp": "image", "flic": "torso", "people": "own"}
+    assert [row[:4] for row in asked] == [(name, name, name, box) for name, box in boxes.items()]
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (["--preset", "flic", "--data", "lsp"], ("lsp", "lsp", "flic", "image")),
+        (["--preset", "flic", "--data", "flic"], ("flic", "flic", "flic", "torso")),
+        (["--preset", "flic", "--box", "face"], ("flic", "flic", "flic", "face")),
+        (["--preset", "flic", "--run", "mine"], ("mine", "flic", "flic", "torso")),
+        (["--data", "flic"], ("flic", "flic", "small", "face")),
+        (["--data", "people"], ("people", "people", "people", "own")),
+        (["--preset", "tiny"], ("demo", "demo", "tiny", "image")),
+    ],
+)
+def test_what_is_said_goes_before_what_a_recipe_brings(
+    typed: list[str], expected: tuple[str, ...], asked: list[tuple[str, ...]], tmp_path: Path
+) -> None:
+    """On another data set than its own a recipe is its numbers, without its first box."""
+    assert main(["train", *typed, "--runs-root", str(tmp_path)]) == 0
+    assert asked[0][:4] == expected
+
+
+def test_the_line_that_started_a_training_takes_it_up_again(
+    asked: list[tuple[str, ...]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["train", "--preset", "flic", "--run", "mine", "--input-size", "64", "--runs-root", str(tmp_path)]
+    assert main(line) == 0
+    assert main([*line, "--resume"]) == 0
+    assert main(["train", "--run", "mine", "--resume", "--runs-root", str(tmp_path)]) == 0
+    assert asked == [("mine", "flic", "flic", "torso", 64)] * 3
+    for other in (["--preset", "lsp"], ["--input-size", "96"], ["--box", "face"], ["--seed", "3"]):
+        capsys.readouterr()
+        assert main([*line, "--resume", *other]) == 2
+        assert one_line(capsys).startswith(f"error: {other[0]}: not with --resume")
+    assert len(asked) == 3
+
+
+def test_starting_again_by_a_recipe_takes_its_data_whatever_the_run_held(
+    asked: list[tuple[str, ...]], tmp_path: Path
+) -> None:
+    typed = ["train", "--run", "mine", "--runs-root", str(tmp_path)]
+    assert main([*typed, "--data", "lsp"]) == 0
+    assert main([*typed, "--preset", "flic", "--overwrite"]) == 0
+    assert main([*typed, "--overwrite"]) == 0
+    assert [row[:3] for row in asked] == [("mine", "lsp", "small"), ("mine", "flic", "flic"), ("mine", "flic", "small")]
+
+
+@pytest.mark.parametrize(
+    ("preset", "overrides", "frozen", "advised"),
+    [
+        ("lsp", {}, 0, "--start FILE (mobilenet_v1"),
+        ("lsp", {"backbone": "resnet18"}, 0, "--start torchvision"),
+        ("lsp", {"start": "values.safetensors"}, 4, ""),
+        ("lsp", {"start": "random"}, 0, ""),
+        ("lsp", {"frozen": 2}, 2, "--start FILE"),
+        ("tiny", {}, 0, ""),
+    ],
+)
+def test_random_values_are_not_frozen_and_one_line_tells_of_better_ones(
+    preset: str, overrides: dict[str, object], frozen: int, advised: str, tmp_path: Path
+) -> None:
+    from deeppose_cli.orders import Orders, fresh, starting_advice
+    from deeppose_cli.run_folder import run_folder
+
+    orders = Orders(1, preset=preset, overrides=overrides)
+    run = run_folder(tmp_path, "mine")
+    config = fresh(run, run.stage(1), orders, mini.MINI)
+    assert config["settings"]["frozen"] == frozen
+    lines = starting_advice(config, orders)
+    assert len(lines) == bool(advised)
+    assert all(line.startswith("starting values: random") and advised in line for line in lines)
+    assert starting_advice(config, replace(orders, resume=True)) == []

@@ -124,7 +124,7 @@ def test_addresses_are_of_known_sets_and_name_archives() -> None:
         assert not archives[0].optional
 
 
-@pytest.mark.parametrize("name", sorted(CATALOGUE.keys() - ADDRESSES.keys() - {"demo"}))
+@pytest.mark.parametrize("name", sorted(CATALOGUE.keys() - ADDRESSES.keys() - {"demo", "people"}))
 def test_a_set_without_an_address_says_where_it_is_and_what_to_type(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         prepare(name, [], tmp_path)

@@ -1,0 +1,29 @@
+"""`deeppose presets`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from deeppose_cli.cli.app import main
+from deeppose_cli.presets import PRESETS, initial_from_primitives
+
+
+def test_every_preset_is_listed_with_its_cost_and_a_recipe_with_its_data(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["presets"]) == 0
+    out, err = capsys.readouterr()
+    assert not err
+    for name, preset in PRESETS.items():
+        part = out[out.index(f"{name}  {preset.title}") :].partition("cost")
+        assert part[2].split("\n")[0].strip() == preset.cost
+        assert ("--data" in part[0]) == bool(preset.data)
+    assert "--data flic --box torso" in out
+
+
+def test_json_has_every_number(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["presets", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [each["name"] for each in listed] == list(PRESETS)
+    for each in listed:
+        assert initial_from_primitives(each["initial"]) == PRESETS[each["name"]].initial
