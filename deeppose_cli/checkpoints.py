@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deeppose_cli.errors import DeepPoseError
+from deeppose_cli.plans import CascadePlan, StagePlan
 from deeppose_cli.presets import RUNS_ROOT, initial_from_primitives, refinement_from_primitives
 from deeppose_cli.run_folder import RunFolder, StageFolder
 from deeppose_cli.skeleton import skeleton_by_name
 
 if TYPE_CHECKING:
-    from deeppose_cli.cascade import Cascade, Regressor
+    from torch import Tensor
+
+    from deeppose_cli.cascade import Cascade
 
 
 def load_cascade(run: RunFolder, stages: int | None = None, device: str | None = None) -> Cascade:
@@ -23,36 +26,51 @@ def load_cascade(run: RunFolder, stages: int | None = None, device: str | None =
 
     Reads `best.ckpt` with `weights_only=True`: no code in a file is run. `device`: a GPU where there is one.
     """
-    import torch
+    from deeppose_cli.assembly import assemble, build_regressor, fill
 
-    from deeppose_cli.cascade import Cascade, Expected, Regressor, Stage
+    plan, values = read_stages(run, stages)
+    joints = len(plan.skeleton)
+    return assemble(
+        plan,
+        [
+            fill(build_regressor(stage, joints), state, str(run.stage(number).best))
+            for number, (stage, state) in enumerate(zip(plan.stages, values, strict=True), start=1)
+        ],
+        device,
+    )
 
+
+def read_stages(run: RunFolder, stages: int | None = None) -> tuple[CascadePlan, list[dict[str, Tensor]]]:
+    """What the trained stages of a run (the first `stages` of them) are, and the weights of each stage's ψ."""
     found = run.stages
     if stages is not None and stages > len(found):
         raise DeepPoseError(f"{run.path}: has {len(found)} trained stage(s), not {stages}; {how_to_train(stages, run)}")
     if not found:
         raise DeepPoseError(f"{run.path}: no trained stage; {how_to_train(1, run)}")
-    built, skeletons, square = [], [], False
+    plans, values, skeletons, square = [], [], [], False
     for folder in found[:stages]:
         checkpoint = read_checkpoint(folder.best)
         kept = checkpoint["hyper_parameters"]
-        skeleton = skeleton_by_name(kept["skeleton"])
+        skeletons.append(skeleton_by_name(kept["skeleton"]))
+        if skeletons[-1] != skeletons[0]:
+            raise DeepPoseError(f"{folder.best}: has skeleton '{skeletons[-1].name}', stage 1 '{skeletons[0].name}'")
         if folder.number == 1:
-            settings, kind, sigma, expected = initial_from_primitives(kept["settings"]), "shared", 1.0, None
+            plans.append(StagePlan(initial_from_primitives(kept["settings"])))
             square = kept["square_first_box"]
         else:
-            refinement = refinement_from_primitives(kept["settings"])
-            settings, kind, sigma = refinement, refinement.regressor, kept["sigma"]
-            expected = Expected(kept["displacement_mean"], kept["displacement_std"], sigma)
+            mean, std = (
+                tuple((float(x), float(y)) for x, y in kept[key]) for key in ("displacement_mean", "displacement_std")
+            )
+            plans.append(StagePlan(refinement_from_primitives(kept["settings"]), kept["sigma"], (mean, std)))
             _check_lineage(folder, found[folder.number - 2])
-        regressor = Regressor(settings, len(skeleton), kind, expected)
-        _load_weights(regressor, checkpoint["state_dict"], folder.best)
-        built.append(Stage(regressor, settings.input_size, sigma))
-        skeletons.append(skeleton)
-        if skeleton != skeletons[0]:
-            raise DeepPoseError(f"{folder.best}: has skeleton '{skeleton.name}', stage 1 '{skeletons[0].name}'")
-    cascade = Cascade(skeletons[0], built, square_first_box=square)
-    return cascade.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+        values.append(regressor_values(checkpoint))
+    return CascadePlan(skeletons[0], tuple(plans), square), values
+
+
+def regressor_values(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
+    """Of a checkpoint's tensors those of ψ, by the names that they have in `Regressor`."""
+    prefix = "regressor."
+    return {key.removeprefix(prefix): v for key, v in checkpoint["state_dict"].items() if key.startswith(prefix)}
 
 
 def how_to_train(stage: int, run: RunFolder, data: str | None = None) -> str:
@@ -96,11 +114,3 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DeepPoseError(f"{file}: not a readable checkpoint ({reason[:120]})") from None
     return dict(checkpoint)
-
-
-def _load_weights(regressor: Regressor, state: dict[str, Any], file: Path) -> None:
-    prefix = "regressor."
-    try:
-        regressor.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
-    except RuntimeError:
-        raise DeepPoseError(f"{file}: its weights do not fit the network that its settings name") from None

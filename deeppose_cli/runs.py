@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 from deeppose_cli.checkpoints import how_to_train, load_cascade, read_checkpoint
 from deeppose_cli.errors import DeepPoseError, UsageError
 from deeppose_cli.orders import Orders, check_previous, clear, fresh, is_follower, starting_advice, stored
-from deeppose_cli.presets import (
-    StagePreset,
-    initial_from_primitives,
-    refinement_from_primitives,
-)
+from deeppose_cli.plans import StagePlan
+from deeppose_cli.presets import initial_from_primitives, refinement_from_primitives
 from deeppose_cli.run_folder import RunFolder, StageFolder, run_folder
+from deeppose_cli.skeleton import skeleton_by_name
+from deeppose_cli.starts import Donor, begin, check_start, find_donor
 from deeppose_cli.terminal import progress_bar
 
 if TYPE_CHECKING:
@@ -80,6 +79,7 @@ def _train(
         data = TrainingData.read(description, orders.data_root, config.get("box"), progress, orders.cache)
     _check_network(config)
     resume_from = _resume_point(folder, config) if orders.resume else None
+    donor = _checked_donor(run, config) if resume_from is None else None
     seed, square = config["seed"], config["square_first_box"]
     workers = orders.workers if orders.workers is not None else default_workers()
     checkpoints = Checkpoints(folder, orders.checkpoint_seconds, orders.checkpoint_steps)
@@ -109,7 +109,7 @@ def _train(
         )
         if not (orders.resume or is_follower()):  # all that can be refused has been: now the old may go
             clear(run, folder.number)
-            folder.write_config(config)
+            folder.write_config({**config, "pictures": len(data.train)})
         if not is_follower():
             for line in [*_announcement(folder, config, data), *starting_advice(config, orders)]:
                 console.print(line, highlight=False)
@@ -120,7 +120,6 @@ def _train(
         if folder.number == 1:
             settings = initial_from_primitives(config["settings"])
             module = InitialStage(config["skeleton"], config["settings"], square, seed)
-            _start_backbones(module, settings)
             loaders = InitialData(data, settings, square, seed, workers)
         else:
             refinement = refinement_from_primitives(config["settings"])
@@ -131,10 +130,10 @@ def _train(
                 config["skeleton"], config["settings"], folder.number, sigma, mean, std, square, seed
             )
             loaders = RefinementData(data, refinement, square, sigma, displacement, start, seed, workers)
-            if refinement.start == "previous":
-                _start_from(module, run.stage(folder.number - 1))
-            else:
-                _start_backbones(module, refinement)
+        if resume_from is None:
+            said = begin(module, module.settings, donor)
+            if said is not None and not is_follower():
+                console.print(f"stage {folder.number}: {said}", highlight=False)
         with _told_how_to_go_on(folder, run, console):
             trainer.fit(module, datamodule=loaders, ckpt_path=resume_from, weights_only=True)
     if trainer.is_global_zero:
@@ -226,37 +225,6 @@ def _previous_answers(
         raise DeepPoseError(f"{folder.start}: not readable ({error}); without this file it is made anew") from None
 
 
-def _start_from(module: StageModule, previous: StageFolder) -> None:
-    """Starting values from the stage before, for every layer of the same name and shape.
-
-    The network of one joint starts from the network of all, and takes of its last layer what speaks of that joint.
-    """
-    old = read_checkpoint(previous.best)["state_dict"]
-    own = module.state_dict()
-    joints = len(module.skeleton)
-    prefix = "regressor.networks."
-    fitting = {}
-    for key, value in own.items():
-        source = old.get(key)
-        if module.regressor.per_joint and key.startswith(prefix):
-            joint, _, rest = key.removeprefix(prefix).partition(".")
-            source = old.get(f"{prefix}0.{rest}") if source is None else source
-            if source is not None and source.shape != value.shape and len(source) == joints * len(value):
-                source = source.chunk(joints)[int(joint)]
-        if source is not None and source.shape == value.shape:
-            fitting[key] = source
-    module.load_state_dict(fitting, strict=False)
-
-
-def _start_backbones(module: StageModule, settings: StagePreset) -> None:
-    from deeppose_cli.network import BackboneNetwork
-    from deeppose_cli.starting import start_backbone
-
-    for network in module.regressor.networks:
-        if isinstance(network, BackboneNetwork):
-            start_backbone(network.backbone, settings.backbone, settings.start)
-
-
 def _check_network(config: dict[str, Any]) -> None:
     """Raises what building the network would, at no cost, before anything is written."""
     import torch
@@ -266,6 +234,15 @@ def _check_network(config: dict[str, Any]) -> None:
     restore = initial_from_primitives if config["stage"] == 1 else refinement_from_primitives
     with torch.device("meta"):
         build_network(restore(config["settings"]), 1)
+
+
+def _checked_donor(run: RunFolder, config: dict[str, Any]) -> Donor | None:
+    """The trained stage that this one starts from, if any. Raises where nothing of it fits."""
+    restore = initial_from_primitives if config["stage"] == 1 else refinement_from_primitives
+    settings = restore(config["settings"])
+    donor = find_donor(settings.start, run, config["stage"])
+    check_start(settings, skeleton_by_name(config["skeleton"]), StagePlan(settings).kind, donor)
+    return donor
 
 
 def _resume_point(folder: StageFolder, config: dict[str, Any]) -> str | None:

@@ -9,6 +9,16 @@ import pytest
 from tests import mini
 
 
+@pytest.fixture(autouse=True)
+def box(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the weights in the box: empty, whatever the package has."""
+    from deeppose_cli import pretrained
+
+    folder = tmp_path_factory.getbasetemp() / "no-box"
+    monkeypatch.setattr(pretrained, "FOLDER", folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def mini_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data root that holds the mini set."""

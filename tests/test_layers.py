@@ -12,11 +12,13 @@ import deeppose_cli
 LAYERS: dict[int, tuple[str, ...]] = {
     0: ("errors terminal", "skeleton presets", "geometry"),
     1: (
-        "archives backbones bootstrap drawn.canvas drawn.figure foreign heads losses matfile metrics published samples",
-        "download drawn.person drawn.scenery matstruct network spread sticks",
-        "drawing torch_metrics",
+        "archives backbones bootstrap drawn.canvas drawn.figure foreign heads losses matfile metrics plans published"
+        " samples",
+        "download drawn.person drawn.scenery matstruct network spread sticks weights_document",
+        "drawing torch_metrics weights_file",
+        "pretrained",
     ),
-    2: ("crops overlay", "augment cascade detectors starting", "detections", "boxes"),
+    2: ("crops overlay", "augment cascade detectors starting", "assembly detections matching", "boxes weights"),
     3: (
         "datamodules.addresses datamodules.cache datamodules.description datamodules.loading datamodules.splits"
         " datamodules.unpacking stages.base",
@@ -26,12 +28,12 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "datamodules.catalogue",
     ),
     4: ("box_report evaluator plotting predictor sample_views scoring", "sample_sheet"),
-    5: ("run_folder", "callbacks checkpoints", "orders", "runs"),
+    5: ("run_folder", "callbacks checkpoints", "export models orders starts", "runs"),
     6: (
         "cli.groups cli.options",
         "cli.data_boxes cli.data_list cli.data_show cli.eval_rows cli.eval_tables cli.training_options",
         "cli.eval_files",
-        "cli.data cli.eval cli.predict cli.presets cli.refine cli.runs cli.train",
+        "cli.data cli.eval cli.export cli.predict cli.presets cli.refine cli.runs cli.train",
         "cli.app",
     ),
 }

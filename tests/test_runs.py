@@ -396,3 +396,86 @@ def test_a_network_that_learns_nothing_is_reported_as_collapsed(mini_root: Path,
 def test_a_usage_error_is_one(mini_root: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--run"):
         train(mini_root, tmp_path, run="../away")
+
+
+@pytest.fixture(scope="module")
+def exported(trained: tuple[Path, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trained run as a weights file."""
+    from deeppose_cli.export import save_cascade
+
+    file = tmp_path_factory.mktemp("exported") / "mini.safetensors"
+    save_cascade(RunFolder(trained[0] / mini.NAME), file)
+    return file
+
+
+def test_the_record_of_a_run_counts_its_pictures(exported: Path) -> None:
+    from deeppose_cli.weights_file import read_header
+
+    records = read_header(exported).description.records
+    assert [(record.data, record.pictures, record.epochs) for record in records] == [("mini", 26, 2), ("mini", 26, 1)]
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_a_training_goes_on_from_a_weights_file(mini_root: Path, runs: Path, exported: Path, stage: int) -> None:
+    """At a learning rate of almost nothing it ends where it began."""
+    old = weights(stage_of(runs, stage), "best")
+    own = {**(TINY if stage == 1 else REFINE), "learning_rate": 1e-12, "weight_decay": 0.0, "start": str(exported)}
+    folder, said = train(mini_root, runs, stage, overwrite=True, overrides={**own, "max_epochs": 1})
+    layers = len({name.rpartition(".")[0] for name in old})
+    assert f"stage {stage}: starts from {exported}, stage {stage}: {layers} of {layers} layers" in said
+    assert "for 14 of 14 joints" in said
+    new = weights(folder)
+    learned = [name for name in old if "running" not in name and "num_batches" not in name]
+    for name in learned:
+        torch.testing.assert_close(new[name], old[name], rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_a_stage_that_the_file_lacks_starts_from_its_first(
+    mini_root: Path, trained: tuple[Path, list[str]], runs: Path, tmp_path: Path
+) -> None:
+    from deeppose_cli.export import save_cascade
+
+    file = tmp_path / "one.safetensors"
+    save_cascade(RunFolder(trained[0] / mini.NAME), file, 1)
+    _, said = train(mini_root, runs, 2, overwrite=True, overrides={**REFINE, "start": str(file)})
+    assert f"stage 2: starts from {file}, stage 1: " in said
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [({"width": 16}, "no layer fits network integral, input 32 px"), ({"network": "deeppose", "input_size": 96}, "")],
+)
+def test_a_start_of_which_nothing_fits_changes_nothing(
+    mini_root: Path, runs: Path, exported: Path, more: dict[str, Any], words: str
+) -> None:
+    before = contents(runs)
+    said = refused(mini_root, runs, overwrite=True, overrides={**TINY, "start": str(exported), **more})
+    assert f"--start {exported}, stage 1: no layer fits network" in said
+    assert words in said
+    assert contents(runs) == before
+
+
+def test_a_start_that_is_damaged_or_meant_for_a_backbone_changes_nothing(
+    mini_root: Path, runs: Path, exported: Path, tmp_path: Path
+) -> None:
+    before = contents(runs)
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(exported.read_bytes()[:-1])
+    said = refused(mini_root, runs, overwrite=True, overrides={**TINY, "start": str(damaged)})
+    assert f"{damaged}: not a weights file of deeppose, or damaged" in said
+    said = refused(mini_root, runs, overwrite=True, overrides={**TINY, "start": "torchvision"})
+    assert "network integral has no backbone" in said
+    said = refused(mini_root, runs, overwrite=True, overrides={**TINY, "start": "upper-body"})
+    assert "--start upper-body: not in this installation" in said
+    assert contents(runs) == before
+
+
+def test_a_training_is_taken_up_again_without_the_file_it_began_from(
+    mini_root: Path, tmp_path: Path, exported: Path
+) -> None:
+    start = Path(shutil.copy(exported, tmp_path / "start.safetensors"))
+    folder, _ = train(mini_root, tmp_path, overrides={**TINY, "start": str(start)})
+    start.unlink()
+    _, said = train(mini_root, tmp_path, resume=True)
+    assert "starts from" not in said
+    assert folder.read_config()["settings"]["start"] == str(start)

@@ -1,4 +1,4 @@
-"""`deeppose eval`: scores of a run, of the mean pose, and of other people's predictions, by the same rules."""
+"""`deeppose eval`: scores of a run or weights, of the mean pose, and of others' predictions, by the same rules."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from deeppose_cli.cli.options import (
     RunOption,
     RunsRootOption,
     SeedOption,
+    WeightsOption,
 )
 from deeppose_cli.errors import UsageError
 from deeppose_cli.presets import BOOTSTRAP_DRAWS, BOX_SOURCES, DATA_ROOT, LEAST_BOOTSTRAP_DRAWS, RUNS_ROOT
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from deeppose_cli.boxes import FirstBoxes
     from deeppose_cli.datamodules.description import DataDescription
     from deeppose_cli.geometry import FloatArray
-    from deeppose_cli.run_folder import RunFolder
+    from deeppose_cli.models import Model
     from deeppose_cli.samples import Annotations
     from deeppose_cli.scoring import Row
     from deeppose_cli.skeleton import Skeleton
@@ -88,7 +89,7 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="BOX",
-            help=f"First box: {', '.join(BOX_SOURCES)}, or x,y,w,h in px. Default: the run's, or the data set's.",
+            help=f"First box: {', '.join(BOX_SOURCES)}, or x,y,w,h in px. Default: the model's, or the data set's.",
         ),
     ] = None,
     predictions: Annotated[
@@ -97,17 +98,18 @@ def evaluate(
             metavar="FILE",
             help="Score predictions from .npz (keypoints, N x K x 2 px) or COCO results .json (image_id: place in the "
             "split, or name); `deeppose data list NAME` tells both. Once for each file; no network is run then, unless "
-            "--run asks for one.",
+            "--run or --weights asks for one.",
         ),
     ] = None,
     run: RunOption = None,
+    weights: WeightsOption = None,
     data: DataOption = None,
     out: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
             help="Folder for scores.json, per-image.csv and the figures. Default: eval/<data>-<split> in the run's "
-            "folder; where no run is scored, in predictions/ beside the runs.",
+            "folder; beside the runs, in weights-<name>/ for weights, in predictions/ for files alone.",
         ),
     ] = None,
     bootstrap: Annotated[
@@ -122,7 +124,10 @@ def evaluate(
     seed: SeedOption = SEED,
     json_: JsonOption = False,
 ) -> None:
-    """Score the newest run, beside the mean pose of the training images, and draw the figures."""
+    """Score the newest run, beside the mean pose of the training images, and draw the figures.
+
+    Where there is no run, the weights that come with deeppose are scored.
+    """
     from rich.console import Console
 
     from deeppose_cli import evaluator, scoring
@@ -135,12 +140,15 @@ def evaluate(
     if seed < 0:
         raise UsageError(f"--seed {seed}: valid: 0 or more")
     check_files(predictions or [])
-    folder, known = _choose(run, runs_root, data, files_only=bool(predictions) and run is None)
-    if folder is None and stages is not None:
+    model, known = _choose(run, weights, runs_root, data, files_only=bool(predictions) and run is weights is None)
+    if model is None and stages is not None:
         raise UsageError(f"--stage {stage}: with --predictions alone no stage is scored; add --run NAME")
+    if model is not None and stages is not None and stages > model.num_stages:
+        there = f"{model.kind} {model.name} has {model.num_stages} stage(s)"
+        raise UsageError(f"--stage {stage}: {there}; valid: all, 1 to {model.num_stages}")
     if centric is Centric.OBSERVER:
         _check_sides(known.skeleton, known.name)
-    target = out or runs_root / (folder.name if folder else "predictions") / "eval" / f"{known.name}-{split.value}"
+    target = out or runs_root / (model.folder if model else "predictions") / "eval" / f"{known.name}-{split.value}"
     check_target(target)
     splits = known.read(data_root)
     test = _choose_split(splits, split.value, known.name)
@@ -149,22 +157,22 @@ def evaluate(
 
     rows: list[Row] = []
     unreadable = 0
-    source = mean_pose_source(known, splits, folder, data_root)
+    source = mean_pose_source(known, splits, model, data_root)
     first = None
-    if folder is None and isinstance(source, str) and box is not None:
+    if model is None and isinstance(source, str) and box is not None:
         raise UsageError(f"--box {box}: no row starts from a first box ({source}); valid with --run, or without --box")
     if isinstance(source, str):
         evaluator.report(source)
-    if folder is not None or not isinstance(source, str):
-        first = _first_boxes(test, known, folder, split.value, box, data_root)
+    if model is not None or not isinstance(source, str):
+        first = _first_boxes(test, known, model, split.value, box, data_root)
     if first is not None and not isinstance(source, str):
         trained, train = source
-        # Another set's people stand in their own first boxes as the run was trained.
-        own = first.source if folder is None or trained == known.name else folder.first_box
+        # Another set's people stand in their own first boxes as the model was trained.
+        own = first.source if model is None or trained == known.name else model.first_box
         of_training = _training_boxes(train, trained, own, data_root)
         rows.append(mean_pose_row(train, of_training, test, first.boxes, observed=centric is Centric.OBSERVER))
-    if first is not None and folder is not None:
-        by_stage, unreadable = stage_rows(folder, stages, test, first.boxes, batch_size)
+    if first is not None and model is not None:
+        by_stage, unreadable = stage_rows(model, stages, test, first.boxes, batch_size)
         rows += by_stage
     rows += foreign
     truth: FloatArray = test.keypoints
@@ -180,7 +188,7 @@ def evaluate(
         split.value,
         len(test),
         centric=centric.value,
-        usual_box=first is None or first.source == known.first_box or (folder is None and box is None),
+        usual_box=first is None or first.source == known.first_box or (model is None and box is None),
         pcp_rule=pcp_rule.value,
     )
     document = scoring.document(
@@ -188,7 +196,8 @@ def evaluate(
         split.value,
         len(test),
         [scoring.scores(row, truth, skeleton, pcp_rule.value, alpha, resampling, test.sticks) for row in rows],
-        run=folder.name if folder else None,
+        run=model.name if model is not None and model.kind == "run" else None,
+        **({"weights": model.name} if model is not None and model.kind == "weights" else {}),
         centric=centric.value,
         **({} if first is None else {"box": first.source, "box_found": round(float(first.found.mean()), 6)}),
         unreadable=unreadable,
@@ -219,20 +228,25 @@ def _parse_stage(stage: str) -> int | None:
 
 
 def _choose(
-    run: str | None, runs_root: Path, data: str | None, *, files_only: bool
-) -> tuple[RunFolder | None, DataDescription]:
-    """The run whose network is scored, none where only files are; and the data set."""
-    from deeppose_cli.datamodules.catalogue import description
-    from deeppose_cli.run_folder import list_runs, resolve_run
+    run: str | None, weights: str | None, runs_root: Path, data: str | None, *, files_only: bool
+) -> tuple[Model | None, DataDescription]:
+    """The model that is scored, none where only files are; and the data set."""
+    from deeppose_cli.datamodules.catalogue import CATALOGUE, description
+    from deeppose_cli.models import choose_model
+    from deeppose_cli.run_folder import list_runs
 
     if not files_only:
-        folder = resolve_run(runs_root, run)
-        return folder, description(data or folder.data_name)
+        asked = None if data is None else description(data)
+        model = choose_model(runs_root, run, weights, asked.skeleton.name if asked else None)
+        if asked is None and model.data_name not in CATALOGUE:
+            raise UsageError(
+                f"--data: needed, as {model.kind} {model.name} was trained on '{model.data_name}'; valid: "
+                f"{', '.join(CATALOGUE)}"
+            )
+        return model, asked or description(model.data_name)
     if data is None:
         data = next((other.data_name for other in list_runs(runs_root) if other.stages), None)
     if data is None:
-        from deeppose_cli.datamodules.catalogue import CATALOGUE
-
         raise UsageError(
             f"--predictions: of which data set? There is no run in {runs_root} that says it; add --data NAME, valid: "
             f"{', '.join(CATALOGUE)}"
@@ -257,17 +271,17 @@ def _check_sides(skeleton: Skeleton, data: str) -> None:
 
 
 def _first_boxes(
-    test: Annotations, known: DataDescription, folder: RunFolder | None, split: str, box: str | None, data_root: Path
+    test: Annotations, known: DataDescription, model: Model | None, split: str, box: str | None, data_root: Path
 ) -> FirstBoxes:
-    """What --box says or stands for: as the run was trained, else as the data set's description says."""
+    """What --box says or stands for: as the model was trained, else as the data set's description says."""
     from deeppose_cli.boxes import first_boxes, usual_source
     from deeppose_cli.datamodules.catalogue import trained_box
     from deeppose_cli.terminal import progress_bar
 
     if box is None:
-        box = known.first_box if folder is None else trained_box(folder.data_name, folder.first_box, known)
+        box = known.first_box if model is None else trained_box(model.data_name, model.first_box, known)
         box = usual_source(box, split, known.evaluation_only)
-        if folder is None and box in ("face", "person"):
+        if model is None and box in ("face", "person"):
             # Only the mean pose needs it: too little for a search through thousands of pictures.
             box = "image" if test.torsos is None else "torso"
     with progress_bar() as progress:

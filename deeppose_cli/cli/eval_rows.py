@@ -1,4 +1,4 @@
-"""The rows of `deeppose eval`: the mean pose, a run's stages, other people's predictions, all in one skeleton."""
+"""The rows of `deeppose eval`: the mean pose, a model's stages, other people's predictions, all in one skeleton."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deeppose_cli.errors import DeepPoseError, UsageError
 if TYPE_CHECKING:
     from deeppose_cli.datamodules.description import DataDescription
     from deeppose_cli.geometry import FloatArray
-    from deeppose_cli.run_folder import RunFolder
+    from deeppose_cli.models import Model
     from deeppose_cli.samples import Annotations
     from deeppose_cli.scoring import Row
     from deeppose_cli.skeleton import Skeleton
@@ -20,10 +20,10 @@ MEAN_POSE = "mean pose"
 
 
 def mean_pose_source(
-    known: DataDescription, splits: Mapping[str, Annotations], folder: RunFolder | None, data_root: Path
+    known: DataDescription, splits: Mapping[str, Annotations], model: Model | None, data_root: Path
 ) -> tuple[str, Annotations] | str:
-    """The data set's name and its training images; for one that has none or is never trained on, those of the run's own
-    set if it is on disk. Else why there is no such row."""
+    """The data set's name and its training images; for one that has none or is never trained on, those of the set
+    that the model was trained on if it is on disk. Else why there is no such row."""
     from deeppose_cli.datamodules.catalogue import description
 
     nothing = f"no row '{MEAN_POSE}': {known.name} has no training images"
@@ -33,15 +33,16 @@ def mean_pose_source(
             return known.name, train
     else:
         nothing = f"no row '{MEAN_POSE}': {known.name} is not for training"
-    if folder is None or folder.data_name == known.name:
+    if model is None or model.data_name == known.name:
         return nothing
     try:
-        own = description(folder.data_name)
+        own = description(model.data_name)
         if all(folder.is_dir() for folder in own.folders(data_root)) and len(own_train := own.read(data_root)["train"]):
             return own.name, own_train
     except DeepPoseError as error:
-        return f"{nothing}, and those of the run: {error}"
-    return f"{nothing}, and {own.name}, the run's own set, is not in {data_root}"
+        return f"{nothing}, and those of the {model.kind}: {error}"
+    whose = "the run's" if model.kind == "run" else f"the {model.kind}'"
+    return f"{nothing}, and {own.name}, {whose} own set, is not in {data_root}"
 
 
 def mean_pose_row(
@@ -92,22 +93,21 @@ def foreign_rows(paths: Sequence[Path], test: Annotations, data: str) -> list[Ro
 
 
 def stage_rows(
-    folder: RunFolder, stage: int | None, test: Annotations, boxes: FloatArray, batch_size: int
+    model: Model, stage: int | None, test: Annotations, boxes: FloatArray, batch_size: int
 ) -> tuple[list[Row], int]:
     """A row for each stage, in the data set's joint order, and how many pictures could not be read."""
     from deeppose_cli import evaluator
-    from deeppose_cli.checkpoints import load_cascade
     from deeppose_cli.scoring import Row
     from deeppose_cli.terminal import progress_bar
 
-    cascade = load_cascade(folder, stage)
+    cascade = model.load(stage)
     known = evaluator.known_joints(cascade.skeleton, test.skeleton)
     lacking = [joint for joint, is_known in zip(test.skeleton.joints, known, strict=True) if not is_known]
     if not known.any():
-        raise DeepPoseError(f"run {folder.name} knows none of the joints {', '.join(lacking)}")
+        raise DeepPoseError(f"{model.kind} {model.name} knows none of the joints {', '.join(lacking)}")
     if lacking:
         scored = f"scored over {known.sum()} of {len(known)} joints"
-        evaluator.report(f"run {folder.name} does not know {', '.join(lacking)}: {scored}")
+        evaluator.report(f"{model.kind} {model.name} does not know {', '.join(lacking)}: {scored}")
     unreadable: list[DeepPoseError] = []
 
     def skip(error: DeepPoseError) -> None:

@@ -25,6 +25,14 @@ RunOption = Annotated[
     str | None,
     typer.Option("--run", metavar="NAME", help="Run. Default: the data set's name in train, else the newest run."),
 ]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        metavar="NAME|FILE",
+        help="In place of a run: full-body or upper-body, which come with deeppose, or a file made by deeppose export.",
+    ),
+]
 PresetOption = Annotated[
     str | None,
     typer.Option(

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deeppose_cli.cli.options import JsonOption, RunOption, RunsRootOption
+from deeppose_cli.cli.options import JsonOption, RunOption, RunsRootOption, WeightsOption
 from deeppose_cli.errors import UsageError
 from deeppose_cli.presets import RUNS_ROOT
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from deeppose_cli.models import Model
     from deeppose_cli.predictor import Failure, Prediction
-    from deeppose_cli.run_folder import RunFolder
 
 OUT = Path("predictions")
 SHOWN = 20
@@ -25,6 +25,7 @@ SHOWN = 20
 def predict(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures, or folders of pictures.")],
     run: RunOption = None,
+    weights: WeightsOption = None,
     runs_root: RunsRootOption = RUNS_ROOT,
     box: Annotated[
         str,
@@ -40,21 +41,20 @@ def predict(
 
     A picture that cannot be read is reported and skipped; the exit code is then 1.
     """
-    from deeppose_cli.run_folder import resolve_run
+    from deeppose_cli.models import choose_model
 
-    folder = resolve_run(runs_root, run)
-    stages = _stages(folder, stage)
+    model = choose_model(runs_root, run, weights)
+    stages = _stages(model, stage)
 
     from rich.console import Console
     from rich.progress import Progress
 
     from deeppose_cli import predictor
-    from deeppose_cli.checkpoints import load_cascade
 
     boxes = predictor.BoxSource(box)
     files, failures = predictor.find_pictures(images)
     predictor.prepare_folder(out)
-    cascade = load_cascade(folder, stages)
+    cascade = model.load(stages)
 
     # stdout is the document's alone where it was asked for.
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -87,15 +87,17 @@ def predict(
         console.print(_table(done))
     skipped = f", {len(failures)} skipped" if failures else ""
     where = f" → {path}" if path else ""
-    console.print(f"{folder.name}, {stages} stage(s): {len(done)} predicted{skipped}{where}", markup=False)
+    console.print(f"{model.name}, {stages} stage(s): {len(done)} predicted{skipped}{where}", markup=False)
     if failures:
         raise typer.Exit(1)
 
 
-def _stages(folder: RunFolder, stage: int | None) -> int:
-    trained = len(folder.stages)
+def _stages(model: Model, stage: int | None) -> int:
+    trained = model.num_stages
     if stage is not None and not 1 <= stage <= trained:
-        raise UsageError(f"--stage {stage}: run {folder.name} has {trained} trained stage(s); valid: 1 to {trained}")
+        raise UsageError(
+            f"--stage {stage}: {model.kind} {model.name} has {trained} trained stage(s); valid: 1 to {trained}"
+        )
     return stage or trained
 
 

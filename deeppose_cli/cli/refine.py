@@ -47,7 +47,12 @@ def refine(
     ] = None,
     begin: Annotated[
         str | None,
-        typer.Option("--start", metavar="FROM", help="Starting values: previous (stage), random, torchvision, a file."),
+        typer.Option(
+            "--start",
+            metavar="FROM",
+            help="Starting values: previous (stage), random, torchvision, a backbone's file; full-body, upper-body or "
+            "a file of deeppose export.",
+        ),
     ] = None,
     workers: t.WorkersOption = None,
     cache: t.CacheOption = True,
@@ -88,7 +93,7 @@ def refine(
                 regressor=t.one_of("--regressor", regressor, ("shared", "per-joint")),
                 sigma=sigma,
                 draws=draws,
-                start=begin,
+                start=t.start_from(begin, first=False),
             ),
             seed=seed,
             workers=workers,

@@ -31,6 +31,8 @@ def list_all(runs_root: RunsRootOption = RUNS_ROOT, as_json: JsonOption = False)
         _print_table(rows)
     else:
         print(f"no run in {runs_root}; type: deeppose train --stage 1")
+    if not as_json:
+        _print_box()
 
 
 @app.command()
@@ -72,6 +74,20 @@ def _describe_stage(stage: StageFolder) -> dict[str, Any]:
         }
     except (DeepPoseError, OSError, KeyError, TypeError, ValueError) as error:
         return described | {"problem": str(error)}
+
+
+def _print_box() -> None:
+    """A line for each weights file that comes with the package."""
+    from deeppose_cli.pretrained import in_the_box
+    from deeppose_cli.weights_file import read_header
+
+    for name, file in in_the_box().items():
+        try:
+            header = read_header(file)
+            said = f"{header.num_stages} stage(s), trained on {header.description.data_name}"
+        except DeepPoseError as error:
+            said = str(error)
+        print(f"in the box: --weights {name}: {said}")
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:

@@ -36,7 +36,12 @@ def train(
     frozen: t.FrozenOption = None,
     begin: Annotated[
         str | None,
-        typer.Option("--start", metavar="FROM", help="Starting values: random, torchvision (published ones), a file."),
+        typer.Option(
+            "--start",
+            metavar="FROM",
+            help="Starting values: random; torchvision (published ones); a backbone's file; full-body, upper-body or a "
+            "file of deeppose export.",
+        ),
     ] = None,
     workers: t.WorkersOption = None,
     cache: t.CacheOption = True,
@@ -75,7 +80,7 @@ def train(
                 backbone=backbone,
                 head=head,
                 frozen=frozen,
-                start=begin,
+                start=t.start_from(begin, first=True),
             ),
             seed=seed,
             workers=workers,

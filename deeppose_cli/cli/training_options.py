@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -98,6 +99,19 @@ def one_of(flag: str, value: str | None, valid: tuple[str, ...]) -> str | None:
 
 def box(source: str | None) -> str | None:
     return one_of("--box", source, _TRAINED)
+
+
+def start_from(start: str | None, *, first: bool) -> str | None:
+    """Raises UsageError, naming what is valid, for starting values that are no word and no file."""
+    from deeppose_cli.pretrained import NAMES
+
+    words = ("random", "torchvision", *(() if first else ("previous",)), *NAMES)
+    if start is not None and start not in words and not Path(start).is_file():
+        raise UsageError(
+            f"--start {start}: no such file; valid: {', '.join(words)}, or a file"
+            + ("" if first else " (previous: the stage before)")
+        )
+    return start
 
 
 def loggers(spec: str) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from deeppose_cli import checkpoints, plotting
+from deeppose_cli import checkpoints, plotting, pretrained
 from deeppose_cli.cli import eval as command
 from deeppose_cli.cli.app import main
 from deeppose_cli.datamodules import catalogue
@@ -25,6 +25,8 @@ from deeppose_cli.published import TEST_IMAGES
 from deeppose_cli.samples import Annotations
 from deeppose_cli.skeleton import BUFFY10, FLIC10, LSP14, Skeleton
 from deeppose_cli.sticks import PCP_RULES
+from tests.weights_files import RECORD, write
+from tests.weights_files import description as weights_description
 
 N = 6
 
@@ -302,6 +304,59 @@ def test_intervals_are_of_as_many_draws_as_are_asked_for(run: Path, capsys: Any)
     assert "interval" not in scored(capsys, "--bootstrap", "0")["rows"][0]["pdj"]
 
 
+# --- With weights -------------------------------------------------------------------------------------------------
+
+
+def make_weights(file: Path, skeleton: Skeleton = LSP14, data: str = "demo", first_box: str = "image") -> None:
+    about = weights_description(skeleton)
+    records = (replace(RECORD, data=data),) * 2
+    write(file, replace(about, records=records, first_box=first_box))
+
+
+def test_weights_are_scored_in_place_of_a_run(run: Path, capsys: Any) -> None:
+    make_weights(Path("ours.safetensors"), first_box="joints")
+    document = scored(capsys, "--weights", "ours.safetensors")
+    assert list(pdj(document)) == ["mean pose", "stage 1", "stage 2"]
+    assert (document["run"], document["weights"], document["data"]) == (None, "ours", "demo")
+    assert document["box"].startswith("joints"), "as they were trained"
+    assert Path("lightning_logs/weights-ours/eval/demo-test/scores.json").is_file()
+    assert list(pdj(scored(capsys, "--weights", "ours.safetensors", "--stage", "2"))) == ["mean pose", "stage 2"]
+    other = scored(capsys, "--weights", "ours.safetensors", "--data", "upper")
+    assert other["box"] == "image", "as the other set's description says"
+    assert "weights" not in scored(capsys)
+
+
+def test_the_mean_pose_is_of_the_weights_own_set_where_the_scored_one_has_none(run: Path, capsys: Any) -> None:
+    make_weights(Path("ours.safetensors"))
+    assert main(["eval", "--weights", "ours.safetensors", "--data", "bare"]) == 0
+    assert "demo, the weights' own set, is not in data" in capsys.readouterr().err
+    Path("data/demo").mkdir()
+    assert "mean pose" in pdj(scored(capsys, "--weights", "ours.safetensors", "--data", "bare"))
+
+
+def test_without_a_run_the_weights_that_fit_the_skeleton_are_scored(here: Path, capsys: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(pretrained, "FOLDER", here / "box")
+    make_weights(here / "box" / "full-body.safetensors")
+    make_weights(here / "box" / "upper-body.safetensors", FLIC10, "upper")
+    assert [scored(capsys, *flags)["weights"] for flags in ([], ["--data", "demo"], ["--data", "upper"])] == [
+        "full-body",
+        "full-body",
+        "upper-body",
+    ]
+    assert scored(capsys, "--data", "sticks", "--split", "train")["weights"] == "upper-body"
+    make_weights(here / "people.safetensors", data="people")
+    code, line = failed(capsys, "--weights", "people.safetensors")
+    assert code == 2
+    assert "--data: needed, as weights people was trained on 'people'; valid: demo, upper" in line
+
+
+def test_weights_and_files_side_by_side(here: Path, capsys: Any) -> None:
+    np.savez("them.npz", keypoints=truth().keypoints)
+    make_weights(Path("ours.safetensors"))
+    document = scored(capsys, "--weights", "ours.safetensors", "--predictions", "them.npz")
+    assert list(pdj(document)) == ["mean pose", "stage 1", "stage 2", "them.npz"]
+
+
 # --- Files alone --------------------------------------------------------------------------------------------------
 
 
@@ -465,6 +520,10 @@ def test_without_a_run_it_says_what_to_type(here: Path, capsys: Any) -> None:
         (["--bootstrap", "99"], 2, "--bootstrap 99: too few to tell an interval; valid: 0 or at least 100"),
         (["--bootstrap", "-1"], 2, "--bootstrap"),
         (["--seed", "-1"], 2, "--seed -1: valid: 0 or more"),
+        (["--run", "mine", "--weights", "x"], 2, "--run mine and --weights x exclude each other"),
+        (["--weights", "x"], 2, "--weights x: no such file; valid: a file"),
+        (["--weights", "whole.npz"], 1, "whole.npz: not a weights file of deeppose"),
+        (["--stage", "3"], 2, "--stage 3: run mine has 2 stage(s); valid: all, 1 to 2"),
         (["--run", "other"], 1, "--run other: no trained stage"),
         (["--predictions", "none.npz"], 1, "none.npz: no such file"),
         (["--predictions", "small.npz"], 1, r"small.npz: keypoints has shape (5, 14, 2); expected (6, 14, 2)"),

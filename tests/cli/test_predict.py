@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from deeppose_cli import pretrained
 from deeppose_cli.cli.app import main
 from tests.fakes import FakeCascade
+from tests.weights_files import write
 
 
 @pytest.fixture(autouse=True)
@@ -94,6 +96,26 @@ def test_a_long_list_is_cut_short(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert "and 1 more" in out
 
 
+def test_weights_stand_in_for_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    write(Path("ours.safetensors"))
+    assert main(["predict", "a.jpg", "--weights", "ours.safetensors", "--stage", "1"]) == 0
+    assert "ours, 1 stage(s): 1 predicted" in capsys.readouterr().out
+    assert main(["predict", "a.jpg", "--weights", "ours.safetensors", "--stage", "3"]) == 2
+    assert "--stage 3: weights ours has 2 trained stage(s); valid: 1 to 2" in capsys.readouterr().err
+    assert not Path("asked").exists()
+
+
+def test_without_a_run_the_full_body_weights_of_the_box_are_taken(
+    capsys: pytest.CaptureFixture[str], workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pretrained, "FOLDER", workplace / "box")
+    write(workplace / "box" / "full-body.safetensors")
+    assert main(["predict", "a.jpg", "--runs-root", "nowhere", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert len(json.loads(out)[0]["stages"]) == 2
+    assert "full-body, 2 stage(s)" in err
+
+
 @pytest.mark.parametrize(
     ("flags", "code", "line"),
     [
@@ -101,6 +123,9 @@ def test_a_long_list_is_cut_short(monkeypatch: pytest.MonkeyPatch, capsys: pytes
         (["--stage", "0"], 2, "--stage 0: run demo has 2 trained stage(s); valid: 1 to 2"),
         (["--box", "torso"], 2, "--box torso: "),
         (["--run", "lsp"], 1, "--run lsp: no trained stage"),
+        (["--weights", "full-body"], 2, "--weights full-body: not in this installation; valid: a file"),
+        (["--weights", "a.jpg"], 1, "a.jpg: not a weights file of deeppose, or damaged ("),
+        (["--weights", "a.jpg", "--run", "demo"], 2, "--run demo and --weights a.jpg exclude each other"),
         (["--runs-root", "nowhere"], 1, "no trained run in nowhere; type: deeppose train --stage 1"),
         (["--out", "a.jpg"], 1, "--out a.jpg: not a folder"),
     ],

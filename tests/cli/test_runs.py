@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from deeppose_cli import pretrained
 from deeppose_cli.cli.app import main
+from tests.weights_files import write
 
 
 def write_stage(run: str, number: int, scores: list[str], *, changed: int, data: str = "demo") -> Path:
@@ -89,3 +91,17 @@ def test_show_of_an_unknown_run_names_the_known(capsys: pytest.CaptureFixture[st
     write_stage("lsp", 1, ["0.3"], changed=1_000)
     assert main(["runs", "show", "demo"]) == 1
     assert capsys.readouterr().err == "error: demo: no such run in lightning_logs; runs: lsp\n"
+
+
+def test_the_weights_in_the_box_are_listed_below(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    write(tmp_path / "full-body.safetensors")
+    (tmp_path / "upper-body.safetensors").write_bytes(b"")
+    assert main(["runs"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "in the box: --weights full-body: 2 stage(s), trained on mini"
+    assert "upper-body.safetensors: not a weights file" in lines[2]
+    assert main(["runs", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []

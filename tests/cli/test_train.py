@@ -49,6 +49,7 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["train", "--run", "../away"], ["--run ../away"]),
         (["refine", "--regressor", "both"], ["--regressor both", "shared", "per-joint"]),
         (["refine", "--start", "middle"], ["--start middle", "previous"]),
+        (["train", "--start", "previous"], ["--start previous", "random", "torchvision", "full-body", "a file"]),
         (["refine", "--sigma", "0"], ["--sigma 0", "positive"]),
     ],
 )

@@ -1,0 +1,137 @@
+"""What can be scored or asked for poses: a run, or a weights file. Which one a command means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from deeppose_cli.errors import DeepPoseError, UsageError
+from deeppose_cli.pretrained import fitting, in_the_box, weights_path
+from deeppose_cli.run_folder import RunFolder, list_runs, resolve_run
+from deeppose_cli.weights_file import WeightsHeader, read_header
+
+if TYPE_CHECKING:
+    from deeppose_cli.cascade import Cascade
+
+
+class Model(Protocol):
+    """A trained cascade, before it is loaded."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str:
+        """`run` or `weights`: the word for it in messages."""
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder, under the runs root, for what is written about it."""
+
+    @property
+    def data_name(self) -> str:
+        """The data set that it was trained on."""
+
+    @property
+    def first_box(self) -> str:
+        """Where b⁰ comes from in evaluation, as stage 1 was trained."""
+
+    @property
+    def num_stages(self) -> int: ...
+    def load(self, stages: int | None = None) -> Cascade:
+        """The first `stages` stages. Raises DeepPoseError where there are fewer, or a file is bad."""
+
+
+@dataclass(frozen=True)
+class RunModel:
+    """A run's best checkpoints."""
+
+    run: RunFolder
+    kind = "run"
+
+    @property
+    def name(self) -> str:
+        return self.run.name
+
+    @property
+    def folder(self) -> str:
+        return self.run.name
+
+    @property
+    def data_name(self) -> str:
+        return self.run.data_name
+
+    @property
+    def first_box(self) -> str:
+        return self.run.first_box
+
+    @cached_property
+    def num_stages(self) -> int:
+        return len(self.run.stages)
+
+    def load(self, stages: int | None = None) -> Cascade:
+        from deeppose_cli.checkpoints import load_cascade
+
+        return load_cascade(self.run, stages)
+
+
+@dataclass(frozen=True)
+class WeightsModel:
+    """A weights file, from the box or the user's."""
+
+    name: str
+    header: WeightsHeader
+    kind = "weights"
+
+    @property
+    def folder(self) -> str:
+        return f"weights-{self.name}"
+
+    @property
+    def data_name(self) -> str:
+        return self.header.description.data_name
+
+    @property
+    def first_box(self) -> str:
+        return self.header.description.first_box
+
+    @property
+    def num_stages(self) -> int:
+        return self.header.num_stages
+
+    def load(self, stages: int | None = None) -> Cascade:
+        from deeppose_cli.weights import load_weights
+
+        return load_weights(self.header.path, stages)
+
+
+def check_model_flags(run: str | None, weights: str | None) -> None:
+    """Raises UsageError where both are given."""
+    if run is not None and weights is not None:
+        raise UsageError(f"--run {run} and --weights {weights} exclude each other; give one of them")
+
+
+def choose_model(runs_root: Path, run: str | None, weights: str | None, skeleton: str | None = None) -> Model:
+    """What the flags mean; with neither, the newest run; where there is none, the weights in the box that fit the
+    skeleton.
+
+    Raises DeepPoseError, one line that says what to type, where nothing is there, or the file is bad.
+    """
+    check_model_flags(run, weights)
+    if weights is not None:
+        return _from_file(weights)
+    if run is None and not any(other.stages for other in list_runs(runs_root)):
+        name = fitting(skeleton)
+        if name in in_the_box():
+            return _from_file(name)
+        raise DeepPoseError(
+            f"no trained run in {runs_root}; type: deeppose train --stage 1; or give weights with --weights FILE (this "
+            f"installation has no {name} weights)"
+        )
+    return RunModel(resolve_run(runs_root, run))
+
+
+def _from_file(said: str) -> WeightsModel:
+    path = weights_path(said)
+    return WeightsModel(path.stem, read_header(path))

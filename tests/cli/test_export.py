@@ -1,0 +1,113 @@
+"""`deeppose export`, from a run folder to a file, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from deeppose_cli.checkpoints import load_cascade
+from deeppose_cli.cli.app import main
+from deeppose_cli.presets import to_primitives
+from deeppose_cli.run_folder import RunFolder
+from deeppose_cli.weights import load_weights
+from deeppose_cli.weights_file import read_header
+from tests.weights_files import description, random_values
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run `mine` of two stages."""
+    monkeypatch.chdir(tmp_path)
+    about = description()
+    for number, (plan, values) in enumerate(zip(about.plan.stages, random_values(about), strict=True), start=1):
+        folder = Path("lightning_logs", "mine", f"stage{number}")
+        (folder / "checkpoints").mkdir(parents=True)
+        config = {"data": "mini", "preset": "tiny", "settings": {}, "skeleton": "lsp14", "box": "torso"}
+        more = {"command": "deeppose train", "deeppose": "0.1.0"} | ({"pictures": 26} if number == 1 else {})
+        (folder / "config.yaml").write_text(yaml.safe_dump(config | more))
+        scores = ["0.25", "0.75", "nan"][: 4 - number]
+        rows = "".join(f"{epoch},{score}\n" for epoch, score in enumerate(scores))
+        (folder / "metrics.csv").write_text(f"epoch,val_pdj\n{rows}")
+        kept = {"skeleton": "lsp14", "settings": to_primitives(plan.settings), "square_first_box": True}
+        if plan.displacement is not None:
+            mean, std = ([list(pair) for pair in part] for part in plan.displacement)
+            kept |= {"sigma": 1.5, "displacement_mean": mean, "displacement_std": std}
+        state = {f"regressor.{name}": value for name, value in values.items()}
+        torch.save({"hyper_parameters": kept, "state_dict": state}, folder / "checkpoints" / "best.ckpt")
+
+
+def one_line(capsys: pytest.CaptureFixture[str]) -> str:
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    return err
+
+
+def test_a_run_becomes_one_file_that_says_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "--commit", "c0ffee"]) == 0
+    file = Path("mine.safetensors")
+    header = read_header(file)
+    assert header.description.plan == description().plan
+    assert header.description.first_box == "torso"
+    first, second = header.description.records
+    assert (first.data, first.preset, first.command, first.deeppose) == ("mini", "tiny", "deeppose train", "0.1.0")
+    assert (first.epochs, first.pictures, first.validation_pdj, first.commit) == (3, 26, 0.75, "c0ffee")
+    assert (second.epochs, second.pictures, second.validation_pdj) == (2, None, 0.75)
+    said = capsys.readouterr().out
+    for part in (
+        f"mine.safetensors: {file.stat().st_size / 1e6:.2f} MB, 2 stage(s)",
+        "skeleton lsp14, 14 joints: right_ankle",
+        "first box: torso, widened to a square",
+        "stage 1: integral, input 32 px; trained on mini (26 pictures), 3 epochs; PDJ@0.2 on validation pictures 0.750",
+        "stage 2: integral, input 32 px, σ 1.5, shared; trained on mini, 2 epochs",
+        "(deeppose 0.1.0, commit c0ffee)",
+    ):
+        assert part in said
+    ours = load_weights(file, device="cpu").state_dict()
+    theirs = load_cascade(RunFolder(Path("lightning_logs/mine")), device="cpu").state_dict()
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        torch.testing.assert_close(value, theirs[name], rtol=2**-11, atol=1e-6, msg=name)
+
+
+def test_the_first_stages_alone_into_a_folder_that_is_made() -> None:
+    assert main(["export", "--run", "mine", "--stage", "1", "--out", "made/one.safetensors"]) == 0
+    assert read_header(Path("made/one.safetensors")).num_stages == 1
+
+
+def test_a_file_is_not_overwritten_unasked(capsys: pytest.CaptureFixture[str]) -> None:
+    file = Path("mine.safetensors")
+    file.write_text("precious")
+    assert main(["export"]) == 2
+    assert "mine.safetensors: is there already; --overwrite replaces it" in one_line(capsys)
+    assert file.read_text() == "precious"
+    assert main(["export", "--overwrite"]) == 0
+    assert read_header(file).num_stages == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "words"),
+    [
+        (["--format", "pickle"], 2, "'pickle'"),
+        (["--stage", "3"], 2, "--stage 3: run mine has 2 trained stage(s); valid: 1 to 2"),
+        (["--stage", "0"], 2, "--stage 0: "),
+        (["--out", "weights.ckpt"], 2, "--out weights.ckpt: a name that ends in .safetensors is valid"),
+        (["--out", "/proc/none/x.safetensors"], 1, "/proc/none/x.safetensors: cannot be written"),
+        (["--run", "other"], 1, "--run other: no trained stage"),
+        (["--commit", ""], 2, "--commit"),
+    ],
+)
+def test_mistakes_are_one_line(flags: list[str], code: int, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", *flags]) == code
+    assert words in one_line(capsys)
+    assert not list(Path().glob("*.safetensors*"))
+
+
+def test_a_damaged_checkpoint_leaves_no_file(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("lightning_logs/mine/stage2/checkpoints/best.ckpt").write_bytes(b"no")
+    assert main(["export"]) == 1
+    assert "stage2/checkpoints/best.ckpt: not a readable checkpoint" in one_line(capsys)
+    assert not list(Path().glob("*safetensors*"))
