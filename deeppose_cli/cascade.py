@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Any, Protocol, Self, cast
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deeppose_cli.crops import COLOUR_SCALE, MEAN_COLOUR, Picture, crop
+from deeppose_cli.folding import Folded
 from deeppose_cli.geometry import Box, FloatArray, bounded_diameter, denormalise, joint_boxes
 from deeppose_cli.network import MAP_STRIDE, Network, build_network
 from deeppose_cli.presets import DIAMETER_BOUNDS, ERROR_CORE, StagePreset
@@ -101,11 +102,12 @@ class Regressor(nn.Module):
         for name, share in (("prior", 1.0), ("core", ERROR_CORE)):
             density = expected.log_density(side, share) if expected else None
             self.register_buffer(name, density, persistent=False)
+        self._folded: Folded[Regressor] | None = None
         self.to(memory_format=torch.channels_last)  # convolutions on CPUs run about a fifth faster
 
     def prepare(self, pixels: Tensor) -> Tensor:
         """(M, size, size, 3) uint8 → (M, 3, size, size) float, channels-last in memory; the mean colour becomes 0."""
-        return ((pixels.float() - self.mean) / COLOUR_SCALE).permute(0, 3, 1, 2)
+        return (pixels - self.mean).div_(COLOUR_SCALE).permute(0, 3, 1, 2)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
         """(M, size, size, 3) uint8 → all joints (M, K, 2) norm, and the maps' logits where there are any."""
@@ -124,19 +126,27 @@ class Regressor(nn.Module):
     def _network(self, index: int) -> Network:
         return cast("Network", self.networks[index])
 
-    @torch.no_grad()
     def answer(self, cut: Cut) -> FloatArray:
-        """ψ for the cascade, always without dropout; the module's training mode is left as it was."""
-        was_training = self.training
-        self.eval()
-        try:
+        """ψ for the cascade: always without dropout, whatever mode the module is in, and by its folded copy."""
+        regressor = self.folded()
+        with torch.inference_mode():
             pixels = torch.from_numpy(np.ascontiguousarray(cut.pixels)).to(self.mean.device)
             if cut.joints is None:
-                return self(pixels)[0].double().cpu().numpy()
+                return regressor(pixels)[0].double().cpu().numpy()
             joints = torch.from_numpy(cut.joints).to(self.mean.device)
-            return self.joint_answers(pixels, joints).double().cpu().numpy()
-        finally:
-            self.train(was_training)
+            return regressor.joint_answers(pixels, joints).double().cpu().numpy()
+
+    def folded(self) -> Regressor:
+        """A copy in evaluation mode that answers alike and faster; made once, and anew where a value has changed."""
+        if self._folded is None or not self._folded.is_current():
+            self._folded = None  # else it would be copied too
+            self._folded = Folded.of(self)
+        return self._folded.module
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """What `.to` and the like do: the values are other tensors then."""
+        self._folded = None
+        return super()._apply(fn, recurse)
 
     def joint_answers(self, pixels: Tensor, joints: Tensor) -> Tensor:
         """(M, size, size, 3) uint8 and joints (M) → (M, 2): for each crop the answer for its own joint."""
@@ -184,20 +194,17 @@ class Cascade(nn.Module):
             return CascadeResult(poses, where)
         initial, *refinements = self.stages
         for rows in _slices(count, crops_at_once):
-            pixels = np.stack([crop(pictures[i], first[i], initial.input_size) for i in rows])
-            answer = initial.psi.answer(Cut(pixels, first[rows], rows, None))
-            poses[0, rows] = denormalise(answer, first[rows, None])
+            cut = Cut(_crops(pictures, rows, first[rows], initial.input_size), first[rows], rows, None)
+            poses[0, rows] = denormalise(initial.psi.answer(cut), first[rows, None])
         for s, stage in enumerate(refinements, start=1):
             poses[s] = poses[s - 1]
             where[s] = refinement_boxes(poses[s - 1], first, self.skeleton, stage.sigma)
             owner, joint = np.repeat(np.arange(count), len(chosen)), np.tile(chosen, count)
             for part in _slices(len(owner), crops_at_once):
                 i, j = owner[part], joint[part]
-                cut_boxes = where[s, i, j]
-                pixels = np.stack(
-                    [crop(pictures[a], box, stage.input_size) for a, box in zip(i, cut_boxes, strict=True)]
-                )
-                poses[s, i, j] = denormalise(stage.psi.answer(Cut(pixels, cut_boxes, i, j)), cut_boxes)
+                boxes_ij = where[s, i, j]
+                cut = Cut(_crops(pictures, i, boxes_ij, stage.input_size), boxes_ij, i, j)
+                poses[s, i, j] = denormalise(stage.psi.answer(cut), boxes_ij)
         return CascadeResult(poses, where)
 
 
@@ -211,6 +218,14 @@ def refinement_boxes(poses: FloatArray, first: FloatArray, skeleton: Skeleton, s
     """(B, K, 4): squares around predicted joints (B, K, 2), side σ · diam of the *predicted* pose, bounded by b⁰."""
     side = sigma * bounded_diameter(poses, first, skeleton, DIAMETER_BOUNDS)
     return joint_boxes(poses, np.broadcast_to(side[:, None], poses.shape[:2]))
+
+
+def _crops(pictures: Sequence[Picture], owners: NDArray[np.int64], boxes: FloatArray, size: int) -> Picture:
+    """(M, size, size, 3): of picture owners[m] what boxes[m] holds."""
+    out = np.empty((len(owners), size, size, 3), np.uint8)
+    for target, owner, box in zip(out, owners, boxes, strict=True):
+        crop(pictures[owner], box, size, out=target)
+    return out
 
 
 def _slices(count: int, at_once: int) -> list[NDArray[np.int64]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -55,7 +57,8 @@ def test_with_an_oracle_the_cascade_lands_on_the_truth(
         + [Stage(Oracle(truth), 8, float(rng.uniform(0.2, 3))) for _ in range(stages - 1)],
         square_first_box=square,
     )
-    result = cascade.predict(pictures, boxes, joints=joints, crops_at_once=data.draw(st.integers(1, 40)))
+    at_once = data.draw(st.integers(1, 40))
+    result = cascade.predict(pictures, boxes, joints=joints, crops_at_once=at_once)
     assert result.poses.shape == (stages, count, len(skeleton), 2)
     assert np.abs(result.poses[-1][:, joints] - truth[:, joints]).max() < 0.01
     others = [k for k in range(len(skeleton)) if k not in joints]
@@ -127,6 +130,76 @@ def test_answers_come_without_dropout_and_leave_the_mode_as_it_was(pixels: np.nd
     big = np.repeat(np.repeat(pixels[:1], 4, 1), 4, 2)[:, :100, :100]
     cut = Cut(big, np.zeros((1, 4)), np.arange(1), None)
     np.testing.assert_array_equal(regressor.answer(cut), regressor.answer(cut))
+    assert regressor.training
+
+
+def as_trained(regressor: Regressor) -> Regressor:
+    """Batch statistics as no new network has them."""
+    for layer in regressor.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            assert layer.running_mean is not None
+            assert layer.running_var is not None
+            torch.nn.init.normal_(layer.running_mean, std=0.3)
+            torch.nn.init.uniform_(layer.running_var, 0.3, 3.0)
+            torch.nn.init.uniform_(layer.weight, 0.5, 2.0)
+            torch.nn.init.normal_(layer.bias, std=0.3)
+    return regressor
+
+
+def test_cascade_and_module_say_the_same(pixels: np.ndarray) -> None:
+    torch.manual_seed(0)
+    expected = Expected(mean=[(0.1, -0.2)] * 14, std=[(0.3, 0.3)] * 14, sigma=2.0)
+    regressor = as_trained(Regressor(NETWORK, 14, expected=expected)).eval()
+    plain = regressor(torch.from_numpy(pixels))[0].detach().numpy()
+    np.testing.assert_allclose(regressor.answer(Cut(pixels, np.zeros((6, 4)), np.arange(6), None)), plain, atol=1e-5)
+
+
+def learn(regressor: Regressor, pixels: torch.Tensor) -> None:
+    optimizer = torch.optim.SGD(regressor.parameters(), lr=0.1)
+    regressor.train()(pixels)[1].std().backward()
+    optimizer.step()
+    regressor.eval()
+
+
+def load(regressor: Regressor, pixels: torch.Tensor) -> None:
+    regressor.load_state_dict(as_trained(Regressor(NETWORK, 14)).state_dict())
+
+
+def normalise_anew(regressor: Regressor, pixels: torch.Tensor) -> None:
+    with torch.no_grad():
+        regressor.train()(pixels)
+    regressor.eval()
+
+
+def move(regressor: Regressor, pixels: torch.Tensor) -> None:
+    regressor.double().float()
+    for layer in regressor.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            assert layer.running_mean is not None
+            layer.running_mean += 1.0
+
+
+@pytest.mark.parametrize("change", [learn, load, normalise_anew, move])
+def test_answers_follow_the_values(pixels: np.ndarray, change: Callable[[Regressor, torch.Tensor], None]) -> None:
+    torch.manual_seed(0)
+    regressor = as_trained(Regressor(NETWORK, 14)).eval()
+    torch.nn.init.normal_(regressor.networks[0].maps[-1].weight, std=0.5)
+    cut = Cut(pixels, np.zeros((6, 4)), np.arange(6), None)
+    before = regressor.answer(cut)
+    change(regressor, torch.from_numpy(pixels))
+    after = regressor(torch.from_numpy(pixels))[0].detach().numpy()
+    assert np.abs(after - before).max() > 1e-3
+    np.testing.assert_allclose(regressor.answer(cut), after, atol=1e-5)
+
+
+def test_answers_are_no_part_of_the_state_and_are_made_ready_once(pixels: np.ndarray) -> None:
+    regressor = Regressor(NETWORK, 14)
+    keys = list(regressor.state_dict())
+    regressor.answer(Cut(pixels, np.zeros((6, 4)), np.arange(6), None))
+    ready = regressor.folded()
+    regressor.answer(Cut(pixels, np.zeros((6, 4)), np.arange(6), None))
+    assert regressor.folded() is ready
+    assert list(regressor.state_dict()) == keys
     assert regressor.training
 
 
