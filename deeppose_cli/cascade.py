@@ -6,7 +6,7 @@ Shape letters: S stages, B pictures, K joints, M crops.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self, cast
 
 import numpy as np
@@ -34,6 +34,13 @@ class Cut:
     """(M) index of the picture that each was cut from."""
     joints: NDArray[np.int64] | None
     """(M) the joint that each is meant for; None in stage 1."""
+    mirrored: bool = False
+    """The pixels are mirrored, and with them left and right in `joints` and in the answer; the boxes are not."""
+
+    def mirror(self, skeleton: Skeleton) -> Cut:
+        """The mirror image of every crop: a left wrist's shows a right wrist."""
+        joints = None if self.joints is None else np.array(skeleton.mirror)[self.joints]
+        return replace(self, pixels=self.pixels[:, :, ::-1], joints=joints, mirrored=not self.mirrored)
 
 
 class Psi(Protocol):
@@ -178,12 +185,14 @@ class Cascade(nn.Module):
         *,
         joints: Sequence[int] | None = None,
         crops_at_once: int = 256,
+        flip_test: bool = False,
     ) -> CascadeResult:
         """Poses of one person in each picture, from first boxes b⁰ (B, 4) px.
 
         pictures: B arrays (H, W, 3) uint8 RGB, of any sizes. `joints`: refine only these, the others stay where stage 1
-        put them. `crops_at_once` bounds the memory. Everything that places a crop comes from the stage before: no label
-        is looked at.
+        put them. `crops_at_once` bounds the memory. `flip_test`: every stage also looks at the mirror image of each
+        crop and says the mean of both answers, in twice the time. Everything that places a crop comes from the stage
+        before: no label is looked at.
         """
         count, k = len(pictures), len(self.skeleton)
         chosen = np.arange(k) if joints is None else np.asarray(joints, dtype=np.int64)
@@ -195,7 +204,7 @@ class Cascade(nn.Module):
         initial, *refinements = self.stages
         for rows in _slices(count, crops_at_once):
             cut = Cut(_crops(pictures, rows, first[rows], initial.input_size), first[rows], rows, None)
-            poses[0, rows] = denormalise(initial.psi.answer(cut), first[rows, None])
+            poses[0, rows] = denormalise(self._ask(initial.psi, cut, flip_test), first[rows, None])
         for s, stage in enumerate(refinements, start=1):
             poses[s] = poses[s - 1]
             where[s] = refinement_boxes(poses[s - 1], first, self.skeleton, stage.sigma)
@@ -204,8 +213,23 @@ class Cascade(nn.Module):
                 i, j = owner[part], joint[part]
                 boxes_ij = where[s, i, j]
                 cut = Cut(_crops(pictures, i, boxes_ij, stage.input_size), boxes_ij, i, j)
-                poses[s, i, j] = denormalise(stage.psi.answer(cut), boxes_ij)
+                poses[s, i, j] = denormalise(self._ask(stage.psi, cut, flip_test), boxes_ij)
         return CascadeResult(poses, where)
+
+    def _ask(self, psi: Psi, cut: Cut, flip_test: bool) -> FloatArray:
+        """The answer for the crops; with `flip_test` the mean of it and of what the mirrored crops say, mirrored back.
+
+        To ψ a mirrored crop of joint i is one of its partner, as among the training crops, and gets the partner's
+        density of where to expect it, as there. The mirrored picture's pose is then the mirrored pose; by the mirror
+        image of i's own density it would be that only if both sides err alike.
+        """
+        answer = psi.answer(cut)
+        if not flip_test:
+            return answer
+        other = psi.answer(cut.mirror(self.skeleton))
+        if cut.joints is None:
+            other = other[:, list(self.skeleton.mirror)]
+        return (answer + other * (-1.0, 1.0)) / 2
 
 
 def first_stage_boxes(boxes: FloatArray, *, square: bool) -> NDArray[np.float64]:
