@@ -24,6 +24,7 @@ from deeppose_cli.cli.options import (
     SEED,
     DataOption,
     DataRootOption,
+    FlipTestOption,
     JsonOption,
     RunOption,
     RunsRootOption,
@@ -116,6 +117,7 @@ def evaluate(
             metavar="N", min=0, help="Draws of images for the 95 % intervals of all scores, by --seed. 0: none."
         ),
     ] = BOOTSTRAP_DRAWS,
+    flip_test: FlipTestOption = False,
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Pictures in memory at a time.")] = 32,
     data_root: DataRootOption = DATA_ROOT,
     runs_root: RunsRootOption = RUNS_ROOT,
@@ -138,6 +140,8 @@ def evaluate(
     folder, known = _choose(run, runs_root, data, files_only=bool(predictions) and run is None)
     if folder is None and stages is not None:
         raise UsageError(f"--stage {stage}: with --predictions alone no stage is scored; add --run NAME")
+    if folder is None and flip_test:
+        raise UsageError("--flip-test: with --predictions alone no network is run; add --run NAME")
     if centric is Centric.OBSERVER:
         _check_sides(known.skeleton, known.name)
     target = out or runs_root / (folder.name if folder else "predictions") / "eval" / f"{known.name}-{split.value}"
@@ -164,7 +168,7 @@ def evaluate(
         of_training = _training_boxes(train, trained, own, data_root)
         rows.append(mean_pose_row(train, of_training, test, first.boxes, observed=centric is Centric.OBSERVER))
     if first is not None and folder is not None:
-        by_stage, unreadable = stage_rows(folder, stages, test, first.boxes, batch_size)
+        by_stage, unreadable = stage_rows(folder, stages, test, first.boxes, batch_size, flip_test=flip_test)
         rows += by_stage
     rows += foreign
     truth: FloatArray = test.keypoints
@@ -192,6 +196,7 @@ def evaluate(
         centric=centric.value,
         **({} if first is None else {"box": first.source, "box_found": round(float(first.found.mean()), 6)}),
         unreadable=unreadable,
+        **({"flip_test": True} if flip_test else {}),
         joints=list(skeleton.joints),
         published=[each.as_row() for each in published],
     )
