@@ -32,7 +32,7 @@ class Predicts(Protocol):
     def num_stages(self) -> int: ...
     @property
     def skeleton(self) -> Skeleton: ...
-    def predict(self, pictures: Sequence[Picture], boxes: FloatArray, /) -> Any:
+    def predict(self, pictures: Sequence[Picture], boxes: FloatArray, /, *, flip_test: bool) -> Any:
         """→ an object whose `poses` are (S, B, K, 2) px."""
 
 
@@ -68,12 +68,14 @@ def predict_split(
     batch_size: int = BATCH_SIZE,
     progress: Callable[[int], None] = lambda done: None,
     on_unreadable: Callable[[DeepPoseError], None] = report_skipped,
+    *,
+    flip_test: bool = False,
 ) -> NDArray[np.float64]:
     """Run a cascade over a split, from first boxes (N, 4): (S, N, K, 2) px, in the cascade's joint order.
 
     At most `batch_size` pictures are in memory at a time. A picture that cannot be read is handed to `on_unreadable`,
     which reports it on stderr, and left out: its poses are NaN, which the metrics count as wrong. `progress` is told
-    after each batch how many images it had.
+    after each batch how many images it had. `flip_test`: see `Cascade.predict`.
     """
     n = len(annotations)
     poses = np.full((cascade.num_stages, n, len(cascade.skeleton), 2), np.nan)
@@ -87,7 +89,7 @@ def predict_split(
             except DeepPoseError as error:
                 on_unreadable(error)
         if rows:
-            poses[:, rows] = cascade.predict(pictures, np.asarray(boxes)[rows]).poses
+            poses[:, rows] = cascade.predict(pictures, np.asarray(boxes)[rows], flip_test=flip_test).poses
         progress(stop - start)
     return poses
 

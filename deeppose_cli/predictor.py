@@ -44,7 +44,7 @@ class PosePredictor(Protocol):
     @property
     def skeleton(self) -> Skeleton: ...
 
-    def predict(self, pictures: Sequence[Picture], boxes: FloatArray, /) -> CascadeResult: ...
+    def predict(self, pictures: Sequence[Picture], boxes: FloatArray, /, *, flip_test: bool) -> CascadeResult: ...
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,9 @@ def plan(files: Sequence[Path], out: Path) -> list[Job]:
     return jobs
 
 
-def predict_jobs(cascade: PosePredictor, jobs: Sequence[Job], boxes: BoxSource) -> Iterator[Prediction | Failure]:
+def predict_jobs(
+    cascade: PosePredictor, jobs: Sequence[Job], boxes: BoxSource, *, flip_test: bool = False
+) -> Iterator[Prediction | Failure]:
     """Predict and write overlays, a batch at a time, in the jobs' order; failures come as they are met."""
     batch: list[tuple[Job, Picture, Box]] = []
     pixels = 0
@@ -154,14 +156,17 @@ def predict_jobs(cascade: PosePredictor, jobs: Sequence[Job], boxes: BoxSource) 
         batch.append((job, picture, box))
         pixels += picture.shape[0] * picture.shape[1]
         if len(batch) == BATCH_PICTURES or pixels >= BATCH_PIXELS:
-            yield from _predict_batch(cascade, batch)
+            yield from _predict_batch(cascade, batch, flip_test)
             batch, pixels = [], 0
     if batch:
-        yield from _predict_batch(cascade, batch)
+        yield from _predict_batch(cascade, batch, flip_test)
 
 
-def _predict_batch(cascade: PosePredictor, batch: Sequence[tuple[Job, Picture, Box]]) -> Iterator[Prediction]:
-    result = cascade.predict([picture for _, picture, _ in batch], np.array([box for _, _, box in batch]))
+def _predict_batch(
+    cascade: PosePredictor, batch: Sequence[tuple[Job, Picture, Box]], flip_test: bool
+) -> Iterator[Prediction]:
+    pictures, boxes = [picture for _, picture, _ in batch], np.array([box for _, _, box in batch])
+    result = cascade.predict(pictures, boxes, flip_test=flip_test)
     for i, (job, picture, box) in enumerate(batch):
         _write_picture(job.overlay, view(picture, result.poses[-1, i], cascade.skeleton))
         height, width = picture.shape[:2]
@@ -241,12 +246,13 @@ def predict_pictures(
     out: Path,
     boxes: BoxSource,
     *,
+    flip_test: bool = False,
     on_result: Callable[[Prediction | Failure], None] = lambda _: None,
 ) -> tuple[list[dict[str, Any]], Path | None]:
     """All of it for files: overlays and the results document under `out`. → (document, its path; None if no picture
     could be read). `on_result` hears of each picture as it is done."""
     done: list[Prediction] = []
-    for result in predict_jobs(cascade, plan(files, out), boxes):
+    for result in predict_jobs(cascade, plan(files, out), boxes, flip_test=flip_test):
         if isinstance(result, Prediction):
             done.append(result)
         on_result(result)

@@ -15,7 +15,10 @@ RIGHT = np.array([1.0, 0.0])
 
 
 class FakeCascade:
-    """Two stages; the same answer for every picture: a pose fixed in its first box, then it 1 px to the right."""
+    """Two stages; the same answer for every picture: a pose fixed in its first box, then it 1 px to the right.
+
+    With a flip test everything lies 1 px further to the right.
+    """
 
     def __init__(self, skeleton: Skeleton = LSP14) -> None:
         self.skeleton = skeleton
@@ -26,8 +29,10 @@ class FakeCascade:
     def norm(self) -> NDArray[np.float64]:
         return np.random.default_rng(0).uniform(-0.4, 0.4, (len(self.skeleton), 2))
 
-    def predict(self, pictures: Sequence[NDArray[np.uint8]], boxes: FloatArray) -> CascadeResult:
+    def predict(
+        self, pictures: Sequence[NDArray[np.uint8]], boxes: FloatArray, *, flip_test: bool = False
+    ) -> CascadeResult:
         self.batches.append([picture.shape for picture in pictures])
-        first = denormalise(self.norm, np.asarray(boxes)[:, None, :])
+        first = denormalise(self.norm, np.asarray(boxes)[:, None, :]) + flip_test * RIGHT
         where = np.tile(np.asarray(boxes)[None, :, None, :], (2, 1, len(self.skeleton), 1))
         return CascadeResult(np.stack([first, first + RIGHT]), where)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -10,7 +14,7 @@ from hypothesis import strategies as st
 
 from deeppose_cli.cascade import Cascade, Cut, Expected, Regressor, Stage, first_stage_boxes, refinement_boxes
 from deeppose_cli.crops import crop
-from deeppose_cli.geometry import normalise
+from deeppose_cli.geometry import mirror_points, normalise
 from deeppose_cli.presets import TINY, RefinementPreset, StagePreset
 from deeppose_cli.skeleton import FLIC10, LSP14, Skeleton
 
@@ -25,9 +29,18 @@ class Oracle:
 
     def answer(self, cut: Cut) -> np.ndarray:
         self.asked += len(cut.pixels)
+        if cut.mirrored:
+            joints = None if cut.joints is None else self.mirror[cut.joints]
+            said = self.answer(replace(cut, joints=joints, mirrored=False)) * (-1.0, 1.0)
+            return said[:, self.mirror] if cut.joints is None else said
         if cut.joints is None:
             return normalise(self.truth[cut.pictures], cut.boxes[:, None]) + self.off
         return normalise(self.truth[cut.pictures, cut.joints], cut.boxes)
+
+    @property
+    def mirror(self) -> np.ndarray:
+        skeleton = LSP14 if self.truth.shape[1] == len(LSP14) else FLIC10
+        return np.array(skeleton.mirror)
 
 
 @settings(deadline=None, max_examples=60)
@@ -36,10 +49,11 @@ class Oracle:
     skeleton=st.sampled_from([LSP14, FLIC10]),
     stages=st.integers(1, 4),
     square=st.booleans(),
+    flip_test=st.booleans(),
     seed=st.integers(0, 2**31),
 )
 def test_with_an_oracle_the_cascade_lands_on_the_truth(
-    data: st.DataObject, skeleton: Skeleton, stages: int, square: bool, seed: int
+    data: st.DataObject, skeleton: Skeleton, stages: int, square: bool, flip_test: bool, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
     count = data.draw(st.integers(1, 3))
@@ -55,7 +69,8 @@ def test_with_an_oracle_the_cascade_lands_on_the_truth(
         + [Stage(Oracle(truth), 8, float(rng.uniform(0.2, 3))) for _ in range(stages - 1)],
         square_first_box=square,
     )
-    result = cascade.predict(pictures, boxes, joints=joints, crops_at_once=data.draw(st.integers(1, 40)))
+    at_once = data.draw(st.integers(1, 40))
+    result = cascade.predict(pictures, boxes, joints=joints, crops_at_once=at_once, flip_test=flip_test)
     assert result.poses.shape == (stages, count, len(skeleton), 2)
     assert np.abs(result.poses[-1][:, joints] - truth[:, joints]).max() < 0.01
     others = [k for k in range(len(skeleton)) if k not in joints]
@@ -87,6 +102,70 @@ def test_stage_two_looks_around_what_stage_one_said_not_around_the_truth() -> No
     np.testing.assert_allclose(seen[0].boxes, expected.reshape(-1, 4))
     for pixels, box, owner in zip(seen[0].pixels, seen[0].boxes, seen[0].pictures, strict=True):
         np.testing.assert_array_equal(pixels, crop(pictures[owner], box, 16))
+
+
+def noise(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Smooth, so that it does not matter between which pixels a crop is sampled."""
+    return cv2.GaussianBlur(rng.integers(0, 256, (height, width, 3), np.uint8), (0, 0), 4)
+
+
+class Projections:
+    """Answers with fixed projections of the pixels, different for each joint and axis: nothing in it is symmetric."""
+
+    def __init__(self, joints: int, size: int, seed: int) -> None:
+        self.weights = np.random.default_rng(seed).normal(0, 1e-4, (joints, 2, size * size * 3))
+
+    def of(self, pixels: np.ndarray, joint: int) -> np.ndarray:
+        return self.weights[joint] @ pixels.astype(float).ravel()
+
+    def answer(self, cut: Cut) -> np.ndarray:
+        if cut.joints is None:
+            return np.stack([[self.of(pixels, j) for j in range(len(self.weights))] for pixels in cut.pixels])
+        return np.stack([self.of(pixels, j) for pixels, j in zip(cut.pixels, cut.joints, strict=True)])
+
+
+@pytest.mark.parametrize("skeleton", [LSP14, FLIC10], ids=lambda skeleton: skeleton.name)
+def test_flip_averaging_joint_by_joint(skeleton: Skeleton) -> None:
+    k, (first_psi, second_psi) = len(skeleton), (Projections(len(skeleton), 8, seed) for seed in (1, 2))
+    cascade = Cascade(skeleton, [Stage(first_psi, 8), Stage(second_psi, 8, 1.5)], square_first_box=False)
+    picture = noise(np.random.default_rng(0), 60, 90)
+    box = np.array([40.0, 30.0, 70.0, 50.0])
+    result = cascade.predict([picture], box[None], flip_test=True)
+
+    def flipped(psi: Projections, box: np.ndarray, joint: int) -> np.ndarray:
+        pixels = crop(picture, box, 8)
+        side, _, rest = skeleton.joints[joint].partition("_")
+        partner = {"left": f"right_{rest}", "right": f"left_{rest}"}.get(side, skeleton.joints[joint])
+        x, y = psi.of(pixels, joint)
+        other_x, other_y = psi.of(cv2.flip(pixels, 1), skeleton.index(partner))
+        return box[:2] + box[2:] * [(x - other_x) / 2, (y + other_y) / 2]
+
+    first = np.stack([flipped(first_psi, box, joint) for joint in range(k)])
+    np.testing.assert_allclose(result.poses[0, 0], first)
+    boxes = refinement_boxes(first[None], box[None], skeleton, 1.5)[0]
+    np.testing.assert_allclose(result.poses[1, 0], [flipped(second_psi, boxes[j], j) for j in range(k)])
+
+
+@pytest.mark.parametrize("kind", ["shared", "per-joint"])
+def test_with_flip_averaging_the_mirrored_picture_has_the_mirrored_pose(kind: str) -> None:
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    expected = Expected(rng.normal(0, 0.3, (14, 2)).tolist(), rng.uniform(0.1, 0.6, (14, 2)).tolist(), sigma=1.5)
+    psis = [Regressor(NETWORK, 14), Regressor(NETWORK, 14, kind, expected)]
+    for psi in psis:
+        for network in psi.networks:
+            torch.nn.init.normal_(network.maps[-1].weight, std=0.5)  # else maps hardly differ from what is expected
+    cascade = Cascade(LSP14, [Stage(psi, 32, 1.5) for psi in psis], square_first_box=False)
+    picture, box = noise(rng, 120, 160), np.array([[79.5, 59.5, 160.0, 120.0]])
+    mirrored = np.ascontiguousarray(picture[:, ::-1])
+
+    def apart(flip_test: bool) -> float:
+        poses = cascade.predict([picture], box, flip_test=flip_test).poses
+        other = cascade.predict([mirrored], box, flip_test=flip_test).poses
+        return float(np.abs(mirror_points(other, 160, LSP14) - poses).max())
+
+    assert apart(False) > 5
+    assert apart(True) < 0.5
 
 
 def test_a_square_first_box_holds_the_whole_box() -> None:
@@ -127,6 +206,76 @@ def test_answers_come_without_dropout_and_leave_the_mode_as_it_was(pixels: np.nd
     big = np.repeat(np.repeat(pixels[:1], 4, 1), 4, 2)[:, :100, :100]
     cut = Cut(big, np.zeros((1, 4)), np.arange(1), None)
     np.testing.assert_array_equal(regressor.answer(cut), regressor.answer(cut))
+    assert regressor.training
+
+
+def as_trained(regressor: Regressor) -> Regressor:
+    """Batch statistics as no new network has them."""
+    for layer in regressor.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            assert layer.running_mean is not None
+            assert layer.running_var is not None
+            torch.nn.init.normal_(layer.running_mean, std=0.3)
+            torch.nn.init.uniform_(layer.running_var, 0.3, 3.0)
+            torch.nn.init.uniform_(layer.weight, 0.5, 2.0)
+            torch.nn.init.normal_(layer.bias, std=0.3)
+    return regressor
+
+
+def test_cascade_and_module_say_the_same(pixels: np.ndarray) -> None:
+    torch.manual_seed(0)
+    expected = Expected(mean=[(0.1, -0.2)] * 14, std=[(0.3, 0.3)] * 14, sigma=2.0)
+    regressor = as_trained(Regressor(NETWORK, 14, expected=expected)).eval()
+    plain = regressor(torch.from_numpy(pixels))[0].detach().numpy()
+    np.testing.assert_allclose(regressor.answer(Cut(pixels, np.zeros((6, 4)), np.arange(6), None)), plain, atol=1e-5)
+
+
+def learn(regressor: Regressor, pixels: torch.Tensor) -> None:
+    optimizer = torch.optim.SGD(regressor.parameters(), lr=0.1)
+    regressor.train()(pixels)[1].std().backward()
+    optimizer.step()
+    regressor.eval()
+
+
+def load(regressor: Regressor, pixels: torch.Tensor) -> None:
+    regressor.load_state_dict(as_trained(Regressor(NETWORK, 14)).state_dict())
+
+
+def normalise_anew(regressor: Regressor, pixels: torch.Tensor) -> None:
+    with torch.no_grad():
+        regressor.train()(pixels)
+    regressor.eval()
+
+
+def move(regressor: Regressor, pixels: torch.Tensor) -> None:
+    regressor.double().float()
+    for layer in regressor.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            assert layer.running_mean is not None
+            layer.running_mean += 1.0
+
+
+@pytest.mark.parametrize("change", [learn, load, normalise_anew, move])
+def test_answers_follow_the_values(pixels: np.ndarray, change: Callable[[Regressor, torch.Tensor], None]) -> None:
+    torch.manual_seed(0)
+    regressor = as_trained(Regressor(NETWORK, 14)).eval()
+    torch.nn.init.normal_(regressor.networks[0].maps[-1].weight, std=0.5)
+    cut = Cut(pixels, np.zeros((6, 4)), np.arange(6), None)
+    before = regressor.answer(cut)
+    change(regressor, torch.from_numpy(pixels))
+    after = regressor(torch.from_numpy(pixels))[0].detach().numpy()
+    assert np.abs(after - before).max() > 1e-3
+    np.testing.assert_allclose(regressor.answer(cut), after, atol=1e-5)
+
+
+def test_answers_are_no_part_of_the_state_and_are_made_ready_once(pixels: np.ndarray) -> None:
+    regressor = Regressor(NETWORK, 14)
+    keys = list(regressor.state_dict())
+    regressor.answer(Cut(pixels, np.zeros((6, 4)), np.arange(6), None))
+    ready = regressor.folded()
+    regressor.answer(Cut(pixels, np.zeros((6, 4)), np.arange(6), None))
+    assert regressor.folded() is ready
+    assert list(regressor.state_dict()) == keys
     assert regressor.training
 
 

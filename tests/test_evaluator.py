@@ -41,8 +41,10 @@ class Oracle:
 
     def __init__(self, truth: Annotations) -> None:
         self.truth, self.skeleton, self.asked = truth, truth.skeleton, []  # type: ignore[var-annotated]
+        self.flip_test: bool | None = None
 
-    def predict(self, pictures: Sequence[NDArray[np.uint8]], boxes: Poses, /) -> SimpleNamespace:
+    def predict(self, pictures: Sequence[NDArray[np.uint8]], boxes: Poses, /, *, flip_test: bool) -> SimpleNamespace:
+        self.flip_test = flip_test
         numbers = [int(picture[0, 0, 2]) for picture in pictures]
         self.asked.append((numbers, boxes.copy()))
         right = self.truth.keypoints[numbers]
@@ -101,6 +103,14 @@ def test_poses_and_boxes_stay_with_their_picture_in_batches_of_any_size(tmp_path
     assert max(len(numbers) for numbers, _ in oracle.asked) <= batch_size
     for numbers, asked in oracle.asked:
         np.testing.assert_array_equal(asked, boxes[numbers])
+
+
+@pytest.mark.parametrize("flip_test", [False, True])
+def test_the_flip_test_is_the_cascades(tmp_path: Path, flip_test: bool) -> None:
+    part = split(tmp_path)
+    oracle = Oracle(part)
+    evaluator.predict_split(oracle, part, first_boxes(part, "image").boxes, flip_test=flip_test)
+    assert oracle.flip_test is flip_test
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])

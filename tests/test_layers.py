@@ -12,8 +12,8 @@ import deeppose_cli
 LAYERS: dict[int, tuple[str, ...]] = {
     0: ("errors terminal", "skeleton presets", "geometry"),
     1: (
-        "archives backbones bootstrap drawn.canvas drawn.figure foreign heads losses matfile metrics plans published"
-        " samples",
+        "archives backbones bootstrap drawn.canvas drawn.figure folding foreign heads losses matfile metrics plans"
+        " published samples",
         "download drawn.person drawn.scenery matstruct network spread sticks weights_document",
         "drawing torch_metrics weights_file",
         "pretrained",

@@ -24,6 +24,7 @@ from deeppose_cli.cli.options import (
     SEED,
     DataOption,
     DataRootOption,
+    FlipTestOption,
     JsonOption,
     RunOption,
     RunsRootOption,
@@ -118,6 +119,7 @@ def evaluate(
             metavar="N", min=0, help="Draws of images for the 95 % intervals of all scores, by --seed. 0: none."
         ),
     ] = BOOTSTRAP_DRAWS,
+    flip_test: FlipTestOption = False,
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Pictures in memory at a time.")] = 32,
     data_root: DataRootOption = DATA_ROOT,
     runs_root: RunsRootOption = RUNS_ROOT,
@@ -146,6 +148,8 @@ def evaluate(
     if model is not None and stages is not None and stages > model.num_stages:
         there = f"{model.kind} {model.name} has {model.num_stages} stage(s)"
         raise UsageError(f"--stage {stage}: {there}; valid: all, 1 to {model.num_stages}")
+    if model is None and flip_test:
+        raise UsageError("--flip-test: with --predictions alone no network is run; add --run NAME or --weights FILE")
     if centric is Centric.OBSERVER:
         _check_sides(known.skeleton, known.name)
     target = out or runs_root / (model.folder if model else "predictions") / "eval" / f"{known.name}-{split.value}"
@@ -172,7 +176,7 @@ def evaluate(
         of_training = _training_boxes(train, trained, own, data_root)
         rows.append(mean_pose_row(train, of_training, test, first.boxes, observed=centric is Centric.OBSERVER))
     if first is not None and model is not None:
-        by_stage, unreadable = stage_rows(model, stages, test, first.boxes, batch_size)
+        by_stage, unreadable = stage_rows(model, stages, test, first.boxes, batch_size, flip_test=flip_test)
         rows += by_stage
     rows += foreign
     truth: FloatArray = test.keypoints
@@ -201,6 +205,7 @@ def evaluate(
         centric=centric.value,
         **({} if first is None else {"box": first.source, "box_found": round(float(first.found.mean()), 6)}),
         unreadable=unreadable,
+        **({"flip_test": True} if flip_test else {}),
         joints=list(skeleton.joints),
         published=[each.as_row() for each in published],
     )

@@ -93,7 +93,13 @@ def foreign_rows(paths: Sequence[Path], test: Annotations, data: str) -> list[Ro
 
 
 def stage_rows(
-    model: Model, stage: int | None, test: Annotations, boxes: FloatArray, batch_size: int
+    model: Model,
+    stage: int | None,
+    test: Annotations,
+    boxes: FloatArray,
+    batch_size: int,
+    *,
+    flip_test: bool = False,
 ) -> tuple[list[Row], int]:
     """A row for each stage, in the data set's joint order, and how many pictures could not be read."""
     from deeppose_cli import evaluator
@@ -122,7 +128,7 @@ def stage_rows(
             done += count
             progress("predicting", done, len(test))
 
-        poses = evaluator.predict_split(cascade, test, boxes, batch_size, advance, skip)
+        poses = evaluator.predict_split(cascade, test, boxes, batch_size, advance, skip, flip_test=flip_test)
     if len(unreadable) == len(test):
         raise DeepPoseError(f"none of the {len(test)} pictures could be read; the first: {unreadable[0]}")
     poses = evaluator.to_skeleton(poses, cascade.skeleton, test.skeleton)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deeppose_cli.cli.options import JsonOption, RunOption, RunsRootOption, WeightsOption
+from deeppose_cli.cli.options import FlipTestOption, JsonOption, RunOption, RunsRootOption, WeightsOption
 from deeppose_cli.errors import UsageError
 from deeppose_cli.presets import RUNS_ROOT
 
@@ -35,6 +35,7 @@ def predict(
     ] = "image",
     stage: Annotated[int | None, typer.Option("--stage", metavar="N", help="Stop after stage N. Default: all.")] = None,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for overlays and predictions.json.")] = OUT,
+    flip_test: FlipTestOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Find one person's pose in each picture: an overlay picture, and a COCO keypoint result in predictions.json.
@@ -77,7 +78,7 @@ def predict(
             else:
                 done.append(result)
 
-        document, path = predictor.predict_pictures(cascade, files, out, boxes, on_result=hear)
+        document, path = predictor.predict_pictures(cascade, files, out, boxes, flip_test=flip_test, on_result=hear)
 
     if as_json:
         import json

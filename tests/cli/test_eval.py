@@ -100,8 +100,10 @@ def run(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         def __init__(self, folder: Any, stages: int | None = None) -> None:
             self.num_stages = stages or 2
 
-        def predict(self, pictures: Any, boxes: Any) -> SimpleNamespace:
+        def predict(self, pictures: Any, boxes: Any, *, flip_test: bool) -> SimpleNamespace:
             right = truth().keypoints[[int(picture[0, 0, 2]) for picture in pictures]]
+            if flip_test:
+                right = right + 1000
             return SimpleNamespace(poses=np.stack([right + 100, right])[: self.num_stages])
 
     make_run()
@@ -128,6 +130,13 @@ def pdj(document: dict[str, Any]) -> dict[str, float]:
 
 
 # --- With a run ---------------------------------------------------------------------------------------------------
+
+
+def test_the_flip_test_is_the_cascades_and_is_noted(run: Path, capsys: Any) -> None:
+    plain, flipped = scored(capsys), scored(capsys, "--flip-test")
+    assert (pdj(plain)["stage 2"], pdj(flipped)["stage 2"]) == (1, 0)
+    assert "flip_test" not in plain
+    assert flipped["flip_test"] is True
 
 
 def test_without_flags_it_scores_the_newest_run_and_writes_the_files(figures: None, run: Path, capsys: Any) -> None:
@@ -527,6 +536,7 @@ def test_without_a_run_it_says_what_to_type(here: Path, capsys: Any) -> None:
         (["--run", "other"], 1, "--run other: no trained stage"),
         (["--predictions", "none.npz"], 1, "none.npz: no such file"),
         (["--predictions", "small.npz"], 1, r"small.npz: keypoints has shape (5, 14, 2); expected (6, 14, 2)"),
+        (["--predictions", "whole.npz", "--flip-test"], 2, "--flip-test: with --predictions alone no network is run"),
         (["--predictions", "whole.npz", "--stage", "1"], 2, "--stage 1: with --predictions alone no stage is scored"),
         (["--predictions", "whole.npz", "--predictions", "whole.npz"], 2, "--predictions whole.npz: given twice"),
         (["--batch-size", "0"], 2, "--batch-size"),

@@ -58,6 +58,14 @@ def test_stage_stops_the_cascade_early() -> None:
     assert Path("asked").read_text() == "demo 1"
 
 
+def test_the_flip_test_is_the_cascades(capsys: pytest.CaptureFixture[str]) -> None:
+    found = []
+    for flags in ([], ["--flip-test"]):
+        assert main(["predict", "a.jpg", "--json", *flags]) == 0
+        found.append(json.loads(capsys.readouterr().out)[0]["keypoints"][:2])
+    assert found[1] == pytest.approx([found[0][0] + 1, found[0][1]])
+
+
 def test_json_has_stdout_for_itself(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", "a.jpg", "missing.jpg", "--json", "--out", "elsewhere"]) == 1
     out, err = capsys.readouterr()
