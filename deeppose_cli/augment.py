@@ -1,4 +1,4 @@
-"""How training pictures vary: mirror, rotation and colour of the pixels; shift and size of the box.
+"""How training pictures vary: mirror, rotation and colour of the pixels; shift and size of the box; erased patches.
 
 Left and right joints change places when a picture is mirrored; albumentations would not do that. A joint that leaves
 the picture keeps its place: it is still a label.
@@ -16,7 +16,7 @@ import numpy as np
 
 from deeppose_cli.crops import MEAN_COLOUR, Picture
 from deeppose_cli.geometry import Box, FloatArray, mirror_points
-from deeppose_cli.presets import Augmentation
+from deeppose_cli.presets import ERASED_AREA, ERASED_ASPECT, Augmentation
 from deeppose_cli.samples import labelled
 from deeppose_cli.skeleton import Skeleton
 
@@ -98,6 +98,27 @@ class Augmenter:
                 varied = self._pixels(image=picture)
             picture = varied["image"]
         return View(picture, keypoints, box, mirrored)
+
+
+def erase_patches(pixels: Picture, probability: float, rng: np.random.Generator) -> None:
+    """Paints a patch of some crops over with MEAN_COLOUR, in place (random erasing: Zhong et al., AAAI 2020).
+
+    pixels: (M, S, S, 3). Size and shape of a patch are drawn until it fits, its place evenly. With probability 0
+    nothing is drawn from the generator.
+    """
+    if not probability:
+        return
+    for crop in pixels:
+        if rng.random() >= probability:
+            continue
+        side = crop.shape[0]
+        height, width = side + 1, side + 1
+        while height > side or width > side:
+            area = rng.uniform(*ERASED_AREA) * side**2
+            aspect = math.exp(rng.uniform(math.log(ERASED_ASPECT), -math.log(ERASED_ASPECT)))
+            height, width = max(1, round(math.sqrt(area * aspect))), max(1, round(math.sqrt(area / aspect)))
+        y, x = (int(rng.integers(side - extent + 1)) for extent in (height, width))
+        crop[y : y + height, x : x + width] = MEAN_COLOUR
 
 
 def _window(picture: Picture, keypoints: FloatArray, box: Box, sides: float) -> tuple[Picture, FloatArray, Box]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from deeppose_cli.presets import (
     StagePreset,
     preset_by_name,
     to_primitives,
+    with_changes,
 )
 from deeppose_cli.run_folder import RunFolder, StageFolder
 
@@ -42,7 +43,7 @@ class Orders:
     box: str | None = None
     """Where the first box comes from; the data set's own source if not said. Stage 1 decides for all."""
     overrides: dict[str, Any] = field(default_factory=dict)
-    """Fields of the stage's preset that single flags change."""
+    """Fields of the stage's preset, or of its augmentation, that single flags change."""
     seed: int | None = None
     workers: int | None = None
     loggers: tuple[str, ...] = ("csv",)
@@ -105,9 +106,10 @@ def fresh(run: RunFolder, folder: StageFolder, orders: Orders, description: Data
     preset = preset_by_name(orders.preset or _inherited_preset(run, orders.stage) or description.preset)
     base: StagePreset = preset.initial if orders.stage == 1 else preset.refinement
     try:
-        settings = replace(base, **orders.overrides)
+        settings = with_changes(base, orders.overrides)
     except TypeError as error:
         raise UsageError(f"a flag does not fit stage {orders.stage}: {error}") from None
+    _check_effect(settings, orders.overrides, preset.name)
     config: dict[str, Any] = {
         "deeppose": __version__,
         "command": shlex.join(["deeppose", *sys.argv[1:]]),
@@ -135,6 +137,22 @@ def fresh(run: RunFolder, folder: StageFolder, orders: Orders, description: Data
         config["square_first_box"] = first["square_first_box"]
         config["sigma"] = settings.sigma if settings.sigma is not None else description.sigma
     return config
+
+
+def _check_effect(settings: StagePreset, given: dict[str, Any], preset: str) -> None:
+    """Raises UsageError for a flag that this network would not heed."""
+    foreign = [name for name in ("backbone", "head", "frozen", "start") if name in given]
+    if given.get("start") in ("random", "previous"):
+        foreign.remove("start")
+    if foreign and settings.network != "backbone":
+        raise UsageError(
+            f"--{foreign[0]} {given[foreign[0]]}: preset {preset} has a network of its own, no backbone; "
+            "--preset modern has one"
+        )
+    mapless = settings.network == "deeppose" or (settings.network == "backbone" and settings.head == "regression")
+    if mapless and given.get("map_weight"):
+        what = f"--head {settings.head}" if settings.network == "backbone" else f"preset {preset}"
+        raise UsageError(f"--map-weight {given['map_weight']:g}: {what} has no maps; valid: 0")
 
 
 def _inherited_preset(run: RunFolder, stage: int) -> str | None:

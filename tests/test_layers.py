@@ -12,7 +12,8 @@ import deeppose_cli
 LAYERS: dict[int, tuple[str, ...]] = {
     0: ("errors terminal", "skeleton presets", "geometry"),
     1: (
-        "archives backbones bootstrap drawn.canvas drawn.figure foreign heads losses matfile metrics published samples",
+        "archives backbones bootstrap drawn.canvas drawn.figure flow foreign heads losses matfile metrics published"
+        " samples",
         "download drawn.person drawn.scenery matstruct network spread sticks",
         "drawing torch_metrics",
     ),
@@ -28,7 +29,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
     4: ("box_report evaluator plotting predictor sample_views scoring", "sample_sheet"),
     5: ("run_folder", "callbacks checkpoints", "orders", "runs"),
     6: (
-        "cli.groups cli.options",
+        "cli.flags cli.groups cli.options",
         "cli.data_boxes cli.data_list cli.data_show cli.eval_rows cli.eval_tables cli.training_options",
         "cli.eval_files",
         "cli.data cli.eval cli.predict cli.refine cli.runs cli.train",

@@ -82,7 +82,7 @@ def test_local_response_normalisation_is_krizhevskys(paper_network: DeepPoseNetw
 def test_integral_network_reads_a_map_by_its_expected_coordinate() -> None:
     network = IntegralNetwork(num_joints=3, input_size=64, width=8).eval()
     with torch.no_grad():
-        xy, logits = network.with_maps(torch.rand(2, 3, 64, 64))
+        xy, logits, _ = network.with_maps(torch.rand(2, 3, 64, 64))
     assert logits is not None
     assert logits.shape == (2, 3, 16, 16)
     centres = [(i + 0.5) / 16 - 0.5 for i in range(16)]
