@@ -21,8 +21,8 @@ def labelled(target: Tensor) -> Tensor:
 
 
 WING_WIDTH, WING_CURVATURE = 10 / 64, 2 / 64
-"""w and ε of the wing loss, norm units: the 10 and 2 px of Feng et al., CVPR 2018, over the side of their small network's input,
-64 px. Most errors of a pose then lie where the logarithm is: w is a sixth of the box."""
+"""w and ε of the wing loss, norm units: the 10 and 2 px of Feng et al., CVPR 2018, over the side of their small network's
+input of 64 px. Most errors of a pose then lie where the logarithm is: w is a sixth of the box."""
 
 
 def coordinate_loss(prediction: Tensor, target: Tensor, kind: str = "l2") -> Tensor:
