@@ -21,7 +21,7 @@ def labelled(target: Tensor) -> Tensor:
 
 
 WING_WIDTH, WING_CURVATURE = 10 / 64, 2 / 64
-"""w and ε of the wing loss, norm units: the 10 and 2 px of Feng et al., CVPR 2018, over the side of their small network's
+"""w and ε of the wing loss, norm units: the 10 and 2 px of Feng et al., CVPR 2018, over the side of their network's
 input of 64 px. Most errors of a pose then lie where the logarithm is: w is a sixth of the box."""
 
 
