@@ -1,4 +1,4 @@
-"""How training pictures vary: mirror, rotation and colour of the pixels; shift and size of the box.
+"""How training pictures vary: mirror, rotation and colour of the pixels; shift and size of the box; erased patches.
 
 albumentations changes the colours. The rotation is left to the crop, which interpolates anyway, and left and right
 joints change places when a picture is mirrored, which albumentations would not do. A joint that leaves the picture
@@ -15,9 +15,9 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from deeppose_cli.crops import Picture
+from deeppose_cli.crops import MEAN_COLOUR, Picture
 from deeppose_cli.geometry import Box, FloatArray, mirror_points
-from deeppose_cli.presets import Augmentation
+from deeppose_cli.presets import ERASED_AREA, ERASED_ASPECT, Augmentation
 from deeppose_cli.skeleton import Skeleton
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else it asks the network for a newer release on import
@@ -82,6 +82,27 @@ class Augmenter:
             self._colours.set_random_seed(int(rng.integers(2**31)))
             picture = self._colours(image=picture)["image"]
         return View(picture, keypoints, box, mirrored, turn)
+
+
+def erase_patches(pixels: Picture, probability: float, rng: np.random.Generator) -> None:
+    """Paints a patch of some crops over with MEAN_COLOUR, in place (random erasing: Zhong et al., AAAI 2020).
+
+    pixels: (M, S, S, 3). Size and shape of a patch are drawn until it fits, its place evenly. With probability 0
+    nothing is drawn from the generator.
+    """
+    if not probability:
+        return
+    for crop in pixels:
+        if rng.random() >= probability:
+            continue
+        side = crop.shape[0]
+        height, width = side + 1, side + 1
+        while height > side or width > side:
+            area = rng.uniform(*ERASED_AREA) * side**2
+            aspect = math.exp(rng.uniform(math.log(ERASED_ASPECT), -math.log(ERASED_ASPECT)))
+            height, width = max(1, round(math.sqrt(area * aspect))), max(1, round(math.sqrt(area / aspect)))
+        y, x = (int(rng.integers(side - extent + 1)) for extent in (height, width))
+        crop[y : y + height, x : x + width] = MEAN_COLOUR
 
 
 def _window(picture: Picture, keypoints: FloatArray, box: Box, sides: float) -> tuple[Picture, FloatArray, Box]:

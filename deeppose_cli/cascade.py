@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from deeppose_cli.crops import COLOUR_SCALE, MEAN_COLOUR, Picture, crop
 from deeppose_cli.folding import Folded
 from deeppose_cli.geometry import Box, FloatArray, bounded_diameter, denormalise, joint_boxes
+from deeppose_cli.heads import BINS_PER_PIXEL, Answer
 from deeppose_cli.network import MAP_STRIDE, Network, build_network
 from deeppose_cli.presets import DIAMETER_BOUNDS, ERROR_CORE, StagePreset
 from deeppose_cli.skeleton import Skeleton
@@ -82,10 +83,14 @@ class Expected:
 
     def log_density(self, side: int, share: float) -> Tensor:
         """(K, side, side) over the cells of a map, up to a constant; the deviation times `share`, one cell at least."""
-        cells = (torch.arange(side) + 0.5) / side - 0.5
+        axes = self.log_densities(side, share)
+        return axes[:, 1, :, None] + axes[:, 0, None, :]
+
+    def log_densities(self, count: int, share: float) -> Tensor:
+        """(K, 2, count): the same along x and along y, over so many bins."""
+        bins = (torch.arange(count) + 0.5) / count - 0.5
         mean, std = -torch.tensor(self.mean) / self.sigma, share * torch.tensor(self.std) / self.sigma
-        exponent = -0.5 * ((cells - mean.unsqueeze(-1)) / std.clamp(min=1 / side).unsqueeze(-1)).square()
-        return exponent[:, 1, :, None] + exponent[:, 0, None, :]
+        return -0.5 * ((bins - mean.unsqueeze(-1)) / std.clamp(min=1 / count).unsqueeze(-1)).square()
 
 
 class Regressor(nn.Module):
@@ -93,9 +98,9 @@ class Regressor(nn.Module):
 
     mean: Tensor
     prior: Tensor | None
-    """(K, side, side) for training, whose crops are drawn with the whole deviation."""
+    """(K, side, side), or (K, 2, bins) for SimCC, for training, whose crops are drawn with the whole deviation."""
     core: Tensor | None
-    """(K, side, side) for answers: see `ERROR_CORE`."""
+    """The same for answers: see `ERROR_CORE`."""
 
     def __init__(
         self, settings: StagePreset, num_joints: int, kind: str = "shared", expected: Expected | None = None
@@ -105,9 +110,13 @@ class Regressor(nn.Module):
         count, outputs = (num_joints, 1) if self.per_joint else (1, num_joints)
         self.networks = nn.ModuleList(build_network(settings, outputs) for _ in range(count))
         self.register_buffer("mean", torch.tensor(MEAN_COLOUR, dtype=torch.float32), persistent=False)
-        side = settings.input_size // MAP_STRIDE
+        size = settings.input_size
         for name, share in (("prior", 1.0), ("core", ERROR_CORE)):
-            density = expected.log_density(side, share) if expected else None
+            density = None
+            if expected is not None and settings.head == "simcc":
+                density = expected.log_densities(BINS_PER_PIXEL * size, share)
+            elif expected is not None:
+                density = expected.log_density(size // MAP_STRIDE, share)
             self.register_buffer(name, density, persistent=False)
         self._folded: Folded[Regressor] | None = None
         self.to(memory_format=torch.channels_last)  # convolutions on CPUs run about a fifth faster
@@ -116,11 +125,11 @@ class Regressor(nn.Module):
         """(M, size, size, 3) uint8 → (M, 3, size, size) float, channels-last in memory; the mean colour becomes 0."""
         return (pixels - self.mean).div_(COLOUR_SCALE).permute(0, 3, 1, 2)
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
+    def forward(self, pixels: Tensor) -> Answer:
         """(M, size, size, 3) uint8 → all joints (M, K, 2) norm, and the maps' logits where there are any."""
         return self._network(0).with_maps(self.prepare(pixels), self.expected())
 
-    def of_joint(self, pixels: Tensor, joint: int) -> tuple[Tensor, Tensor | None]:
+    def of_joint(self, pixels: Tensor, joint: int) -> Answer:
         """`per-joint` only: the network of one joint → (M, 1, 2) norm and its map's logits."""
         expected = self.expected()
         prior = None if expected is None else expected[joint : joint + 1]
@@ -139,7 +148,7 @@ class Regressor(nn.Module):
         with torch.inference_mode():
             pixels = torch.from_numpy(np.ascontiguousarray(cut.pixels)).to(self.mean.device)
             if cut.joints is None:
-                return regressor(pixels)[0].double().cpu().numpy()
+                return regressor(pixels).coordinates.double().cpu().numpy()
             joints = torch.from_numpy(cut.joints).to(self.mean.device)
             return regressor.joint_answers(pixels, joints).double().cpu().numpy()
 
@@ -158,11 +167,11 @@ class Regressor(nn.Module):
     def joint_answers(self, pixels: Tensor, joints: Tensor) -> Tensor:
         """(M, size, size, 3) uint8 and joints (M) → (M, 2): for each crop the answer for its own joint."""
         if not self.per_joint:
-            return self(pixels)[0][torch.arange(len(joints), device=joints.device), joints]
+            return self(pixels).coordinates[torch.arange(len(joints), device=joints.device), joints]
         out = torch.zeros(len(joints), 2, device=pixels.device)
         for joint in joints.unique().tolist():
             rows = joints == joint
-            out[rows] = self.of_joint(pixels[rows], joint)[0][:, 0]
+            out[rows] = self.of_joint(pixels[rows], joint).coordinates[:, 0]
         return out
 
 

@@ -1,13 +1,30 @@
 """What turns features at several scales into coordinates.
 
 Shape letters: B batch, K joints, C channels, (H, W) map side. Every head maps four levels of features, strides 4 to 32,
-to (B, K, 2) norm coordinates, and the logits of the maps behind them where there are any.
+to (B, K, 2) norm coordinates, and the logits of the maps behind them where there are any: which `MAP_LOSSES` knows.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
+
+
+class Answer(NamedTuple):
+    """What a network says of a batch of crops."""
+
+    coordinates: Tensor
+    """(B, K, 2) norm."""
+    logits: Tensor | None = None
+    """Of the maps behind the coordinates, where there are any: (B, K, H, W), or (B, K, 2, bins) along x and y."""
+    deviation: Tensor | None = None
+    """(B, K, 2) norm, how far off each coordinate may be; in training with `rle` only."""
+
+
+BINS_PER_PIXEL = 2
+"""Of SimCC's axes (Li et al., ECCV 2022, section 3)."""
 
 
 def cell_centres(side: int) -> Tensor:
@@ -47,7 +64,7 @@ class IntegralHead(nn.Module):
 
     cells: Tensor
 
-    def forward(self, levels: list[Tensor], prior: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, levels: list[Tensor], prior: Tensor | None = None) -> Answer:
         x = self.lateral[3](levels[3])
         for level in (2, 1):
             x = _twice(x) + self.lateral[level](levels[level])
@@ -55,7 +72,7 @@ class IntegralHead(nn.Module):
         logits = self.last(self.sharpen(torch.relu(x))).float()
         if prior is not None:
             logits = logits + prior
-        return expected_coordinates(logits, self.cells), logits
+        return Answer(expected_coordinates(logits, self.cells), logits)
 
 
 class RegressionHead(nn.Module):
@@ -67,9 +84,62 @@ class RegressionHead(nn.Module):
         nn.init.normal_(self.last.weight, std=0.001)
         nn.init.zeros_(self.last.bias)
 
-    def forward(self, levels: list[Tensor], prior: Tensor | None = None) -> tuple[Tensor, None]:
+    def forward(self, levels: list[Tensor], prior: Tensor | None = None) -> Answer:
         """There are no maps here, and no prior."""
-        return self.last(levels[-1].mean((2, 3))).float().unflatten(1, (-1, 2)), None
+        return Answer(self.last(levels[-1].mean((2, 3))).float().unflatten(1, (-1, 2)))
+
+
+class SimccHead(nn.Module):
+    """Two classifications for each joint, along x and along y, over bins of half a pixel; the answer is each one's
+    expected coordinate (SimCC: Li et al., ECCV 2022).
+
+    A map per joint at stride 8 is flattened, and one fully connected layer for each axis, the same for all joints,
+    makes its bins. Theirs start from the last level, which at a small input has too few cells; and they take the
+    likeliest bin: the mean has a gradient, and the coordinate loss can work on it.
+    """
+
+    def __init__(self, channels: tuple[int, ...], num_joints: int, input_size: int, width: int) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(nn.Conv2d(count, width, 1) for count in channels[1:])
+        self.merge = _separable(width, width)
+        self.maps = nn.Conv2d(width, num_joints, 1)
+        bins = BINS_PER_PIXEL * input_size
+        axes = [nn.Linear((input_size // 8) ** 2, bins) for _ in range(2)]
+        for axis in axes:
+            nn.init.normal_(axis.weight, std=0.001)
+            nn.init.zeros_(axis.bias)
+        self.axes = nn.ModuleList(axes)
+        self.register_buffer("bins", cell_centres(bins), persistent=False)
+
+    bins: Tensor
+
+    def forward(self, levels: list[Tensor], prior: Tensor | None = None) -> Answer:
+        """prior: (K, 2, bins), added to the logits."""
+        x = self.lateral[2](levels[3])
+        for level in (1, 0):
+            x = _twice(x) + self.lateral[level](levels[level + 1])
+        flat = self.maps(self.merge(x)).flatten(2)
+        logits = torch.stack([axis(flat) for axis in self.axes], dim=2).float()
+        if prior is not None:
+            logits = logits + prior
+        return Answer((logits.softmax(-1) * self.bins).sum(-1), logits)
+
+
+class DeviationHead(nn.Module):
+    """How far off each coordinate may be, from the last level averaged over the picture (Li et al., ICCV 2021)."""
+
+    LEAST = 0.001
+    """Norm: an eighth of a pixel at an input of 128. Below it one lucky guess would outweigh all others."""
+
+    def __init__(self, channels: tuple[int, ...], num_joints: int) -> None:
+        super().__init__()
+        self.last = nn.Linear(channels[-1], 2 * num_joints)
+        nn.init.normal_(self.last.weight, std=0.001)
+        nn.init.zeros_(self.last.bias)
+
+    def forward(self, levels: list[Tensor]) -> Tensor:
+        """(B, K, 2) norm, between `LEAST` and about 1."""
+        return self.LEAST + self.last(levels[-1].mean((2, 3))).float().sigmoid().unflatten(1, (-1, 2))
 
 
 def _twice(x: Tensor) -> Tensor:

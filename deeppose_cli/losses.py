@@ -5,8 +5,14 @@ Every loss is a sum over labelled joints and the number of these, so that proces
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
+
+Density = Callable[[Tensor], Tensor]
+"""(N, 2) → (N): log of a probability density over the plane."""
 
 
 def labelled(target: Tensor) -> Tensor:
@@ -14,14 +20,46 @@ def labelled(target: Tensor) -> Tensor:
     return ~target.isnan().any(-1)
 
 
-def coordinate_loss(prediction: Tensor, target: Tensor, kind: str = "l2") -> Tensor:
-    """Sum over labelled joints of ‖y − ψ‖² (`l2`: the paper, eq. 3) or of |y − ψ|₁ (`l1`), norm units.
+WING_WIDTH, WING_CURVATURE = 10 / 64, 2 / 64
+"""w and ε of the wing loss, norm units: the 10 and 2 px of Feng et al., CVPR 2018, over the side of their network's
+input of 64 px. Most errors of a pose then lie where the logarithm is: w is a sixth of the box."""
 
-    prediction, target: (..., 2). No labelled joint gives 0 with a gradient of 0, never NaN.
+
+def coordinate_loss(prediction: Tensor, target: Tensor, kind: str = "l2") -> Tensor:
+    """Sum over labelled joints of what an error y − ψ costs, norm units.
+
+    `l2`: ‖y − ψ‖² (the paper, eq. 3). `l1`: |y − ψ|₁. `wing`: w ln(1 + |x| / ε) of each coordinate x within w, beyond
+    it |x| less a constant that joins the two (Feng et al., CVPR 2018): small errors count more than in `l1`.
+
+    prediction, target: (..., 2). No labelled joint gives 0 with a gradient of 0, never NaN. Raises ValueError for
+    another kind.
     """
     known = labelled(target).unsqueeze(-1)
     difference = torch.where(known, prediction - torch.where(known, target, 0.0), 0.0)
-    return difference.square().sum() if kind == "l2" else difference.abs().sum()
+    if kind == "l2":
+        return difference.square().sum()
+    size = difference.abs()
+    if kind == "l1":
+        return size.sum()
+    if kind == "wing":
+        shift = WING_WIDTH * (1 - math.log1p(WING_WIDTH / WING_CURVATURE))
+        near = WING_WIDTH * torch.log1p(size / WING_CURVATURE)
+        return torch.where(size < WING_WIDTH, near, size - shift).sum()
+    raise ValueError(f"coordinate loss '{kind}' is unknown")
+
+
+def likelihood_loss(prediction: Tensor, deviation: Tensor, target: Tensor, log_density: Density) -> Tensor:
+    """Sum over labelled joints of −log p(y), where (y − ψ) / σ has the density that is given (`rle`: Li et al., ICCV
+    2021), norm units.
+
+    prediction, target: (..., 2). deviation: (..., 2), σ > 0 of each coordinate. log_density: (N, 2) → (N). With that of
+    two independent Laplace variables it is the sum of log 2σ + |y − ψ| / σ. It may be negative; no labelled joint gives
+    0 with a gradient of 0.
+    """
+    known = labelled(target)
+    scale = deviation[known]
+    error = (target[known] - prediction[known]) / scale
+    return scale.log().sum() - log_density(error).sum()
 
 
 def map_loss(logits: Tensor, target: Tensor) -> Tensor:
@@ -34,10 +72,32 @@ def map_loss(logits: Tensor, target: Tensor) -> Tensor:
     inside = (target.abs() <= 0.5).all(-1)  # NaN compares false
     safe = torch.where(inside.unsqueeze(-1), target, 0.0)
 
-    def bell(position: Tensor, cells: int) -> Tensor:
-        centres = (torch.arange(cells, device=logits.device) + 0.5) / cells - 0.5
-        return torch.softmax(-0.5 * ((centres - position.unsqueeze(-1)) * cells).square(), dim=-1)
-
-    share = bell(safe[..., 1], height).unsqueeze(-1) * bell(safe[..., 0], width).unsqueeze(-2)
+    columns, rows = _bell(safe[..., 0], width, 1.0), _bell(safe[..., 1], height, 1.0)
+    share = rows.unsqueeze(-1) * columns.unsqueeze(-2)
     entropy = -(share.flatten(2) * logits.flatten(2).log_softmax(-1)).sum(-1)
     return torch.where(inside, entropy, 0.0).sum()
+
+
+BELL_BINS = 6.0
+"""Standard deviation of a label among SimCC's bins: 3 px, as is usual at an input of 256."""
+
+
+def axis_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Sum over labelled joints inside the box of the cross-entropies of both axes (SimCC: Li et al., ECCV 2022).
+
+    logits: (B, K, 2, N) over bins along x and along y; target: (B, K, 2) norm. The label is a Gaussian of `BELL_BINS`.
+    """
+    inside = (target.abs() <= 0.5).all(-1)
+    share = _bell(torch.where(inside.unsqueeze(-1), target, 0.0), logits.shape[-1], BELL_BINS)
+    entropy = -(share * logits.log_softmax(-1)).sum((-1, -2))
+    return torch.where(inside, entropy, 0.0).sum()
+
+
+MAP_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"integral": map_loss, "simcc": axis_loss}
+"""What each head's logits are trained with."""
+
+
+def _bell(position: Tensor, cells: int, deviation: float) -> Tensor:
+    """(...) norm → (..., cells) the shares of a Gaussian's cells; the deviation in cells."""
+    centres = (torch.arange(cells, device=position.device) + 0.5) / cells - 0.5
+    return torch.softmax(-0.5 * ((centres - position.unsqueeze(-1)) * cells / deviation).square(), dim=-1)

@@ -2,7 +2,7 @@
 a head on a network made for ImageNet.
 
 Shape letters: B batch, K joints, S input side, (H, W) map side. Every network maps (B, 3, S, S) to (B, K, 2) norm
-coordinates; `with_maps` also gives the logits of the maps behind them, where the network has any.
+coordinates; `with_maps` also gives the logits of the maps behind them, where the network has any (`Answer`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,16 @@ from torch import Tensor, nn
 
 from deeppose_cli.backbones import build_backbone
 from deeppose_cli.errors import UsageError
-from deeppose_cli.heads import IntegralHead, RegressionHead, cell_centres, expected_coordinates
-from deeppose_cli.presets import StagePreset
+from deeppose_cli.heads import (
+    Answer,
+    DeviationHead,
+    IntegralHead,
+    RegressionHead,
+    SimccHead,
+    cell_centres,
+    expected_coordinates,
+)
+from deeppose_cli.presets import HEADS, StagePreset
 
 MAP_STRIDE = 4
 """Input px per cell of the integral network's maps."""
@@ -80,9 +88,9 @@ class DeepPoseNetwork(nn.Module):
                 side = (side + 2 * int(padding) - int(kernel)) // int(stride) + 1
         return side
 
-    def with_maps(self, x: Tensor, prior: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def with_maps(self, x: Tensor, prior: Tensor | None = None) -> Answer:
         """There are no maps here, and no prior."""
-        return self(x), None
+        return Answer(self(x))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, S, S) → (B, K, 2) norm."""
@@ -118,7 +126,7 @@ class IntegralNetwork(nn.Module):
 
     cells: Tensor
 
-    def with_maps(self, x: Tensor, prior: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def with_maps(self, x: Tensor, prior: Tensor | None = None) -> Answer:
         """(B, 3, S, S) → (B, K, 2) norm and the maps' logits (B, K, S/4, S/4), both float32.
 
         `prior`: (K, S/4, S/4) log-density of where each joint is to be expected, added to the maps.
@@ -134,7 +142,7 @@ class IntegralNetwork(nn.Module):
         logits = self.maps(torch.relu(merged)).float()
         if prior is not None:
             logits = logits + prior
-        return expected_coordinates(logits, self.cells), logits
+        return Answer(expected_coordinates(logits, self.cells), logits)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, S, S) → (B, K, 2) norm."""
@@ -153,26 +161,33 @@ class BackboneNetwork(nn.Module):
         _check_size(settings.input_size)
         self.backbone = build_backbone(settings.backbone)
         channels = self.backbone.channels
-        self.head: IntegralHead | RegressionHead
+        self.head: IntegralHead | RegressionHead | SimccHead
         if settings.head == "integral":
             self.head = IntegralHead(channels, num_joints, settings.input_size, settings.width)
         elif settings.head == "regression":
             self.head = RegressionHead(channels, num_joints)
+        elif settings.head == "simcc":
+            self.head = SimccHead(channels, num_joints, settings.input_size, settings.width)
         else:
-            raise UsageError(f"--head {settings.head}: unknown; valid: integral, regression")
+            raise UsageError(f"--head {settings.head}: unknown; valid: {', '.join(HEADS)}")
+        self.deviation = DeviationHead(channels, num_joints) if settings.coordinate_loss == "rle" else None
         self.backbone.freeze(settings.frozen)
 
-    def with_maps(self, x: Tensor, prior: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        """(B, 3, S, S) → (B, K, 2) norm and, with the integral head, the maps' logits (B, K, S/4, S/4), float32.
+    def with_maps(self, x: Tensor, prior: Tensor | None = None) -> Answer:
+        """(B, 3, S, S) → (B, K, 2) norm and, with a head that has them, the maps' logits, float32.
 
-        `prior`: (K, S/4, S/4) log-density of where each joint is to be expected, added to the maps.
+        `prior`: log-density of where each joint is to be expected, added to the maps: (K, S/4, S/4), or (K, 2, bins)
+        along x and y for the SimCC head.
         """
-        found: tuple[Tensor, Tensor | None] = self.head(self.backbone(x), prior)
+        levels = self.backbone(x)
+        found: Answer = self.head(levels, prior)
+        if self.training and self.deviation is not None:
+            return found._replace(deviation=self.deviation(levels))
         return found
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, S, S) → (B, K, 2) norm."""
-        return self.with_maps(x)[0]
+        return self.with_maps(x).coordinates
 
 
 class _Residual(nn.Module):
@@ -214,7 +229,10 @@ Network = DeepPoseNetwork | IntegralNetwork | BackboneNetwork
 
 
 def build_network(settings: StagePreset, num_joints: int) -> Network:
-    """The network that the settings name. Raises UsageError for one that does not exist or does not fit its input."""
+    """The network that the settings name. Raises UsageError for one that does not exist, or does not fit its input or
+    its loss."""
+    if settings.coordinate_loss == "rle" and settings.network != "backbone":
+        raise UsageError("--coordinate-loss rle: needs a head on a backbone, such as --preset modern has")
     if settings.network == "deeppose":
         return DeepPoseNetwork(num_joints, settings.input_size, settings.dropout)
     if settings.network == "integral":

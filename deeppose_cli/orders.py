@@ -20,6 +20,7 @@ from deeppose_cli.presets import (
     StagePreset,
     preset_by_name,
     to_primitives,
+    with_changes,
 )
 from deeppose_cli.run_folder import RunFolder, StageFolder
 
@@ -42,7 +43,7 @@ class Orders:
     box: str | None = None
     """Where the first box comes from; the data set's own source if not said. Stage 1 decides for all."""
     overrides: dict[str, Any] = field(default_factory=dict)
-    """Fields of the stage's preset that single flags change."""
+    """Fields of the stage's preset, or of its augmentation, that single flags change."""
     seed: int | None = None
     workers: int | None = None
     cache: bool = True
@@ -106,11 +107,12 @@ def fresh(run: RunFolder, folder: StageFolder, orders: Orders, description: Data
     preset = preset_by_name(orders.preset or _inherited_preset(run, orders.stage) or description.preset)
     base: StagePreset = preset.initial if orders.stage == 1 else preset.refinement
     try:
-        settings = replace(base, **orders.overrides)
+        settings = with_changes(base, orders.overrides)
     except TypeError as error:
         raise UsageError(f"a flag does not fit stage {orders.stage}: {error}") from None
     if settings.start == "random" and "frozen" not in orders.overrides:
         settings = replace(settings, frozen=0)  # what is random must learn
+    _check_effect(settings, orders.overrides, preset.name)
     config: dict[str, Any] = {
         "deeppose": __version__,
         "command": shlex.join(["deeppose", *sys.argv[1:]]),
@@ -153,6 +155,20 @@ def starting_advice(config: dict[str, Any], orders: Orders) -> list[str]:
         "starting values: random; values learned on ImageNet save most of the time (small backbones on LSP: PCP 0.51 "
         f"after 66,000 pictures with them, 0.46 after 360,000 without): {how}"
     ]
+
+
+def _check_effect(settings: StagePreset, given: dict[str, Any], preset: str) -> None:
+    """Raises UsageError for a flag that this network would not heed."""
+    foreign = [name for name in ("backbone", "head", "frozen") if name in given]
+    if foreign and settings.network != "backbone":
+        raise UsageError(
+            f"--{foreign[0]} {given[foreign[0]]}: preset {preset} has a network of its own, no backbone; "
+            "--preset modern has one"
+        )
+    mapless = settings.network == "deeppose" or (settings.network == "backbone" and settings.head == "regression")
+    if mapless and given.get("map_weight"):
+        what = f"--head {settings.head}" if settings.network == "backbone" else f"preset {preset}"
+        raise UsageError(f"--map-weight {given['map_weight']:g}: {what} has no maps; valid: 0")
 
 
 def _inherited_preset(run: RunFolder, stage: int) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,17 @@ LEAST_BOOTSTRAP_DRAWS = 100
 """Fewer have hardly anything outside of the middle 95 %."""
 
 
+ERASED_AREA = (0.02, 0.4)
+"""Least and largest share of a crop that an erased patch covers …"""
+ERASED_ASPECT = 0.3
+"""… and its height over its width, from this to its inverse (Zhong et al., AAAI 2020)."""
+
+OPTIMIZERS = ("adagrad", "adamw")
+SCHEDULES = ("constant", "cosine")
+COORDINATE_LOSSES = ("l1", "l2", "wing", "rle")
+HEADS = ("integral", "regression", "simcc")
+
+
 @dataclass(frozen=True)
 class Augmentation:
     """How training pictures vary. Every draw is a function of (seed, epoch, row) alone."""
@@ -88,6 +99,12 @@ class Augmentation:
     """Largest rotation, degrees either way, drawn uniformly."""
     colour: float = 0.0
     """Strength of brightness, contrast, saturation and hue changes; 0 is off."""
+    erase: float = 0.0
+    """Probability that a patch of a crop is painted over with its mean colour (random erasing: Zhong et al., AAAI
+    2020)."""
+
+
+_VARIED = {field.name for field in fields(Augmentation)}
 
 
 @dataclass(frozen=True)
@@ -101,7 +118,7 @@ class StagePreset:
     """Which one (`backbone` only); `backbones.py` has the names."""
     head: str = "integral"
     """`integral`: K soft maps, each joint its map's expected coordinate. `regression`: averaged features, one fully
-    connected layer (`backbone` only)."""
+    connected layer. `simcc`: two classifications for each joint, along x and y. (`backbone` only.)"""
     frozen: int = 0
     """How many of the backbone's first steps keep their starting values (`backbone` only)."""
     start: str = "random"
@@ -123,9 +140,10 @@ class StagePreset:
     schedule: str = "constant"
     """`constant`, or `cosine`: linear warm-up over the first 3 % of the steps, then half a cosine down to 1 %."""
     coordinate_loss: str = "l2"
-    """`l2`: squared distance (paper, eq. 3); `l1`."""
+    """`l2`: squared distance (paper, eq. 3); `l1`; `wing`: Feng et al., CVPR 2018; `rle`: residual log-likelihood, Li
+    et al., ICCV 2021 (`backbone` only)."""
     map_weight: float = 0.0
-    """Weight of the cross-entropy between the maps and a Gaussian of one cell around the label (`integral` only)."""
+    """Weight of the cross-entropy between a head's maps, where it has any, and a Gaussian around the label."""
     augmentation: Augmentation = field(default_factory=Augmentation)
 
 
@@ -301,6 +319,16 @@ def preset_by_name(name: str) -> Preset:
     if name not in PRESETS:
         raise UsageError(f"--preset {name}: unknown; valid: {', '.join(PRESETS)}")
     return PRESETS[name]
+
+
+def with_changes(stage: StagePreset, changes: dict[str, Any]) -> StagePreset:
+    """The stage's settings with other values for some fields of theirs or of their augmentation.
+
+    Raises TypeError for a name that is none.
+    """
+    varied = {name: value for name, value in changes.items() if name in _VARIED}
+    changed = replace(stage, **{name: value for name, value in changes.items() if name not in varied})
+    return replace(changed, augmentation=replace(changed.augmentation, **varied))
 
 
 def to_primitives(stage: StagePreset) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deeppose_cli.augment import Augmenter, View
+from deeppose_cli.augment import Augmenter, View, erase_patches
 from deeppose_cli.crops import MEAN_COLOUR, crop
 from deeppose_cli.geometry import Box, denormalise, mirror_points, normalise
 from deeppose_cli.presets import Augmentation
@@ -209,3 +209,35 @@ def test_targets_in_the_box_lead_back_to_the_joints() -> None:
     view = vary(EVERYTHING, 3)
     box = np.array(view.box)
     np.testing.assert_allclose(denormalise(normalise(view.keypoints, box), box), view.keypoints)
+
+
+def test_erased_patches_are_rectangles_of_the_told_size_shape_and_number() -> None:
+    """Zhong et al., AAAI 2020: an area of 2 to 40 %, sides in a ratio of 0.3 to 1 / 0.3."""
+    count, side = 2000, 50
+    pixels = np.full((count, side, side, 3), 255, np.uint8)
+    erase_patches(pixels, 0.5, np.random.default_rng(0))
+    gone = (pixels == MEAN_COLOUR).all(-1)
+    assert ((pixels == 255).all(-1) | gone).all()
+    hit = gone.any((1, 2))
+    assert hit.mean() == pytest.approx(0.5, abs=0.05)
+    heights, widths = gone.any(2).sum(1)[hit], gone.any(1).sum(1)[hit]
+    areas = gone.sum((1, 2))[hit]
+    np.testing.assert_array_equal(areas, heights * widths)  # whole rectangles
+    assert 0.015 < areas.min() / side**2 < 0.03
+    assert 0.35 < areas.max() / side**2 < 0.42
+    large = areas > 200  # where a rounded side changes the ratio little
+    ratio = np.log(heights / widths)[large]
+    assert np.abs(ratio).max() < -np.log(0.3) + 0.15
+    assert ratio.min() < -1
+    assert ratio.max() > 1
+    edges = [gone[hit][:, 0], gone[hit][:, -1], gone[hit][:, :, 0], gone[hit][:, :, -1]]
+    often = [edge.any(1).mean() for edge in edges]
+    assert min(often) > 0.01, "a patch may touch every edge of the crop"
+    assert max(often) < 2 * min(often)
+
+
+def test_without_erasing_nothing_is_drawn() -> None:
+    rng, pixels = np.random.default_rng(3), np.full((4, 8, 8, 3), 9, np.uint8)
+    erase_patches(pixels, 0.0, rng)
+    assert (pixels == 9).all()
+    assert rng.random() == np.random.default_rng(3).random()

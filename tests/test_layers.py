@@ -12,8 +12,8 @@ import deeppose_cli
 LAYERS: dict[int, tuple[str, ...]] = {
     0: ("errors terminal", "skeleton presets", "geometry"),
     1: (
-        "archives backbones bootstrap drawn.canvas drawn.figure folding foreign heads losses matfile metrics plans"
-        " published samples",
+        "archives backbones bootstrap drawn.canvas drawn.figure flow folding foreign heads losses matfile metrics"
+        " plans published samples",
         "download drawn.person drawn.scenery matstruct network spread sticks weights_document",
         "drawing torch_metrics weights_file",
         "pretrained",
@@ -30,7 +30,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
     4: ("box_report evaluator plotting predictor sample_views scoring", "sample_sheet"),
     5: ("run_folder", "callbacks checkpoints", "export models orders starts", "runs"),
     6: (
-        "cli.groups cli.options",
+        "cli.flags cli.groups cli.options",
         "cli.data_boxes cli.data_list cli.data_show cli.eval_rows cli.eval_tables cli.training_options",
         "cli.eval_files",
         "cli.data cli.eval cli.export cli.predict cli.presets cli.refine cli.runs cli.train",

@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from deeppose_cli.losses import coordinate_loss, map_loss
+from deeppose_cli.flow import ErrorDensity
+from deeppose_cli.losses import axis_loss, coordinate_loss, likelihood_loss, map_loss
 
 NAN = math.nan
 
@@ -20,7 +21,7 @@ def test_l2_is_the_sum_of_squared_distances_over_labelled_joints() -> None:
     assert coordinate_loss(prediction, target, "l1").item() == pytest.approx(0.3 + 0.3 + 0.7)
 
 
-@pytest.mark.parametrize("kind", ["l1", "l2"])
+@pytest.mark.parametrize("kind", ["l1", "l2", "wing"])
 def test_a_batch_without_labels_gives_zero_and_no_gradient(kind: str) -> None:
     prediction = torch.rand(3, 14, 2, requires_grad=True)
     logits = torch.rand(3, 14, 8, 8, requires_grad=True)
@@ -64,3 +65,65 @@ def test_map_loss_is_least_where_the_map_is_the_bell() -> None:
         optimizer.step()
     peak = logits.detach().flatten().argmax().item()
     assert (peak % 8, peak // 8) == (round((0.05 + 0.5) * 8 - 0.5), round((-0.1 + 0.5) * 8 - 0.5))
+
+
+def test_wing_is_a_logarithm_near_and_a_line_beyond_and_both_meet() -> None:
+    """Feng et al., CVPR 2018, w = 10 and ε = 2 in px of an input of 64."""
+
+    def in_px(x: float) -> float:
+        constant = 10 - 10 * math.log(1 + 10 / 2)
+        return 10 * math.log(1 + abs(x) / 2) if abs(x) < 10 else abs(x) - constant
+
+    for x, y in ((0.3, -4.0), (9.99, 10.01), (-25.0, 0.0)):
+        wing = coordinate_loss(torch.tensor([[x, y]]) / 64, torch.zeros(1, 2), "wing")
+        assert wing.item() * 64 == pytest.approx(in_px(x) + in_px(y), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["l1", "l2", "wing"])
+def test_gradients_are_those_of_small_differences(kind: str) -> None:
+    generator = torch.Generator().manual_seed(4)
+    prediction = (torch.rand(3, 5, 2, generator=generator).double() - 0.5).requires_grad_()
+    target = torch.rand(3, 5, 2, generator=generator).double() - 0.5
+    target[1, 2] = NAN
+    assert torch.autograd.gradcheck(lambda x: coordinate_loss(x, target, kind), prediction, eps=1e-7)
+
+
+def test_an_unknown_coordinate_loss_is_refused() -> None:
+    with pytest.raises(ValueError, match="huber"):
+        coordinate_loss(torch.zeros(1, 2), torch.zeros(1, 2), "huber")
+
+
+def test_likelihood_before_the_flow_has_learned_is_that_of_laplace() -> None:
+    generator = torch.Generator().manual_seed(5)
+    prediction, target = torch.rand(4, 14, 2, generator=generator), torch.rand(4, 14, 2, generator=generator)
+    deviation = torch.rand(4, 14, 2, generator=generator) * 0.3 + 0.05
+    target[2, 3:] = NAN
+    laplace = torch.distributions.Laplace(prediction, deviation).log_prob(target.nan_to_num())
+    expected = -laplace[~target.isnan()].sum()
+    density = ErrorDensity()
+    assert likelihood_loss(prediction, deviation, target, density).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_likelihood_of_no_label_is_zero_with_a_gradient_of_zero_for_all() -> None:
+    prediction, deviation = torch.rand(3, 14, 2, requires_grad=True), torch.full((3, 14, 2), 0.1, requires_grad=True)
+    density = ErrorDensity()
+    for rows in (3, 0):
+        loss = likelihood_loss(prediction[:rows], deviation[:rows], torch.full((rows, 14, 2), NAN), density)
+        loss.backward()
+        assert loss.item() == 0
+        for leaf in (prediction, deviation, *density.parameters()):
+            assert leaf.grad is not None
+            assert not leaf.grad.any()
+
+
+def test_axis_loss_is_the_cross_entropy_with_a_bell_of_six_bins_on_each_axis() -> None:
+    logits = torch.randn(1, 2, 2, 40)
+    target = torch.tensor([[[0.11, -0.23], [0.0, 0.7]]])  # the second lies outside the box
+    expected = 0.0
+    for axis, at in enumerate((0.11, -0.23)):
+        bell = [math.exp(-((b - ((at + 0.5) * 40 - 0.5)) ** 2) / (2 * 6**2)) for b in range(40)]
+        row = logits[0, 0, axis].double()
+        log_share = row - torch.logsumexp(row, 0)
+        expected -= sum(bell[b] / sum(bell) * float(log_share[b]) for b in range(40))
+    assert axis_loss(logits, target).item() == pytest.approx(expected, rel=1e-5)
+    assert axis_loss(logits, torch.full((1, 2, 2), NAN)).item() == 0

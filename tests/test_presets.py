@@ -17,6 +17,7 @@ from deeppose_cli.presets import (
     preset_by_name,
     refinement_from_primitives,
     to_primitives,
+    with_changes,
 )
 
 
@@ -67,6 +68,22 @@ def test_settings_of_another_version_are_refused() -> None:
     del values["augmentation"]
     with pytest.raises(DeepPoseError, match="augmentation"):
         refinement_from_primitives(values)
+
+
+def test_changes_reach_the_augmentation_and_leave_the_rest_alone() -> None:
+    stage = preset_by_name("modern").refinement
+    changed = with_changes(stage, {"learning_rate": 7.0, "erase": 0.25, "rotate": 0.0})
+    assert (changed.learning_rate, changed.augmentation.erase, changed.augmentation.rotate) == (7.0, 0.25, 0.0)
+    back = {"learning_rate": stage.learning_rate, "erase": 0.0, "rotate": stage.augmentation.rotate}
+    assert with_changes(changed, back) == stage
+    with pytest.raises(TypeError, match="blur"):
+        with_changes(stage, {"blur": 1.0})
+
+
+def test_settings_of_before_patches_were_erased_still_load() -> None:
+    values = to_primitives(preset_by_name("modern").initial)
+    del values["augmentation"]["erase"]
+    assert initial_from_primitives(values) == preset_by_name("modern").initial
 
 
 def test_reading_settings_leaves_what_was_read_alone() -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deeppose_cli.cli.options import RunOption, RunsRootOption
-from deeppose_cli.cli.training_options import OverwriteOption
 from deeppose_cli.errors import UsageError
 from deeppose_cli.presets import RUNS_ROOT
 
@@ -35,7 +34,7 @@ def export(
     commit: Annotated[
         str | None, typer.Option("--commit", metavar="ID", help="Commit of the code that trained it, for the record.")
     ] = None,
-    overwrite: OverwriteOption = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
     runs_root: RunsRootOption = RUNS_ROOT,
 ) -> None:
     """Write the newest run's stages, in half precision, to one file that needs no run folder and runs no code."""

@@ -2,43 +2,31 @@
 
 from __future__ import annotations
 
+import math
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deeppose_cli.cli.options import DataOption, DataRootOption, PresetOption, RunOption, RunsRootOption
 from deeppose_cli.errors import UsageError
-from deeppose_cli.presets import BOX_SOURCES, preset_by_name
+from deeppose_cli.presets import (
+    BOX_SOURCES,
+    CHECKPOINT_SECONDS,
+    COORDINATE_LOSSES,
+    DATA_ROOT,
+    HEADS,
+    OPTIMIZERS,
+    RUNS_ROOT,
+    SCHEDULES,
+    preset_by_name,
+)
 
 if TYPE_CHECKING:
     from deeppose_cli.orders import Orders
 
-InputSizeOption = Annotated[
-    int | None, typer.Option("--input-size", metavar="PX", help="Side of the network's square input.")
-]
-BatchSizeOption = Annotated[
-    int | None, typer.Option("--batch-size", metavar="N", help="Crops per step, over all devices together.")
-]
-LearningRateOption = Annotated[float | None, typer.Option("--learning-rate", metavar="X", help="Peak learning rate.")]
-BackboneOption = Annotated[
-    str | None,
-    typer.Option("--backbone", metavar="NAME", help="Network made for ImageNet that the head is put on."),
-]
-HeadOption = Annotated[
-    str | None, typer.Option("--head", metavar="NAME", help="integral (soft maps) or regression (fully connected).")
-]
-FrozenOption = Annotated[
-    int | None, typer.Option("--frozen", metavar="N", min=0, help="The backbone's first N steps keep their values.")
-]
-MaxEpochsOption = Annotated[int | None, typer.Option("--max-epochs", metavar="N", help="Epochs to train.")]
-WorkersOption = Annotated[
-    int | None, typer.Option("--workers", metavar="N", min=0, help="Processes that cut crops. Default: cores less one.")
-]
-CacheOption = Annotated[
-    bool, typer.Option("--cache/--no-cache", help="Keep decoded pictures in the data set's folder (.cache).")
-]
 _TRAINED = tuple(source for source in BOX_SOURCES if source != "own")
 BoxOption = Annotated[
     str | None,
@@ -46,59 +34,209 @@ BoxOption = Annotated[
         "--box", metavar="BOX", help=f"First box: {', '.join(_TRAINED)}. Default: the recipe's or the data set's."
     ),
 ]
-LoggerOption = Annotated[
-    str, typer.Option("--logger", metavar="LIST", help="csv (always written), tensorboard, wandb; with commas between.")
-]
-WandbOnlineOption = Annotated[bool, typer.Option("--wandb-online", help="Let wandb send what it logs.")]
-ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on from last.ckpt, at the very step.")]
-OverwriteOption = Annotated[
-    bool, typer.Option("--overwrite", help="Start again where the run folder already holds this stage.")
-]
-CheckpointSecondsOption = Annotated[
-    float, typer.Option("--checkpoint-seconds", metavar="S", help="How often last.ckpt is written within an epoch.")
-]
-CheckpointStepsOption = Annotated[
-    int | None, typer.Option("--checkpoint-steps", metavar="N", min=1, help="The same in steps, in place of seconds.")
-]
-TrainingSeedOption = Annotated[
-    int | None, typer.Option("--seed", metavar="N", min=0, help="Seed of every random draw. Default: 0.")
-]
-AcceleratorOption = Annotated[
-    str | None, typer.Option("--accelerator", metavar="NAME", help="cpu, gpu, …. Default: auto.")
-]
-DevicesOption = Annotated[
-    str | None, typer.Option("--devices", metavar="N", help="Number of devices, or their indices. Default: auto.")
-]
-NumNodesOption = Annotated[
-    int | None, typer.Option("--num-nodes", metavar="N", min=1, help="Number of machines. Default: 1.")
-]
-StrategyOption = Annotated[str | None, typer.Option("--strategy", metavar="NAME", help="ddp, …. Default: auto.")]
-PrecisionOption = Annotated[
-    str | None, typer.Option("--precision", metavar="NAME", help="32-true, bf16-mixed, 16-mixed, …. Default: 32-true.")
-]
-TrainerOption = Annotated[
-    list[str] | None,
-    typer.Option("--trainer", metavar="KEY=VALUE", help="Any other argument of Lightning's Trainer; repeatable."),
-]
 
 
-def overrides(**values: Any) -> dict[str, Any]:
-    """The preset's fields that were given on the line. Raises UsageError for a number that cannot be."""
-    given = {name: value for name, value in values.items() if value is not None}
-    for name, value in given.items():
-        if isinstance(value, int | float) and not value > 0 and name != "frozen":
-            raise UsageError(f"--{name.replace('_', '-')} {value}: must be positive")
-    return given
+@dataclass(frozen=True)
+class RunFlags:
+    """What is trained, and where it goes."""
+
+    data: DataOption = None
+    preset: PresetOption = None
+    run: RunOption = None
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from last.ckpt, at the very step.")] = False
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start again where the run folder already holds this stage.")
+    ] = False
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", min=0, help="Seed of every random draw. Default: 0.")
+    ] = None
+
+
+@dataclass(frozen=True)
+class StageFlags:
+    """Fields of the stage's preset, and of its augmentation, under their names. None: as the preset says."""
+
+    max_epochs: Annotated[int | None, typer.Option("--max-epochs", metavar="N", help="Epochs to train.")] = None
+    input_size: Annotated[
+        int | None, typer.Option("--input-size", metavar="PX", help="Side of the network's square input.")
+    ] = None
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", metavar="N", help="Crops per step, over all devices together.")
+    ] = None
+    optimizer: Annotated[
+        str | None, typer.Option("--optimizer", metavar="NAME", help=f"{' or '.join(OPTIMIZERS)}.")
+    ] = None
+    learning_rate: Annotated[float | None, typer.Option("--learning-rate", metavar="X", help="Peak learning rate.")] = (
+        None
+    )
+    weight_decay: Annotated[
+        float | None, typer.Option("--weight-decay", metavar="X", help="The optimiser's weight decay; 0: none.")
+    ] = None
+    schedule: Annotated[
+        str | None, typer.Option("--schedule", metavar="NAME", help="constant, or cosine (with a warm-up).")
+    ] = None
+    coordinate_loss: Annotated[
+        str | None, typer.Option("--coordinate-loss", metavar="NAME", help=f"{', '.join(COORDINATE_LOSSES)}.")
+    ] = None
+    map_weight: Annotated[
+        float | None, typer.Option("--map-weight", metavar="X", help="Weight of the loss of the maps; 0: none.")
+    ] = None
+    backbone: Annotated[
+        str | None,
+        typer.Option("--backbone", metavar="NAME", help="Network made for ImageNet that the head is put on."),
+    ] = None
+    head: Annotated[
+        str | None,
+        typer.Option("--head", metavar="NAME", help="integral (soft maps), regression (fully connected) or simcc."),
+    ] = None
+    frozen: Annotated[
+        int | None, typer.Option("--frozen", metavar="N", help="The backbone's first N steps keep their values.")
+    ] = None
+    width: Annotated[
+        int | None, typer.Option("--width", metavar="N", help="Channels in which the head merges the features.")
+    ] = None
+    mirror: Annotated[
+        float | None, typer.Option("--mirror", metavar="P", help="Share of pictures that are mirrored; 0: none.")
+    ] = None
+    rotate: Annotated[
+        float | None, typer.Option("--rotate", metavar="DEG", help="Pictures are turned by at most so much; 0: none.")
+    ] = None
+    scale: Annotated[
+        float | None, typer.Option("--scale", metavar="X", help="Spread of the crops' size (log); 0: none.")
+    ] = None
+    translate: Annotated[
+        float | None, typer.Option("--translate", metavar="X", help="Spread of the first box's shift, in its sides.")
+    ] = None
+    colour: Annotated[
+        float | None, typer.Option("--colour", metavar="X", help="Strength of colour changes, 0 to 1; 0: none.")
+    ] = None
+    erase: Annotated[
+        float | None, typer.Option("--erase", metavar="P", help="Share of crops with a patch painted over; 0: none.")
+    ] = None
+
+    def overrides(self, **more: Any) -> dict[str, Any]:
+        """Those that were given on the line, and `more` of a verb's own. Raises UsageError for what cannot be."""
+        mine = {field.name: getattr(self, field.name) for field in fields(self)}
+        given = {name: value for name, value in {**mine, **more}.items() if value is not None}
+        for name, value in given.items():
+            flag = f"--{name.replace('_', '-')}"
+            if name in _CHOICES:
+                one_of(flag, value, _CHOICES[name])
+            elif name in _MOST:
+                most = _MOST[name]
+                if not 0 <= value <= most:
+                    raise UsageError(f"{flag} {value}: valid: 0 {f'to {most:g}' if most < math.inf else 'or more'}")
+            elif isinstance(value, int | float) and not value > 0:
+                raise UsageError(f"{flag} {value}: must be positive")
+        return given
+
+
+_CHOICES = {
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "coordinate_loss": COORDINATE_LOSSES,
+    "head": HEADS,
+    "regressor": ("shared", "per-joint"),
+}
+_MOST = {
+    "frozen": math.inf,
+    "weight_decay": math.inf,
+    "map_weight": math.inf,
+    "mirror": 1.0,
+    "rotate": 180.0,
+    "scale": 1.0,
+    "translate": 1.0,
+    "colour": 1.0,
+    "erase": 1.0,
+}
+"""What may also be 0, and how much at most."""
+
+
+@dataclass(frozen=True)
+class MachineFlags:
+    """On what it is trained, and what is kept of it."""
+
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", metavar="N", min=0, help="Processes that cut crops. Default: cores less one."),
+    ] = None
+    cache: Annotated[
+        bool, typer.Option("--cache/--no-cache", help="Keep decoded pictures in the data set's folder (.cache).")
+    ] = True
+    logger: Annotated[
+        str,
+        typer.Option("--logger", metavar="LIST", help="csv (always written), tensorboard, wandb; with commas between."),
+    ] = "csv"
+    wandb_online: Annotated[bool, typer.Option("--wandb-online", help="Let wandb send what it logs.")] = False
+    checkpoint_seconds: Annotated[
+        float,
+        typer.Option("--checkpoint-seconds", metavar="S", help="How often last.ckpt is written within an epoch."),
+    ] = CHECKPOINT_SECONDS
+    checkpoint_steps: Annotated[
+        int | None,
+        typer.Option("--checkpoint-steps", metavar="N", min=1, help="The same in steps, in place of seconds."),
+    ] = None
+    accelerator: Annotated[
+        str | None, typer.Option("--accelerator", metavar="NAME", help="cpu, gpu, …. Default: auto.")
+    ] = None
+    devices: Annotated[
+        str | None, typer.Option("--devices", metavar="N", help="Number of devices, or their indices. Default: auto.")
+    ] = None
+    num_nodes: Annotated[
+        int | None, typer.Option("--num-nodes", metavar="N", min=1, help="Number of machines. Default: 1.")
+    ] = None
+    strategy: Annotated[str | None, typer.Option("--strategy", metavar="NAME", help="ddp, …. Default: auto.")] = None
+    precision: Annotated[
+        str | None,
+        typer.Option("--precision", metavar="NAME", help="32-true, bf16-mixed, 16-mixed, …. Default: 32-true."),
+    ] = None
+    trainer: Annotated[
+        list[str] | None,
+        typer.Option("--trainer", metavar="KEY=VALUE", help="Any other argument of Lightning's Trainer; repeatable."),
+    ] = None
+    data_root: DataRootOption = DATA_ROOT
+    runs_root: RunsRootOption = RUNS_ROOT
+
+
+def orders(
+    stage: int, which: RunFlags, machine: MachineFlags, overrides: dict[str, Any], box: str | None = None
+) -> Orders:
+    """What the line says. Raises UsageError for what it cannot say."""
+    from deeppose_cli.orders import Orders
+
+    return Orders(
+        stage=stage,
+        data=which.data,
+        data_root=machine.data_root,
+        runs_root=machine.runs_root,
+        run=which.run,
+        preset=which.preset,
+        box=one_of("--box", box, _TRAINED),
+        overrides=overrides,
+        seed=which.seed,
+        workers=machine.workers,
+        cache=machine.cache,
+        loggers=loggers(machine.logger),
+        wandb_online=machine.wandb_online,
+        resume=which.resume,
+        overwrite=which.overwrite,
+        checkpoint_seconds=machine.checkpoint_seconds,
+        checkpoint_steps=machine.checkpoint_steps,
+        trainer=trainer_flags(
+            machine.trainer,
+            accelerator=machine.accelerator,
+            devices=machine.devices,
+            num_nodes=machine.num_nodes,
+            strategy=machine.strategy,
+            precision=machine.precision,
+        ),
+    )
 
 
 def one_of(flag: str, value: str | None, valid: tuple[str, ...]) -> str | None:
     if value is not None and value not in valid:
         raise UsageError(f"{flag} {value}: unknown; valid: {', '.join(valid)}")
     return value
-
-
-def box(source: str | None) -> str | None:
-    return one_of("--box", source, _TRAINED)
 
 
 def start_from(start: str | None, *, first: bool) -> str | None:

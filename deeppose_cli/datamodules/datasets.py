@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from deeppose_cli.augment import Augmenter
+from deeppose_cli.augment import Augmenter, erase_patches
 from deeppose_cli.cascade import first_stage_boxes, refinement_boxes
 from deeppose_cli.crops import MEAN_COLOUR, Picture, crop, crops, read_picture
 from deeppose_cli.datamodules.loading import Draw
@@ -126,8 +126,10 @@ class InitialTraining(_Pictures):
         rng = np.random.default_rng([self.seed, *draw])
         picture, keypoints, unread = self.load(row)
         view = self.augment(picture, keypoints, Box(*self.first[row]), rng)
+        pixels = crop(view.picture, view.box, self.size, turn=view.turn)
+        erase_patches(pixels[None], self.augment.settings.erase, rng)
         return {
-            "pixels": crop(view.picture, view.box, self.size, turn=view.turn),
+            "pixels": pixels,
             "target": normalise(view.keypoints, np.array(view.box)).astype(np.float32),
             "visited": np.array(row),
             "unread": unread,
@@ -200,8 +202,10 @@ class RefinementTraining(_Pictures):
         centres = view.keypoints[joints] + delta * diam
         boxes = joint_boxes(centres, np.full(len(joints), self.sigma * diam * zoom))
         size = s.input_size
+        pixels = crops(view.picture, boxes, size, self.reserve((len(boxes), size, size, 3)), view.turn)
+        erase_patches(pixels, s.augmentation.erase, rng)
         return {
-            "pixels": crops(view.picture, boxes, size, self.reserve((len(boxes), size, size, 3)), view.turn),
+            "pixels": pixels,
             "joint": joints,
             "target": normalise(view.keypoints[None], boxes[:, None]).astype(np.float32),
             "visited": np.array([row]),

@@ -19,9 +19,8 @@ class InitialStage(StageModule):
         self.save_hyperparameters()
 
     def batch_loss(self, batch: Batch) -> Loss:
-        prediction, logits = self.regressor(batch["pixels"])
-        return self.sums(prediction, logits, batch["target"])
+        return self.sums(self.regressor(batch["pixels"]), batch["target"])
 
     def batch_poses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        answer = self.regressor(batch["pixels"])[0]
+        answer = self.regressor(batch["pixels"]).coordinates
         return denormalise(answer, batch["box"][:, None]), answer, batch["target"]

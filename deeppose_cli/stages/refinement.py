@@ -45,13 +45,12 @@ class RefinementStage(StageModule):
     def batch_loss(self, batch: Batch) -> Loss:
         targets, joints = self._targets(batch), batch["joint"]
         if not self.regressor.per_joint:
-            prediction, logits = self.regressor(batch["pixels"])
-            return self.sums(prediction, logits, targets)
+            return self.sums(self.regressor(batch["pixels"]), targets)
         parts = []
         for joint in joints.unique().tolist():
             rows = joints == joint
-            prediction, logits = self.regressor.of_joint(batch["pixels"][rows], joint)
-            parts.append(self.sums(prediction, logits, targets[rows, joint : joint + 1]))
+            answer = self.regressor.of_joint(batch["pixels"][rows], joint)
+            parts.append(self.sums(answer, targets[rows, joint : joint + 1]))
         nothing = self.nothing()  # a batch may lack a joint: its network still has a gradient, of 0
         return Loss(
             sum((part.coordinates for part in parts), nothing),

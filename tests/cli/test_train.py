@@ -51,6 +51,23 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["refine", "--start", "middle"], ["--start middle", "previous"]),
         (["train", "--start", "previous"], ["--start previous", "random", "torchvision", "full-body", "a file"]),
         (["refine", "--sigma", "0"], ["--sigma 0", "positive"]),
+        (["train", "--optimizer", "sgd"], ["--optimizer sgd", "adagrad, adamw"]),
+        (["train", "--schedule", "step"], ["--schedule step", "constant, cosine"]),
+        (["train", "--coordinate-loss", "huber"], ["--coordinate-loss huber", "l1, l2, wing, rle"]),
+        (["refine", "--head", "round"], ["--head round", "integral, regression, simcc"]),
+        (["train", "--weight-decay", "-1"], ["--weight-decay -1", "0 or more"]),
+        (["train", "--map-weight", "nan"], ["--map-weight nan", "0 or more"]),
+        (["refine", "--erase", "1.5"], ["--erase 1.5", "0 to 1"]),
+        (["train", "--rotate", "181"], ["--rotate 181", "0 to 180"]),
+        (["train", "--colour", "2"], ["--colour 2", "0 to 1"]),
+        (["train", "--frozen", "-1"], ["--frozen -1", "0 or more"]),
+        (["train", "--preset", "tiny", "--backbone", "resnet18"], ["--backbone resnet18", "tiny", "--preset modern"]),
+        (["train", "--preset", "tiny", "--start", "torchvision"], ["--start torchvision", "tiny", "--preset modern"]),
+        (["train", "--preset", "paper", "--map-weight", "1"], ["--map-weight 1", "paper", "no maps"]),
+        (
+            ["train", "--preset", "modern", "--head", "regression", "--map-weight", "0.5"],
+            ["--map-weight 0.5", "--head regression", "no maps"],
+        ),
     ],
 )
 def test_what_is_typed_wrongly_is_named_in_one_line(
@@ -89,6 +106,29 @@ def test_an_unknown_data_set_is_a_usage_error(capsys: pytest.CaptureFixture[str]
 def test_refine_before_train_says_what_to_type(places: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["refine", *places]) == 1
     assert "deeppose train --stage 1" in one_line(capsys)
+
+
+def test_every_number_on_the_line_reaches_the_stored_settings(
+    places: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from deeppose_cli import runs
+    from deeppose_cli.presets import MODERN, with_changes
+
+    asked: list[dict[str, object]] = []
+    monkeypatch.setattr(runs, "train_stage", lambda orders, *_: asked.append(orders.overrides))
+    typed = {
+        "max_epochs": 3, "input_size": 64, "batch_size": 7, "optimizer": "adagrad", "learning_rate": 0.1,
+        "weight_decay": 0.0, "schedule": "constant", "coordinate_loss": "wing", "map_weight": 0.0,
+        "backbone": "resnet18", "head": "regression", "frozen": 0, "width": 9, "mirror": 0.0, "rotate": 0.0,
+        "scale": 0.25, "translate": 0.125, "colour": 0.0, "erase": 0.5, "start": "torchvision",
+    }  # fmt: skip
+    line = [word for name, value in typed.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    assert main(["train", "--preset", "modern", *line, *places]) == 0
+    assert asked == [typed]
+    settings = with_changes(MODERN.initial, asked[0])
+    for name, value in typed.items():
+        holder = settings.augmentation if hasattr(settings.augmentation, name) else settings
+        assert getattr(holder, name) == value
 
 
 @pytest.mark.slow

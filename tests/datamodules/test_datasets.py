@@ -14,7 +14,7 @@ import pytest
 
 from deeppose_cli.boxes import first_boxes
 from deeppose_cli.cascade import Cascade, Cut, Stage, first_stage_boxes
-from deeppose_cli.crops import crop, read_picture
+from deeppose_cli.crops import MEAN_COLOUR, crop, read_picture
 from deeppose_cli.datamodules.cache import PictureCache
 from deeppose_cli.datamodules.datasets import (
     Displacement,
@@ -207,6 +207,26 @@ def test_every_look_at_a_picture_is_a_function_of_seed_epoch_row_and_visit(every
         np.testing.assert_array_equal(value, same[key])
     for other in (look(Draw(2, 2, 0)), look(Draw(1, 2, 1)), look(Draw(1, 2, 0), seed=6)):
         assert not np.array_equal(one["target"], other["target"])
+
+
+@pytest.mark.parametrize("refinement", [False, True])
+def test_an_erased_patch_is_all_that_erasing_changes(everyone: Annotations, refinement: bool) -> None:
+    boxes = with_boxes(everyone)
+
+    def look(erase: float) -> dict[str, np.ndarray]:
+        settings = replace(STILL, mirror=0.5, scale=0.1, erase=erase)
+        if refinement:
+            return RefinementTraining(everyone, boxes, True, refined(settings), SIGMA, constant((0, 0), 0.1), 0)[at]
+        stage = StagePreset(input_size=SIZE, augmentation=settings)
+        return InitialTraining(everyone, boxes, True, stage, 0)[at]
+
+    at = Draw(1, 2, 0)
+    plain, erased = look(0.0), look(1.0)
+    for key in plain.keys() - {"pixels"}:
+        np.testing.assert_array_equal(plain[key], erased[key])
+    changed = (plain["pixels"] != erased["pixels"]).any(-1)
+    assert changed.any((-1, -2)).all(), "each crop has a patch of its own"
+    assert (erased["pixels"][changed] == MEAN_COLOUR).all()
 
 
 def test_each_labelled_joint_is_drawn_as_often_as_told(everyone: Annotations) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from deeppose_cli.heads import Answer
 from deeppose_cli.presets import Augmentation, RefinementPreset, StagePreset, to_primitives
 from deeppose_cli.stages.base import Batch, Loss, StageModule
 from deeppose_cli.stages.initial import InitialStage
@@ -197,7 +198,7 @@ def test_a_crop_teaches_only_the_joint_it_is_meant_for() -> None:
     module = refinement()
     assert int(module.count_labels(batch)) == 2
     answer = torch.zeros(3, 14, 2, requires_grad=True)
-    module.regressor.forward = lambda _: (answer, None)  # type: ignore[method-assign]
+    module.regressor.forward = lambda _: Answer(answer)  # type: ignore[method-assign]
     module.batch_loss(batch).coordinates.backward()
     expected = torch.zeros(3, 14, dtype=torch.bool)
     expected[0, 4] = expected[1, 9] = True
@@ -240,3 +241,22 @@ def test_a_checkpoint_reloads_without_running_code(make: Any, tmp_path: Path) ->
     assert again.settings == module.settings
     assert same(state(module), state(again))
     assert dict(again.hparams) == dict(module.hparams)
+
+
+MODERN_PARTS = {"network": "backbone", "backbone": "mobilenet_v1", "width": 8, "coordinate_loss": "rle"}
+
+
+@pytest.mark.parametrize("regressor", ["shared", "per-joint"])
+def test_rle_learns_its_density_in_training_and_answers_do_not_carry_it(regressor: str) -> None:
+    parts = {**MODERN_PARTS, "head": "simcc" if regressor == "shared" else "regression", "weight_decay": 0.0}
+    module = refinement(**parts, regressor=regressor, map_weight=1.0)
+    batch = joint_crops([0, 0, 13, 13])
+    empty = {**batch, "target": torch.full_like(batch["target"], math.nan)}
+    assert module.density is not None
+    before = {name: value.clone() for name, value in module.density.named_parameters()}
+    losses = fit(module, [batch, empty], steps=6)
+    assert losses[1] == losses[3] == losses[5] == 0
+    assert all(math.isfinite(loss) for loss in losses)
+    assert any(not torch.equal(before[name], value) for name, value in module.density.named_parameters())
+    assert not [name for name in module.regressor.state_dict() if "density" in name]
+    assert [name for name in module.state_dict() if name.startswith("density.")]
