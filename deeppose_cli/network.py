@@ -20,6 +20,7 @@ from deeppose_cli.heads import (
     SimccHead,
     cell_centres,
     expected_coordinates,
+    peak_coordinates,
 )
 from deeppose_cli.presets import HEADS, StagePreset
 
@@ -102,8 +103,9 @@ class IntegralNetwork(nn.Module):
     """A small residual network whose joints are the expected coordinates of K soft maps (integral regression).
 
     Features at strides 4, 8, 16 and 32 are merged upwards to one map per joint at stride 4. The softmax of a map is a
-    distribution over its cells; its mean is the joint (Sun et al., ECCV 2018). It still regresses coordinates, with the
-    same loss, but learns many times faster than a fully connected head, as position need not be learned by heart.
+    distribution over its cells; its mean is the joint (Sun et al., ECCV 2018), of a trained network the mean around its
+    peak (heads.peak_coordinates). It still regresses coordinates, with the same loss, but learns many times faster than
+    a fully connected head, as position need not be learned by heart.
     """
 
     def __init__(self, num_joints: int, input_size: int, width: int) -> None:
@@ -142,7 +144,8 @@ class IntegralNetwork(nn.Module):
         logits = self.maps(torch.relu(merged)).float()
         if prior is not None:
             logits = logits + prior
-        return Answer(expected_coordinates(logits, self.cells), logits)
+        decode = expected_coordinates if self.training else peak_coordinates
+        return Answer(decode(logits, self.cells), logits)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, S, S) → (B, K, 2) norm."""

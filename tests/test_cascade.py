@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from deeppose_cli.cascade import Cascade, Cut, Expected, Regressor, Stage, first_stage_boxes, refinement_boxes
 from deeppose_cli.crops import crop
 from deeppose_cli.geometry import mirror_points, normalise
+from deeppose_cli.heads import expected_coordinates
 from deeppose_cli.presets import TINY, RefinementPreset, StagePreset
 from deeppose_cli.skeleton import FLIC10, LSP14, Skeleton
 
@@ -147,7 +148,11 @@ def test_flip_averaging_joint_by_joint(skeleton: Skeleton) -> None:
 
 
 @pytest.mark.parametrize("kind", ["shared", "per-joint"])
-def test_with_flip_averaging_the_mirrored_picture_has_the_mirrored_pose(kind: str) -> None:
+def test_with_flip_averaging_the_mirrored_picture_has_the_mirrored_pose(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The peak of a random map jumps with the last bit of a pixel.
+    monkeypatch.setattr("deeppose_cli.network.peak_coordinates", expected_coordinates)
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     expected = Expected(rng.normal(0, 0.3, (14, 2)).tolist(), rng.uniform(0.1, 0.6, (14, 2)).tolist(), sigma=1.5)

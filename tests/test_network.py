@@ -79,8 +79,8 @@ def test_local_response_normalisation_is_krizhevskys(paper_network: DeepPoseNetw
     torch.testing.assert_close(layer(x)[0, :, 0, 0].double(), torch.tensor(slow, dtype=torch.double), rtol=1e-5, atol=0)
 
 
-def test_integral_network_reads_a_map_by_its_expected_coordinate() -> None:
-    network = IntegralNetwork(num_joints=3, input_size=64, width=8).eval()
+def test_integral_network_in_training_reads_a_map_by_its_expected_coordinate() -> None:
+    network = IntegralNetwork(num_joints=3, input_size=64, width=8).train()
     with torch.no_grad():
         xy, logits, _ = network.with_maps(torch.rand(2, 3, 64, 64))
     assert logits is not None
@@ -117,7 +117,7 @@ def test_unusable_settings_are_named() -> None:
 @pytest.mark.parametrize("head", ["integral", "regression"])
 def test_a_backbone_answers_first_with_the_centre_of_the_crop(head: str) -> None:
     """Its last layer's values are small: the loss starts at the labels' own spread."""
-    network = build_network(replace(MODERN.initial, head=head, input_size=64), 14).eval()
+    network = build_network(replace(MODERN.initial, head=head, input_size=64), 14).train()
     with torch.no_grad():
         xy, logits, _ = network.with_maps(torch.randn(2, 3, 64, 64))
     assert xy.shape == (2, 14, 2)

@@ -1,0 +1,123 @@
+"""Poses of weights on pictures of a split at even distances, with no eye to which: what a model is like.
+
+python -m benchmarks.poses --data lsp --weights full-body --out poses.png [--photographs]
+
+Without --photographs only the poses are drawn, on white: most data sets' pictures may be looked at and not passed on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from deeppose_cli import evaluator
+from deeppose_cli.boxes import first_boxes
+from deeppose_cli.crops import Picture, read_picture
+from deeppose_cli.datamodules.catalogue import description, trained_box
+from deeppose_cli.errors import DeepPoseError
+from deeppose_cli.geometry import FloatArray
+from deeppose_cli.models import choose_model
+from deeppose_cli.overlay import SIDE_COLOURS, draw_pose
+from deeppose_cli.presets import DATA_ROOT, RUNS_ROOT
+from deeppose_cli.scoring import Row, per_image_pdj
+from deeppose_cli.skeleton import Skeleton
+
+CELL, COLUMNS, INCHES, DPI = 360, 5, 1.6, 150
+"""Side of a cell in px, cells in a line, inches of a cell, px of an inch."""
+_TRUTH = (70, 70, 70)
+_MARGIN = 0.25
+"""Around the labelled person, in units of its longer side."""
+
+
+def draw(picture: Picture | None, truth: FloatArray, pose: FloatArray, skeleton: Skeleton) -> Picture:
+    """(CELL, CELL, 3): the pose in colours over the labels as grey lines; poses (K, 2) px. White ground without
+    a picture."""
+    known = truth[~np.isnan(truth).any(-1)]
+    low, high = known.min(0), known.max(0)
+    extent = float((high - low).max()) * (1 + 2 * _MARGIN)
+    factor = CELL / extent
+    corner = (low + high - extent) / 2
+    move = np.array([[factor, 0, -corner[0] * factor], [0, factor, -corner[1] * factor]])
+    canvas = np.full((CELL, CELL, 3), 255, np.uint8)
+    if picture is not None:
+        canvas = np.asarray(cv2.warpAffine(picture, move, (CELL, CELL), borderValue=(255, 255, 255)), np.uint8)
+    place = [(points - corner) * factor for points in (truth, pose)]
+    for limb in skeleton.limbs:
+        ends = np.array([place[0][[skeleton.index(j) for j in joints]].mean(0) for joints in (limb.start, limb.end)])
+        if not np.isnan(ends).any():
+            start, end = (tuple(int(v) for v in np.rint(point)) for point in ends)
+            cv2.line(canvas, start, end, _TRUTH, 2, cv2.LINE_AA)
+    return draw_pose(canvas, place[1], skeleton)
+
+
+def sheet(cells: Sequence[tuple[Picture, str]], title: str) -> Figure:
+    lines = -(-len(cells) // COLUMNS)
+    figure = Figure(figsize=(INCHES * COLUMNS + 0.2, (INCHES + 0.22) * lines + 0.7), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(lines, COLUMNS, squeeze=False).ravel()
+    for panel in panels[len(cells) :]:
+        panel.set_visible(False)
+    for panel, (pixels, caption) in zip(panels, cells, strict=False):
+        panel.imshow(pixels, interpolation="antialiased")
+        panel.set(xticks=[], yticks=[])
+        panel.set_xlabel(caption, fontsize=7, labelpad=2)
+        panel.spines[:].set_color("0.85")
+    words = {"left": "the person's left", "right": "the person's right", "": "middle of the body"}
+    handles = [
+        Patch(facecolor=np.array(colour) / 255, edgecolor="black", linewidth=0.5, label=words[side])
+        for side, colour in SIDE_COLOURS.items()
+    ]
+    handles.append(Line2D([], [], color=np.array(_TRUTH) / 255, label="as labelled"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=7.5, frameon=False)
+    figure.suptitle(title, fontsize=9)
+    return figure
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.poses", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--data", default="lsp", metavar="NAME")
+    parser.add_argument("--split", default="test", choices=("train", "validation", "test"))
+    parser.add_argument("--weights", metavar="NAME", help="full-body, upper-body or a file; default: the newest run")
+    parser.add_argument("--box", metavar="BOX", help="first box; default: as the weights were trained")
+    parser.add_argument("--count", type=int, default=20, metavar="N", help="pictures; default: 20")
+    parser.add_argument("--photographs", action="store_true", help="draw over the pictures")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE")
+    parser.add_argument("--data-root", type=Path, default=DATA_ROOT, metavar="DIR")
+    parser.add_argument("--runs-root", type=Path, default=RUNS_ROOT, metavar="DIR")
+    given = parser.parse_args(arguments)
+    try:
+        known = description(given.data)
+        model = choose_model(given.runs_root, None, given.weights, known.skeleton.name)
+        cascade = model.load()
+        split = known.read(given.data_root)[given.split]
+        if not 1 <= given.count <= len(split):
+            parser.error(f"--count {given.count}: valid: 1 to {len(split)}")
+        chosen = split.take(np.linspace(0, len(split) - 1, given.count).round().astype(np.int64))
+        box = given.box or trained_box(model.data_name, model.first_box, known)
+        boxes = first_boxes(chosen, box).boxes
+        poses = evaluator.predict_split(cascade, chosen, boxes, 1)[-1]
+        poses = evaluator.to_skeleton(poses[None], cascade.skeleton, chosen.skeleton)[0]
+    except DeepPoseError as error:
+        parser.error(str(error))
+    shares = per_image_pdj(Row.of_all("", poses), chosen.keypoints, chosen.skeleton)
+    cells = []
+    for index, (truth, pose, share) in enumerate(zip(chosen.keypoints, poses, shares, strict=True)):
+        picture = read_picture(chosen.files[index]) if given.photographs else None
+        cells.append((draw(picture, truth, pose, chosen.skeleton), f"{chosen.names[index]}: {100 * share:.0f} %"))
+    title = f"{model.name} on {known.name} {given.split}: {given.count} pictures at even distances, joints within 0.2"
+    sheet(cells, title).savefig(given.out, dpi=DPI)
+    print(given.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
