@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from deeppose_cli.crops import COLOUR_SCALE, MEAN_COLOUR, Picture, crop
 from deeppose_cli.folding import Folded
 from deeppose_cli.geometry import Box, FloatArray, bounded_diameter, denormalise, joint_boxes
-from deeppose_cli.heads import BINS_PER_PIXEL, Answer
+from deeppose_cli.heads import BINS_PER_PIXEL, Answer, cell_centres, peak_coordinates
 from deeppose_cli.network import MAP_STRIDE, Network, build_network
 from deeppose_cli.presets import DIAMETER_BOUNDS, ERROR_CORE, StagePreset
 from deeppose_cli.skeleton import Skeleton
@@ -48,6 +48,14 @@ class Psi(Protocol):
     """ψ of one stage. (M, K, 2) norm for stage 1, (M, 2) norm, joint `joints[m]` each, for a refinement stage."""
 
     def answer(self, cut: Cut) -> FloatArray: ...
+
+    def answer_twice(self, cut: Cut, mirrored: Cut, mirror: Sequence[int]) -> FloatArray:
+        """For a flip test: the mean of the answers for the crops and for their mirror images, in the crops' frame.
+
+        `mirror`: (K) each joint's partner.
+        """
+        other = self.answer(mirrored) * (-1.0, 1.0)
+        return np.asarray((self.answer(cut) + (other[:, list(mirror)] if cut.joints is None else other)) / 2)
 
 
 @dataclass(frozen=True)
@@ -144,13 +152,34 @@ class Regressor(nn.Module):
 
     def answer(self, cut: Cut) -> FloatArray:
         """ψ for the cascade: always without dropout, whatever mode the module is in, and by its folded copy."""
+        return self._told(self._said(cut), cut)
+
+    def answer_twice(self, cut: Cut, mirrored: Cut, mirror: Sequence[int]) -> FloatArray:
+        """As Psi says; where there are maps, by the mean of both distributions: between two peaks that disagree is
+        nothing."""
+        one, other = self._said(cut), self._said(mirrored)
+        if cut.joints is None:
+            other = other.each(lambda values: values[:, list(mirror)])
+        if one.logits is None or other.logits is None or one.logits.shape[-1] != one.logits.shape[-2]:  # no maps
+            back = other.coordinates.new_tensor([-1.0, 1.0])
+            return self._told(Answer((one.coordinates + other.coordinates * back) / 2), cut)
+        shares = [maps.flatten(2).softmax(-1).view_as(maps) for maps in (one.logits, other.logits.flip(-1))]
+        logits = torch.log((shares[0] + shares[1]) / 2 + torch.finfo(torch.float32).tiny)
+        return self._told(Answer(peak_coordinates(logits, cell_centres(logits.shape[-1]).to(logits.device))), cut)
+
+    @torch.inference_mode()
+    def _said(self, cut: Cut) -> Answer:
+        """Of all joints in stage 1; (M, 1, …), of each crop's own joint, later."""
         regressor = self.folded()
-        with torch.inference_mode():
-            pixels = torch.from_numpy(np.ascontiguousarray(cut.pixels)).to(self.mean.device)
-            if cut.joints is None:
-                return regressor(pixels).coordinates.double().cpu().numpy()
-            joints = torch.from_numpy(cut.joints).to(self.mean.device)
-            return regressor.joint_answers(pixels, joints).double().cpu().numpy()
+        pixels = torch.from_numpy(np.ascontiguousarray(cut.pixels)).to(self.mean.device)
+        if cut.joints is None:
+            return regressor(pixels)
+        return regressor.joint_answers(pixels, torch.from_numpy(cut.joints).to(self.mean.device))
+
+    @staticmethod
+    def _told(answer: Answer, cut: Cut) -> FloatArray:
+        coordinates: FloatArray = answer.coordinates.double().cpu().numpy()
+        return coordinates if cut.joints is None else coordinates[:, 0]
 
     def folded(self) -> Regressor:
         """A copy in evaluation mode that answers alike and faster; made once, and anew where a value has changed."""
@@ -164,15 +193,21 @@ class Regressor(nn.Module):
         self._folded = None
         return super()._apply(fn, recurse)
 
-    def joint_answers(self, pixels: Tensor, joints: Tensor) -> Tensor:
-        """(M, size, size, 3) uint8 and joints (M) → (M, 2): for each crop the answer for its own joint."""
+    def joint_answers(self, pixels: Tensor, joints: Tensor) -> Answer:
+        """(M, size, size, 3) uint8 and joints (M) → (M, 1, 2): for each crop the answer for its own joint."""
         if not self.per_joint:
-            return self(pixels).coordinates[torch.arange(len(joints), device=joints.device), joints]
-        out = torch.zeros(len(joints), 2, device=pixels.device)
-        for joint in joints.unique().tolist():
-            rows = joints == joint
-            out[rows] = self.of_joint(pixels[rows], joint).coordinates[:, 0]
-        return out
+            rows = torch.arange(len(joints), device=joints.device)
+            every: Answer = self(pixels)
+            return every.each(lambda values: values[rows, joints][:, None])
+        groups = [joints == joint for joint in joints.unique()]
+        said = [self.of_joint(pixels[rows], int(joints[rows][0])) for rows in groups]
+        order = torch.cat([rows.nonzero()[:, 0] for rows in groups]).argsort()
+
+        def joined(field: Sequence[Tensor | None]) -> Tensor | None:
+            known = [values for values in field if values is not None]
+            return torch.cat(known)[order] if known else None
+
+        return Answer(*map(joined, zip(*said, strict=True)))  # type: ignore[arg-type]
 
 
 class Cascade(nn.Module):
@@ -200,7 +235,7 @@ class Cascade(nn.Module):
 
         pictures: B arrays (H, W, 3) uint8 RGB, of any sizes. `joints`: refine only these, the others stay where stage 1
         put them. `crops_at_once` bounds the memory. `flip_test`: every stage also looks at the mirror image of each
-        crop and says the mean of both answers, in twice the time. Everything that places a crop comes from the stage
+        crop, in twice the time. Everything that places a crop comes from the stage
         before: no label is looked at.
         """
         count, k = len(pictures), len(self.skeleton)
@@ -226,19 +261,15 @@ class Cascade(nn.Module):
         return CascadeResult(poses, where)
 
     def _ask(self, psi: Psi, cut: Cut, flip_test: bool) -> FloatArray:
-        """The answer for the crops; with `flip_test` the mean of it and of what the mirrored crops say, mirrored back.
+        """The answer for the crops; with `flip_test` that for them and their mirror images together.
 
         To ψ a mirrored crop of joint i is one of its partner, as among the training crops, and gets the partner's
         density of where to expect it, as there. The mirrored picture's pose is then the mirrored pose; by the mirror
         image of i's own density it would be that only if both sides err alike.
         """
-        answer = psi.answer(cut)
         if not flip_test:
-            return answer
-        other = psi.answer(cut.mirror(self.skeleton))
-        if cut.joints is None:
-            other = other[:, list(self.skeleton.mirror)]
-        return (answer + other * (-1.0, 1.0)) / 2
+            return psi.answer(cut)
+        return psi.answer_twice(cut, cut.mirror(self.skeleton), self.skeleton.mirror)
 
 
 def first_stage_boxes(boxes: FloatArray, *, square: bool) -> NDArray[np.float64]:

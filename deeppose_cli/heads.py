@@ -6,7 +6,8 @@ to (B, K, 2) norm coordinates, and the logits of the maps behind them where ther
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,11 @@ class Answer(NamedTuple):
     """Of the maps behind the coordinates, where there are any: (B, K, H, W), or (B, K, 2, bins) along x and y."""
     deviation: Tensor | None = None
     """(B, K, 2) norm, how far off each coordinate may be; in training with `rle` only."""
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Answer:
+        """With `change` made to all that is there: rows or joints taken."""
+        coordinates, *more = (None if values is None else change(values) for values in self)
+        return Answer(cast("Tensor", coordinates), *more)
 
 
 BINS_PER_PIXEL = 2

@@ -12,17 +12,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deeppose_cli.cascade import Cascade, Cut, Expected, Regressor, Stage, first_stage_boxes, refinement_boxes
+from deeppose_cli.cascade import Cascade, Cut, Expected, Psi, Regressor, Stage, first_stage_boxes, refinement_boxes
 from deeppose_cli.crops import crop
 from deeppose_cli.geometry import mirror_points, normalise
-from deeppose_cli.heads import expected_coordinates
+from deeppose_cli.heads import Answer, expected_coordinates
 from deeppose_cli.presets import TINY, RefinementPreset, StagePreset
 from deeppose_cli.skeleton import FLIC10, LSP14, Skeleton
 
 NETWORK = StagePreset(network="integral", input_size=32, width=4)
 
 
-class Oracle:
+class Oracle(Psi):
     """Knows the truth and answers with it, normalised; in stage 1 as far off as told."""
 
     def __init__(self, truth: np.ndarray, off: np.ndarray | float = 0.0) -> None:
@@ -110,7 +110,7 @@ def noise(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     return cv2.GaussianBlur(rng.integers(0, 256, (height, width, 3), np.uint8), (0, 0), 4)
 
 
-class Projections:
+class Projections(Psi):
     """Answers with fixed projections of the pixels, different for each joint and axis: nothing in it is symmetric."""
 
     def __init__(self, joints: int, size: int, seed: int) -> None:
@@ -152,7 +152,8 @@ def test_with_flip_averaging_the_mirrored_picture_has_the_mirrored_pose(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The peak of a random map jumps with the last bit of a pixel.
-    monkeypatch.setattr("deeppose_cli.network.peak_coordinates", expected_coordinates)
+    for module in ("network", "cascade"):
+        monkeypatch.setattr(f"deeppose_cli.{module}.peak_coordinates", expected_coordinates)
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     expected = Expected(rng.normal(0, 0.3, (14, 2)).tolist(), rng.uniform(0.1, 0.6, (14, 2)).tolist(), sigma=1.5)
@@ -171,6 +172,19 @@ def test_with_flip_averaging_the_mirrored_picture_has_the_mirrored_pose(
 
     assert apart(False) > 5
     assert apart(True) < 0.5
+
+
+def test_a_flip_test_weighs_what_both_pictures_say_and_takes_no_place_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The crop's map has .6 at column 2 and .4 at 12; the mirror image's, of 16 columns, .3 and .7 at those places."""
+    regressor = Regressor(replace(NETWORK, input_size=64), 14)
+    columns = torch.full((2, 14, 16, 16), 1e-9)
+    columns[0, :, 8, 2], columns[0, :, 8, 12] = 0.6, 0.4
+    columns[1, :, 8, 13], columns[1, :, 8, 3] = 0.3, 0.7
+    said = iter([Answer(torch.zeros(1, 14, 2), torch.log(columns[i : i + 1])) for i in range(2)])
+    monkeypatch.setattr(regressor, "_said", lambda cut: next(said))
+    cut = Cut(np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 4)), np.zeros(1, np.int64), None)
+    both = regressor.answer_twice(cut, cut.mirror(LSP14), LSP14.mirror)
+    np.testing.assert_allclose(both[0], [[12.5 / 16 - 0.5, 8.5 / 16 - 0.5]] * 14, atol=1e-6)
 
 
 def test_a_square_first_box_holds_the_whole_box() -> None:

@@ -62,5 +62,6 @@ class RefinementStage(StageModule):
         pixels, boxes = batch["pixels"], batch["boxes"]
         pictures, joints = pixels.shape[:2]
         each = torch.arange(joints, device=pixels.device).repeat(pictures)
-        answer = self.regressor.joint_answers(pixels.flatten(0, 1), each).unflatten(0, (pictures, joints))
+        said = self.regressor.joint_answers(pixels.flatten(0, 1), each).coordinates
+        answer = said.unflatten(0, (pictures, joints))[:, :, 0]
         return denormalise(answer, boxes), answer, normalise(batch["keypoints"], boxes)
