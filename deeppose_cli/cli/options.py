@@ -23,14 +23,15 @@ RunsRootOption = Annotated[
 ]
 RunOption = Annotated[
     str | None,
-    typer.Option("--run", metavar="NAME", help="Run. Default: the data set's name in train, else the newest run."),
+    typer.Option("--run", metavar="NAME", help="Run. Default: in train the data set's name, else the newest run."),
 ]
 WeightsOption = Annotated[
     str | None,
     typer.Option(
         "--weights",
         metavar="NAME|FILE",
-        help="In place of a run: full-body or upper-body, which come with deeppose, or a file made by deeppose export.",
+        help="In place of a run: full-body or upper-body, which come with deeppose, or a file of deeppose export. "
+        "Default, where there is no run: those that fit.",
     ),
 ]
 PresetOption = Annotated[

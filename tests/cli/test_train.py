@@ -62,7 +62,10 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["train", "--colour", "2"], ["--colour 2", "0 to 1"]),
         (["train", "--frozen", "-1"], ["--frozen -1", "0 or more"]),
         (["train", "--preset", "tiny", "--backbone", "resnet18"], ["--backbone resnet18", "tiny", "--preset modern"]),
-        (["train", "--preset", "tiny", "--start", "torchvision"], ["--start torchvision", "tiny", "--preset modern"]),
+        (
+            ["train", "--preset", "tiny", "--start", "torchvision"],
+            ["--start torchvision", "network integral", "--preset modern"],
+        ),
         (["train", "--preset", "paper", "--map-weight", "1"], ["--map-weight 1", "paper", "no maps"]),
         (
             ["train", "--preset", "modern", "--head", "regression", "--map-weight", "0.5"],
