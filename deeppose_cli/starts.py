@@ -71,7 +71,7 @@ def check_start(settings: StagePreset, skeleton: Skeleton, kind: str, donor: Don
         if settings.start != "random" and settings.network != "backbone":
             raise UsageError(
                 f"--start {settings.start}: no weights file of deeppose, and network {settings.network} has no "
-                "backbone to give published values to; valid: random, or a weights file, or --preset modern, which has one"
+                "backbone to give published values to; valid: random, a weights file, or --preset modern, which has one"
             )
         return
     if settings.start == "previous":  # what fits is taken
