@@ -123,7 +123,7 @@ def _train(
             loaders = InitialData(data, settings, square, seed, workers)
         else:
             refinement = refinement_from_primitives(config["settings"])
-            displacement, start = _previous_answers(run, folder, data, square, console)
+            displacement, start = _previous_answers(run, folder, data, square, refinement.errors_from, console)
             mean, std = ([list(pair) for pair in part] for part in (displacement.mean, displacement.std))
             sigma = config["sigma"]
             module = RefinementStage(
@@ -186,9 +186,9 @@ def _announcement(folder: StageFolder, config: dict[str, Any], data: TrainingDat
 
 
 def _previous_answers(
-    run: RunFolder, folder: StageFolder, data: TrainingData, square: bool, console: Console
+    run: RunFolder, folder: StageFolder, data: TrainingData, square: bool, errors_from: str, console: Console
 ) -> tuple[Any, Any]:
-    """What the stages before say: displacement statistics from TRAINING pictures, and poses on validation pictures.
+    """What the stages before say: displacement statistics of a split, and poses on validation pictures.
 
     Kept in `start.npz`, so that a training that is taken up again, and its other processes, go on from the same.
     """
@@ -207,13 +207,14 @@ def _previous_answers(
                 f"{run.stage(1).best}: has skeleton '{cascade.skeleton.name}', the data set "
                 f"'{data.train.skeleton.name}'"
             )
-        console.print(f"stage {folder.number}: measuring how far stage {folder.number - 1} is off on training pictures")
-        on_train, on_validation = (
-            predict_split(cascade, part, boxes)[-1]
-            for part, boxes in ((data.train, data.train_boxes), (data.validation, data.validation_boxes))
-        )
-        first = first_stage_boxes(data.train_boxes, square=square)
-        measured = Displacement.measure(on_train, data.train, first)
+        where = {"train": "training", "validation": "validation"}[errors_from]
+        console.print(f"stage {folder.number}: measuring how far stage {folder.number - 1} is off on {where} pictures")
+        on_validation = predict_split(cascade, data.validation, data.validation_boxes)[-1]
+        part, boxes, poses = data.validation, data.validation_boxes, on_validation
+        if errors_from == "train":
+            part, boxes = data.train, data.train_boxes
+            poses = predict_split(cascade, part, boxes)[-1]
+        measured = Displacement.measure(poses, part, first_stage_boxes(boxes, square=square))
         temporary = folder.start.with_suffix(".tmp.npz")
         np.savez(temporary, mean=measured.mean, std=measured.std, validation=on_validation)
         os.replace(temporary, folder.start)

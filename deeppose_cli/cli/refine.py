@@ -28,6 +28,14 @@ def refine(
     draws: Annotated[
         int | None, typer.Option("--draws", metavar="N", help="Displaced crops per picture and joint in one epoch.")
     ] = None,
+    errors_from: Annotated[
+        str | None,
+        typer.Option(
+            "--errors-from",
+            metavar="SPLIT",
+            help="Crops are as far off as the stage before on pictures of this split: train, or validation.",
+        ),
+    ] = None,
     begin: Annotated[
         str | None,
         typer.Option(
@@ -43,5 +51,7 @@ def refine(
     """Train a refinement stage: a crop around each joint in, that joint's correction out."""
     if stage < 2:
         raise UsageError(f"--stage {stage}: refine makes stages 2, 3, …; for the first type: deeppose train --stage 1")
-    given = settings.overrides(regressor=regressor, sigma=sigma, draws=draws, start=t.start_from(begin, first=False))
+    given = settings.overrides(
+        regressor=regressor, sigma=sigma, draws=draws, errors_from=errors_from, start=t.start_from(begin, first=False)
+    )
     t.start(t.orders(stage, which, machine, given))

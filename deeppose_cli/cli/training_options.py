@@ -137,6 +137,7 @@ _CHOICES = {
     "coordinate_loss": COORDINATE_LOSSES,
     "head": HEADS,
     "regressor": ("shared", "per-joint"),
+    "errors_from": ("train", "validation"),
 }
 _MOST = {
     "frozen": math.inf,

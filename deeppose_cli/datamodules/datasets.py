@@ -34,7 +34,8 @@ _GREY = np.full((8, 8, 3), MEAN_COLOUR, np.uint8)
 
 @dataclass(frozen=True)
 class Displacement:
-    """How far the previous stage is off on TRAINING pictures (y_i^{s−1} − y_i), joint by joint, in units of diam."""
+    """How far the previous stage is off (y_i^{s−1} − y_i), joint by joint, in units of diam: on training pictures (the
+    paper), or on validation pictures."""
 
     mean: tuple[tuple[float, float], ...]
     """(K, 2)"""
