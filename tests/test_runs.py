@@ -323,8 +323,9 @@ def test_unreadable_training_pictures_are_counted_and_named(mini_root: Path, tmp
     assert said.count("p05.png") == 1
 
 
-def test_statistics_for_refinement_come_from_training_pictures(
-    mini_root: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("split", "rows"), [("train", range(26)), ("validation", range(26, 33))])
+def test_statistics_for_refinement_come_from_the_split_asked_for_and_none_from_test_pictures(
+    split: str, rows: range, mini_root: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from deeppose_cli import crops, evaluator
     from deeppose_cli.datamodules import datasets
@@ -345,8 +346,8 @@ def test_statistics_for_refinement_come_from_training_pictures(
         return original(predicted, annotations, first)
 
     monkeypatch.setattr(datasets.Displacement, "measure", staticmethod(measure))
-    train(mini_root, runs, 2, overwrite=True)
-    assert measured == list(range(26))
+    train(mini_root, runs, 2, overwrite=True, overrides={**REFINE, "errors_from": split})
+    assert measured == list(rows)
     assert {int(name[1:3]) for name in opened} == set(range(33)), "test pictures are 33 to 37"
 
 
