@@ -23,6 +23,7 @@ ARCHIVE = Path(__file__).parents[2] / "shared" / "data" / "lsp_dataset.zip"
 TORSOS = {
     "lsp14": ("left_shoulder", "right_hip"),
     "flic10": ("left_shoulder", "right_hip"),
+    "people15": ("left_shoulder", "right_hip"),
     "buffy10": ("neck", "mid_hip"),
 }
 
