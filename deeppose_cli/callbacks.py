@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from deeppose_cli.errors import DeepPoseError
+from deeppose_cli.growth import input_size_at
 from deeppose_cli.presets import COLLAPSE_RATIO, REFINEMENT_COLLAPSE_RATIO
 from deeppose_cli.run_folder import StageFolder
 
@@ -33,13 +34,14 @@ class Checkpoints(Callback):
     def __init__(self, folder: StageFolder, every_seconds: float, every_steps: int | None) -> None:
         self.folder, self.every_seconds, self.every_steps = folder, every_seconds, every_steps
         self.best = -math.inf
+        self.size = 0  # px of the input at which `best` was scored
         self._saved = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best}
+        return {"best": self.best, "size": self.size}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best = state_dict["best"]
+        self.best, self.size = state_dict["best"], state_dict["size"]
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         # The epoch's last batch is saved after its validation, so that no resumed training lacks one.
@@ -55,7 +57,10 @@ class Checkpoints(Callback):
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         score = _scalar(trainer, "val_pdj")
-        if score > self.best or not self.folder.best.is_file():
+        size = input_size_at(pl_module.settings, trainer.current_epoch)  # type: ignore[arg-type]
+        if size != self.size:  # what was best of smaller inputs is worth little at the size that answers
+            self.best, self.size = -math.inf, size
+        if score > self.best or math.isinf(self.best) or not self.folder.best.is_file():
             self.best = max(score, self.best) if not math.isnan(score) else self.best
             self._save(trainer, self.folder.best, weights_only=True)
 

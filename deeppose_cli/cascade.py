@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from deeppose_cli.crops import COLOUR_SCALE, MEAN_COLOUR, Picture, crop
 from deeppose_cli.folding import Folded
 from deeppose_cli.geometry import Box, FloatArray, bounded_diameter, denormalise, joint_boxes
-from deeppose_cli.heads import BINS_PER_PIXEL, Answer, cell_centres, peak_coordinates
+from deeppose_cli.heads import BINS_PER_PIXEL, Answer, peak_coordinates
 from deeppose_cli.network import MAP_STRIDE, Network, build_network
 from deeppose_cli.presets import DIAMETER_BOUNDS, ERROR_CORE, StagePreset
 from deeppose_cli.skeleton import Skeleton
@@ -165,7 +165,7 @@ class Regressor(nn.Module):
             return self._told(Answer((one.coordinates + other.coordinates * back) / 2), cut)
         shares = [maps.flatten(2).softmax(-1).view_as(maps) for maps in (one.logits, other.logits.flip(-1))]
         logits = torch.log((shares[0] + shares[1]) / 2 + torch.finfo(torch.float32).tiny)
-        return self._told(Answer(peak_coordinates(logits, cell_centres(logits.shape[-1]).to(logits.device))), cut)
+        return self._told(Answer(peak_coordinates(logits)), cut)
 
     @torch.inference_mode()
     def _said(self, cut: Cut) -> Answer:

@@ -33,19 +33,20 @@ BINS_PER_PIXEL = 2
 """Of SimCC's axes (Li et al., ECCV 2022, section 3)."""
 
 
-def cell_centres(side: int) -> Tensor:
-    """(side) norm coordinates of the centres of a map's cells."""
-    return (torch.arange(side) + 0.5) / side - 0.5
+def cell_centres(side: int, like: Tensor | None = None) -> Tensor:
+    """(side) norm coordinates of the centres of a map's cells, of the type and on the device of `like`."""
+    dtype, device = (None, None) if like is None else (like.dtype, like.device)
+    return (torch.arange(side, dtype=dtype or torch.float32, device=device) + 0.5) / side - 0.5
 
 
-def expected_coordinates(logits: Tensor, cells: Tensor) -> Tensor:
+def expected_coordinates(logits: Tensor) -> Tensor:
     """(B, K, H, H) logits → (B, K, 2) norm: the mean of each map's distribution (Sun et al., ECCV 2018).
 
     Marginals over rows and columns, weighted with the cells' centres. Not a matrix product: mixed precision would round
     the coordinates to 8 bits.
     """
     share = logits.flatten(2).softmax(-1).view_as(logits)
-    return torch.stack([(share.sum(2) * cells).sum(-1), (share.sum(3) * cells).sum(-1)], dim=-1)
+    return _mean(share)
 
 
 PEAK_REACH = 2
@@ -53,7 +54,7 @@ PEAK_REACH = 2
 with 1, .650 with 2, .650 with 3, .621 with 5, .578 with all cells."""
 
 
-def peak_coordinates(logits: Tensor, cells: Tensor) -> Tensor:
+def peak_coordinates(logits: Tensor) -> Tensor:
     """(B, K, H, H) logits → (B, K, 2) norm: the mean of each map's distribution around its peak.
 
     What a network answers once it is trained. It says in its maps where else a joint may be, and every doubt draws the
@@ -66,7 +67,12 @@ def peak_coordinates(logits: Tensor, cells: Tensor) -> Tensor:
     steps = torch.arange(side, device=logits.device)
     rows, columns = ((steps - at[..., None]).abs() <= PEAK_REACH for at in (place // side, place % side))
     share = share * rows[..., :, None] * columns[..., None, :]
-    share = share / share.sum((2, 3), keepdim=True)
+    return _mean(share / share.sum((2, 3), keepdim=True))
+
+
+def _mean(share: Tensor) -> Tensor:
+    """(B, K, H, H) shares of 1 → (B, K, 2) norm."""
+    cells = cell_centres(share.shape[-1], share)
     return torch.stack([(share.sum(2) * cells).sum(-1), (share.sum(3) * cells).sum(-1)], dim=-1)
 
 
@@ -79,7 +85,7 @@ class IntegralHead(nn.Module):
     otherwise be done there.
     """
 
-    def __init__(self, channels: tuple[int, ...], num_joints: int, input_size: int, width: int) -> None:
+    def __init__(self, channels: tuple[int, ...], num_joints: int, width: int) -> None:
         super().__init__()
         fine = width // 2
         self.lateral = nn.ModuleList(
@@ -90,9 +96,6 @@ class IntegralHead(nn.Module):
         self.sharpen = _separable(fine, fine)
         self.last = nn.Conv2d(fine, num_joints, 1)
         nn.init.normal_(self.last.weight, std=0.001)
-        self.register_buffer("cells", cell_centres(input_size // 4), persistent=False)
-
-    cells: Tensor
 
     def forward(self, levels: list[Tensor], prior: Tensor | None = None) -> Answer:
         x = self.lateral[3](levels[3])
@@ -103,7 +106,7 @@ class IntegralHead(nn.Module):
         if prior is not None:
             logits = logits + prior
         decode = expected_coordinates if self.training else peak_coordinates
-        return Answer(decode(logits, self.cells), logits)
+        return Answer(decode(logits), logits)
 
 
 class RegressionHead(nn.Module):

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from deeppose_cli.backbones import build_backbone
 from deeppose_cli.errors import UsageError
+from deeppose_cli.growth import input_sizes
 from deeppose_cli.heads import (
     Answer,
     DeviationHead,
     IntegralHead,
     RegressionHead,
     SimccHead,
-    cell_centres,
     expected_coordinates,
     peak_coordinates,
 )
@@ -108,9 +108,8 @@ class IntegralNetwork(nn.Module):
     a fully connected head, as position need not be learned by heart.
     """
 
-    def __init__(self, num_joints: int, input_size: int, width: int) -> None:
+    def __init__(self, num_joints: int, width: int) -> None:
         super().__init__()
-        _check_size(input_size)
         widths = (width, 2 * width, 4 * width, 6 * width)
         depths = (1, 1, 2, 2)
         merged = 2 * width
@@ -124,9 +123,6 @@ class IntegralNetwork(nn.Module):
         self.maps = nn.Sequential(_conv(merged, merged), last := nn.Conv2d(merged, num_joints, 1))
         self.apply(_initialise)
         nn.init.normal_(last.weight, std=0.001)
-        self.register_buffer("cells", cell_centres(input_size // MAP_STRIDE), persistent=False)
-
-    cells: Tensor
 
     def with_maps(self, x: Tensor, prior: Tensor | None = None) -> Answer:
         """(B, 3, S, S) → (B, K, 2) norm and the maps' logits (B, K, S/4, S/4), both float32.
@@ -145,7 +141,7 @@ class IntegralNetwork(nn.Module):
         if prior is not None:
             logits = logits + prior
         decode = expected_coordinates if self.training else peak_coordinates
-        return Answer(decode(logits, self.cells), logits)
+        return Answer(decode(logits), logits)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, S, S) → (B, K, 2) norm."""
@@ -161,12 +157,11 @@ class BackboneNetwork(nn.Module):
 
     def __init__(self, num_joints: int, settings: StagePreset) -> None:
         super().__init__()
-        _check_size(settings.input_size)
         self.backbone = build_backbone(settings.backbone)
         channels = self.backbone.channels
         self.head: IntegralHead | RegressionHead | SimccHead
         if settings.head == "integral":
-            self.head = IntegralHead(channels, num_joints, settings.input_size, settings.width)
+            self.head = IntegralHead(channels, num_joints, settings.width)
         elif settings.head == "regression":
             self.head = RegressionHead(channels, num_joints)
         elif settings.head == "simcc":
@@ -238,8 +233,10 @@ def build_network(settings: StagePreset, num_joints: int) -> Network:
         raise UsageError("--coordinate-loss rle: needs a head on a backbone, such as --preset modern has")
     if settings.network == "deeppose":
         return DeepPoseNetwork(num_joints, settings.input_size, settings.dropout)
+    if settings.network not in ("integral", "backbone"):
+        raise UsageError(f"network '{settings.network}' is unknown; valid: deeppose, integral, backbone")
+    for size in input_sizes(settings):
+        _check_size(size)
     if settings.network == "integral":
-        return IntegralNetwork(num_joints, settings.input_size, settings.width)
-    if settings.network == "backbone":
-        return BackboneNetwork(num_joints, settings)
-    raise UsageError(f"network '{settings.network}' is unknown; valid: deeppose, integral, backbone")
+        return IntegralNetwork(num_joints, settings.width)
+    return BackboneNetwork(num_joints, settings)

@@ -165,6 +165,9 @@ def _check_effect(settings: StagePreset, given: dict[str, Any], preset: str) -> 
             f"--{foreign[0]} {given[foreign[0]]}: preset {preset} has a network of its own, no backbone; "
             "--preset modern has one"
         )
+    if settings.growth and (settings.network == "deeppose" or settings.head == "simcc"):
+        what = f"preset {preset}'s network" if settings.network == "deeppose" else "the SimCC head"
+        raise UsageError(f"--growth {settings.growth}: {what} is made for one size; valid: --growth ''")
     mapless = settings.network == "deeppose" or (settings.network == "backbone" and settings.head == "regression")
     if mapless and given.get("map_weight"):
         what = f"--head {settings.head}" if settings.network == "backbone" else f"preset {preset}"

@@ -126,6 +126,9 @@ class StagePreset:
     may also start from the stage before: `previous`."""
     input_size: int = 220
     """Side of the network's square input, px."""
+    growth: str = ""
+    """Smaller inputs in early epochs of stage 1, as `growth.py` reads them: `96:0.4` is 96 px until 0.4 of the epochs
+    are done. Not with networks made for one size: the paper's, SimCC."""
     width: int = 0
     """Channels of the first stride-4 block (`integral`), or in which levels are merged (`backbone`)."""
     dropout: float = 0.6
@@ -293,7 +296,7 @@ LSP_RECIPE = replace(
     title="whole bodies: LSP and LSPET",
     cost="not measured",
     data="lsp",
-    initial=replace(MODERN.initial, input_size=96, frozen=4, max_epochs=24),
+    initial=replace(MODERN.initial, input_size=192, growth="96:0.4,128:0.75", frozen=4, max_epochs=60),
 )
 
 FLIC_RECIPE = replace(

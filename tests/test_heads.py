@@ -9,7 +9,7 @@ import torch
 
 from deeppose_cli.cascade import Expected, Regressor
 from deeppose_cli.errors import UsageError
-from deeppose_cli.heads import SimccHead, cell_centres, expected_coordinates, peak_coordinates
+from deeppose_cli.heads import SimccHead, expected_coordinates, peak_coordinates
 from deeppose_cli.network import BackboneNetwork, build_network
 from deeppose_cli.presets import HEADS, MODERN, TINY, Preset, StagePreset
 
@@ -38,22 +38,21 @@ def cell(at: float, side: int = 16) -> float:
 
 def test_the_peak_of_one_bump_is_its_middle_between_cells_too() -> None:
     maps = torch.log(torch.stack([bump(5.0, 9.0), bump(4.3, 10.8), bump(0.0, 15.0, 0.2)]))[None]
-    found = peak_coordinates(maps, cell_centres(16).double())[0]
+    found = peak_coordinates(maps)[0]
     wanted = [[cell(5), cell(9)], [cell(4.3), cell(10.8)], [cell(0), cell(15)]]
     torch.testing.assert_close(found, torch.tensor(wanted, dtype=torch.float64), atol=0.005, rtol=0)
 
 
 def test_a_doubt_elsewhere_draws_the_mean_and_not_the_peak() -> None:
     maps = torch.log(0.6 * bump(3, 3) + 0.4 * bump(12, 12) + 1e-9)[None, None]
-    cells = cell_centres(16).double()
-    assert expected_coordinates(maps, cells)[0, 0].tolist() == pytest.approx([cell(6.6)] * 2, abs=0.01)
-    assert peak_coordinates(maps, cells)[0, 0].tolist() == pytest.approx([cell(3)] * 2, abs=0.01)
+    assert expected_coordinates(maps)[0, 0].tolist() == pytest.approx([cell(6.6)] * 2, abs=0.01)
+    assert peak_coordinates(maps)[0, 0].tolist() == pytest.approx([cell(3)] * 2, abs=0.01)
 
 
 def test_one_cell_that_stands_alone_is_no_peak() -> None:
     density = bump(4, 4, 1.5)
     density[12, 12] = 1.2
-    found = peak_coordinates(torch.log(density + 1e-9)[None, None], cell_centres(16).double())
+    found = peak_coordinates(torch.log(density + 1e-9)[None, None])
     assert found[0, 0].tolist() == pytest.approx([cell(4)] * 2, abs=0.01)
 
 
@@ -68,7 +67,7 @@ def test_maps_are_read_whole_in_training_and_around_the_peak_later(preset: Prese
         for training, decode in ((True, expected_coordinates), (False, peak_coordinates)):
             coordinates, logits, _ = network.train(training).with_maps(x)
             assert logits is not None
-            torch.testing.assert_close(coordinates, decode(logits, cell_centres(16)))
+            torch.testing.assert_close(coordinates, decode(logits))
 
 
 def test_simcc_reads_each_axis_by_its_expected_bin() -> None:

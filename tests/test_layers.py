@@ -14,8 +14,8 @@ LAYERS: dict[int, tuple[str, ...]] = {
     1: (
         "archives backbones bootstrap drawn.canvas drawn.figure flow folding foreign heads losses matfile metrics"
         " plans published samples",
-        "download drawn.person drawn.scenery matstruct network spread sticks weights_document",
-        "drawing torch_metrics weights_file",
+        "download drawn.person drawn.scenery growth matstruct spread sticks weights_document",
+        "drawing network torch_metrics weights_file",
         "pretrained",
     ),
     2: ("crops overlay", "augment cascade detectors starting", "assembly detections matching", "boxes weights"),

@@ -80,7 +80,7 @@ def test_local_response_normalisation_is_krizhevskys(paper_network: DeepPoseNetw
 
 
 def test_integral_network_in_training_reads_a_map_by_its_expected_coordinate() -> None:
-    network = IntegralNetwork(num_joints=3, input_size=64, width=8).train()
+    network = IntegralNetwork(num_joints=3, width=8).train()
     with torch.no_grad():
         xy, logits, _ = network.with_maps(torch.rand(2, 3, 64, 64))
     assert logits is not None
@@ -107,7 +107,7 @@ def test_presets_build_networks_that_take_their_input(settings: StagePreset) -> 
 
 def test_unusable_settings_are_named() -> None:
     with pytest.raises(UsageError, match=r"--input-size 50: .* such as 64"):
-        IntegralNetwork(14, 50, 8)
+        build_network(replace(TINY.initial, input_size=50), 14)
     with pytest.raises(UsageError, match="--input-size 40"):
         DeepPoseNetwork(14, 40)
     with pytest.raises(UsageError, match="'hourglass' is unknown"):

@@ -26,10 +26,19 @@ def train(
             "file of deeppose export.",
         ),
     ] = None,
+    growth: Annotated[
+        str | None,
+        typer.Option(
+            "--growth",
+            metavar="LIST",
+            help="Smaller inputs at first: 96:0.4,128:0.8 is 96 px until 0.4 of the epochs are done, 128 until 0.8.",
+        ),
+    ] = None,
     settings: t.StageFlags,
     machine: t.MachineFlags,
 ) -> None:
     """Train stage 1: the whole person in, all joints out."""
     if stage != 1:
         raise UsageError(f"--stage {stage}: train makes stage 1; for the next type: deeppose refine --stage {stage}")
-    t.start(t.orders(stage, which, machine, settings.overrides(start=t.start_from(begin, first=True)), box))
+    given = settings.overrides(growth=growth, start=t.start_from(begin, first=True))
+    t.start(t.orders(stage, which, machine, given, box))

@@ -18,6 +18,7 @@ from deeppose_cli.crops import MEAN_COLOUR, Picture, crop, crops, read_picture
 from deeppose_cli.datamodules.loading import Draw
 from deeppose_cli.errors import DeepPoseError
 from deeppose_cli.geometry import Box, FloatArray, diameter, joint_boxes, normalise
+from deeppose_cli.growth import input_size_at
 from deeppose_cli.presets import DIAMETER_BOUNDS, TORSO_SHARE, RefinementPreset, StagePreset
 from deeppose_cli.samples import Annotations, labelled
 from deeppose_cli.skeleton import Skeleton
@@ -107,7 +108,8 @@ class _Pictures(Dataset[Example]):
 
 
 class InitialTraining(_Pictures):
-    """Stage 1: `pixels` (S, S, 3) uint8, `target` (K, 2) norm (NaN: not labelled), `visited` (the row), `unread`."""
+    """Stage 1: `pixels` (S, S, 3) uint8, S as it is in the draw's epoch, `target` (K, 2) norm (NaN: not labelled),
+    `visited` (the row), `unread`."""
 
     def __init__(
         self,
@@ -119,7 +121,7 @@ class InitialTraining(_Pictures):
         read: Read = read_picture,
     ) -> None:
         super().__init__(annotations, boxes, square, read)
-        self.size, self.seed = settings.input_size, seed
+        self.settings, self.seed = settings, seed
         self.augment = Augmenter(settings.augmentation, self.skeleton)
 
     def __getitem__(self, draw: Draw) -> Example:
@@ -127,7 +129,7 @@ class InitialTraining(_Pictures):
         rng = np.random.default_rng([self.seed, *draw])
         picture, keypoints, unread = self.load(row)
         view = self.augment(picture, keypoints, Box(*self.first[row]), rng)
-        pixels = crop(view.picture, view.box, self.size, turn=view.turn)
+        pixels = crop(view.picture, view.box, input_size_at(self.settings, draw.epoch), turn=view.turn)
         erase_patches(pixels[None], self.augment.settings.erase, rng)
         return {
             "pixels": pixels,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from deeppose_cli.geometry import denormalise
+from deeppose_cli.growth import input_size_at
 from deeppose_cli.presets import initial_from_primitives
 from deeppose_cli.stages.base import Batch, Loss, StageModule
 
@@ -22,5 +23,11 @@ class InitialStage(StageModule):
         return self.sums(self.regressor(batch["pixels"]), batch["target"])
 
     def batch_poses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        answer = self.regressor(batch["pixels"]).coordinates
+        pixels, size = batch["pixels"], input_size_at(self.settings, self.current_epoch)
+        if size != pixels.shape[1]:  # so small as those of the training: a network answers well at its size only
+            small = nn.functional.interpolate(
+                pixels.permute(0, 3, 1, 2).float(), size=(size, size), mode="bilinear", antialias=True
+            )
+            pixels = small.permute(0, 2, 3, 1)
+        answer = self.regressor(pixels).coordinates
         return denormalise(answer, batch["box"][:, None]), answer, batch["target"]
