@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from deeppose_cli.allocator import keep_memory
 from deeppose_cli.checkpoints import how_to_train, load_cascade, read_checkpoint
 from deeppose_cli.errors import DeepPoseError, UsageError
 from deeppose_cli.orders import Orders, check_previous, clear, fresh, is_follower, starting_advice, stored
@@ -75,6 +76,7 @@ def _train(
     from deeppose_cli.stages.initial import InitialStage
     from deeppose_cli.stages.refinement import RefinementStage
 
+    keep_memory()
     with progress_bar() as progress:
         data = TrainingData.read(description, orders.data_root, config.get("box"), progress, orders.cache)
     _check_network(config)

@@ -10,7 +10,7 @@ import pytest
 import deeppose_cli
 
 LAYERS: dict[int, tuple[str, ...]] = {
-    0: ("errors terminal", "skeleton presets", "geometry"),
+    0: ("allocator errors terminal", "skeleton presets", "geometry"),
     1: (
         "archives backbones bootstrap drawn.canvas drawn.figure flow folding foreign heads losses matfile metrics"
         " plans published samples",
