@@ -297,7 +297,10 @@ LSP_RECIPE = replace(
     cost="not measured",
     data="lsp",
     initial=replace(MODERN.initial, input_size=192, growth="96:0.4,128:0.75", frozen=4, max_epochs=60),
+    refinement=replace(MODERN.refinement, sigma=1.5, frozen=4, max_epochs=6),
 )
+"""σ = 1.5: crops of 72 px of the picture in the median, so that 64 px are nearly all that there is to see. The first
+stage's 192 px show a whole picture of LSP as it is."""
 
 FLIC_RECIPE = replace(
     MODERN,
@@ -306,8 +309,10 @@ FLIC_RECIPE = replace(
     cost="not measured",
     data="flic",
     box="torso",
-    initial=replace(MODERN.initial, input_size=96, frozen=4, max_epochs=60),
+    initial=replace(MODERN.initial, input_size=192, growth="96:0.4,128:0.75", frozen=4, max_epochs=60),
+    refinement=replace(MODERN.refinement, input_size=96, frozen=4, max_epochs=8),
 )
+"""Crops of σ = 1.0 are 107 px of the picture in the median: 64 would lose detail, and stage 1 sees 260 px at 192."""
 
 PEOPLE_RECIPE = replace(
     MODERN,
@@ -315,7 +320,8 @@ PEOPLE_RECIPE = replace(
     title="whole and upper bodies, one model: LSP, LSPET and FLIC",
     cost="not measured",
     data="people",
-    initial=replace(MODERN.initial, frozen=4),
+    initial=replace(MODERN.initial, growth="96:0.5", frozen=4),
+    refinement=replace(MODERN.refinement, frozen=4),
 )
 
 PRESETS = {preset.name: preset for preset in (PAPER, TINY, SMALL, MODERN, LSP_RECIPE, FLIC_RECIPE, PEOPLE_RECIPE)}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from deeppose_cli.cli.options import JsonOption
-from deeppose_cli.presets import PRESETS, Preset
+from deeppose_cli.growth import parse_growth
+from deeppose_cli.presets import PRESETS, Preset, StagePreset
 
 
 def presets(as_json: JsonOption = False) -> None:
@@ -34,10 +35,15 @@ def presets(as_json: JsonOption = False) -> None:
 def _facts(preset: Preset) -> list[tuple[str, str]]:
     initial, refinement = preset.initial, preset.refinement
     facts = [
-        ("stage 1", f"{initial.input_size} px, {initial.max_epochs} epochs"),
+        ("stage 1", f"{initial.input_size} px, {initial.max_epochs} epochs" + _growth(initial)),
         ("refinement", f"{refinement.input_size} px, {refinement.max_epochs} epochs"),
         ("cost", preset.cost),
     ]
     if preset.data:
         facts.insert(0, ("recipe", f"--data {preset.data}" + (f" --box {preset.box}" if preset.box else "")))
     return facts
+
+
+def _growth(stage: StagePreset) -> str:
+    steps = [f"{size} px until {until:g} of them" for size, until in parse_growth(stage.growth)]
+    return f" ({', '.join(steps)})" if steps else ""
