@@ -41,7 +41,7 @@ class Checkpoints(Callback):
         return {"best": self.best, "size": self.size}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best, self.size = state_dict["best"], state_dict["size"]
+        self.best, self.size = state_dict["best"], state_dict.get("size", 0)  # states of old have no size
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         # The epoch's last batch is saved after its validation, so that no resumed training lacks one.
@@ -58,8 +58,9 @@ class Checkpoints(Callback):
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         score = _scalar(trainer, "val_pdj")
         size = input_size_at(pl_module.settings, trainer.current_epoch)  # type: ignore[arg-type]
-        if size != self.size:  # what was best of smaller inputs is worth little at the size that answers
-            self.best, self.size = -math.inf, size
+        if size != self.size and self.size:  # what was best of smaller inputs is worth little at the size that answers
+            self.best = -math.inf
+        self.size = size
         if score > self.best or math.isinf(self.best) or not self.folder.best.is_file():
             self.best = max(score, self.best) if not math.isnan(score) else self.best
             self._save(trainer, self.folder.best, weights_only=True)
@@ -89,7 +90,7 @@ class History(Callback):
     A training that is taken up again drops rows past its step.
     """
 
-    COLUMNS = ("epoch", "step", "train_loss", "val_pdj", "val_spread", "learning_rate", "seconds")
+    COLUMNS = ("epoch", "step", "train_loss", "val_pdj", "val_spread", "learning_rate", "input_size", "seconds")
 
     def __init__(self, folder: StageFolder) -> None:
         self.folder = folder
@@ -123,6 +124,7 @@ class History(Callback):
                     "val_pdj": f"{_scalar(trainer, 'val_pdj'):.6f}",
                     "val_spread": f"{_scalar(trainer, 'val_spread'):.4f}",
                     "learning_rate": f"{trainer.optimizers[0].param_groups[0]['lr']:.4g}",
+                    "input_size": input_size_at(pl_module.settings, trainer.current_epoch),  # type: ignore[arg-type]
                     "seconds": f"{time.monotonic() - self._start:.1f}",
                 }
             )

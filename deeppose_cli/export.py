@@ -54,7 +54,7 @@ def _placeless_command(command: str) -> str:
 
 def _record(stage: StageFolder, commit: str | None) -> TrainingRecord:
     config, history = stage.read_config(), stage.history()
-    scores = [float(row["val_pdj"]) for row in history if row.get("val_pdj") not in (None, "", "nan")]
+    best = stage.best_pdj()
 
     def text(key: str) -> str | None:
         value: Any = config.get(key)
@@ -68,5 +68,5 @@ def _record(stage: StageFolder, commit: str | None) -> TrainingRecord:
         commit=commit,
         epochs=len({row["epoch"] for row in history}) or None,
         pictures=config.get("pictures"),
-        validation_pdj=round(max(scores), 4) if scores else None,
+        validation_pdj=None if best is None else round(best, 4),
     )

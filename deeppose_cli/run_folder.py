@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import fcntl
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -89,6 +90,14 @@ class StageFolder:
             return []
         with self.metrics.open(newline="") as file:
             return list(csv.DictReader(file))
+
+    def best_pdj(self) -> float | None:
+        """Of `best.ckpt`, on validation pictures: the highest at the input size of the last validation. None before
+        the first. Raises ValueError for a damaged metrics.csv."""
+        rows = self.history()
+        sizes = [row.get("input_size") for row in rows]
+        scores = [float(row["val_pdj"]) for row, size in zip(rows, sizes, strict=True) if size == sizes[-1]]
+        return max((score for score in scores if not math.isnan(score)), default=None)
 
     @contextmanager
     def lock(self) -> Iterator[None]:

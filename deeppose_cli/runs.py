@@ -294,7 +294,8 @@ def _report(folder: StageFolder, data: TrainingData, start: NDArray[np.float64] 
     """
     from deeppose_cli.metrics import mean_rate, pdj
 
-    best = max((float(row["val_pdj"]) for row in folder.history()), default=float("nan"))
+    best = folder.best_pdj()
+    best = float("nan") if best is None else best
     said = f"stage {folder.number}: PDJ@0.2 {best:.3f} on validation pictures"
     if start is not None:
         before = float(mean_rate(pdj(start, data.validation.keypoints, data.validation.skeleton)))

@@ -255,12 +255,13 @@ class Stop(Exception):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("step", [2, 3, 4])
+@pytest.mark.parametrize(("step", "growth"), [(2, ""), (3, ""), (4, ""), (3, "32:0.4"), (4, "32:0.4")])
 def test_stopped_anywhere_and_taken_up_again_the_training_ends_the_same(
-    mini_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+    mini_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, growth: str
 ) -> None:
-    """2: the first step of the second epoch; 4: the first of the third, the last epoch."""
-    more = {"overrides": {**TINY, "max_epochs": 3}}
+    """2: the first step of the second epoch; 4: the first of the third, the last epoch. With growth the first epoch has
+    smaller inputs."""
+    more = {"overrides": {**TINY, "max_epochs": 3, "input_size": 64 if growth else 32, "growth": growth}}
     whole, _ = train(mini_root, tmp_path / "whole", **more)
 
     def stop(self: Any, trainer: Any, *_: Any) -> None:
@@ -275,10 +276,24 @@ def test_stopped_anywhere_and_taken_up_again_the_training_ends_the_same(
     broken, _ = train(mini_root, tmp_path / "broken", resume=True)
     assert same(weights(whole), weights(broken))
     assert same(weights(whole, "best"), weights(broken, "best"))
-    columns = ("epoch", "step", "val_pdj", "val_spread", "learning_rate")
+    columns = ("epoch", "step", "val_pdj", "val_spread", "learning_rate", "input_size")
+    assert [row["input_size"] for row in whole.history()] == (["32", "64", "64"] if growth else ["32"] * 3)
     assert [[row[c] for c in columns] for row in whole.history()] == [
         [row[c] for c in columns] for row in broken.history()
     ]
+
+
+def test_the_best_of_a_growing_training_is_of_its_last_size(
+    mini_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However well it did on smaller inputs before."""
+    scores = iter([0.9, 0.8, 0.1, 0.3, 0.2])
+    monkeypatch.setattr("deeppose_cli.torch_metrics.PDJ.compute", lambda self: torch.tensor(next(scores)))
+    overrides = {**TINY, "max_epochs": 5, "input_size": 64, "growth": "32:0.4"}
+    folder, said = train(mini_root, tmp_path / "runs", overrides=overrides)
+    assert torch.load(folder.best, weights_only=True)["epoch"] == 3
+    assert folder.best_pdj() == pytest.approx(0.3)
+    assert "PDJ@0.2 0.300 on validation pictures" in said
 
 
 def test_resuming_a_finished_training_changes_no_weight(mini_root: Path, runs: Path) -> None:

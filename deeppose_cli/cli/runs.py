@@ -63,13 +63,12 @@ def _describe_stage(stage: StageFolder) -> dict[str, Any]:
     described: dict[str, Any] = {"stage": stage.number}
     try:
         config, history = stage.read_config(), stage.history()
-        scores = [float(row["val_pdj"]) for row in history if row["val_pdj"] not in ("", "nan")]
         return described | {
             "data": config["data"],
             "preset": config["preset"],
             "epochs": len({row["epoch"] for row in history}),
             "max_epochs": config["settings"]["max_epochs"],
-            "best_val_pdj": max(scores, default=None),
+            "best_val_pdj": stage.best_pdj(),
             "trained": stage.best.is_file(),
         }
     except (DeepPoseError, OSError, KeyError, TypeError, ValueError) as error:

@@ -386,3 +386,13 @@ def test_row_minus_one_is_an_example_that_counts_nowhere(everyone: Annotations) 
         assert not filler["unread"]
         assert {key: value.shape for key, value in filler.items()} == {key: v.shape for key, v in real.items()}
         assert {key: value.dtype for key, value in filler.items()} == {key: v.dtype for key, v in real.items()}
+
+
+def test_early_epochs_have_smaller_crops_of_the_same_place(everyone: Annotations) -> None:
+    settings = StagePreset(input_size=64, growth="32:0.5", max_epochs=4, augmentation=STILL)
+    boxes = first_boxes(everyone, "image").boxes
+    data = InitialTraining(everyone, boxes, True, settings, seed=0)
+    examples = [data[Draw(epoch, 0, 0)] for epoch in range(4)]
+    assert [example["pixels"].shape for example in examples] == [(32, 32, 3)] * 2 + [(64, 64, 3)] * 2
+    for example in examples:
+        np.testing.assert_array_equal(example["target"], examples[0]["target"])
