@@ -59,6 +59,7 @@ def changes(start: str | None) -> list[Change]:
         Change("constant", "constant learning rate", ("--schedule", "constant")),
         Change("no-decay", "no weight decay", ("--weight-decay", "0")),
         Change("size-64", "input of 64 px", ("--input-size", "64")),
+        Change("growth", "input of 64 px in the first half", ("--growth", "64:0.5")),
         Change("mixed", "bfloat16 where it serves", ("--precision", "bf16-mixed")),
     ]
     if start:
