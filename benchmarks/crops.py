@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 
 from benchmarks.data import training_data
 from benchmarks.result import Options, Result, in_turns
-from deeppose_cli.crops import MEAN_COLOUR, Picture, read_picture
+from deeppose_cli.crops import MEAN_COLOUR
 from deeppose_cli.datamodules.base import RefinementData
 from deeppose_cli.datamodules.datasets import Displacement, training_diameters
 from deeppose_cli.datamodules.loading import quiet_worker
+from deeppose_cli.decoding import Picture, read_picture
 from deeppose_cli.geometry import crop_matrix, joint_boxes
 from deeppose_cli.presets import PAPER
 from deeppose_cli.runs import default_workers

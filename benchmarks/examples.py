@@ -16,11 +16,11 @@ from torch.utils.data import Dataset
 
 from benchmarks.result import Options, Result
 from deeppose_cli.boxes import first_boxes
-from deeppose_cli.crops import read_picture
 from deeppose_cli.datamodules.cache import PictureCache
 from deeppose_cli.datamodules.catalogue import CATALOGUE, is_here
 from deeppose_cli.datamodules.datasets import Displacement, Example, InitialTraining, Read, RefinementTraining
 from deeppose_cli.datamodules.loading import Draw
+from deeppose_cli.decoding import read_picture
 from deeppose_cli.presets import MODERN
 
 PICTURES = 200

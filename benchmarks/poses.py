@@ -21,8 +21,8 @@ from matplotlib.patches import Patch
 
 from deeppose_cli import evaluator
 from deeppose_cli.boxes import first_boxes
-from deeppose_cli.crops import Picture, read_picture
 from deeppose_cli.datamodules.catalogue import description, trained_box
+from deeppose_cli.decoding import Picture, read_picture
 from deeppose_cli.errors import DeepPoseError
 from deeppose_cli.geometry import FloatArray
 from deeppose_cli.models import choose_model

@@ -23,7 +23,7 @@ import torch
 import deeppose_cli
 from benchmarks.result import Options, Result, in_turns
 from deeppose_cli.cascade import Cascade, Expected, Regressor, Stage
-from deeppose_cli.crops import Picture
+from deeppose_cli.decoding import Picture
 from deeppose_cli.drawing import draw_person
 from deeppose_cli.geometry import Box
 from deeppose_cli.presets import MODERN

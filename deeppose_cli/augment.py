@@ -15,7 +15,8 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from deeppose_cli.crops import MEAN_COLOUR, Picture
+from deeppose_cli.crops import MEAN_COLOUR
+from deeppose_cli.decoding import Picture
 from deeppose_cli.geometry import Box, FloatArray, mirror_points
 from deeppose_cli.presets import ERASED_AREA, ERASED_ASPECT, Augmentation
 from deeppose_cli.skeleton import Skeleton

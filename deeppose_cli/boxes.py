@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from deeppose_cli.crops import Picture
+from deeppose_cli.decoding import Picture
 from deeppose_cli.detections import detect
 from deeppose_cli.detectors import Detector, HaarFaces, HogPeople
 from deeppose_cli.errors import DeepPoseError, UsageError

@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deeppose_cli.crops import COLOUR_SCALE, MEAN_COLOUR, Picture, crop
+from deeppose_cli.crops import COLOUR_SCALE, MEAN_COLOUR, crop
+from deeppose_cli.decoding import Picture
 from deeppose_cli.folding import Folded
 from deeppose_cli.geometry import Box, FloatArray, bounded_diameter, denormalise, joint_boxes
 from deeppose_cli.heads import BINS_PER_PIXEL, Answer, peak_coordinates

@@ -3,60 +3,18 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppose_cli.errors import DeepPoseError
+from deeppose_cli.decoding import Picture
 from deeppose_cli.geometry import Box, FloatArray, crop_matrix
-
-Picture = NDArray[np.uint8]
-"""(H, W, 3), RGB."""
 
 MEAN_COLOUR = (124, 116, 104)
 """RGB mean of ImageNet's training pictures: what lies outside the picture is filled with it, and so becomes 0."""
 COLOUR_SCALE = 58.0
 """One standard deviation of ImageNet's pixel values, on all channels."""
-
-_JPEG, _SCAN, _END = b"\xff\xd8\xff", 0xDA, b"\xff\xd9"
-
-
-def read_picture(path: Path, *, exif: bool = False) -> Picture:
-    """Decode a file to (H, W, 3) uint8 RGB.
-
-    `exif` turns the picture as its camera asks. The data sets' labels were made on the pixels as they are stored, so
-    their pictures are read without. Raises DeepPoseError that names the file when it cannot be read whole: OpenCV
-    alone would fill the rest of a truncated JPEG with grey and say nothing.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DeepPoseError(f"{path}: cannot be read ({error.strerror or error})") from None
-    if not data:
-        raise DeepPoseError(f"{path}: the file is empty; expected a picture")
-    if data.startswith(_JPEG) and not _has_end(data):
-        raise DeepPoseError(f"{path}: the JPEG is truncated ({len(data)} bytes, no end marker)")
-    flags = cv2.IMREAD_COLOR_RGB | (0 if exif else cv2.IMREAD_IGNORE_ORIENTATION)
-    try:
-        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:
-        picture = None
-    if picture is None:
-        raise DeepPoseError(f"{path}: not a picture that can be decoded (JPEG, PNG, BMP, WebP, TIFF are)")
-    return np.asarray(picture, dtype=np.uint8)
-
-
-def _has_end(data: bytes) -> bool:
-    """Whether an end marker follows the first scan of a JPEG. The segments before it are stepped over: a preview
-    picture in one of them has an end of its own. What follows the end (phones append films) does not matter."""
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        if data[at + 1] == _SCAN:
-            return data.find(_END, at) >= 0  # inside a scan every 0xff is escaped
-        at += 1 if data[at + 1] == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return False
 
 
 def crop(

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppose_cli.crops import read_picture
+from deeppose_cli.decoding import read_picture
 from deeppose_cli.detectors import Detector
 from deeppose_cli.errors import DeepPoseError
 from deeppose_cli.terminal import Progress

@@ -14,3 +14,8 @@ class UsageError(DeepPoseError):
     """The command was typed wrongly (unknown flag value, flags that exclude each other). Exit code 2."""
 
     exit_code = 2
+
+
+def one_line(text: object) -> str:
+    """For messages: a file's name may hold line breaks, control characters, and bytes that are no text."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeppose_cli import metrics
-from deeppose_cli.crops import Picture, read_picture
+from deeppose_cli.decoding import Picture, read_picture
 from deeppose_cli.errors import DeepPoseError
 from deeppose_cli.geometry import FloatArray, denormalise, normalise
 from deeppose_cli.samples import Annotations

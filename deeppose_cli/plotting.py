@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from deeppose_cli.crops import Picture
+from deeppose_cli.decoding import Picture
 from deeppose_cli.geometry import FloatArray
 from deeppose_cli.overlay import draw_pose
 from deeppose_cli.skeleton import Skeleton

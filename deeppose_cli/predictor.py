@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from os.path import realpath  # unlike Path.resolve, it takes links that lead in a circle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeppose_cli.boxes import SingleFinder, parse_box
-from deeppose_cli.crops import Picture, read_picture
-from deeppose_cli.errors import DeepPoseError, UsageError
+from deeppose_cli.decoding import Picture, read_picture
+from deeppose_cli.errors import DeepPoseError, UsageError, one_line
 from deeppose_cli.geometry import Box, FloatArray
 from deeppose_cli.overlay import draw_pose
 from deeppose_cli.presets import BOX_SOURCES
@@ -105,37 +106,43 @@ class BoxSource:
         _, _, w, h = self.box
         left, top, *_ = self.box.left_top()
         if not (-w < left < width and -h < top < height):
-            raise DeepPoseError(f"{path}: --box lies outside of the picture ({width} × {height} px)")
+            raise DeepPoseError(f"{one_line(path)}: --box lies outside of the picture ({width} × {height} px)")
         return self.box
 
 
 def find_pictures(inputs: Sequence[Path]) -> tuple[list[Path], list[Failure]]:
     """Files as they are, folders as their pictures in order of name; none twice. A folder with none is a failure."""
-    found: dict[Path, Path] = {}
+    found: dict[str, Path] = {}
     failures = []
     for given in inputs:
         files = [given]
         if given.is_dir():
-            files = sorted(p for p in given.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file())
+            try:
+                files = sorted(path for path in given.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
+            except OSError as error:
+                failures.append(Failure(given, f"{one_line(given)}: cannot be read ({error.strerror})"))
+                continue
+            files = [file for file in files if not file.is_dir()]
             if not files:
-                failures.append(Failure(given, f"{given}: no picture in this folder ({', '.join(PICTURE_SUFFIXES)})"))
+                missing = f"no picture in this folder ({', '.join(PICTURE_SUFFIXES)})"
+                failures.append(Failure(given, f"{one_line(given)}: {missing}"))
         for file in files:
-            found.setdefault(file.resolve(), file)
+            found.setdefault(realpath(file), file)
     return list(found.values()), failures
 
 
 def plan(files: Sequence[Path], out: Path) -> list[Job]:
     """Where each picture's overlay goes: under a name that no other overlay and no input has."""
     # Without regard to case: on some file systems X.jpg and x.jpg are one file.
-    taken = {str(file.resolve()).casefold() for file in files}
+    taken = {realpath(file).casefold() for file in files}
     names = [file.name for file in files]
     jobs = []
     for file in files:
         number, overlay = 1, out / f"{file.stem}_pose.jpg"
-        while str(overlay.resolve()).casefold() in taken:
+        while realpath(overlay).casefold() in taken:
             number += 1
             overlay = out / f"{file.stem}_pose{number}.jpg"
-        taken.add(str(overlay.resolve()).casefold())
+        taken.add(realpath(overlay).casefold())
         jobs.append(Job(file, file.name if names.count(file.name) == 1 else str(file), overlay))
     return jobs
 
@@ -188,7 +195,7 @@ def view(picture: Picture, pose: FloatArray, skeleton: Skeleton) -> Picture:
 def _write_picture(path: Path, picture: Picture) -> None:
     done, data = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])
     if not done:
-        raise DeepPoseError(f"{path}: the overlay could not be encoded")
+        raise DeepPoseError(f"{one_line(path)}: the overlay could not be encoded")
     path.write_bytes(data.tobytes())
 
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from deeppose_cli.crops import Picture
+from deeppose_cli.decoding import Picture
 from deeppose_cli.geometry import FloatArray
 from deeppose_cli.overlay import SIDE_COLOURS, draw_pose, joint_colour
 from deeppose_cli.sample_views import Crop

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppose_cli.crops import Picture
 from deeppose_cli.datamodules.datasets import (
     Displacement,
     Example,
@@ -18,6 +17,7 @@ from deeppose_cli.datamodules.datasets import (
     RefinementValidation,
 )
 from deeppose_cli.datamodules.loading import Draw
+from deeppose_cli.decoding import Picture
 from deeppose_cli.geometry import FloatArray, joint_boxes
 from deeppose_cli.presets import Augmentation, RefinementPreset, StagePreset
 from deeppose_cli.samples import Annotations

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from deeppose_cli.crops import Picture
+from deeppose_cli.decoding import Picture
 from deeppose_cli.detections import KEPT_FOLDER, detect
 from deeppose_cli.detectors import HaarFaces, HogPeople, overlap
 

@@ -12,8 +12,8 @@ import deeppose_cli
 LAYERS: dict[int, tuple[str, ...]] = {
     0: ("allocator errors terminal", "skeleton presets", "geometry"),
     1: (
-        "archives backbones bootstrap drawn.canvas drawn.figure flow folding foreign heads losses matfile metrics"
-        " plans published samples",
+        "archives backbones bootstrap decoding drawn.canvas drawn.figure flow folding foreign heads losses matfile"
+        " metrics plans published samples",
         "download drawn.person drawn.scenery growth matstruct spread sticks weights_document",
         "drawing network torch_metrics weights_file",
         "pretrained",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 
 from deeppose_cli import predictor
-from deeppose_cli.crops import read_picture
+from deeppose_cli.decoding import read_picture
 from deeppose_cli.errors import DeepPoseError, UsageError
 from deeppose_cli.foreign import read_predictions
 from deeppose_cli.geometry import Box, denormalise
@@ -66,6 +67,28 @@ def test_a_folder_without_a_picture_is_named(tmp_path: Path) -> None:
     assert files == []
     assert [failure.source for failure in failures] == [tmp_path]
     assert ".jpg" in failures[0].reason
+
+
+@pytest.mark.timeout(60)
+def test_of_hostile_files_in_a_folder_the_good_are_done_and_each_bad_one_is_named_once(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    good = {"good.png", "two\nlines.png", "emoji \U0001f600.png", "no text \udcff.png", "small.png"}
+    for name in good:
+        picture(folder / name)
+    picture(folder / "small.png", 1, 1)
+    (folder / "cut.png").write_bytes((folder / "good.png").read_bytes()[:500])
+    (folder / "empty.jpg").touch()
+    (folder / "document.jpg").write_bytes(b"%PDF-1.4\n" + bytes(100))
+    os.mkfifo(folder / "pipe.png")
+    (folder / "loop.png").symlink_to("loop.png")
+    (folder / "gone.png").symlink_to("nowhere.png")
+    (folder / "folder.png").mkdir()
+    files, failures = find_pictures([folder])
+    assert failures == []
+    heard, document, _ = run(files, tmp_path / "out")
+    assert {result["image_id"] for result in document} == good
+    bad = [result.source.name for result in heard if isinstance(result, Failure)]
+    assert sorted(bad) == ["cut.png", "document.jpg", "empty.jpg", "gone.png", "loop.png", "pipe.png"]
 
 
 def test_overlays_collide_neither_with_each_other_nor_with_an_input(tmp_path: Path) -> None:

@@ -342,14 +342,14 @@ def test_unreadable_training_pictures_are_counted_and_named(mini_root: Path, tmp
 def test_statistics_for_refinement_come_from_the_split_asked_for_and_none_from_test_pictures(
     split: str, rows: range, mini_root: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from deeppose_cli import crops, evaluator
+    from deeppose_cli import decoding, evaluator
     from deeppose_cli.datamodules import datasets
 
     opened: list[str] = []
 
     def spy(path: Path, **flags: Any) -> Any:
         opened.append(path.name)
-        return crops.read_picture(path, **flags)
+        return decoding.read_picture(path, **flags)
 
     monkeypatch.setattr(evaluator, "read_picture", spy)
     monkeypatch.setattr(datasets, "read_picture", spy)

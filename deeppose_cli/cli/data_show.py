@@ -16,9 +16,9 @@ from deeppose_cli.presets import DATA_ROOT, RUNS_ROOT
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from deeppose_cli.crops import Picture
     from deeppose_cli.datamodules.datasets import Displacement
     from deeppose_cli.datamodules.description import DataDescription
+    from deeppose_cli.decoding import Picture
     from deeppose_cli.geometry import FloatArray
     from deeppose_cli.presets import RefinementPreset, StagePreset
     from deeppose_cli.run_folder import RunFolder
@@ -191,7 +191,7 @@ def _choose(annotations: Annotations, spec: str, folder: Path, count: int, seed:
     import numpy as np
 
     from deeppose_cli.boxes import first_boxes
-    from deeppose_cli.crops import read_picture
+    from deeppose_cli.decoding import read_picture
 
     pictures: dict[int, Picture] = {}
     for row in np.random.default_rng(seed).permutation(len(annotations)).tolist():

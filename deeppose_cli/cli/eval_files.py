@@ -79,7 +79,7 @@ def _cells(
 ) -> list[tuple[str, Any, list[FloatArray], list[str]]]:
     """The lines of the contact sheet: images chosen by the last column's scores."""
     from deeppose_cli import scoring
-    from deeppose_cli.crops import read_picture
+    from deeppose_cli.decoding import read_picture
 
     shares = [scoring.per_image_pdj(row, truth, test.skeleton) for row in columns]
     cells = []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deeppose_cli.cli.options import FlipTestOption, JsonOption, RunOption, RunsRootOption, WeightsOption
-from deeppose_cli.errors import UsageError
+from deeppose_cli.errors import UsageError, one_line
 from deeppose_cli.presets import RUNS_ROOT
 
 if TYPE_CHECKING:
@@ -113,7 +113,8 @@ def _table(done: list[Prediction]) -> Table:
     for prediction in done[:SHOWN]:
         whole = prediction.first_box == Box.of_image(prediction.width, prediction.height)
         box = "whole picture" if whole else ",".join(f"{value:g}" for value in prediction.first_box.left_top())
-        table.add_row(Text(str(prediction.job.source)), box, Text(str(prediction.job.overlay)))
+        job = prediction.job
+        table.add_row(Text(one_line(job.source)), box, Text(one_line(job.overlay)))
     if len(done) > SHOWN:
         table.add_row(f"... and {len(done) - SHOWN} more")
     return table

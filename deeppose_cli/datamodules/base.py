@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from deeppose_cli.boxes import FirstBoxes, first_boxes, training_source
-from deeppose_cli.crops import Picture, read_picture
 from deeppose_cli.datamodules.cache import PictureCache
 from deeppose_cli.datamodules.datasets import (
     Displacement,
@@ -31,6 +30,7 @@ from deeppose_cli.datamodules.loading import (
     ReusingCollate,
     quiet_worker,
 )
+from deeppose_cli.decoding import Picture, read_picture
 from deeppose_cli.errors import DeepPoseError
 from deeppose_cli.presets import RefinementPreset, StagePreset
 from deeppose_cli.samples import Annotations

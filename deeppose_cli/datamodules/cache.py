@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from deeppose_cli.crops import Picture, read_picture
+from deeppose_cli.decoding import Picture, read_picture
 from deeppose_cli.errors import DeepPoseError
 from deeppose_cli.terminal import Progress
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from deeppose_cli.crops import read_picture
 from deeppose_cli.datamodules.description import DataDescription
+from deeppose_cli.decoding import read_picture
 from deeppose_cli.errors import DeepPoseError
 from deeppose_cli.geometry import FloatArray, diameter
 from deeppose_cli.samples import Annotations

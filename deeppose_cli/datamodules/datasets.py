@@ -14,8 +14,9 @@ from torch.utils.data import Dataset
 
 from deeppose_cli.augment import Augmenter, erase_patches
 from deeppose_cli.cascade import first_stage_boxes, refinement_boxes
-from deeppose_cli.crops import MEAN_COLOUR, Picture, crop, crops, read_picture
+from deeppose_cli.crops import MEAN_COLOUR, crop, crops
 from deeppose_cli.datamodules.loading import Draw
+from deeppose_cli.decoding import Picture, read_picture
 from deeppose_cli.errors import DeepPoseError
 from deeppose_cli.geometry import Box, FloatArray, diameter, joint_boxes, normalise
 from deeppose_cli.growth import input_size_at

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 import pytest
 
-from deeppose_cli.crops import read_picture
 from deeppose_cli.datamodules import cache as module
 from deeppose_cli.datamodules.cache import DataSetCache, PictureCache
+from deeppose_cli.decoding import read_picture
 from deeppose_cli.errors import DeepPoseError
 
 COUNT = 6

@@ -14,7 +14,7 @@ import pytest
 
 from deeppose_cli.boxes import first_boxes
 from deeppose_cli.cascade import Cascade, Cut, Stage, first_stage_boxes
-from deeppose_cli.crops import MEAN_COLOUR, crop, read_picture
+from deeppose_cli.crops import MEAN_COLOUR, crop
 from deeppose_cli.datamodules.cache import PictureCache
 from deeppose_cli.datamodules.datasets import (
     Displacement,
@@ -26,6 +26,7 @@ from deeppose_cli.datamodules.datasets import (
     training_diameters,
 )
 from deeppose_cli.datamodules.loading import Draw
+from deeppose_cli.decoding import read_picture
 from deeppose_cli.geometry import denormalise, normalise
 from deeppose_cli.presets import DIAMETER_BOUNDS, TORSO_SHARE, Augmentation, RefinementPreset, StagePreset
 from deeppose_cli.samples import Annotations
