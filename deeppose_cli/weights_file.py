@@ -95,15 +95,16 @@ def _checked(path: Path, file: BinaryIO) -> WeightsHeader:
 
 
 def _header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
-    start = file.read(8)
-    if start.startswith((b"PK", b"\x80")):
+    start, brace = file.read(8), file.read(1)
+    # Not by the first bytes alone: they are the length of the header, and so may be any.
+    if start.startswith((b"PK", b"\x80")) and brace != b"{":
         raise ValueError("it looks like a checkpoint; deeppose export makes a weights file of a run")
     length = int.from_bytes(start, "little")
     if len(start) < 8 or length > size - 8:
         raise ValueError(f"it ends early, after {size} bytes")
     if length > MAX_HEADER or size > MAX_FILE:
         raise ValueError(f"header of {length} in a file of {size} bytes; valid: at most {MAX_HEADER} and {MAX_FILE}")
-    header = parse_json(file.read(length).decode("utf-8"))
+    header = parse_json((brace + file.read(length - 1)).decode("utf-8")) if length else None
     if not isinstance(header, dict):
         raise ValueError("its header is no JSON object")
     return header, length

@@ -293,6 +293,18 @@ class Trap:
         return Path.touch, (self.file,)
 
 
+@pytest.mark.parametrize("start", [b"\x80", b"PK"])
+def test_a_header_whose_length_looks_like_the_start_of_a_checkpoint_is_read(file: Path, start: bytes) -> None:
+    write(file)
+    header, rest = parts(file.read_bytes())
+    text = json.dumps(header).encode()
+    places = 256 ** len(start)
+    length = -(-len(text) // places) * places + int.from_bytes(start, "little")
+    file.write_bytes(joined(text.ljust(length), rest))
+    assert file.read_bytes().startswith(start)
+    assert read_header(file).num_stages == 2
+
+
 def test_a_pickle_in_disguise_is_not_run(file: Path, tmp_path: Path) -> None:
     sprung = tmp_path / "sprung"
     file.write_bytes(pickle.dumps(Trap(sprung)))
