@@ -33,6 +33,8 @@ from deeppose_cli.skeleton import Skeleton
 
 CELL, COLUMNS, INCHES, DPI = 360, 5, 1.6, 150
 """Side of a cell in px, cells in a line, inches of a cell, px of an inch."""
+LONGEST = 20
+"""Characters of a picture's name under its cell."""
 _TRUTH = (70, 70, 70)
 _MARGIN = 0.25
 """Around the labelled person, in units of its longer side."""
@@ -57,6 +59,11 @@ def draw(picture: Picture | None, truth: FloatArray, pose: FloatArray, skeleton:
             start, end = (tuple(int(v) for v in np.rint(point)) for point in ends)
             cv2.line(canvas, start, end, _TRUTH, 2, cv2.LINE_AA)
     return draw_pose(canvas, place[1], skeleton)
+
+
+def _short(name: str) -> str:
+    """Its end, which tells frames of a film apart."""
+    return name if len(name) <= LONGEST else f"…{name[1 - LONGEST :]}"
 
 
 def sheet(cells: Sequence[tuple[Picture, str]], title: str) -> Figure:
@@ -112,8 +119,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cells = []
     for index, (truth, pose, share) in enumerate(zip(chosen.keypoints, poses, shares, strict=True)):
         picture = read_picture(chosen.files[index]) if given.photographs else None
-        cells.append((draw(picture, truth, pose, chosen.skeleton), f"{chosen.names[index]}: {100 * share:.0f} %"))
-    title = f"{model.name} on {known.name} {given.split}: {given.count} pictures at even distances, joints within 0.2"
+        cells.append(
+            (draw(picture, truth, pose, chosen.skeleton), f"{_short(chosen.names[index])}: {100 * share:.0f} %")
+        )
+    which = f"{given.count} pictures of {known.name} {given.split}, at even distances"
+    title = f"{model.name} on {which}; share of joints within 0.2 of the torso"
     sheet(cells, title).savefig(given.out, dpi=DPI)
     print(given.out)
     return 0
