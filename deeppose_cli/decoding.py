@@ -7,23 +7,17 @@ import os
 import stat
 from pathlib import Path
 
-MAX_PIXELS = 2**28
-"""A larger picture is refused before it is decoded: a file of some kilobytes can claim to hold any number of pixels."""
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 
-# OpenCV reads both once, when it is first imported. Its own limit is 2³⁰ pixels, and it warns of bad files on stderr
-# before it says so to its caller, who tells the user.
-os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
-os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-from numpy.typing import NDArray  # noqa: E402
-
-from deeppose_cli.errors import DeepPoseError, one_line  # noqa: E402
+from deeppose_cli.errors import DeepPoseError, one_line
 
 Picture = NDArray[np.uint8]
 """(H, W, 3), RGB."""
 
+MAX_PIXELS = int(os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"])
+"""Set in `deeppose_cli/__init__.py`; a larger picture is refused before it is decoded."""
 MAX_BYTES = 2**30
 """A larger file is none of a picture of so many pixels."""
 

@@ -186,7 +186,7 @@ def test_a_file_that_claims_too_many_pixels_is_refused_before_it_is_decoded(tmp_
     file = tmp_path / "bomb.png"
     file.write_bytes(blank_png(20_000, 20_000))
     code = (
-        "import sys; from pathlib import Path; from deeppose_cli.decoding import read_picture\n"
+        "import sys, deeppose_cli.predictor; from pathlib import Path; from deeppose_cli.decoding import read_picture\n"
         "try: read_picture(Path(sys.argv[1]))\n"
         "except Exception as error: print(error)"
     )

@@ -97,7 +97,7 @@ def test_one_idea_a_file(name: str) -> None:
     assert len(FILES[name].read_text(encoding="utf-8").splitlines()) <= MAX_LINES
 
 
-def test_package_files_hold_nothing_but_the_version() -> None:
+def test_package_files_hold_nothing_but_the_version_and_opencvs_limits() -> None:
     for file in PACKAGE.rglob("__init__.py"):
         code = [node for node in ast.parse(file.read_text(encoding="utf-8")).body if not isinstance(node, ast.Expr)]
-        assert len(code) <= (file.parent == PACKAGE), f"{file} does something"
+        assert len(code) <= 4 * (file.parent == PACKAGE), f"{file} does something"
