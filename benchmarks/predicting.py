@@ -62,7 +62,7 @@ def measure(options: Options) -> Result:
     finally:
         torch.set_num_threads(threads)
     return Result(
-        what=f"predict one picture, {cascade.num_stages} stages",
+        what=f"predict one picture, {cascade.num_stages} stage(s)",
         ours=f"{compared.ours:.1f} ms",
         bare=f"{compared.bare:.1f} ms",
         ratio=f"{compared.ratio:.2f} ({compared.lowest:.2f} to {compared.highest:.2f})",
