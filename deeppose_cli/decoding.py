@@ -36,7 +36,8 @@ def read_picture(path: Path, *, exif: bool = False) -> Picture:
     their pictures are read without. Raises DeepPoseError, one line that names the file, when it cannot be read whole:
     OpenCV alone would fill the rest of a truncated JPEG with grey and say nothing.
     """
-    data, said = _read(path), one_line(path)
+    said = one_line(path)
+    data = _read(path, said)
     if data.startswith(_JPEG) and not _has_end(data):
         raise DeepPoseError(f"{said}: the JPEG is truncated ({len(data)} bytes, no end marker)")
     try:
@@ -50,9 +51,8 @@ def read_picture(path: Path, *, exif: bool = False) -> Picture:
     return picture
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, said: str) -> bytes:
     """A FIFO or a device would keep its reader waiting, or never end."""
-    said = one_line(path)
     try:
         about = path.stat()
         if stat.S_ISDIR(about.st_mode):

@@ -118,11 +118,10 @@ def find_pictures(inputs: Sequence[Path]) -> tuple[list[Path], list[Failure]]:
         files = [given]
         if given.is_dir():
             try:
-                files = sorted(path for path in given.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
+                files = sorted(p for p in given.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES and not p.is_dir())
             except OSError as error:
                 failures.append(Failure(given, f"{one_line(given)}: cannot be read ({error.strerror})"))
                 continue
-            files = [file for file in files if not file.is_dir()]
             if not files:
                 missing = f"no picture in this folder ({', '.join(PICTURE_SUFFIXES)})"
                 failures.append(Failure(given, f"{one_line(given)}: {missing}"))

@@ -96,6 +96,7 @@ def _checked(path: Path, file: BinaryIO) -> WeightsHeader:
 
 def _header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
     start, brace = file.read(8), file.read(1)
+    file.seek(8)
     # Not by the first bytes alone: they are the length of the header, and so may be any.
     if start.startswith((b"PK", b"\x80")) and brace != b"{":
         raise ValueError("it looks like a checkpoint; deeppose export makes a weights file of a run")
@@ -104,7 +105,7 @@ def _header(file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
         raise ValueError(f"it ends early, after {size} bytes")
     if length > MAX_HEADER or size > MAX_FILE:
         raise ValueError(f"header of {length} in a file of {size} bytes; valid: at most {MAX_HEADER} and {MAX_FILE}")
-    header = parse_json((brace + file.read(length - 1)).decode("utf-8")) if length else None
+    header = parse_json(file.read(length).decode("utf-8"))
     if not isinstance(header, dict):
         raise ValueError("its header is no JSON object")
     return header, length

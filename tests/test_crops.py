@@ -9,10 +9,7 @@ from hypothesis import strategies as st
 
 from deeppose_cli.crops import MEAN_COLOUR, crop, crops
 from deeppose_cli.geometry import Box, crop_matrix
-
-
-def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+from tests.test_decoding import noise
 
 
 def turn_about(x: float, y: float, degrees: float) -> np.ndarray:
