@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -61,12 +62,16 @@ def changes(start: str | None) -> list[Change]:
         Change("size-64", "input of 64 px", ("--input-size", "64")),
         Change("growth", "input of 64 px in the first half", ("--growth", "64:0.5")),
         Change("mixed", "bfloat16 where it serves", ("--precision", "bf16-mixed")),
+        Change("float32", "float32 throughout", ("--precision", "32-true")),
     ]
+    anew = ("--start", "random", "--frozen", "0")
     if start:
-        found.insert(1, Change("random", "random starting values", ("--start", "random")))
-        found.insert(2, Change("frozen-4", "first 4 steps of the backbone frozen", ("--frozen", "4")))
-    other = ("--backbone", "mobilenet_v3_small", "--start", "random")
-    found.append(Change("mobilenet-v3", "MobileNetV3-small, random starting values", other))
+        found.insert(1, Change("random", "random starting values, nothing frozen", anew))
+        found.insert(2, Change("frozen-0", "nothing frozen", ("--frozen", "0")))
+        found.insert(3, Change("frozen-4", "first 4 steps of the backbone frozen", ("--frozen", "4")))
+    for name, title in (("mobilenet_v3_small", "MobileNetV3-small"), ("resnet18", "ResNet-18")):
+        what = f"{title}, random starting values, nothing frozen"
+        found.append(Change(name.replace("_", "-"), what, ("--backbone", name, *anew)))
     return found
 
 
@@ -80,7 +85,7 @@ class Plan:
     out: Path
     start: str | None = None
     rows: tuple[str, ...] = ()
-    """Names of the rows; none: all. The base is always among them."""
+    """Names of the rows; none: all that differ from the base. The base is always among them."""
     more: tuple[str, ...] = ()
     """Flags of every training."""
 
@@ -90,7 +95,12 @@ class Plan:
         unknown = [name for name in self.rows if name not in {change.name for change in known}]
         if unknown:
             raise ValueError(f"{unknown[0]}: unknown row; valid: {', '.join(change.name for change in known)}")
-        return [change for change in known if not self.rows or change.name in (BASE, *self.rows)]
+        return [change for change in known if change.name in (BASE, *self.rows) or not (self.rows or self._idle(change))]
+
+    def _idle(self, change: Change) -> bool:
+        """Whether a change is what every training has already."""
+        every = dict(pairwise(("--precision", "32-true", "--frozen", "0", *self.more)))
+        return all(every.get(flag) == value for flag, value in zip(change.flags[::2], change.flags[1::2], strict=True))
 
     def folder(self, change: Change, seed: int) -> RunFolder:
         return RunFolder(self.out / f"{self.data}-{change.name}-{seed}")
@@ -131,7 +141,7 @@ def train(plan: Plan, change: Change, seed: int, run: Run) -> bool:
         if found != wanted:
             raise ValueError(f"{stage.path}: was trained by '{found}', not by '{wanted}'; --out takes another folder")
         if outcome(folder, plan.epochs) is None:
-            run(["train", "--data", plan.data, "--run", folder.name, "--runs-root", str(plan.out), "--resume"])
+            run([*arguments, "--resume"])
     else:
         run(arguments)
     return outcome(folder, plan.epochs) is not None

@@ -88,7 +88,8 @@ def stored(folder: StageFolder, orders: Orders, description: DataDescription) ->
     if orders.resume:
         asked = {"preset": orders.preset, "seed": orders.seed, "box": orders.box}
         wrong = [name for name, value in asked.items() if value not in (None, config.get(name))]
-        wrong += [name for name, value in orders.overrides.items() if value != config["settings"].get(name)]
+        kept = {**config["settings"], **config["settings"].get("augmentation", {})}
+        wrong += [name for name, value in orders.overrides.items() if value != kept.get(name)]
         if wrong:
             flags = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
             raise UsageError(f"{flags}: not with --resume, which goes by {folder.config_file}")
