@@ -95,7 +95,8 @@ class Plan:
         unknown = [name for name in self.rows if name not in {change.name for change in known}]
         if unknown:
             raise ValueError(f"{unknown[0]}: unknown row; valid: {', '.join(change.name for change in known)}")
-        return [change for change in known if change.name in (BASE, *self.rows) or not (self.rows or self._idle(change))]
+        chosen = self.rows or [change.name for change in known if not self._idle(change)]
+        return [change for change in known if change.name in (BASE, *chosen)]
 
     def _idle(self, change: Change) -> bool:
         """Whether a change is what every training has already."""
