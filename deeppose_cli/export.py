@@ -21,8 +21,8 @@ def save_cascade(
     """Writes the best checkpoints of a run (its first `stages` stages) as a weights file; returns its header.
 
     The header tells how each stage was trained, without the names of this machine's folders: files are for others.
-    `commit`: of the source code that trained them, for the record. Raises DeepPoseError where a stage is missing, or
-    the file is there already or cannot be written.
+    `commit`: of the source code that trained them, for the record; of imported stages it is known. Raises DeepPoseError
+    where a stage is missing, or the file is there already or cannot be written.
     """
     plan, values = read_stages(run, stages)
     records = tuple(_record(run.stage(number), commit) for number in range(1, len(values) + 1))
@@ -53,7 +53,7 @@ def _placeless_command(command: str) -> str:
 
 
 def _record(stage: StageFolder, commit: str | None) -> TrainingRecord:
-    config, history = stage.read_config(), stage.history()
+    config = stage.read_config()
     best = stage.best_pdj()
 
     def text(key: str) -> str | None:
@@ -65,8 +65,8 @@ def _record(stage: StageFolder, commit: str | None) -> TrainingRecord:
         preset=text("preset"),
         command=None if config.get("command") is None else _placeless_command(str(config["command"])),
         deeppose=text("deeppose"),
-        commit=commit,
-        epochs=len({row["epoch"] for row in history}) or None,
+        commit=text("commit") or commit,
+        epochs=stage.epochs or None,
         pictures=config.get("pictures"),
         validation_pdj=None if best is None else round(best, 4),
     )

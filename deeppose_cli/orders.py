@@ -70,8 +70,9 @@ def check_previous(run: RunFolder, orders: Orders, description: DataDescription,
             raise DeepPoseError(
                 f"{run.path}: stage {number} is not trained; {how_to_train(number, run, description.name)}"
             )
-        done, planned = len(stage.history()), stage.read_config()["settings"].get("max_epochs")
-        if planned is not None and done < planned and not is_follower():
+        config, done = stage.read_config(), stage.epochs
+        planned = config["settings"].get("max_epochs")
+        if planned is not None and done < planned and "imported" not in config and not is_follower():
             console.print(
                 f"warning: stage {number} has done {done} of {planned} epochs; this stage learns to correct it as it "
                 f"is now; to finish it first, {how_to_train(number, run)} --resume",
@@ -107,8 +108,9 @@ def fresh(run: RunFolder, folder: StageFolder, orders: Orders, description: Data
         )
     preset = preset_by_name(orders.preset or _inherited_preset(run, orders.stage) or description.preset)
     base: StagePreset = preset.initial if orders.stage == 1 else preset.refinement
+    inherited = _inherited_network(run) if orders.stage > 1 and orders.preset is None else {}
     try:
-        settings = with_changes(base, orders.overrides)
+        settings = with_changes(base, {**inherited, **orders.overrides})
     except TypeError as error:
         raise UsageError(f"a flag does not fit stage {orders.stage}: {error}") from None
     if settings.start == "random" and "frozen" not in orders.overrides:
@@ -176,8 +178,15 @@ def _check_effect(settings: StagePreset, given: dict[str, Any], preset: str) -> 
 
 
 def _inherited_preset(run: RunFolder, stage: int) -> str | None:
-    """A refinement stage goes by the preset of stage 1."""
-    return str(run.stage(1).read_config()["preset"]) if stage > 1 else None
+    """A refinement stage goes by the preset of stage 1, where that is known."""
+    preset = run.stage(1).read_config()["preset"] if stage > 1 else None
+    return None if preset is None else str(preset)
+
+
+def _inherited_network(run: RunFolder) -> dict[str, Any]:
+    """A refinement stage has the kind of network that stage 1 was given: it starts from its values."""
+    settings = run.stage(1).read_config()["settings"]
+    return {name: settings[name] for name in ("network", "backbone", "head", "width") if name in settings}
 
 
 def clear(run: RunFolder, stage: int) -> None:

@@ -91,6 +91,12 @@ class StageFolder:
         with self.metrics.open(newline="") as file:
             return list(csv.DictReader(file))
 
+    @property
+    def epochs(self) -> int:
+        """How many are done, by metrics.csv. Raises ValueError for a damaged one."""
+        rows = self.history()
+        return int(rows[-1]["epoch"]) if rows else 0
+
     def best_pdj(self) -> float | None:
         """Of `best.ckpt`, on validation pictures: the highest at the input size of the last validation. None before
         the first. Raises ValueError for a damaged metrics.csv."""

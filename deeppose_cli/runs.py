@@ -13,11 +13,17 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from deeppose_cli.allocator import keep_memory
-from deeppose_cli.checkpoints import how_to_train, load_cascade, read_checkpoint
+from deeppose_cli.checkpoints import how_to_train, read_checkpoint
 from deeppose_cli.errors import DeepPoseError, UsageError
 from deeppose_cli.orders import Orders, check_previous, clear, fresh, is_follower, starting_advice, stored
 from deeppose_cli.plans import StagePlan
-from deeppose_cli.presets import initial_from_primitives, refinement_from_primitives
+from deeppose_cli.presets import (
+    RefinementPreset,
+    StagePreset,
+    initial_from_primitives,
+    refinement_from_primitives,
+)
+from deeppose_cli.previous import PreviousAnswers
 from deeppose_cli.run_folder import RunFolder, StageFolder, run_folder
 from deeppose_cli.skeleton import skeleton_by_name
 from deeppose_cli.starts import Donor, begin, check_start, find_donor
@@ -25,8 +31,6 @@ from deeppose_cli.terminal import progress_bar
 
 if TYPE_CHECKING:
     import lightning as L
-    import numpy as np
-    from numpy.typing import NDArray
     from rich.console import Console
 
     from deeppose_cli.datamodules.base import PoseDataModule, TrainingData
@@ -72,18 +76,16 @@ def _train(
     import lightning as L
 
     from deeppose_cli.callbacks import Checkpoints, CollapseGuard, FiniteLoss, History, TerminalProgress, Unreadable
-    from deeppose_cli.datamodules.base import InitialData, RefinementData, TrainingData
-    from deeppose_cli.stages.initial import InitialStage
-    from deeppose_cli.stages.refinement import RefinementStage
+    from deeppose_cli.datamodules.base import TrainingData
 
     keep_memory()
+    settings = _settings(config)
+    _check_network(settings)
+    resume_from = _resume_point(folder, config) if orders.resume else None
+    donor = _checked_donor(run, config, settings) if resume_from is None else None
     with progress_bar() as progress:
         data = TrainingData.read(description, orders.data_root, config.get("box"), progress, orders.cache)
-    _check_network(config)
-    resume_from = _resume_point(folder, config) if orders.resume else None
-    donor = _checked_donor(run, config) if resume_from is None else None
-    seed, square = config["seed"], config["square_first_box"]
-    workers = orders.workers if orders.workers is not None else default_workers()
+    leader, going_on = not is_follower(), orders.resume or is_follower()
     checkpoints = Checkpoints(folder, orders.checkpoint_seconds, orders.checkpoint_steps)
     # Lightning's own remarks (which devices there are, advertisements) are not this program's.
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -91,7 +93,7 @@ def _train(
     with warnings.catch_warnings():
         _ignore_known_warnings()
         trainer = _trainer(
-            {"max_epochs": config["settings"]["max_epochs"], **config.get("trainer", {}), **orders.trainer},
+            {"max_epochs": settings.max_epochs, **config.get("trainer", {}), **orders.trainer},
             callbacks=[
                 checkpoints,
                 History(folder),
@@ -109,38 +111,51 @@ def _train(
             use_distributed_sampler=False,  # the samplers deal out by themselves, and count nobody twice
             log_every_n_steps=10,
         )
-        if not (orders.resume or is_follower()):  # all that can be refused has been: now the old may go
-            clear(run, folder.number)
-            folder.write_config({**config, "pictures": len(data.train)})
-        if not is_follower():
+        if leader:
             for line in [*_announcement(folder, config, data), *starting_advice(config, orders)]:
                 console.print(line, highlight=False)
-        L.seed_everything(seed, verbose=False)  # before the network is built
-        module: StageModule
-        loaders: PoseDataModule
-        start = None
-        if folder.number == 1:
-            settings = initial_from_primitives(config["settings"])
-            module = InitialStage(config["skeleton"], config["settings"], square, seed)
-            loaders = InitialData(data, settings, square, seed, workers)
-        else:
-            refinement = refinement_from_primitives(config["settings"])
-            displacement, start = _previous_answers(run, folder, data, square, refinement.errors_from, console)
-            mean, std = ([list(pair) for pair in part] for part in (displacement.mean, displacement.std))
-            sigma = config["sigma"]
-            module = RefinementStage(
-                config["skeleton"], config["settings"], folder.number, sigma, mean, std, square, seed
-            )
-            loaders = RefinementData(data, refinement, square, sigma, displacement, start, seed, workers)
-        if resume_from is None:
-            said = begin(module, module.settings, donor)
-            if said is not None and not is_follower():
-                console.print(f"stage {folder.number}: {said}", highlight=False)
+        before = _previous_answers(run, folder, config, data, going_on, console)
+        L.seed_everything(config["seed"], verbose=False)  # before the network is built
+        workers = orders.workers if orders.workers is not None else default_workers()
+        module, loaders = _stage(folder.number, config, settings, data, before, workers)
+        said = begin(module, settings, donor) if resume_from is None else None
+        if said is not None and leader:
+            console.print(f"stage {folder.number}: {said}", highlight=False)
+        if not going_on:  # all that can be refused has been: now the old may go
+            clear(run, folder.number)
+            folder.write_config({**config, "pictures": len(data.train)})
+        if before is not None and leader:
+            before.write(folder.start)
         with _told_how_to_go_on(folder, run, console):
             trainer.fit(module, datamodule=loaders, ckpt_path=resume_from, weights_only=True)
     if trainer.is_global_zero:
-        _report(folder, data, start, console)
+        _report(folder, data, before, console)
     return folder
+
+
+def _stage(
+    number: int,
+    config: dict[str, Any],
+    settings: StagePreset,
+    data: TrainingData,
+    before: PreviousAnswers | None,
+    workers: int,
+) -> tuple[StageModule, PoseDataModule]:
+    """The stage's LightningModule, with random values, and what it trains on."""
+    from deeppose_cli.datamodules.base import InitialData, RefinementData
+    from deeppose_cli.stages.initial import InitialStage
+    from deeppose_cli.stages.refinement import RefinementStage
+
+    seed, square, skeleton = config["seed"], config["square_first_box"], config["skeleton"]
+    if before is None or not isinstance(settings, RefinementPreset):
+        first = InitialStage(skeleton, config["settings"], square, seed)
+        return first, InitialData(data, settings, square, seed, workers)
+    mean, std = ([list(pair) for pair in part] for part in (before.displacement.mean, before.displacement.std))
+    sigma = config["sigma"]
+    refinement = RefinementStage(skeleton, config["settings"], number, sigma, mean, std, square, seed)
+    return refinement, RefinementData(
+        data, settings, square, sigma, before.displacement, before.on_validation, seed, workers
+    )
 
 
 def _trainer(flags: dict[str, Any], **fixed: Any) -> L.Trainer:
@@ -188,61 +203,36 @@ def _announcement(folder: StageFolder, config: dict[str, Any], data: TrainingDat
 
 
 def _previous_answers(
-    run: RunFolder, folder: StageFolder, data: TrainingData, square: bool, errors_from: str, console: Console
-) -> tuple[Any, Any]:
-    """What the stages before say: displacement statistics of a split, and poses on validation pictures.
-
-    Kept in `start.npz`, so that a training that is taken up again, and its other processes, go on from the same.
-    """
-    from zipfile import BadZipFile
-
-    import numpy as np
-
-    from deeppose_cli.cascade import first_stage_boxes
-    from deeppose_cli.datamodules.datasets import Displacement
-    from deeppose_cli.evaluator import predict_split
-
-    if not folder.start.is_file():
-        cascade = load_cascade(run, folder.number - 1)
-        if cascade.skeleton != data.train.skeleton:
-            raise DeepPoseError(
-                f"{run.stage(1).best}: has skeleton '{cascade.skeleton.name}', the data set "
-                f"'{data.train.skeleton.name}'"
-            )
-        where = {"train": "training", "validation": "validation"}[errors_from]
-        console.print(f"stage {folder.number}: measuring how far stage {folder.number - 1} is off on {where} pictures")
-        on_validation = predict_split(cascade, data.validation, data.validation_boxes)[-1]
-        part, boxes, poses = data.validation, data.validation_boxes, on_validation
-        if errors_from == "train":
-            part, boxes = data.train, data.train_boxes
-            poses = predict_split(cascade, part, boxes)[-1]
-        measured = Displacement.measure(poses, part, first_stage_boxes(boxes, square=square))
-        temporary = folder.start.with_suffix(".tmp.npz")
-        np.savez(temporary, mean=measured.mean, std=measured.std, validation=on_validation)
-        os.replace(temporary, folder.start)
-    try:
-        with np.load(folder.start) as kept:
-            pairs = [tuple((float(x), float(y)) for x, y in kept[key]) for key in ("mean", "std")]
-            return Displacement(pairs[0], pairs[1]), kept["validation"]
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise DeepPoseError(f"{folder.start}: not readable ({error}); without this file it is made anew") from None
+    run: RunFolder, folder: StageFolder, config: dict[str, Any], data: TrainingData, going_on: bool, console: Console
+) -> PreviousAnswers | None:
+    """What the stages before say; a training that goes on takes what it began with. None for stage 1."""
+    if folder.number == 1:
+        return None
+    if going_on and folder.start.is_file():
+        return PreviousAnswers.read(folder.start)
+    before, source = folder.number - 1, config["settings"]["errors_from"]
+    where = {"train": "training", "validation": "validation"}[source]
+    console.print(f"stage {folder.number}: measuring how far stage {before} is off on {where} pictures")
+    return PreviousAnswers.measure(run, before, data, config["square_first_box"], source)
 
 
-def _check_network(config: dict[str, Any]) -> None:
+def _settings(config: dict[str, Any]) -> StagePreset:
+    restore = initial_from_primitives if config["stage"] == 1 else refinement_from_primitives
+    return restore(config["settings"])
+
+
+def _check_network(settings: StagePreset) -> None:
     """Raises what building the network would, at no cost, before anything is written."""
     import torch
 
     from deeppose_cli.network import build_network
 
-    restore = initial_from_primitives if config["stage"] == 1 else refinement_from_primitives
     with torch.device("meta"):
-        build_network(restore(config["settings"]), 1)
+        build_network(settings, 1)
 
 
-def _checked_donor(run: RunFolder, config: dict[str, Any]) -> Donor | None:
+def _checked_donor(run: RunFolder, config: dict[str, Any], settings: StagePreset) -> Donor | None:
     """The trained stage that this one starts from, if any. Raises where nothing of it fits."""
-    restore = initial_from_primitives if config["stage"] == 1 else refinement_from_primitives
-    settings = restore(config["settings"])
     donor = find_donor(settings.start, run, config["stage"])
     check_start(settings, skeleton_by_name(config["skeleton"]), StagePlan(settings).kind, donor)
     return donor
@@ -254,6 +244,11 @@ def _resume_point(folder: StageFolder, config: dict[str, Any]) -> str | None:
     Raises DeepPoseError for a state that is not of this training.
     """
     if not folder.last.is_file():
+        if "imported" in config:
+            raise DeepPoseError(
+                f"{folder.path}: holds weights only, no training to go on with; --overwrite starts one, --start FILE "
+                "from these"
+            )
         return None
     state = read_checkpoint(folder.last)
     kept = state["hyper_parameters"]
@@ -287,22 +282,19 @@ def _loggers(orders: Orders, run: RunFolder, folder: StageFolder, config: dict[s
     return loggers
 
 
-def _report(folder: StageFolder, data: TrainingData, start: NDArray[np.float64] | None, console: Console) -> None:
-    """One line at the end; a refinement stage says what it gained on validation pictures, or that it gained nothing.
-
-    `start`: the poses (N, K, 2) px of the stage before on the validation pictures.
-    """
+def _report(folder: StageFolder, data: TrainingData, before: PreviousAnswers | None, console: Console) -> None:
+    """One line at the end; a refinement stage says what it gained on validation pictures, or that it gained nothing."""
     from deeppose_cli.metrics import mean_rate, pdj
 
     best = folder.best_pdj()
     best = float("nan") if best is None else best
     said = f"stage {folder.number}: PDJ@0.2 {best:.3f} on validation pictures"
-    if start is not None:
-        before = float(mean_rate(pdj(start, data.validation.keypoints, data.validation.skeleton)))
-        gain = best - before
+    if before is not None:
+        known = float(mean_rate(pdj(before.on_validation, data.validation.keypoints, data.validation.skeleton)))
+        gain = best - known
         advice = f"deeppose predict --stage {folder.number - 1} does without it; more --max-epochs may help"
         gained = f"gained {gain:+.3f}" if gain > 0 else f"gained nothing ({gain:+.3f}): {advice}"
-        said += f", {before:.3f} before it; {gained}"
+        said += f", {known:.3f} before it; {gained}"
     console.print(f"{said}; weights in {folder.best}", highlight=False)
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,11 +75,19 @@ def check_start(settings: StagePreset, skeleton: Skeleton, kind: str, donor: Don
                 "backbone to give published values to; valid: random, a weights file, or --preset modern, which has one"
             )
         return
-    if settings.start == "previous":  # what fits is taken
-        return
     with torch.device("meta"):
         regressor = Regressor(settings, len(skeleton), kind)
-    if not _taken(regressor, skeleton, donor).layers:
+    taken = _taken(regressor, skeleton, donor)
+    frozen = re.compile(rf"networks\.\d+\.backbone\.steps\.({'|'.join(map(str, range(settings.frozen)))})\.")
+    random = [name for name in regressor.state_dict() if frozen.match(name) and name not in taken.values]
+    if random and not all(name.endswith("num_batches_tracked") for name in random):
+        raise UsageError(
+            f"--frozen {settings.frozen}: {donor.name} has no values for these steps of backbone {settings.backbone}; "
+            "valid: --frozen 0, or the backbone that it has"
+        )
+    if settings.start == "previous":  # what fits is taken
+        return
+    if not taken.layers:
         what = f"network {settings.network}{f' {settings.backbone}' if settings.backbone else ''}"
         raise DeepPoseError(
             f"--start {donor.name}: no layer fits {what}, input {settings.input_size} px; take the file's own "

@@ -24,6 +24,7 @@ from deeppose_cli.samples import Annotations
 from tests import mini
 
 TINY = {"input_size": 32, "width": 8, "batch_size": 13, "max_epochs": 2}
+BACKBONE = {"network": "backbone", "backbone": "mobilenet_v1"}
 REFINE = {**TINY, "batch_size": 182, "max_epochs": 1}
 
 
@@ -148,10 +149,13 @@ def test_refine_before_train_names_the_command(mini_root: Path, tmp_path: Path) 
         ({}, "--overwrite"),
         ({"resume": True, "preset": "paper"}, "--preset"),
         ({"resume": True, "overrides": {"learning_rate": 1.0}}, "--learning-rate"),
+        ({"resume": True, "overrides": {"rotate": 90.0}}, "--rotate"),
         ({"resume": True, "description": replace(mini.MINI, name="other"), "run": "mini"}, "--data other"),
         ({"overwrite": True, "preset": "huge"}, "--preset huge"),
         ({"overwrite": True, "overrides": {"input_size": 7}}, ""),
         ({"overwrite": True, "root": "nowhere"}, ""),
+        ({"overwrite": True, "stage": 2, "overrides": {**REFINE, "frozen": 1, **BACKBONE}}, "--frozen 1: "),
+        ({"overwrite": True, "overrides": {**TINY, **BACKBONE, "start": __file__}}, "--start "),
     ],
 )
 def test_what_is_refused_changes_nothing(mini_root: Path, runs: Path, more: dict[str, Any], word: str) -> None:
@@ -171,6 +175,24 @@ def test_a_set_that_is_only_scored_on_leaves_no_trace(
     said = refused(mini_root, tmp_path / "runs", stage, description=scored, **more)
     assert said == f"--data {mini.NAME}: for evaluation, never trained on here; deeppose eval scores it"
     assert not (tmp_path / "runs").exists()
+
+
+def test_flags_that_a_training_was_started_with_may_be_given_again(mini_root: Path, tmp_path: Path) -> None:
+    flags = {**TINY, "rotate": 5.0}
+    train(mini_root, tmp_path, overrides=flags)
+    train(mini_root, tmp_path, resume=True, overrides=flags)
+
+
+def test_a_refinement_stage_has_the_network_of_stage_1(mini_root: Path, tmp_path: Path) -> None:
+    odd = {**TINY, **BACKBONE, "backbone": "mobilenet_v3_small", "max_epochs": 1}
+    train(mini_root, tmp_path, overrides=odd)
+    folder, said = train(mini_root, tmp_path, 2, overrides={"input_size": 32, "batch_size": 182, "max_epochs": 1})
+    settings = folder.read_config()["settings"]
+    assert {key: settings[key] for key in ("network", "backbone", "width")} == {
+        key: odd[key] for key in ("network", "backbone", "width")
+    }
+    count = len({name.rpartition(".")[0] for name in weights(folder)})
+    assert f"{count} of {count} layers" in said
 
 
 def test_there_is_nothing_to_resume_where_nothing_was_started(mini_root: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from deeppose_cli.cli import data, runs
 from deeppose_cli.cli.eval import evaluate
 from deeppose_cli.cli.export import export
 from deeppose_cli.cli.groups import HELP_FLAGS, Group
+from deeppose_cli.cli.import_ import import_
 from deeppose_cli.cli.predict import predict
 from deeppose_cli.cli.presets import presets
 from deeppose_cli.cli.refine import refine
@@ -43,6 +44,7 @@ app.command("refine", short_help="Train stage 2, 3, …: a crop around a joint i
 app.command("eval", short_help="Score a run, or anyone's predictions.")(evaluate)
 app.command("predict", short_help="Find the pose in pictures.")(predict)
 app.command("export", short_help="Write a trained cascade to one file.")(export)
+app.command("import", short_help="Make a run of such a file, to refine it further.")(import_)
 app.command("presets", short_help="List the presets and recipes, and what each costs.")(presets)
 app.add_typer(data.app, name="data", cls=Group)
 app.add_typer(runs.app, name="runs")

@@ -62,11 +62,11 @@ def _describe(run: RunFolder) -> dict[str, Any]:
 def _describe_stage(stage: StageFolder) -> dict[str, Any]:
     described: dict[str, Any] = {"stage": stage.number}
     try:
-        config, history = stage.read_config(), stage.history()
+        config = stage.read_config()
         return described | {
             "data": config["data"],
             "preset": config["preset"],
-            "epochs": len({row["epoch"] for row in history}),
+            "epochs": stage.epochs,
             "max_epochs": config["settings"]["max_epochs"],
             "best_val_pdj": stage.best_pdj(),
             "trained": stage.best.is_file(),

@@ -1,0 +1,35 @@
+"""`deeppose import`: a run out of a weights file, to be trained further."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deeppose_cli.cli.options import RunsRootOption
+from deeppose_cli.presets import RUNS_ROOT
+
+
+def import_(
+    weights: Annotated[
+        str,
+        typer.Argument(metavar="NAME|FILE", help="full-body or upper-body, or a file of deeppose export."),
+    ],
+    run: Annotated[
+        str | None, typer.Option("--run", metavar="NAME", help="Name of the new run. Default: the file's.")
+    ] = None,
+    stage: Annotated[int | None, typer.Option("--stage", metavar="N", help="Stages 1 to N only. Default: all.")] = None,
+    runs_root: RunsRootOption = RUNS_ROOT,
+) -> None:
+    """Make a run of a weights file: its stages can then be refined, as if they had been trained here."""
+    from deeppose_cli.checkpoints import how_to_train
+    from deeppose_cli.importing import import_cascade
+    from deeppose_cli.pretrained import weights_path
+    from deeppose_cli.run_folder import run_folder
+
+    file = weights_path(weights, "NAME|FILE")
+    folder = run_folder(runs_root, run or Path(file).stem)
+    import_cascade(file, folder, stage)
+    made = len(folder.stages)
+    print(f"{folder.path}: {made} stage(s) of {weights}; for the next, {how_to_train(made + 1, folder)}")
