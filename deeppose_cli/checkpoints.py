@@ -6,6 +6,7 @@ import hashlib
 import pickle
 import shlex
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +56,10 @@ def read_stages(run: RunFolder, stages: int | None = None) -> tuple[CascadePlan,
         if skeletons[-1] != skeletons[0]:
             raise DeepPoseError(f"{folder.best}: has skeleton '{skeletons[-1].name}', stage 1 '{skeletons[0].name}'")
         if folder.number == 1:
-            plans.append(StagePlan(initial_from_primitives(kept["settings"])))
+            initial = initial_from_primitives(kept["settings"])
+            # Stopped while its inputs were still small, a network answers well at that size only.
+            size = checkpoint.get("input_size", initial.input_size)
+            plans.append(StagePlan(replace(initial, input_size=size)))
             square = kept["square_first_box"]
         else:
             mean, std = (

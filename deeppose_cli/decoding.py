@@ -21,6 +21,8 @@ MAX_PIXELS = int(os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"])
 MAX_BYTES = 2**30
 """A larger file is none of a picture of so many pixels."""
 
+VERSION = 2
+"""Of the pixels that these functions make of a file; kept ones of another version are decoded anew."""
 GROUND = (255, 255, 255)
 """What shows where a picture is transparent, as in most programs."""
 

@@ -1,7 +1,8 @@
 """What turns features at several scales into coordinates.
 
 Shape letters: B batch, K joints, C channels, (H, W) map side. Every head maps four levels of features, strides 4 to 32,
-to (B, K, 2) norm coordinates, and the logits of the maps behind them where there are any: which `MAP_LOSSES` knows.
+to (B, K, 2) norm coordinates, and the logits of the maps behind them where there are any. `JOINT_LAYER` names the layer
+whose outputs are the joints, one after the other.
 """
 
 from __future__ import annotations
@@ -85,6 +86,8 @@ class IntegralHead(nn.Module):
     otherwise be done there.
     """
 
+    JOINT_LAYER = "last"
+
     def __init__(self, channels: tuple[int, ...], num_joints: int, width: int) -> None:
         super().__init__()
         fine = width // 2
@@ -112,6 +115,8 @@ class IntegralHead(nn.Module):
 class RegressionHead(nn.Module):
     """The last level, averaged over the picture, and a fully connected layer: 2K numbers (the paper's way)."""
 
+    JOINT_LAYER = "last"
+
     def __init__(self, channels: tuple[int, ...], num_joints: int) -> None:
         super().__init__()
         self.last = nn.Linear(channels[-1], 2 * num_joints)
@@ -131,6 +136,8 @@ class SimccHead(nn.Module):
     makes its bins. Theirs start from the last level, which at a small input has too few cells; and they take the
     likeliest bin: the mean has a gradient, and the coordinate loss can work on it.
     """
+
+    JOINT_LAYER = "maps"
 
     def __init__(self, channels: tuple[int, ...], num_joints: int, input_size: int, width: int) -> None:
         super().__init__()
@@ -162,6 +169,7 @@ class SimccHead(nn.Module):
 class DeviationHead(nn.Module):
     """How far off each coordinate may be, from the last level averaged over the picture (Li et al., ICCV 2021)."""
 
+    JOINT_LAYER = "last"
     LEAST = 0.001
     """Norm: an eighth of a pixel at an input of 128. Below it one lucky guess would outweigh all others."""
 

@@ -1,7 +1,7 @@
 """Starting values for one network from another: which of its layers fit.
 
-A layer fits by its name and its tensors' shapes. The last layer speaks of joints, and is taken over joint by joint, by
-the joints' names.
+A layer fits by its name and its tensors' shapes. Layers that speak of joints are taken over joint by joint, by the
+joints' names.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from deeppose_cli.cascade import Regressor
+from deeppose_cli.network import Network
 from deeppose_cli.skeleton import Skeleton
 
 
@@ -23,19 +24,13 @@ class Taken:
     values: Mapping[str, Tensor]
     """New values, by the names of `Regressor.state_dict()`."""
     layers: int
-    """Layers that have new values, all of them or, in the last, those of some joints."""
+    """Layers that have new values: all of them, or those of some joints."""
     of_layers: int
     joints: int
-    """Joints that the last layer's values are known for."""
+    """Joints that values are known for."""
 
     def said(self, num_joints: int) -> str:
-        return f"{self.layers} of {self.of_layers} layers, the last of them for {self.joints} of {num_joints} joints"
-
-
-def last_layer(network: nn.Module) -> str:
-    """Name of the layer that gives the joints: the last that was added."""
-    layers = [name for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
-    return layers[-1]
+        return f"{self.layers} of {self.of_layers} layers, for {self.joints} of {num_joints} joints"
 
 
 def take(
@@ -48,20 +43,23 @@ def take(
     """
     values: dict[str, Tensor] = {}
     joints: set[str] = set()
+    speaking: set[str] = set()
     for number, network in enumerate(own.networks):
         own_joints = (skeleton.joints[number],) if own.per_joint else skeleton.joints
         place = 0
         if donor_per_joint and own.per_joint and own_joints[0] in donor_skeleton.joints:
             place = donor_skeleton.index(own_joints[0])
         donor_joints = (donor_skeleton.joints[place],) if donor_per_joint else donor_skeleton.joints
-        last = f"{last_layer(network)}."
+        layers = cast("Network", network).joint_layers
         for name, value in cast("Mapping[str, Tensor]", network.state_dict()).items():
             source = donor.get(f"networks.{place}.{name}")
             if source is None:
                 continue
-            if name.startswith(last):
+            if (layer := name.rpartition(".")[0]) in layers:
                 new = _by_joint(value, own_joints, source, donor_joints)
-                joints |= set(own_joints) & set(donor_joints) if new is not None else set()
+                if new is not None:
+                    joints |= set(own_joints) & set(donor_joints)
+                    speaking.add(f"networks.{number}.{layer}")
             else:
                 new = source if source.shape == value.shape else None
             if new is not None:
@@ -69,8 +67,7 @@ def take(
     whole = _layers(own.state_dict())
     fitting = {layer for layer, tensors in _layers(values).items() if tensors >= whole[layer]}
     values = {name: value for name, value in values.items() if name.rpartition(".")[0] in fitting}
-    last_fits = any(layer.endswith(last.rstrip(".")) for layer in fitting)
-    return Taken(values, len(fitting), len(whole), len(joints) if last_fits else 0)
+    return Taken(values, len(fitting), len(whole), len(joints) if speaking & fitting else 0)
 
 
 def _by_joint(value: Tensor, joints: tuple[str, ...], source: Tensor, source_joints: tuple[str, ...]) -> Tensor | None:

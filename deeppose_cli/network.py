@@ -3,6 +3,7 @@ a head on a network made for ImageNet.
 
 Shape letters: B batch, K joints, S input side, (H, W) map side. Every network maps (B, 3, S, S) to (B, K, 2) norm
 coordinates; `with_maps` also gives the logits of the maps behind them, where the network has any (`Answer`).
+`joint_layers` names the layers whose outputs are the joints, one after the other: all others know of none.
 """
 
 from __future__ import annotations
@@ -89,6 +90,10 @@ class DeepPoseNetwork(nn.Module):
                 side = (side + 2 * int(padding) - int(kernel)) // int(stride) + 1
         return side
 
+    @property
+    def joint_layers(self) -> tuple[str, ...]:
+        return (f"head.{len(self.head) - 1}",)
+
     def with_maps(self, x: Tensor, prior: Tensor | None = None) -> Answer:
         """There are no maps here, and no prior."""
         return Answer(self(x))
@@ -123,6 +128,10 @@ class IntegralNetwork(nn.Module):
         self.maps = nn.Sequential(_conv(merged, merged), last := nn.Conv2d(merged, num_joints, 1))
         self.apply(_initialise)
         nn.init.normal_(last.weight, std=0.001)
+
+    @property
+    def joint_layers(self) -> tuple[str, ...]:
+        return (f"maps.{len(self.maps) - 1}",)
 
     def with_maps(self, x: Tensor, prior: Tensor | None = None) -> Answer:
         """(B, 3, S, S) → (B, K, 2) norm and the maps' logits (B, K, S/4, S/4), both float32.
@@ -170,6 +179,11 @@ class BackboneNetwork(nn.Module):
             raise UsageError(f"--head {settings.head}: unknown; valid: {', '.join(HEADS)}")
         self.deviation = DeviationHead(channels, num_joints) if settings.coordinate_loss == "rle" else None
         self.backbone.freeze(settings.frozen)
+
+    @property
+    def joint_layers(self) -> tuple[str, ...]:
+        parts = [("head", self.head), *([("deviation", self.deviation)] if self.deviation is not None else [])]
+        return tuple(f"{name}.{part.JOINT_LAYER}" for name, part in parts)
 
     def with_maps(self, x: Tensor, prior: Tensor | None = None) -> Answer:
         """(B, 3, S, S) → (B, K, 2) norm and, with a head that has them, the maps' logits, float32.
@@ -231,6 +245,8 @@ def build_network(settings: StagePreset, num_joints: int) -> Network:
     its loss."""
     if settings.coordinate_loss == "rle" and settings.network != "backbone":
         raise UsageError("--coordinate-loss rle: needs a head on a backbone, such as --preset modern has")
+    if settings.network != "backbone" and settings.head != "integral":
+        raise UsageError(f"--head {settings.head}: needs a backbone, such as --preset modern has; valid: integral")
     if settings.network == "deeppose":
         return DeepPoseNetwork(num_joints, settings.input_size, settings.dropout)
     if settings.network not in ("integral", "backbone"):

@@ -7,16 +7,13 @@ every tensor halved an answer moved by up to 0.0047 of the crop's side; with bat
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from deeppose_cli.assembly import assemble, build_regressor, fill
 from deeppose_cli.cascade import Cascade, Regressor
@@ -28,8 +25,6 @@ from deeppose_cli.weights_file import KEY, WeightsHeader, opened, stage_prefix
 HALF_LOSS = 2**-11
 """Share of its length that a tensor may lose by halving: what rounding takes from a number within half's range. A
 tensor that loses more (numbers beyond 65504 or below 6e-8) stays whole."""
-SLACK = 100_000
-"""Numbers that building a network may ask for beside its weights: a backbone sends a 64-px picture through."""
 _COUNTER = "num_batches_tracked"
 """Of batch norm; counts training steps, no answer depends on it. Not stored."""
 
@@ -55,7 +50,10 @@ def write_weights(
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(save(tensors, {KEY: to_text(description)}))
-        header, _ = read_stages(temporary)
+        try:
+            header, _ = read_stages(temporary)
+        except DeepPoseError as error:
+            raise DeepPoseError(str(error).replace(str(temporary), str(file))) from None
         os.replace(temporary, file)
     except OSError as error:
         raise DeepPoseError(f"{file}: cannot be written ({error.strerror or error})") from None
@@ -79,8 +77,8 @@ def as_stored(value: Tensor, name: str, where: str) -> Tensor:
 def load_weights(file: Path, stages: int | None = None, device: str | None = None) -> Cascade:
     """The cascade (its first `stages` stages) in evaluation mode. `device`: a GPU where there is one.
 
-    Raises DeepPoseError, one line, for a file that is damaged or was made to do harm: no code of it is run, and nothing
-    larger than the file itself is allocated for it.
+    Raises DeepPoseError, one line, for a file that is damaged or was made to do harm: no code of it is run, and no
+    network is built that is larger than the tensors that are there for it.
     """
     header, regressors = read_stages(file)
     if stages is not None and stages > len(regressors):
@@ -122,40 +120,21 @@ def read_stages(file: Path) -> tuple[WeightsHeader, list[Regressor]]:
 
 
 def _build(plan: StagePlan, joints: int, shapes: Mapping[str, tuple[int, ...]], number: int) -> Regressor:
-    """A network with random weights, no larger than the tensors that are there for it. Raises ValueError where these
+    """A network with random weights. Raises ValueError, before anything of its size is allocated, where the tensors
     are not its own."""
-    try:
-        with warnings.catch_warnings(), _Bounded(sum(map(math.prod, shapes.values())) + SLACK):
-            warnings.simplefilter("ignore")  # of layers without channels; refused below
-            regressor = build_regressor(plan, joints)
-    except (DeepPoseError, _TooLarge, RuntimeError, ValueError, TypeError, ArithmeticError, LookupError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"stage {number}: its settings name no network: {reason[:150]}") from None
-    own = {name: tuple(v.shape) for name, v in regressor.state_dict().items() if not name.endswith(_COUNTER)}
-    for problem, names in (("lacks", own.keys() - shapes.keys()), ("has a needless", shapes.keys() - own.keys())):
-        if names:
-            raise ValueError(f"stage {number} {problem} {min(names)[:60]!a}")
-    for name, shape in own.items():
-        if shape != shapes[name]:
-            raise ValueError(f"stage {number}: {name} is {shapes[name]}, its settings say {shape}")
-    return regressor
-
-
-class _TooLarge(Exception):
-    """Building would take more than there are weights for."""
-
-
-class _Bounded(TorchFunctionMode):
-    """Within it no more numbers are allocated for new tensors than said: refused before it is done."""
-
-    def __init__(self, left: int) -> None:
-        super().__init__()
-        self.left = left
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in (torch.empty, torch.zeros, torch.ones):
-            asked = args[0] if len(args) == 1 and not isinstance(args[0], int) else args
-            self.left -= math.prod(asked)
-            if self.left < 0:
-                raise _TooLarge("larger than its tensors")
-        return func(*args, **(kwargs or {}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of layers without channels; refused below
+        try:
+            with torch.device("meta"):
+                shell = build_regressor(plan, joints)
+        except (DeepPoseError, RuntimeError, ValueError, TypeError, ArithmeticError, LookupError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ValueError(f"stage {number}: its settings name no network: {reason[:150]}") from None
+        own = {name: tuple(v.shape) for name, v in shell.state_dict().items() if not name.endswith(_COUNTER)}
+        for problem, names in (("lacks", own.keys() - shapes.keys()), ("has a needless", shapes.keys() - own.keys())):
+            if names:
+                raise ValueError(f"stage {number} {problem} {min(names)[:60]!a}")
+        for name, shape in own.items():
+            if shape != shapes[name]:
+                raise ValueError(f"stage {number}: {name} is {shapes[name]}, its settings say {shape}")
+        return build_regressor(plan, joints)

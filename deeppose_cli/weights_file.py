@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeGuard
 
-from deeppose_cli.errors import DeepPoseError
+from deeppose_cli.errors import DeepPoseError, one_line
 from deeppose_cli.weights_document import Description, from_text, parse_json
 
 KEY = "deeppose"
@@ -25,6 +25,8 @@ MAX_HEADER = 4 * 2**20
 """Bytes. A cascade of three per-joint stages, 14 resnet50 each, has a header of 1.3 MB."""
 MAX_FILE = 4 * 2**30
 """Bytes. The paper's network three times, two of them per joint, has 2.2 GB in half precision."""
+MAX_SAID = 300
+"""Characters of a message about a damaged file."""
 BYTES = {"F16": 2, "F32": 4}
 """Bytes of a number, by the types that a weights file may hold."""
 
@@ -81,7 +83,8 @@ def opened(path: Path) -> Iterator[tuple[BinaryIO, WeightsHeader]]:
     except OSError as error:
         raise DeepPoseError(f"{path}: cannot be read ({error.strerror or error})") from None
     except ValueError as error:
-        raise DeepPoseError(f"{path}: not a weights file of deeppose, or damaged ({error})") from None
+        said = one_line(error)[:MAX_SAID]  # it may hold text of the file
+        raise DeepPoseError(f"{path}: not a weights file of deeppose, or damaged ({said})") from None
 
 
 def _checked(path: Path, file: BinaryIO) -> WeightsHeader:

@@ -8,11 +8,14 @@ import pytest
 import torch
 
 from deeppose_cli.cascade import Regressor
-from deeppose_cli.matching import last_layer, take
+from deeppose_cli.matching import take
 from deeppose_cli.presets import MODERN, TINY, StagePreset
 from deeppose_cli.skeleton import BUFFY10, FLIC10, LSP14, Skeleton
 
 SMALL = replace(TINY.initial, input_size=32, width=4)
+INTEGRAL = replace(MODERN.initial, input_size=32, width=8)
+SIMCC = replace(INTEGRAL, head="simcc")
+RLE = replace(INTEGRAL, coordinate_loss="rle")
 REGRESSION = replace(MODERN.initial, input_size=32, width=8, head="regression")
 
 
@@ -28,27 +31,31 @@ def numbered(settings: StagePreset, skeleton: Skeleton, kind: str = "shared") ->
 
 @pytest.mark.parametrize(
     ("settings", "rows"),
-    [(SMALL, 1), (replace(MODERN.initial, input_size=32, width=8), 1), (REGRESSION, 2), (StagePreset(), 2)],
+    [(SMALL, 1), (INTEGRAL, 1), (SIMCC, 1), (REGRESSION, 2), (StagePreset(), 2), (RLE, 2)],
 )
-def test_the_last_layer_is_the_one_that_counts_joints(settings: StagePreset, rows: int) -> None:
+def test_what_depends_on_the_number_of_joints_is_named(settings: StagePreset, rows: int) -> None:
+    """And nothing else is: in sizes of 14 and 10 joints, only the named layers differ."""
     with torch.device("meta"):
-        for joints in (14, 10):
-            network = Regressor(settings, joints).networks[0]
-            assert len(dict(network.named_modules())[last_layer(network)].weight) == rows * joints
+        networks = [Regressor(settings, joints).networks[0] for joints in (14, 10)]
+    shapes = [{name: value.shape for name, value in network.state_dict().items()} for network in networks]
+    differing = {name.rpartition(".")[0] for name in shapes[0] if shapes[0][name] != shapes[1][name]}
+    assert differing == set(networks[0].joint_layers)
+    layers = dict(networks[0].named_modules())
+    assert max(len(layers[name].weight) for name in differing) == rows * 14
 
 
-@pytest.mark.parametrize("settings", [SMALL, REGRESSION], ids=["maps", "coordinates"])
+@pytest.mark.parametrize("settings", [SMALL, REGRESSION, SIMCC, RLE])
 def test_joints_find_their_rows_by_name(settings: StagePreset) -> None:
     donor, own = numbered(settings, LSP14), Regressor(settings, len(FLIC10))
     before = {name: value.clone() for name, value in own.state_dict().items()}
     taken = take(own, FLIC10, donor.state_dict(), LSP14, donor_per_joint=False)
     assert (taken.layers, taken.joints) == (taken.of_layers, 9)
-    assert taken.said(10).endswith(f"{taken.of_layers} layers, the last of them for 9 of 10 joints")
+    assert taken.said(10).endswith(f"{taken.of_layers} layers, for 9 of 10 joints")
     own.load_state_dict(dict(taken.values), strict=False)
-    last = last_layer(own.networks[0])
+    speaking = own.networks[0].joint_layers
     for name, value in own.networks[0].state_dict().items():
         source = donor.networks[0].state_dict()[name]
-        if not name.startswith(last):
+        if name.rpartition(".")[0] not in speaking:
             assert torch.equal(value, source)
             continue
         of_ours, of_theirs = value.view(len(FLIC10), -1), source.view(len(LSP14), -1)

@@ -318,6 +318,24 @@ def test_the_best_of_a_growing_training_is_of_its_last_size(
     assert "PDJ@0.2 0.300 on validation pictures" in said
 
 
+@pytest.mark.parametrize(("step", "size"), [(5, 32), (7, 64)])
+def test_a_network_stopped_while_its_inputs_were_small_answers_at_that_size(
+    mini_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, size: int
+) -> None:
+    """Two steps an epoch; the first two of five epochs are at 32 px."""
+    from deeppose_cli.checkpoints import load_cascade
+
+    def stop(self: Any, trainer: Any, *_: Any) -> None:
+        if trainer.global_step == step:
+            raise Stop
+
+    monkeypatch.setattr(FiniteLoss, "on_train_batch_start", stop)
+    monkeypatch.setattr(FiniteLoss, "on_before_backward", lambda *_: None)
+    with pytest.raises(Stop):
+        train(mini_root, tmp_path, overrides={**TINY, "max_epochs": 5, "input_size": 64, "growth": "32:0.4"})
+    assert load_cascade(RunFolder(tmp_path / mini.NAME)).stages[0].input_size == size
+
+
 def test_resuming_a_finished_training_changes_no_weight(mini_root: Path, runs: Path) -> None:
     before = weights(stage_of(runs, 1))
     train(mini_root, runs, resume=True)

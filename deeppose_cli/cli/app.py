@@ -21,7 +21,7 @@ from deeppose_cli.cli.predict import predict
 from deeppose_cli.cli.presets import presets
 from deeppose_cli.cli.refine import refine
 from deeppose_cli.cli.train import train
-from deeppose_cli.errors import DeepPoseError
+from deeppose_cli.errors import DeepPoseError, one_line
 
 PROGRAM = "deeppose"
 DEBUG = "--debug"
@@ -76,22 +76,18 @@ def _without_debug(arguments: Sequence[str]) -> list[str]:
     return [argument for i, argument in enumerate(arguments) if argument != DEBUG or i > end]
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
-
-
 def _describe(error: Exception) -> tuple[str, int]:
     """One line for the user, and the exit code."""
     if isinstance(error, DeepPoseError):
-        return _one_line(error), error.exit_code
+        return one_line(error), error.exit_code
     # The parser's errors have another base class in every other version of Typer, but this method always.
     if hasattr(error, "format_message"):
         command = getattr(getattr(error, "ctx", None), "command_path", PROGRAM)
-        message = " ".join(error.format_message().split()).rstrip(".")
+        message = one_line(" ".join(error.format_message().split())).rstrip(".")
         return f"{message}; see {command} --help", getattr(error, "exit_code", 2)
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror} ({DEBUG} shows where)", 1
-    return f"unexpected {type(error).__name__}: {_one_line(error)} ({DEBUG} shows where)", 1
+        return f"{one_line(error.filename)}: {error.strerror} ({DEBUG} shows where)", 1
+    return f"unexpected {type(error).__name__}: {one_line(' '.join(str(error).split()))} ({DEBUG} shows where)", 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

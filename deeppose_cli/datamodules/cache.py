@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from deeppose_cli.decoding import Picture, read_picture
+from deeppose_cli.decoding import VERSION, Picture, read_picture
 from deeppose_cli.errors import DeepPoseError
 from deeppose_cli.terminal import Progress
 
@@ -37,22 +37,33 @@ ROOM = 0.5
 """The largest share that a cache may take of the free disk space, and of the machine's memory: with more, pictures
 would come from the disk again and again, ten to thirty times as many bytes as a JPEG has."""
 
-_FORMAT = f"1, OpenCV {cv2.__version__}"
+_FORMAT = f"2, decoding {VERSION}, OpenCV {cv2.__version__}"
 """Another version may decode to other pixels."""
+_NO_ROOM = -1
+"""In place of an offset."""
 _END = struct.Struct("<QI")
 """Length and checksum of the index, at the end of the file."""
 
 
 class _Entry(NamedTuple):
-    """Where a picture is; `height` 0: it could not be read, or there was no room."""
+    """Where a picture is; `height` 0: it could not be read."""
 
     size: int
     time: int
     """Of the source file: bytes, and nanoseconds."""
     offset: int
+    """Or _NO_ROOM."""
     height: int
     width: int
     checksum: int
+
+    @property
+    def bytes(self) -> int:
+        return 3 * self.height * self.width
+
+    @property
+    def kept(self) -> bool:
+        return self.height > 0 and self.offset != _NO_ROOM
 
 
 class DataSetCache:
@@ -91,14 +102,26 @@ class DataSetCache:
         return entry if entry is not None and entry[:2] == _stamp(file) else None
 
     def _lacks(self, files: Sequence[Path]) -> bool:
-        """Whether there is a file that could be taken in."""
-        return any(self._entry(file) is None and file.is_file() for file in files)
+        """Whether there is a file that could be taken in, without giving up what is held."""
+        held = sum(entry.bytes for name in self._entries if (entry := self._entry(Path(name))) and entry.kept)
+        room = self._limit() - held
+
+        def could_be(file: Path) -> bool:
+            entry = self._entry(file)
+            if entry is None:
+                return file.is_file()
+            return entry.offset == _NO_ROOM and entry.bytes <= room
+
+        return room > 0 and any(map(could_be, files))
+
+    def _limit(self) -> float:
+        return ROOM * min(shutil.disk_usage(self.folder).free, _memory())
 
     def get(self, file: Path) -> Picture | None:
         """(H, W, 3) uint8 RGB that cannot be written to; None where it is not kept, or not to be relied upon."""
         entry, mapped = self._entry(file), self._map
         # Past the end of a file that somebody cut, memory cannot be read: the process would be killed.
-        if entry is None or not entry.height or mapped is None or mapped.size() != len(mapped):
+        if entry is None or not entry.kept or mapped is None or mapped.size() != len(mapped):
             return None
         shape = (entry.height, entry.width, 3)
         picture = np.frombuffer(mapped, np.uint8, entry.height * entry.width * 3, entry.offset).reshape(shape)
@@ -127,7 +150,7 @@ class DataSetCache:
         except OSError as error:
             return f"pictures are decoded each time: {self.file} cannot be written ({error.strerror or error})"
         self._open()
-        kept = [file for file in files if (entry := self._entry(file)) is not None and entry.height]
+        kept = [file for file in files if (entry := self._entry(file)) is not None and entry.kept]
         few = f" of {len(files):,}" if len(kept) < len(files) else ""
         size = len(self._map) / 1e9 if self._map is not None else 0.0
         return (
@@ -136,9 +159,10 @@ class DataSetCache:
 
     def _write(self, files: Sequence[Path], progress: Progress | None) -> None:
         """A new file of the given pictures, and of all others in the old one that have not changed."""
-        wanted = dict.fromkeys(str(file) for file in files)
-        wanted |= dict.fromkeys(name for name in self._entries if self._entry(Path(name)) is not None)
-        limit = ROOM * min(shutil.disk_usage(self.folder).free, _memory())
+        held = [name for name in self._entries if (entry := self._entry(Path(name))) is not None]
+        kept = dict.fromkeys(name for name in held if self._entries[name].kept)  # first: what is held stays
+        wanted = {**kept, **dict.fromkeys(map(str, files)), **dict.fromkeys(held)}
+        limit = self._limit()
         index: dict[str, _Entry] = {}
         for left in self.file.parent.glob("pictures.*"):  # by a process that was killed
             left.unlink(missing_ok=True)
@@ -152,10 +176,12 @@ class DataSetCache:
                     if stamp is None:
                         continue
                     picture = self._picture(file)
-                    if picture is None or at + picture.nbytes > limit:
+                    height, width = (0, 0) if picture is None else picture.shape[:2]
+                    if picture is None:
                         entry = _Entry(*stamp, at, 0, 0, 0)
+                    elif at + picture.nbytes > limit:
+                        entry = _Entry(*stamp, _NO_ROOM, height, width, 0)
                     else:
-                        height, width = picture.shape[:2]
                         entry = _Entry(*stamp, at, height, width, zlib.crc32(picture.data))
                         at += out.write(picture.data)
                     index[file.relative_to(self.folder).as_posix()] = entry

@@ -19,6 +19,9 @@ class InitialStage(StageModule):
         super().__init__(skeleton, initial_from_primitives(settings), "shared", seed)
         self.save_hyperparameters()
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["input_size"] = input_size_at(self.settings, self.current_epoch)
+
     def batch_loss(self, batch: Batch) -> Loss:
         return self.sums(self.regressor(batch["pixels"]), batch["target"])
 

@@ -61,7 +61,7 @@ def raising(error: BaseException) -> Callable[[], None]:
 
 def test_the_verbs_of_the_design_are_there() -> None:
     top = {path[0] for path in verbs() if path}
-    assert top == {"train", "refine", "eval", "predict", "presets", "export", "data", "runs"}
+    assert top == {"train", "refine", "eval", "predict", "presets", "export", "import", "data", "runs"}
 
 
 def test_no_help_page_imports_anything_heavy() -> None:
@@ -127,7 +127,7 @@ def test_usage_errors_are_one_line(
     [
         (DeepPoseError("lsp.zip: the archive is empty"), 1, "lsp.zip: the archive is empty"),
         (UsageError("--stage 7: valid: 1 to 3"), 2, "--stage 7: valid: 1 to 3"),
-        (DeepPoseError("two\nlines"), 1, "two lines"),
+        (DeepPoseError("two\nlines"), 1, "two\\nlines"),
         (PermissionError(13, "Permission denied", "x/y"), 1, "x/y: Permission denied (--debug shows where)"),
         (KeyError("shape"), 1, "unexpected KeyError: 'shape' (--debug shows where)"),
         (ValueError("first\nsecond"), 1, "unexpected ValueError: first second (--debug shows where)"),

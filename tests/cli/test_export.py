@@ -29,7 +29,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         more = {"command": "deeppose train", "deeppose": "0.1.0"} | ({"pictures": 26} if number == 1 else {})
         (folder / "config.yaml").write_text(yaml.safe_dump(config | more))
         scores = ["0.25", "0.75", "nan"][: 4 - number]
-        rows = "".join(f"{epoch},{score}\n" for epoch, score in enumerate(scores))
+        rows = "".join(f"{epoch},{score}\n" for epoch, score in enumerate(scores, 1))
         (folder / "metrics.csv").write_text(f"epoch,val_pdj\n{rows}")
         kept = {"skeleton": "lsp14", "settings": to_primitives(plan.settings), "square_first_box": True}
         if plan.displacement is not None:

@@ -242,6 +242,18 @@ def test_pictures_that_have_no_room_are_decoded_each_time(files: list[Path], mon
     assert f" of {COUNT} pictures" in cache.said
     assert_true_pixels(cache, files)
     assert not made(files).said
+    monkeypatch.undo()
+    assert all(is_kept(made(files), file) for file in files[:4])  # there is room now
+
+
+def test_what_is_held_is_not_given_up_where_there_is_less_room_now(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(files[:3])
+    monkeypatch.setattr(module, "_memory", lambda: read_picture(files[0]).nbytes / module.ROOM)
+    cache = made(files)
+    assert [is_kept(cache, file) for file in files[:4]] == [True, True, True, False]
+    assert_true_pixels(cache, files)
 
 
 def test_a_data_folder_that_cannot_be_written_does_without(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
