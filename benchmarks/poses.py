@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from deeppose_cli import evaluator
-from deeppose_cli.boxes import first_boxes
+from deeppose_cli.boxes import first_boxes, usual_source
 from deeppose_cli.datamodules.catalogue import description, trained_box
 from deeppose_cli.decoding import Picture, read_picture
 from deeppose_cli.errors import DeepPoseError
@@ -109,7 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not 1 <= given.count <= len(split):
             parser.error(f"--count {given.count}: valid: 1 to {len(split)}")
         chosen = split.take(np.linspace(0, len(split) - 1, given.count).round().astype(np.int64))
-        box = given.box or trained_box(model.data_name, model.first_box, known)
+        box = trained_box(model.data_name, model.first_box, known)
+        box = given.box or usual_source(box, given.split, known.evaluation_only)
         boxes = first_boxes(chosen, box).boxes
         poses = evaluator.predict_split(cascade, chosen, boxes, 1)[-1]
         poses = evaluator.to_skeleton(poses[None], cascade.skeleton, chosen.skeleton)[0]

@@ -22,4 +22,7 @@ def keep_memory() -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
     if mallopt is None:
         return False
-    return bool(mallopt(_MMAP_THRESHOLD, 2**30)) and bool(mallopt(_TRIM_THRESHOLD, _ALWAYS_KEPT))
+    # Older versions take no more than 32 MiB.
+    return any(mallopt(_MMAP_THRESHOLD, size) for size in (2**30, 2**25)) and bool(
+        mallopt(_TRIM_THRESHOLD, _ALWAYS_KEPT)
+    )

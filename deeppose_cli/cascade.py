@@ -18,7 +18,7 @@ from deeppose_cli.crops import COLOUR_SCALE, MEAN_COLOUR, crop
 from deeppose_cli.decoding import Picture
 from deeppose_cli.folding import Folded
 from deeppose_cli.geometry import Box, FloatArray, bounded_diameter, denormalise, joint_boxes
-from deeppose_cli.heads import BINS_PER_PIXEL, Answer, peak_coordinates
+from deeppose_cli.heads import BINS_PER_PIXEL, Answer, cell_centres, peak_coordinates
 from deeppose_cli.network import MAP_STRIDE, Network, build_network
 from deeppose_cli.presets import DIAMETER_BOUNDS, ERROR_CORE, StagePreset
 from deeppose_cli.skeleton import Skeleton
@@ -82,7 +82,7 @@ class CascadeResult:
 @dataclass(frozen=True)
 class Expected:
     """Where a refinement stage may expect each joint in its crop: a Normal, as the crops are placed with an error that
-    is known from training pictures. The joint lies where the error is undone: at −δ / σ. Ours, not the paper's."""
+    is known from pictures of a split. The joint lies where the error is undone: at −δ / σ. Ours, not the paper's."""
 
     mean: Sequence[Sequence[float]]
     """(K, 2) of δ, in units of diam."""
@@ -97,7 +97,7 @@ class Expected:
 
     def log_densities(self, count: int, share: float) -> Tensor:
         """(K, 2, count): the same along x and along y, over so many bins."""
-        bins = (torch.arange(count) + 0.5) / count - 0.5
+        bins = cell_centres(count)
         mean, std = -torch.tensor(self.mean) / self.sigma, share * torch.tensor(self.std) / self.sigma
         return -0.5 * ((bins - mean.unsqueeze(-1)) / std.clamp(min=1 / count).unsqueeze(-1)).square()
 
@@ -236,8 +236,7 @@ class Cascade(nn.Module):
 
         pictures: B arrays (H, W, 3) uint8 RGB, of any sizes. `joints`: refine only these, the others stay where stage 1
         put them. `crops_at_once` bounds the memory. `flip_test`: every stage also looks at the mirror image of each
-        crop, in twice the time. Everything that places a crop comes from the stage
-        before: no label is looked at.
+        crop, in twice the time. Everything that places a crop comes from the stage before: no label is looked at.
         """
         count, k = len(pictures), len(self.skeleton)
         chosen = np.arange(k) if joints is None else np.asarray(joints, dtype=np.int64)

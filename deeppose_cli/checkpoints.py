@@ -59,7 +59,9 @@ def read_stages(run: RunFolder, stages: int | None = None) -> tuple[CascadePlan,
             initial = initial_from_primitives(kept["settings"])
             # Stopped while its inputs were still small, a network answers well at that size only.
             size = checkpoint.get("input_size", initial.input_size)
-            plans.append(StagePlan(replace(initial, input_size=size)))
+            if size != initial.input_size:
+                initial = replace(initial, input_size=size, growth="")
+            plans.append(StagePlan(initial))
             square = kept["square_first_box"]
         else:
             mean, std = (

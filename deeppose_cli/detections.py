@@ -101,7 +101,7 @@ def _save(store: Path | None, kept: dict[str, Any]) -> None:
         return
     temporary = store.with_name(f"{store.name}.{os.getpid()}")
     try:
-        store.parent.mkdir(exist_ok=True)
+        store.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(json.dumps(kept), encoding="utf-8")
         os.replace(temporary, store)
     except OSError:

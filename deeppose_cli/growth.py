@@ -10,7 +10,7 @@ from itertools import pairwise
 from deeppose_cli.errors import UsageError
 from deeppose_cli.presets import StagePreset
 
-_VALID = "valid: PX:SHARE with commas between, shares rising and below 1, as in 96:0.4,128:0.8"
+_VALID = "valid: PX:SHARE with commas between, both rising, shares below 1, as in 96:0.4,128:0.8"
 
 
 def parse_growth(text: str) -> list[tuple[int, float]]:
@@ -26,14 +26,18 @@ def parse_growth(text: str) -> list[tuple[int, float]]:
         except ValueError:
             raise UsageError(f"--growth {text}: {_VALID}") from None
     shares = [0.0, *(share for _, share in found), 1.0]
-    if any(size <= 0 for size, _ in found) or not all(a < b for a, b in pairwise(shares)):
+    sides = [0, *(size for size, _ in found)]
+    if not all(a < b for row in (shares, sides) for a, b in pairwise(row)):
         raise UsageError(f"--growth {text}: {_VALID}")
     return found
 
 
 def input_sizes(settings: StagePreset) -> list[int]:
-    """All that the network sees in training; the last is `input_size`."""
-    return [*(size for size, _ in parse_growth(settings.growth)), settings.input_size]
+    """All that the network sees in training; the last and largest is `input_size`. Raises UsageError if it is not."""
+    smaller = [size for size, _ in parse_growth(settings.growth)]
+    if smaller and smaller[-1] >= settings.input_size:
+        raise UsageError(f"--growth {settings.growth}: valid: sizes below the input's, {settings.input_size} px")
+    return [*smaller, settings.input_size]
 
 
 def input_size_at(settings: StagePreset, epoch: int) -> int:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from deeppose_cli.heads import cell_centres
+
 Density = Callable[[Tensor], Tensor]
 """(N, 2) → (N): log of a probability density over the plane."""
 
@@ -99,5 +101,5 @@ MAP_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"integral": map_los
 
 def _bell(position: Tensor, cells: int, deviation: float) -> Tensor:
     """(...) norm → (..., cells) the shares of a Gaussian's cells; the deviation in cells."""
-    centres = (torch.arange(cells, device=position.device) + 0.5) / cells - 0.5
+    centres = cell_centres(cells, position)
     return torch.softmax(-0.5 * ((centres - position.unsqueeze(-1)) * cells / deviation).square(), dim=-1)

@@ -25,6 +25,8 @@ from deeppose_cli.heads import (
 )
 from deeppose_cli.presets import HEADS, StagePreset
 
+LEAST_WIDTH = 2
+"""Channels: the integral head halves them."""
 MAP_STRIDE = 4
 """Input px per cell of the integral network's maps."""
 
@@ -158,8 +160,8 @@ class IntegralNetwork(nn.Module):
 
 
 class BackboneNetwork(nn.Module):
-    """A backbone and a head. The backbone may start from values learned on ImageNet (`starting.py`), the head's are
-    random.
+    """A backbone and a head. The backbone may start from values learned on ImageNet (`backbone_start.py`), the head's
+    values are random.
 
     Not the paper's network, but its method: the whole crop in, coordinates out.
     """
@@ -253,6 +255,8 @@ def build_network(settings: StagePreset, num_joints: int) -> Network:
         raise UsageError(f"network '{settings.network}' is unknown; valid: deeppose, integral, backbone")
     for size in input_sizes(settings):
         _check_size(size)
+    if settings.head != "regression" and settings.width < LEAST_WIDTH:
+        raise UsageError(f"--width {settings.width}: valid: {LEAST_WIDTH} or more")
     if settings.network == "integral":
         return IntegralNetwork(num_joints, settings.width)
     return BackboneNetwork(num_joints, settings)

@@ -168,6 +168,9 @@ def _check_effect(settings: StagePreset, given: dict[str, Any], preset: str) -> 
             f"--{foreign[0]} {given[foreign[0]]}: preset {preset} has a network of its own, no backbone; "
             "--preset modern has one"
         )
+    if "width" in given and (settings.network == "deeppose" or settings.head == "regression"):
+        what = f"preset {preset}'s network" if settings.network == "deeppose" else "--head regression"
+        raise UsageError(f"--width {given['width']}: {what} has none to set; leave it out")
     if settings.growth and (settings.network == "deeppose" or settings.head == "simcc"):
         what = f"preset {preset}'s network" if settings.network == "deeppose" else "the SimCC head"
         raise UsageError(f"--growth {settings.growth}: {what} is made for one size; valid: --growth ''")

@@ -1,6 +1,6 @@
 """What a stage's training starts from: random values, the stage before, a weights file, or a backbone's published ones.
 
-`starting.py` knows the values of backbones, `matching.py` which layers of one network fit another.
+`backbone_start.py` knows the values of backbones, `matching.py` which layers of one network fit another.
 """
 
 from __future__ import annotations
@@ -101,8 +101,8 @@ def begin(module: StageModule, settings: StagePreset, donor: Donor | None) -> st
         taken = _taken(module.regressor, module.skeleton, donor)
         module.regressor.load_state_dict(dict(taken.values), strict=False)
         return f"starts from {donor.name}: {taken.said(len(module.skeleton))}"
+    from deeppose_cli.backbone_start import start_backbone
     from deeppose_cli.network import BackboneNetwork
-    from deeppose_cli.starting import start_backbone
 
     for network in module.regressor.networks:
         if isinstance(network, BackboneNetwork):

@@ -31,16 +31,36 @@ def test_without_growth_every_epoch_has_the_input_size() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["96", "96:", ":0.5", "96:x", "a:0.5", "96:0", "96:1", "96:0.5,128:0.4", "0:0.5", "96:nan", ","]
+    "text",
+    [
+        "96",
+        "96:",
+        ":0.5",
+        "96:x",
+        "a:0.5",
+        "96:0",
+        "96:1",
+        "96:0.5,128:0.4",
+        "0:0.5",
+        "96:nan",
+        ",",
+        "96:0.4,96:0.8",
+        "128:0.4,96:0.8",
+    ],
 )
 def test_other_texts_are_refused_with_what_is_valid(text: str) -> None:
     with pytest.raises(UsageError, match=r"--growth .*valid: PX:SHARE"):
         parse_growth(text)
 
 
+def test_growth_ends_below_the_input_size() -> None:
+    with pytest.raises(UsageError, match=r"--growth 96:0\.5: valid: sizes below the input's, 96 px"):
+        input_sizes(replace(TINY.initial, input_size=96, growth="96:0.5"))
+
+
 def test_a_size_that_the_network_does_not_take_is_named() -> None:
     with pytest.raises(UsageError, match="--input-size 100"):
-        build_network(replace(TINY.initial, growth="100:0.5"), 14)
+        build_network(replace(TINY.initial, input_size=160, growth="100:0.5"), 14)
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values())

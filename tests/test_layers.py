@@ -12,13 +12,14 @@ import deeppose_cli
 LAYERS: dict[int, tuple[str, ...]] = {
     0: ("allocator errors terminal", "skeleton presets", "geometry"),
     1: (
-        "archives backbones bootstrap decoding drawn.canvas drawn.figure flow folding foreign heads losses matfile"
+        "archives backbones bootstrap decoding drawn.canvas drawn.figure flow folding foreign heads matfile"
         " metrics plans published samples",
+        "losses",
         "download drawn.person drawn.scenery growth matstruct spread sticks weights_document",
         "drawing network torch_metrics weights_file",
         "pretrained",
     ),
-    2: ("crops overlay", "augment cascade detectors starting", "assembly detections matching", "boxes weights"),
+    2: ("crops overlay", "augment cascade backbone_start detectors", "assembly detections matching", "boxes weights"),
     3: (
         "datamodules.addresses datamodules.cache datamodules.description datamodules.loading datamodules.splits"
         " datamodules.unpacking stages.base",
@@ -28,12 +29,12 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "datamodules.catalogue",
     ),
     4: ("box_report evaluator plotting predictor sample_views scoring", "sample_sheet"),
-    5: ("run_folder", "callbacks checkpoints", "export models orders starts", "runs"),
+    5: ("run_folder", "callbacks checkpoints", "export importing models orders previous starts", "runs"),
     6: (
         "cli.flags cli.groups cli.options",
         "cli.data_boxes cli.data_list cli.data_show cli.eval_rows cli.eval_tables cli.training_options",
         "cli.eval_files",
-        "cli.data cli.eval cli.export cli.predict cli.presets cli.refine cli.runs cli.train",
+        "cli.data cli.eval cli.export cli.import_ cli.predict cli.presets cli.refine cli.runs cli.train",
         "cli.app",
     ),
 }

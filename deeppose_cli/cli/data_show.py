@@ -142,6 +142,7 @@ def _plan(known: DataDescription, stage: int | None, run: str | None, runs_root:
 
 
 def _plan_of_run(known: DataDescription, stage: int | None, run: str, runs_root: Path) -> _Plan:
+    from deeppose_cli.datamodules.catalogue import trained_box
     from deeppose_cli.presets import initial_from_primitives
     from deeppose_cli.run_folder import resolve_run
 
@@ -159,7 +160,7 @@ def _plan_of_run(known: DataDescription, stage: int | None, run: str, runs_root:
         initial_from_primitives(config["settings"]) if stage in (None, 1) else None,
         [_later(folder, number, known) for number in numbers],
         folder,
-        folder.first_box if folder.data_name == known.name else None,
+        trained_box(folder.data_name, folder.first_box, known),
     )
 
 
@@ -171,7 +172,7 @@ def _later(folder: RunFolder, number: int, known: DataDescription) -> _Later:
 
     stage = folder.stage(number)
     if not stage.best.is_file():
-        settings = preset_by_name(folder.stage(1).read_config()["preset"]).refinement
+        settings = preset_by_name(folder.stage(1).read_config()["preset"] or known.preset).refinement
         return _Later(number, settings, known.sigma if settings.sigma is None else settings.sigma, None)
     kept = read_checkpoint(stage.best)["hyper_parameters"]
     mean, std = (tuple((float(x), float(y)) for x, y in kept[key]) for key in ("displacement_mean", "displacement_std"))

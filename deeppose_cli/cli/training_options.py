@@ -120,6 +120,8 @@ class StageFlags:
         given = {name: value for name, value in {**mine, **more}.items() if value is not None}
         for name, value in given.items():
             flag = f"--{name.replace('_', '-')}"
+            if isinstance(value, float) and math.isinf(value):
+                raise UsageError(f"{flag} {value}: must be finite")
             if name in _CHOICES:
                 one_of(flag, value, _CHOICES[name])
             elif name in _MOST:

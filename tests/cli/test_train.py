@@ -66,6 +66,9 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
             ["train", "--preset", "tiny", "--start", "torchvision"],
             ["--start torchvision", "network integral", "--preset modern"],
         ),
+        (["train", "--preset", "paper", "--width", "64"], ["--width 64", "paper", "leave it out"]),
+        (["train", "--preset", "tiny", "--width", "1"], ["--width 1", "2 or more"]),
+        (["refine", "--sigma", "inf"], ["--sigma inf", "finite"]),
         (["train", "--preset", "paper", "--map-weight", "1"], ["--map-weight 1", "paper", "no maps"]),
         (
             ["train", "--preset", "modern", "--head", "regression", "--map-weight", "0.5"],

@@ -10,10 +10,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from deeppose_cli.backbone_start import start_backbone
 from deeppose_cli.backbones import Backbone, build_backbone
 from deeppose_cli.crops import COLOUR_SCALE, MEAN_COLOUR
 from deeppose_cli.errors import DeepPoseError, UsageError
-from deeppose_cli.starting import start_backbone
 
 WIDTHS = (48, 96, 96, 192, 192, 384, 384, 384, 384, 384, 384, 768, 768)
 HALVING = (1, 3, 5, 11)
