@@ -4,8 +4,7 @@ Ours: `Cascade.predict` on a decoded picture, all stages, flip test off, with al
 each called once on a tensor that is ready, of the shape that it gets in prediction. So the ratio is the price of
 cutting and preparing crops and of all that lies between the stages.
 
-The cascade is the full-body one in the box; where there is none, one with random values of the same kind, which takes
-as long.
+The cascades are those in the box; where there is none, one of preset modern with random values.
 """
 
 from __future__ import annotations
@@ -13,25 +12,23 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 
 import cv2
 import numpy as np
 import torch
 
-import deeppose_cli
 from benchmarks.result import Options, Result, in_turns
 from deeppose_cli.cascade import Cascade, Expected, Regressor, Stage
 from deeppose_cli.decoding import Picture
 from deeppose_cli.drawing import draw_person
 from deeppose_cli.geometry import Box
 from deeppose_cli.presets import MODERN
+from deeppose_cli.pretrained import in_the_box
 from deeppose_cli.skeleton import LSP14
 
 TARGET, TARGET_RATIO = 40.0, 1.25
 """Milliseconds on two cores; and the ratio."""
-BOX = Path(deeppose_cli.__file__).parent / "pretrained" / "full-body.safetensors"
 WIDTH, HEIGHT = 640, 480
 WARM_UP, CALLS = 3, 20
 """Calls of one turn, before and in the measurement."""
@@ -39,8 +36,11 @@ SIGMA, SPREAD = 1.5, 0.15
 """Of the random cascade's second stage; they cost nothing."""
 
 
-def measure(options: Options) -> Result:
-    name, cascade = _cascade()
+def measure(options: Options) -> list[Result]:
+    return [_measure(name, cascade, options) for name, cascade in _cascades()]
+
+
+def _measure(name: str, cascade: Cascade, options: Options) -> Result:
     picture = _picture()
     boxes = np.array([Box.of_image(WIDTH, HEIGHT)])
     passes = _bare_passes(cascade)
@@ -53,7 +53,7 @@ def measure(options: Options) -> Result:
     torch.set_num_threads(_cores())
     try:
         compared = in_turns(
-            "predicting",
+            f"predicting {name}",
             lambda: _milliseconds(lambda: cascade.predict([picture], boxes)),
             lambda: _milliseconds(torch.inference_mode()(bare)),
             options,
@@ -62,7 +62,7 @@ def measure(options: Options) -> Result:
     finally:
         torch.set_num_threads(threads)
     return Result(
-        what=f"predict one picture, {cascade.num_stages} stage(s)",
+        what=f"predict one picture, {name}, {cascade.num_stages} stage(s)",
         ours=f"{compared.ours:.1f} ms",
         bare=f"{compared.bare:.1f} ms",
         ratio=f"{compared.ratio:.2f} ({compared.lowest:.2f} to {compared.highest:.2f})",
@@ -75,12 +75,12 @@ def measure(options: Options) -> Result:
     )
 
 
-def _cascade() -> tuple[str, Cascade]:
-    """What is measured, in words, and the cascade."""
-    if BOX.is_file():
+def _cascades() -> list[tuple[str, Cascade]]:
+    """What is measured: its name, and the cascade."""
+    if box := in_the_box():
         from deeppose_cli.weights import load_weights
 
-        return BOX.name, load_weights(BOX, device="cpu")
+        return [(name, load_weights(file, device="cpu")) for name, file in box.items()]
     torch.manual_seed(0)
     joints = len(LSP14)
     expected = Expected([(0.0, 0.0)] * joints, [(SPREAD, SPREAD)] * joints, SIGMA)
@@ -88,7 +88,7 @@ def _cascade() -> tuple[str, Cascade]:
         Stage(Regressor(MODERN.initial, joints), MODERN.initial.input_size),
         Stage(Regressor(MODERN.refinement, joints, expected=expected), MODERN.refinement.input_size, SIGMA),
     ]
-    return "preset modern, random values", Cascade(LSP14, stages, square_first_box=True).eval()
+    return [("modern, random values", Cascade(LSP14, stages, square_first_box=True).eval())]
 
 
 def _picture() -> Picture:

@@ -18,7 +18,7 @@ from deeppose_cli.crops import COLOUR_SCALE, MEAN_COLOUR, crop
 from deeppose_cli.decoding import Picture
 from deeppose_cli.folding import Folded
 from deeppose_cli.geometry import Box, FloatArray, bounded_diameter, denormalise, joint_boxes
-from deeppose_cli.heads import BINS_PER_PIXEL, Answer, cell_centres, peak_coordinates
+from deeppose_cli.heads import BINS_PER_PIXEL, Answer, cell_centres
 from deeppose_cli.network import MAP_STRIDE, Network, build_network
 from deeppose_cli.presets import DIAMETER_BOUNDS, ERROR_CORE, StagePreset
 from deeppose_cli.skeleton import Skeleton
@@ -166,7 +166,7 @@ class Regressor(nn.Module):
             return self._told(Answer((one.coordinates + other.coordinates * back) / 2), cut)
         shares = [maps.flatten(2).softmax(-1).view_as(maps) for maps in (one.logits, other.logits.flip(-1))]
         logits = torch.log((shares[0] + shares[1]) / 2 + torch.finfo(torch.float32).tiny)
-        return self._told(Answer(peak_coordinates(logits)), cut)
+        return self._told(self.folded()._network(0).decode(logits), cut)
 
     @torch.inference_mode()
     def _said(self, cut: Cut) -> Answer:
@@ -197,9 +197,9 @@ class Regressor(nn.Module):
     def joint_answers(self, pixels: Tensor, joints: Tensor) -> Answer:
         """(M, size, size, 3) uint8 and joints (M) → (M, 1, 2): for each crop the answer for its own joint."""
         if not self.per_joint:
-            rows = torch.arange(len(joints), device=joints.device)
-            every: Answer = self(pixels)
-            return every.each(lambda values: values[rows, joints][:, None])
+            network = self._network(0)
+            every = network.outputs(self.prepare(pixels), self.expected())
+            return network.decode(every[torch.arange(len(joints), device=joints.device), joints][:, None])
         groups = [joints == joint for joint in joints.unique()]
         said = [self.of_joint(pixels[rows], int(joints[rows][0])) for rows in groups]
         order = torch.cat([rows.nonzero()[:, 0] for rows in groups]).argsort()

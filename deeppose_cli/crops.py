@@ -64,12 +64,20 @@ def _reduced(
     y1, y2 = max(0, math.floor(ys.min()) - margin), min(height, math.ceil(ys.max()) + margin + 1)
     if x2 - x1 < reduction or y2 - y1 < reduction:
         return picture, matrix  # all but outside: nothing to average
+    (x1, x2), (y1, y2) = _whole_cells(x1, x2, width, reduction), _whole_cells(y1, y2, height, reduction)
     part = picture[y1:y2, x1:x2]
     small = cv2.resize(part, ((x2 - x1) // reduction, (y2 - y1) // reduction), interpolation=cv2.INTER_AREA)
-    # Each axis by its true ratio: the division above rounds down.
+    # Each axis by its true ratio: where there was no room the division above rounds down.
     fx, fy = (x2 - x1) / small.shape[1], (y2 - y1) / small.shape[0]
     enlarge = np.array([[fx, 0.0, x1 + 0.5 * fx - 0.5], [0.0, fy, y1 + 0.5 * fy - 0.5]])
     return np.asarray(small, np.uint8), _chained(enlarge, matrix)
+
+
+def _whole_cells(first: int, after: int, end: int, cell: int) -> tuple[int, int]:
+    """A stretch, lengthened to a multiple of `cell` where the picture has room: averaging is several times faster
+    then."""
+    after = min(end, after + (first - after) % cell)
+    return max(0, first - (first - after) % cell), after
 
 
 def crops(

@@ -1,8 +1,8 @@
 """What turns features at several scales into coordinates.
 
 Shape letters: B batch, K joints, C channels, (H, W) map side. Every head maps four levels of features, strides 4 to 32,
-to (B, K, 2) norm coordinates, and the logits of the maps behind them where there are any. `JOINT_LAYER` names the layer
-whose outputs are the joints, one after the other.
+to outputs (B, K, …), and `decode` turns outputs, of all joints or of some, into norm coordinates. `JOINT_LAYER` names
+the layer whose outputs are the joints, one after the other.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ def _mean(share: Tensor) -> Tensor:
 class IntegralHead(nn.Module):
     """One soft map for each joint at stride 4; the answer is its expected coordinate.
 
-    In training that of the whole map, which has a gradient everywhere; later that around the peak.
+    In training that of the whole map, which has a gradient everywhere; later that around the peak, if the maps were
+    trained to have one (`peaked`). By the coordinates' loss alone a map may take any form that has the right mean.
 
     The levels are merged upwards, at stride 8 with all channels, at stride 4 with half of them: most of the work would
     otherwise be done there.
@@ -88,8 +89,9 @@ class IntegralHead(nn.Module):
 
     JOINT_LAYER = "last"
 
-    def __init__(self, channels: tuple[int, ...], num_joints: int, width: int) -> None:
+    def __init__(self, channels: tuple[int, ...], num_joints: int, width: int, peaked: bool = True) -> None:
         super().__init__()
+        self.peaked = peaked
         fine = width // 2
         self.lateral = nn.ModuleList(
             nn.Conv2d(count, fine if level == 0 else width, 1) for level, count in enumerate(channels)
@@ -100,16 +102,18 @@ class IntegralHead(nn.Module):
         self.last = nn.Conv2d(fine, num_joints, 1)
         nn.init.normal_(self.last.weight, std=0.001)
 
-    def forward(self, levels: list[Tensor], prior: Tensor | None = None) -> Answer:
+    def forward(self, levels: list[Tensor], prior: Tensor | None = None) -> Tensor:
+        """(B, K, H, W) logits. prior: (K, H, W), added to them."""
         x = self.lateral[3](levels[3])
         for level in (2, 1):
             x = _twice(x) + self.lateral[level](levels[level])
         x = _twice(self.narrow(self.merge(x))) + self.lateral[0](levels[0])
         logits = self.last(self.sharpen(torch.relu(x))).float()
-        if prior is not None:
-            logits = logits + prior
-        decode = expected_coordinates if self.training else peak_coordinates
-        return Answer(decode(logits), logits)
+        return logits if prior is None else logits + prior
+
+    def decode(self, logits: Tensor) -> Answer:
+        whole = self.training or not self.peaked
+        return Answer((expected_coordinates if whole else peak_coordinates)(logits), logits)
 
 
 class RegressionHead(nn.Module):
@@ -123,9 +127,13 @@ class RegressionHead(nn.Module):
         nn.init.normal_(self.last.weight, std=0.001)
         nn.init.zeros_(self.last.bias)
 
-    def forward(self, levels: list[Tensor], prior: Tensor | None = None) -> Answer:
-        """There are no maps here, and no prior."""
-        return Answer(self.last(levels[-1].mean((2, 3))).float().unflatten(1, (-1, 2)))
+    def forward(self, levels: list[Tensor], prior: Tensor | None = None) -> Tensor:
+        """(B, K, 2) norm. There are no maps here, and no prior."""
+        coordinates: Tensor = self.last(levels[-1].mean((2, 3))).float().unflatten(1, (-1, 2))
+        return coordinates
+
+    def decode(self, coordinates: Tensor) -> Answer:
+        return Answer(coordinates)
 
 
 class SimccHead(nn.Module):
@@ -154,15 +162,16 @@ class SimccHead(nn.Module):
 
     bins: Tensor
 
-    def forward(self, levels: list[Tensor], prior: Tensor | None = None) -> Answer:
-        """prior: (K, 2, bins), added to the logits."""
+    def forward(self, levels: list[Tensor], prior: Tensor | None = None) -> Tensor:
+        """(B, K, 2, bins) logits along x and y. prior: (K, 2, bins), added to them."""
         x = self.lateral[2](levels[3])
         for level in (1, 0):
             x = _twice(x) + self.lateral[level](levels[level + 1])
         flat = self.maps(self.merge(x)).flatten(2)
         logits = torch.stack([axis(flat) for axis in self.axes], dim=2).float()
-        if prior is not None:
-            logits = logits + prior
+        return logits if prior is None else logits + prior
+
+    def decode(self, logits: Tensor) -> Answer:
         return Answer((logits.softmax(-1) * self.bins).sum(-1), logits)
 
 

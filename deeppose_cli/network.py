@@ -2,7 +2,8 @@
 a head on a network made for ImageNet.
 
 Shape letters: B batch, K joints, S input side, (H, W) map side. Every network maps (B, 3, S, S) to (B, K, 2) norm
-coordinates; `with_maps` also gives the logits of the maps behind them, where the network has any (`Answer`).
+coordinates; `with_maps` also gives the logits of the maps behind them, where the network has any (`Answer`). The same
+in two steps: `outputs` (B, K, …), and `decode` of these or of some joints' alone.
 `joint_layers` names the layers whose outputs are the joints, one after the other: all others know of none.
 """
 
@@ -96,14 +97,20 @@ class DeepPoseNetwork(nn.Module):
     def joint_layers(self) -> tuple[str, ...]:
         return (f"head.{len(self.head) - 1}",)
 
+    def outputs(self, x: Tensor, prior: Tensor | None = None) -> Tensor:
+        """(B, 3, S, S) → (B, K, 2) norm. There are no maps here, and no prior."""
+        out: Tensor = self.head(self.features(x))
+        return out.float().unflatten(1, (-1, 2))
+
+    def decode(self, outputs: Tensor) -> Answer:
+        return Answer(outputs)
+
     def with_maps(self, x: Tensor, prior: Tensor | None = None) -> Answer:
-        """There are no maps here, and no prior."""
-        return Answer(self(x))
+        return self.decode(self.outputs(x))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, S, S) → (B, K, 2) norm."""
-        out: Tensor = self.head(self.features(x))
-        return out.float().unflatten(1, (-1, 2))
+        return self.outputs(x)
 
 
 class IntegralNetwork(nn.Module):
@@ -111,12 +118,13 @@ class IntegralNetwork(nn.Module):
 
     Features at strides 4, 8, 16 and 32 are merged upwards to one map per joint at stride 4. The softmax of a map is a
     distribution over its cells; its mean is the joint (Sun et al., ECCV 2018), of a trained network the mean around its
-    peak (heads.peak_coordinates). It still regresses coordinates, with the same loss, but learns many times faster than
-    a fully connected head, as position need not be learned by heart.
+    peak (heads.peak_coordinates), if the maps were trained to have one (`peaked`). It still regresses coordinates, with
+    the same loss, but learns many times faster than a fully connected head, as position need not be learned by heart.
     """
 
-    def __init__(self, num_joints: int, width: int) -> None:
+    def __init__(self, num_joints: int, width: int, peaked: bool = True) -> None:
         super().__init__()
+        self.peaked = peaked
         widths = (width, 2 * width, 4 * width, 6 * width)
         depths = (1, 1, 2, 2)
         merged = 2 * width
@@ -135,8 +143,8 @@ class IntegralNetwork(nn.Module):
     def joint_layers(self) -> tuple[str, ...]:
         return (f"maps.{len(self.maps) - 1}",)
 
-    def with_maps(self, x: Tensor, prior: Tensor | None = None) -> Answer:
-        """(B, 3, S, S) → (B, K, 2) norm and the maps' logits (B, K, S/4, S/4), both float32.
+    def outputs(self, x: Tensor, prior: Tensor | None = None) -> Tensor:
+        """(B, 3, S, S) → the maps' logits (B, K, S/4, S/4), float32.
 
         `prior`: (K, S/4, S/4) log-density of where each joint is to be expected, added to the maps.
         """
@@ -149,14 +157,18 @@ class IntegralNetwork(nn.Module):
         for lateral, level in zip(reversed(self.lateral[:-1]), reversed(levels[:-1]), strict=True):
             merged = nn.functional.interpolate(merged, scale_factor=2.0, mode="nearest") + lateral(level)
         logits = self.maps(torch.relu(merged)).float()
-        if prior is not None:
-            logits = logits + prior
-        decode = expected_coordinates if self.training else peak_coordinates
-        return Answer(decode(logits), logits)
+        return logits if prior is None else logits + prior
+
+    def decode(self, logits: Tensor) -> Answer:
+        whole = self.training or not self.peaked
+        return Answer((expected_coordinates if whole else peak_coordinates)(logits), logits)
+
+    def with_maps(self, x: Tensor, prior: Tensor | None = None) -> Answer:
+        return self.decode(self.outputs(x, prior))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, S, S) → (B, K, 2) norm."""
-        return self.with_maps(x)[0]
+        return self.with_maps(x).coordinates
 
 
 class BackboneNetwork(nn.Module):
@@ -172,7 +184,7 @@ class BackboneNetwork(nn.Module):
         channels = self.backbone.channels
         self.head: IntegralHead | RegressionHead | SimccHead
         if settings.head == "integral":
-            self.head = IntegralHead(channels, num_joints, settings.width)
+            self.head = IntegralHead(channels, num_joints, settings.width, settings.map_weight > 0)
         elif settings.head == "regression":
             self.head = RegressionHead(channels, num_joints)
         elif settings.head == "simcc":
@@ -187,6 +199,14 @@ class BackboneNetwork(nn.Module):
         parts = [("head", self.head), *([("deviation", self.deviation)] if self.deviation is not None else [])]
         return tuple(f"{name}.{part.JOINT_LAYER}" for name, part in parts)
 
+    def outputs(self, x: Tensor, prior: Tensor | None = None) -> Tensor:
+        """(B, 3, S, S) → what the head says, (B, K, …). `prior` as below."""
+        found: Tensor = self.head(self.backbone(x), prior)
+        return found
+
+    def decode(self, outputs: Tensor) -> Answer:
+        return self.head.decode(outputs)
+
     def with_maps(self, x: Tensor, prior: Tensor | None = None) -> Answer:
         """(B, 3, S, S) → (B, K, 2) norm and, with a head that has them, the maps' logits, float32.
 
@@ -194,7 +214,7 @@ class BackboneNetwork(nn.Module):
         along x and y for the SimCC head.
         """
         levels = self.backbone(x)
-        found: Answer = self.head(levels, prior)
+        found = self.decode(self.head(levels, prior))
         if self.training and self.deviation is not None:
             return found._replace(deviation=self.deviation(levels))
         return found
@@ -258,5 +278,5 @@ def build_network(settings: StagePreset, num_joints: int) -> Network:
     if settings.head != "regression" and settings.width < LEAST_WIDTH:
         raise UsageError(f"--width {settings.width}: valid: {LEAST_WIDTH} or more")
     if settings.network == "integral":
-        return IntegralNetwork(num_joints, settings.width)
+        return IntegralNetwork(num_joints, settings.width, settings.map_weight > 0)
     return BackboneNetwork(num_joints, settings)

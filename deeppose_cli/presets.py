@@ -273,7 +273,7 @@ MODERN = Preset(
         network="backbone",
         backbone="mobilenet_v1",
         width=128,
-        learning_rate=0.001,
+        learning_rate=0.002,
     ),
     refinement=replace(
         SMALL.refinement,
