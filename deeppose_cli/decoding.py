@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppose_cli.errors import DeepPoseError, one_line
+from deeppose_cli.errors import DeepPoseError
 
 Picture = NDArray[np.uint8]
 """(H, W, 3), RGB."""
@@ -38,36 +38,35 @@ def read_picture(path: Path, *, exif: bool = False) -> Picture:
     their pictures are read without. Raises DeepPoseError, one line that names the file, when it cannot be read whole:
     OpenCV alone would fill the rest of a truncated JPEG with grey and say nothing.
     """
-    said = one_line(path)
-    data = _read(path, said)
+    data = _read(path)
     if data.startswith(_JPEG) and not _has_end(data):
-        raise DeepPoseError(f"{said}: the JPEG is truncated ({len(data)} bytes, no end marker)")
+        raise DeepPoseError(f"{path}: the JPEG is truncated ({len(data)} bytes, no end marker)")
     try:
         picture = _on_ground(data, exif) if _may_be_transparent(data) else _decode(data, exif)
     except cv2.error as error:
         if "CV_IO_MAX_IMAGE_PIXELS" in str(error):
-            raise DeepPoseError(f"{said}: more than {MAX_PIXELS:,} pixels; a smaller copy is valid") from None
+            raise DeepPoseError(f"{path}: more than {MAX_PIXELS:,} pixels; a smaller copy is valid") from None
         picture = None
     if picture is None:
-        raise DeepPoseError(f"{said}: not a picture that can be decoded (JPEG, PNG, BMP, WebP, TIFF are)")
+        raise DeepPoseError(f"{path}: not a picture that can be decoded (JPEG, PNG, BMP, WebP, TIFF are)")
     return picture
 
 
-def _read(path: Path, said: str) -> bytes:
+def _read(path: Path) -> bytes:
     """A FIFO or a device would keep its reader waiting, or never end."""
     try:
         about = path.stat()
         if stat.S_ISDIR(about.st_mode):
-            raise DeepPoseError(f"{said}: is a folder; expected a picture")
+            raise DeepPoseError(f"{path}: is a folder; expected a picture")
         if not stat.S_ISREG(about.st_mode):
-            raise DeepPoseError(f"{said}: not a regular file; expected a picture")
+            raise DeepPoseError(f"{path}: not a regular file; expected a picture")
         if about.st_size > MAX_BYTES:
-            raise DeepPoseError(f"{said}: {about.st_size:,} bytes are more than a picture has; valid: {MAX_BYTES:,}")
+            raise DeepPoseError(f"{path}: {about.st_size:,} bytes are more than a picture has; valid: {MAX_BYTES:,}")
         data = path.read_bytes()
     except OSError as error:
-        raise DeepPoseError(f"{said}: cannot be read ({error.strerror or error})") from None
+        raise DeepPoseError(f"{path}: cannot be read ({error.strerror or error})") from None
     if not data:
-        raise DeepPoseError(f"{said}: the file is empty; expected a picture")
+        raise DeepPoseError(f"{path}: the file is empty; expected a picture")
     return data
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -39,6 +41,9 @@ class Model(Protocol):
 
     @property
     def num_stages(self) -> int: ...
+    def fingerprint(self, stages: int) -> str:
+        """Of the weights of the first `stages` stages: the same wherever they lie."""
+
     def load(self, stages: int | None = None) -> Cascade:
         """The first `stages` stages. Raises DeepPoseError where there are fewer, or a file is bad."""
 
@@ -70,6 +75,9 @@ class RunModel:
     def num_stages(self) -> int:
         return len(self.run.stages)
 
+    def fingerprint(self, stages: int) -> str:
+        return _digest([stage.best for stage in self.run.stages[:stages]])
+
     def load(self, stages: int | None = None) -> Cascade:
         from deeppose_cli.checkpoints import load_cascade
 
@@ -100,10 +108,22 @@ class WeightsModel:
     def num_stages(self) -> int:
         return self.header.num_stages
 
+    def fingerprint(self, stages: int) -> str:
+        return _digest([self.header.path])
+
     def load(self, stages: int | None = None) -> Cascade:
         from deeppose_cli.weights import load_weights
 
         return load_weights(self.header.path, stages)
+
+
+def _digest(files: Sequence[Path]) -> str:
+    found = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as opened:
+            while block := opened.read(2**20):
+                found.update(block)
+    return found.hexdigest()[:16]
 
 
 def check_model_flags(run: str | None, weights: str | None) -> None:

@@ -205,10 +205,3 @@ def test_what_would_keep_a_reader_waiting_is_refused(tmp_path: Path) -> None:
         assert_refused(tmp_path / name)
     with pytest.raises(DeepPoseError, match=r"^/dev/zero: not a regular file"):
         read_picture(Path("/dev/zero"))
-
-
-def test_a_name_of_many_lines_is_told_in_one(tmp_path: Path) -> None:
-    file = tmp_path / "two\nlines \U0001f600 \udcff.jpg"
-    with pytest.raises(DeepPoseError) as caught:
-        read_picture(file)
-    assert str(caught.value).startswith(f"{tmp_path}/two\\nlines \U0001f600 \\udcff.jpg: cannot be read")

@@ -28,13 +28,13 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "datamodules.base datamodules.demo datamodules.people",
         "datamodules.catalogue",
     ),
-    4: ("box_report evaluator plotting predictor sample_views scoring", "sample_sheet"),
+    4: ("box_report evaluator plotting records sample_views scoring sources", "results sample_sheet", "predictor"),
     5: ("run_folder", "callbacks checkpoints", "export importing models orders previous starts", "runs"),
     6: (
         "cli.flags cli.groups cli.options",
         "cli.data_boxes cli.data_list cli.data_show cli.eval_rows cli.eval_tables cli.training_options",
         "cli.eval_files",
-        "cli.data cli.eval cli.export cli.import_ cli.predict cli.presets cli.refine cli.runs cli.train",
+        "cli.data cli.eval cli.export cli.import_ cli.merge cli.predict cli.presets cli.refine cli.runs cli.train",
         "cli.app",
     ),
 }

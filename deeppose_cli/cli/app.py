@@ -17,6 +17,7 @@ from deeppose_cli.cli.eval import evaluate
 from deeppose_cli.cli.export import export
 from deeppose_cli.cli.groups import HELP_FLAGS, Group
 from deeppose_cli.cli.import_ import import_
+from deeppose_cli.cli.merge import merge
 from deeppose_cli.cli.predict import predict
 from deeppose_cli.cli.presets import presets
 from deeppose_cli.cli.refine import refine
@@ -43,6 +44,7 @@ app.command("train", short_help="Train stage 1: the whole person in, all joints 
 app.command("refine", short_help="Train stage 2, 3, …: a crop around a joint in.")(refine)
 app.command("eval", short_help="Score a run, or anyone's predictions.")(evaluate)
 app.command("predict", short_help="Find the pose in pictures.")(predict)
+app.command("merge", short_help="Join what several machines predicted.")(merge)
 app.command("export", short_help="Write a trained cascade to one file.")(export)
 app.command("import", short_help="Make a run of such a file, to refine it further.")(import_)
 app.command("presets", short_help="List the presets and recipes, and what each costs.")(presets)

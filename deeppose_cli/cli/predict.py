@@ -1,9 +1,10 @@
-"""`deeppose predict`: pictures in, overlay pictures and one JSON document out."""
+"""`deeppose predict`: pictures in, overlay pictures and results out."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,15 +16,19 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from deeppose_cli.models import Model
-    from deeppose_cli.predictor import Failure, Prediction
 
 OUT = Path("predictions")
 SHOWN = 20
-"""Pictures that the summary names one by one; predictions.json has them all."""
+"""Pictures that the summary names one by one; the files have them all."""
 
 
 def predict(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Pictures, or folders of pictures.")],
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGE...", help="Pictures, folders of pictures, patterns in quotes, or - for a list on stdin."
+        ),
+    ],
     run: RunOption = None,
     weights: WeightsOption = None,
     runs_root: RunsRootOption = RUNS_ROOT,
@@ -34,16 +39,31 @@ def predict(
         ),
     ] = "image",
     stage: Annotated[int | None, typer.Option("--stage", metavar="N", help="Stop after stage N. Default: all.")] = None,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for overlays and predictions.json.")] = OUT,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for overlays and results.")] = OUT,
+    overlays: Annotated[bool, typer.Option("--overlays/--no-overlays", help="Draw the poses into copies.")] = True,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Begin again where DIR holds a run that was stopped.")
+    ] = False,
+    shard: Annotated[
+        str | None,
+        typer.Option("--shard", metavar="I/N", help="Part I of N of the input, for one of N machines; see merge."),
+    ] = None,
     flip_test: FlipTestOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Find one person's pose in each picture: an overlay picture, and a COCO keypoint result in predictions.json.
+    """Find one person's pose in each picture.
 
-    A picture that cannot be read is reported and skipped; the exit code is then 1.
+    Writes an overlay picture for each; predictions.jsonl, a line for each, as they come; at the end predictions.json,
+    COCO keypoint results, and predictions.csv. A picture that cannot be read is reported and skipped; the exit code is
+    then 1.
     """
     from deeppose_cli.models import choose_model
+    from deeppose_cli.sources import STDIN, Shard, find_pictures
 
+    if resume and overwrite:
+        raise UsageError("--resume and --overwrite exclude each other")
+    part = Shard.parse(shard) if shard is not None else Shard()
     model = choose_model(runs_root, run, weights)
     stages = _stages(model, stage)
 
@@ -51,46 +71,67 @@ def predict(
     from rich.progress import Progress
 
     from deeppose_cli import predictor
+    from deeppose_cli.records import Line
+    from deeppose_cli.results import Results
 
     boxes = predictor.BoxSource(box)
-    files, failures = predictor.find_pictures(images)
-    predictor.prepare_folder(out)
-    cascade = model.load(stages)
-
+    files, failures = find_pictures(images, sys.stdin.buffer if STDIN in images else None)
+    jobs = [job for i, job in enumerate(predictor.plan(files, out)) if part.has(i)]
+    settings = {
+        **{"model": model.fingerprint(stages), "stages": stages, "box": box, "flip test": flip_test},
+        **{"overlays": overlays, "shard": [part.number, part.of]},
+    }
     # stdout is the document's alone where it was asked for.
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     console = errors if as_json else Console(highlight=False, soft_wrap=True)
-    done: list[Prediction] = []
+    shown: list[Line] = []
 
-    def report(failure: Failure) -> None:
-        errors.print(f"skipped: {failure.reason}", markup=False)
+    with Results(out, settings, resume=resume, overwrite=overwrite) as results:
+        cascade = model.load(stages)
+        for failure in failures:
+            errors.print(f"skipped: {one_line(failure.reason)}", markup=False)
+        if results.done:
+            console.print(f"{len(results.done)} picture(s) are done already", markup=False)
+        with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
+            task = progress.add_task("predict", total=len(jobs), completed=len(results.done))
 
-    for failure in failures:
-        report(failure)
-    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
-        task = progress.add_task("predict", total=len(files))
+            def hear(line: Line) -> None:
+                progress.advance(task)
+                if "error" in line:
+                    errors.print(f"skipped: {one_line(line['error'])}", markup=False)
+                elif len(shown) < SHOWN:
+                    shown.append(line)
 
-        def hear(result: Prediction | Failure) -> None:
-            progress.advance(task)
-            if isinstance(result, predictor.Failure):
-                failures.append(result)
-                report(result)
-            else:
-                done.append(result)
-
-        document, path = predictor.predict_pictures(cascade, files, out, boxes, flip_test=flip_test, on_result=hear)
+            try:
+                predictor.predict_pictures(
+                    cascade, jobs, results, boxes, flip_test=flip_test, overlays=overlays, on_line=hear
+                )
+            except KeyboardInterrupt:
+                errors.print(f"stopped; {len(results.done)} of {len(jobs)} are done; to go on, the same with --resume")
+                raise
+        path = results.finish()
+        predicted, skipped = results.count["predicted"], results.count["skipped"] + len(failures)
 
     if as_json:
-        import json
-
-        print(json.dumps(document, allow_nan=False))
-    if done:
-        console.print(_table(done))
-    skipped = f", {len(failures)} skipped" if failures else ""
+        _print_json(path)
+    if shown:
+        console.print(_table(shown, out, predicted))
+    said = f", {skipped} skipped" if skipped else ""
     where = f" → {path}" if path else ""
-    console.print(f"{model.name}, {stages} stage(s): {len(done)} predicted{skipped}{where}", markup=False)
-    if failures:
+    console.print(f"{model.name}, {stages} stage(s): {predicted} predicted{said}{where}", markup=False)
+    if skipped:
         raise typer.Exit(1)
+
+
+def _print_json(path: Path | None) -> None:
+    """The COCO results as they are in the file, whatever their length."""
+    import shutil
+
+    if path is None:
+        print("[]")
+        return
+    with path.open(encoding="utf-8") as file:
+        shutil.copyfileobj(file, sys.stdout)
 
 
 def _stages(model: Model, stage: int | None) -> int:
@@ -102,19 +143,18 @@ def _stages(model: Model, stage: int | None) -> int:
     return stage or trained
 
 
-def _table(done: list[Prediction]) -> Table:
+def _table(lines: list[dict[str, Any]], out: Path, predicted: int) -> Table:
     from rich.table import Column, Table
     from rich.text import Text
 
-    from deeppose_cli.geometry import Box
-
     # Folded, not cut: a path must stay whole.
     table = Table(Column("picture", overflow="fold"), "box", Column("overlay", overflow="fold"), box=None)
-    for prediction in done[:SHOWN]:
-        whole = prediction.first_box == Box.of_image(prediction.width, prediction.height)
-        box = "whole picture" if whole else ",".join(f"{value:g}" for value in prediction.first_box.left_top())
-        job = prediction.job
-        table.add_row(Text(one_line(job.source)), box, Text(one_line(job.overlay)))
-    if len(done) > SHOWN:
-        table.add_row(f"... and {len(done) - SHOWN} more")
+    for line in lines:
+        whole = [0, 0, line["width"], line["height"]]
+        boxes = [person["box"] for person in line["people"]]
+        said = ["whole picture" if box == whole else ",".join(f"{value:g}" for value in box) for box in boxes]
+        overlay = str(out / line["overlay"]) if line["overlay"] else ""
+        table.add_row(Text(one_line(line["source"])), "; ".join(said), Text(one_line(overlay)))
+    if predicted > len(lines):
+        table.add_row(f"... and {predicted - len(lines)} more")
     return table

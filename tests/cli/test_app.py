@@ -61,7 +61,7 @@ def raising(error: BaseException) -> Callable[[], None]:
 
 def test_the_verbs_of_the_design_are_there() -> None:
     top = {path[0] for path in verbs() if path}
-    assert top == {"train", "refine", "eval", "predict", "presets", "export", "import", "data", "runs"}
+    assert top == {"train", "refine", "eval", "predict", "presets", "export", "import", "merge", "data", "runs"}
 
 
 def test_no_help_page_imports_anything_heavy() -> None:

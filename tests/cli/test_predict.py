@@ -83,6 +83,13 @@ def test_bad_pictures_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.split(":")[1].strip() for line in err.splitlines()] == ["empty", "bad.jpg"]
 
 
+def test_a_name_of_many_lines_is_told_in_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "two\nlines \U0001f600 \udcff.jpg"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("skipped: two\\nlines \U0001f600 \\udcff.jpg: cannot be read")
+    assert err.count("\n") == 1
+
+
 def test_no_picture_at_all_leaves_no_document(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", "missing.jpg"]) == 1
     assert "0 predicted, 1 skipped" in capsys.readouterr().out

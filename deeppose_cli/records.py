@@ -1,0 +1,123 @@
+"""What was found in one picture, as a line of `predictions.jsonl`, and what other formats make of such lines.
+
+A line is one JSON object: `source`, the picture as it was named, and either `error`, why it was skipped, or `image_id`,
+`width`, `height`, `overlay` (a file beside the lines), `joints` and `people`. Each of these has `box` (b⁰: left, top,
+width, height), `keypoints` [x, y] for each joint and `stages`, of each stage its `keypoints` and the `boxes` where it
+looked. Coordinates are px of the picture as it is shown, its EXIF rotation applied, 0-based, pixel centres at integers.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeppose_cli.geometry import Box, FloatArray
+from deeppose_cli.skeleton import Skeleton
+
+Line = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Person:
+    """One pose. S stages, K joints."""
+
+    first_box: Box
+    poses: NDArray[np.float64]
+    """(S, K, 2) px."""
+    boxes: NDArray[np.float64]
+    """(S, K, 4) px: where each stage looked."""
+
+
+def picture_line(
+    source: str, image_id: str, size: tuple[int, int], overlay: str, people: Iterable[Person], skeleton: Skeleton
+) -> Line:
+    """`size`: (width, height)."""
+    return {
+        "source": source,
+        "image_id": image_id,
+        "width": size[0],
+        "height": size[1],
+        "overlay": overlay,
+        "joints": list(skeleton.joints),
+        "people": [
+            {
+                "box": _corner_boxes(np.array(person.first_box)),
+                "keypoints": _rounded(person.poses[-1]),
+                "stages": [
+                    {"keypoints": _rounded(pose), "boxes": _corner_boxes(boxes)}
+                    for pose, boxes in zip(person.poses, person.boxes, strict=True)
+                ],
+            }
+            for person in people
+        ],
+    }
+
+
+def failure_line(source: str, reason: str) -> Line:
+    return {"source": source, "error": reason}
+
+
+def to_text(line: Line) -> str:
+    """With the line's end."""
+    return json.dumps(line, allow_nan=False) + "\n"
+
+
+def coco_results(line: Line, overlay_folder: str) -> Iterator[dict[str, Any]]:
+    """COCO keypoint results, one for each person, plus what COCO has no place for: joint names, boxes, every stage.
+
+    `keypoints` is the last stage's pose as x, y, 1 for each joint (COCO gives the third number no meaning in results).
+    A cascade gives no score; 1 stands in its place.
+    """
+    for person in line.get("people", ()):
+        yield {
+            "image_id": line["image_id"],
+            "category_id": 1,
+            "keypoints": [value for x, y in person["keypoints"] for value in (x, y, 1)],
+            "score": 1.0,
+            "bbox": person["box"],
+            "file_name": line["source"],
+            "width": line["width"],
+            "height": line["height"],
+            "overlay": f"{overlay_folder}/{line['overlay']}",
+            "joint_names": line["joints"],
+            "stages": [{"stage": number, **said} for number, said in enumerate(person["stages"], start=1)],
+        }
+
+
+def write_coco(lines: Iterable[Line], overlay_folder: str, out: TextIO) -> None:
+    """As one JSON array, an element a line; no more than one picture is held in memory."""
+    between = "[\n"
+    for line in lines:
+        for result in coco_results(line, overlay_folder):
+            out.write(between + json.dumps(result, allow_nan=False))
+            between = ",\n"
+    out.write("[]\n" if between == "[\n" else "\n]\n")
+
+
+def write_csv(lines: Iterable[Line], out: TextIO) -> None:
+    """One row a person: the picture, the box, and x and y of every joint of the last stage."""
+    writer = csv.writer(out)
+    header: list[str] | None = None
+    for line in lines:
+        for number, person in enumerate(line.get("people", ()), start=1):
+            if header is None:
+                joints = [f"{joint}_{axis}" for joint in line["joints"] for axis in "xy"]
+                header = ["source", "person", "box_left", "box_top", "box_width", "box_height", *joints]
+                writer.writerow(header)
+            flat = [value for point in person["keypoints"] for value in point]
+            writer.writerow([line["source"], number, *person["box"], *flat])
+
+
+def _rounded(values: FloatArray) -> Any:
+    return np.round(values, 3).tolist()
+
+
+def _corner_boxes(boxes: FloatArray) -> Any:
+    """Centre boxes (..., 4) as left, top, width, height, COCO's way: the whole picture is 0, 0, W, H."""
+    return _rounded(np.concatenate([boxes[..., :2] - boxes[..., 2:] / 2 + 0.5, boxes[..., 2:]], axis=-1))
