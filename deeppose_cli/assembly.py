@@ -21,7 +21,7 @@ def build_regressor(plan: StagePlan, num_joints: int) -> Regressor:
 def assemble(plan: CascadePlan, regressors: Sequence[Regressor], device: str | None = None) -> Cascade:
     """The cascade in evaluation mode. `device`: a GPU where there is one."""
     stages = [
-        Stage(regressor, stage.settings.input_size, stage.sigma)
+        Stage(regressor, stage.settings.input_size, stage.sigma, stage.calibration)
         for stage, regressor in zip(plan.stages, regressors, strict=True)
     ]
     cascade = Cascade(plan.skeleton, stages, square_first_box=plan.square_first_box)

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, Self, cast
+from typing import Any, NamedTuple, Protocol, Self, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from deeppose_cli import calibration
 from deeppose_cli.crops import COLOUR_SCALE, MEAN_COLOUR, crop
 from deeppose_cli.decoding import Picture
 from deeppose_cli.folding import Folded
 from deeppose_cli.geometry import Box, FloatArray, bounded_diameter, denormalise, joint_boxes
 from deeppose_cli.heads import BINS_PER_PIXEL, Answer, cell_centres
 from deeppose_cli.network import MAP_STRIDE, Network, build_network
+from deeppose_cli.plans import Calibration
 from deeppose_cli.presets import DIAMETER_BOUNDS, ERROR_CORE, StagePreset
 from deeppose_cli.skeleton import Skeleton
 
@@ -45,18 +47,31 @@ class Cut:
         return replace(self, pixels=self.pixels[:, :, ::-1], joints=joints, mirrored=not self.mirrored)
 
 
+class Said(NamedTuple):
+    """What ψ says of M crops: of all joints (M, K, …) in stage 1, of each crop's own (M, …) later."""
+
+    coordinates: FloatArray
+    """(…, 2) norm."""
+    mass: FloatArray | None = None
+    """(…) the share of the joint's map around its peak, where there is such a map."""
+
+
 class Psi(Protocol):
-    """ψ of one stage. (M, K, 2) norm for stage 1, (M, 2) norm, joint `joints[m]` each, for a refinement stage."""
+    """ψ of one stage."""
 
-    def answer(self, cut: Cut) -> FloatArray: ...
+    def answer(self, cut: Cut) -> Said: ...
 
-    def answer_twice(self, cut: Cut, mirrored: Cut, mirror: Sequence[int]) -> FloatArray:
+    def answer_twice(self, cut: Cut, mirrored: Cut, mirror: Sequence[int]) -> Said:
         """For a flip test: the mean of the answers for the crops and for their mirror images, in the crops' frame.
 
         `mirror`: (K) each joint's partner.
         """
-        other = self.answer(mirrored) * (-1.0, 1.0)
-        return np.asarray((self.answer(cut) + (other[:, list(mirror)] if cut.joints is None else other)) / 2)
+        one, other = self.answer(cut), self.answer(mirrored)
+        pairs = [(one.coordinates, other.coordinates * (-1.0, 1.0)), (one.mass, other.mass)]
+        if cut.joints is None:
+            pairs = [(a, None if b is None else b[:, list(mirror)]) for a, b in pairs]
+        both = [None if a is None or b is None else np.asarray((a + b) / 2) for a, b in pairs]
+        return Said(cast("FloatArray", both[0]), both[1])
 
 
 @dataclass(frozen=True)
@@ -67,6 +82,8 @@ class Stage:
     input_size: int
     sigma: float = 1.0
     """Side of the refinement crops in units of diam; not used by stage 1."""
+    calibration: Calibration | None = None
+    """What makes a confidence of its maps; None where that was not measured."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +94,10 @@ class CascadeResult:
     """(S, B, K, 2) px."""
     boxes: NDArray[np.float64]
     """(S, B, K, 4) px: where each stage looked for each joint; in stage 1 all joints share b⁰."""
+    mass: NDArray[np.float64]
+    """(S, B, K) the share of each joint's map around its peak; NaN where there is no such map."""
+    confidence: NDArray[np.float64]
+    """(S, B, K) how likely each joint is within 0.2 of the torso, as measured; NaN where that was not."""
 
 
 @dataclass(frozen=True)
@@ -151,11 +172,11 @@ class Regressor(nn.Module):
     def _network(self, index: int) -> Network:
         return cast("Network", self.networks[index])
 
-    def answer(self, cut: Cut) -> FloatArray:
+    def answer(self, cut: Cut) -> Said:
         """ψ for the cascade: always without dropout, whatever mode the module is in, and by its folded copy."""
         return self._told(self._said(cut), cut)
 
-    def answer_twice(self, cut: Cut, mirrored: Cut, mirror: Sequence[int]) -> FloatArray:
+    def answer_twice(self, cut: Cut, mirrored: Cut, mirror: Sequence[int]) -> Said:
         """As Psi says; where there are maps, by the mean of both distributions: between two peaks that disagree is
         nothing."""
         one, other = self._said(cut), self._said(mirrored)
@@ -178,9 +199,12 @@ class Regressor(nn.Module):
         return regressor.joint_answers(pixels, torch.from_numpy(cut.joints).to(self.mean.device))
 
     @staticmethod
-    def _told(answer: Answer, cut: Cut) -> FloatArray:
-        coordinates: FloatArray = answer.coordinates.double().cpu().numpy()
-        return coordinates if cut.joints is None else coordinates[:, 0]
+    def _told(answer: Answer, cut: Cut) -> Said:
+        def told(values: Tensor) -> FloatArray:
+            found: FloatArray = values.double().cpu().numpy()
+            return found if cut.joints is None else found[:, 0]
+
+        return Said(told(answer.coordinates), None if answer.mass is None else told(answer.mass))
 
     def folded(self) -> Regressor:
         """A copy in evaluation mode that answers alike and faster; made once, and anew where a value has changed."""
@@ -243,24 +267,37 @@ class Cascade(nn.Module):
         first = first_stage_boxes(boxes, square=self.square_first_box)
         poses = np.full((self.num_stages, count, k, 2), np.nan)
         where = np.tile(first[None, :, None, :], (self.num_stages, 1, k, 1))
+        mass = np.full((self.num_stages, count, k), np.nan)
         if not count:
-            return CascadeResult(poses, where)
+            return CascadeResult(poses, where, mass, mass)
         initial, *refinements = self.stages
         for rows in _slices(count, crops_at_once):
             cut = Cut(_crops(pictures, rows, first[rows], initial.input_size), first[rows], rows, None)
-            poses[0, rows] = denormalise(self._ask(initial.psi, cut, flip_test), first[rows, None])
+            said = self._ask(initial.psi, cut, flip_test)
+            poses[0, rows] = denormalise(said.coordinates, first[rows, None])
+            mass[0, rows] = np.nan if said.mass is None else said.mass
         for s, stage in enumerate(refinements, start=1):
-            poses[s] = poses[s - 1]
+            poses[s], mass[s] = poses[s - 1], mass[s - 1]
             where[s] = refinement_boxes(poses[s - 1], first, self.skeleton, stage.sigma)
             owner, joint = np.repeat(np.arange(count), len(chosen)), np.tile(chosen, count)
             for part in _slices(len(owner), crops_at_once):
                 i, j = owner[part], joint[part]
                 boxes_ij = where[s, i, j]
                 cut = Cut(_crops(pictures, i, boxes_ij, stage.input_size), boxes_ij, i, j)
-                poses[s, i, j] = denormalise(self._ask(stage.psi, cut, flip_test), boxes_ij)
-        return CascadeResult(poses, where)
+                said = self._ask(stage.psi, cut, flip_test)
+                poses[s, i, j] = denormalise(said.coordinates, boxes_ij)
+                mass[s, i, j] = np.nan if said.mass is None else said.mass
+        return CascadeResult(poses, where, mass, self._confidence(mass))
 
-    def _ask(self, psi: Psi, cut: Cut, flip_test: bool) -> FloatArray:
+    def _confidence(self, mass: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(S, B, K) of masses."""
+        confidence = np.full_like(mass, np.nan)
+        for s, stage in enumerate(self.stages):
+            if stage.calibration is not None:
+                confidence[s] = calibration.confidence(mass[s], stage.calibration)
+        return confidence
+
+    def _ask(self, psi: Psi, cut: Cut, flip_test: bool) -> Said:
         """The answer for the crops; with `flip_test` that for them and their mirror images together.
 
         To ψ a mirrored crop of joint i is one of its partner, as among the training crops, and gets the partner's

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import pickle
 import shlex
 import warnings
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deeppose_cli.errors import DeepPoseError
-from deeppose_cli.plans import CascadePlan, StagePlan
+from deeppose_cli.plans import Calibration, CascadePlan, StagePlan
 from deeppose_cli.presets import RUNS_ROOT, initial_from_primitives, refinement_from_primitives
 from deeppose_cli.run_folder import RunFolder, StageFolder
 from deeppose_cli.skeleton import skeleton_by_name
@@ -61,16 +63,39 @@ def read_stages(run: RunFolder, stages: int | None = None) -> tuple[CascadePlan,
             size = checkpoint.get("input_size", initial.input_size)
             if size != initial.input_size:
                 initial = replace(initial, input_size=size, growth="")
-            plans.append(StagePlan(initial))
+            plans.append(StagePlan(initial, calibration=read_calibration(folder)))
             square = kept["square_first_box"]
         else:
             mean, std = (
                 tuple((float(x), float(y)) for x, y in kept[key]) for key in ("displacement_mean", "displacement_std")
             )
-            plans.append(StagePlan(refinement_from_primitives(kept["settings"]), kept["sigma"], (mean, std)))
+            settings = refinement_from_primitives(kept["settings"])
+            plans.append(StagePlan(settings, kept["sigma"], (mean, std), read_calibration(folder)))
             _check_lineage(folder, found[folder.number - 2])
         values.append(regressor_values(checkpoint))
     return CascadePlan(skeletons[0], tuple(plans), square), values
+
+
+def read_calibration(folder: StageFolder) -> Calibration | None:
+    """None where there is none, or that of another best.ckpt. Raises DeepPoseError for a damaged file."""
+    try:
+        kept = json.loads(folder.calibration.read_text(encoding="utf-8"))
+        found = Calibration(float(kept["slope"]), float(kept["offset"]))
+        return found if kept["of"] == fingerprint(folder.best) else None
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DeepPoseError(f"{folder.calibration}: not readable ({error}); may be deleted") from None
+
+
+def write_calibration(folder: StageFolder, found: Calibration | None) -> None:
+    """None: there is none to be had."""
+    if found is None:
+        folder.calibration.unlink(missing_ok=True)
+        return
+    temporary = folder.calibration.with_suffix(".tmp")
+    temporary.write_text(json.dumps({**asdict(found), "of": fingerprint(folder.best)}) + "\n", encoding="utf-8")
+    os.replace(temporary, folder.calibration)
 
 
 def regressor_values(checkpoint: dict[str, Any]) -> dict[str, Tensor]:

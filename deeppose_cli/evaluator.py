@@ -8,16 +8,18 @@ Shape letters: S stages, N images of the split, K joints.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppose_cli import metrics
+from deeppose_cli import calibration, metrics
 from deeppose_cli.decoding import Picture, read_picture
 from deeppose_cli.errors import DeepPoseError
 from deeppose_cli.geometry import FloatArray, denormalise, normalise
+from deeppose_cli.plans import Calibration
+from deeppose_cli.presets import PDJ_THRESHOLD
 from deeppose_cli.samples import Annotations
 from deeppose_cli.skeleton import Skeleton
 
@@ -33,7 +35,7 @@ class Predicts(Protocol):
     @property
     def skeleton(self) -> Skeleton: ...
     def predict(self, pictures: Sequence[Picture], boxes: FloatArray, /, *, flip_test: bool) -> Any:
-        """→ an object whose `poses` are (S, B, K, 2) px."""
+        """→ an object whose `poses` are (S, B, K, 2) px, and whose `mass`, for calibration, is (S, B, K)."""
 
 
 def report(message: str) -> None:
@@ -77,8 +79,39 @@ def predict_split(
     which reports it on stderr, and left out: its poses are NaN, which the metrics count as wrong. `progress` is told
     after each batch how many images it had. `flip_test`: see `Cascade.predict`.
     """
+    poses = np.full((cascade.num_stages, len(annotations), len(cascade.skeleton), 2), np.nan)
+    for rows, result in _answers(cascade, annotations, boxes, batch_size, progress, on_unreadable, flip_test):
+        poses[:, rows] = result.poses
+    return poses
+
+
+def calibrate(cascade: Predicts, annotations: Annotations, boxes: FloatArray) -> list[Calibration | None]:
+    """What makes a confidence of each stage's maps, measured on pictures that it has not learned from.
+
+    A joint is right where PDJ counts it. None for a stage without maps, or with too few pictures (`calibration.fit`).
+    """
+    shape = (cascade.num_stages, len(annotations), len(cascade.skeleton))
+    poses, mass = np.full((*shape, 2), np.nan), np.full(shape, np.nan)
+    for rows, result in _answers(cascade, annotations, boxes):
+        poses[:, rows], mass[:, rows] = result.poses, result.mass
+    found = []
+    for pose, share in zip(poses, mass, strict=True):
+        hits, counted = metrics.pdj_hits(pose, annotations.keypoints, annotations.skeleton, PDJ_THRESHOLD)
+        found.append(calibration.fit(share[counted], hits[counted]))
+    return found
+
+
+def _answers(
+    cascade: Predicts,
+    annotations: Annotations,
+    boxes: FloatArray,
+    batch_size: int = BATCH_SIZE,
+    progress: Callable[[int], None] = lambda done: None,
+    on_unreadable: Callable[[DeepPoseError], None] = report_skipped,
+    flip_test: bool = False,
+) -> Iterator[tuple[list[int], Any]]:
+    """Rows, and what the cascade says of their pictures, batch by batch."""
     n = len(annotations)
-    poses = np.full((cascade.num_stages, n, len(cascade.skeleton), 2), np.nan)
     for start in range(0, n, batch_size):
         rows, pictures = [], []
         stop = min(start + batch_size, n)
@@ -89,9 +122,8 @@ def predict_split(
             except DeepPoseError as error:
                 on_unreadable(error)
         if rows:
-            poses[:, rows] = cascade.predict(pictures, np.asarray(boxes)[rows], flip_test=flip_test).poses
+            yield rows, cascade.predict(pictures, np.asarray(boxes)[rows], flip_test=flip_test)
         progress(stop - start)
-    return poses
 
 
 def to_skeleton(poses: FloatArray, source: Skeleton, target: Skeleton) -> NDArray[np.float64]:

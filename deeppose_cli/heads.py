@@ -23,6 +23,8 @@ class Answer(NamedTuple):
     """Of the maps behind the coordinates, where there are any: (B, K, H, W), or (B, K, 2, bins) along x and y."""
     deviation: Tensor | None = None
     """(B, K, 2) norm, how far off each coordinate may be; in training with `rle` only."""
+    mass: Tensor | None = None
+    """(B, K) the share of each joint's map that lies around its peak, where the answer is read there."""
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Answer:
         """With `change` made to all that is there: rows or joints taken."""
@@ -55,8 +57,8 @@ PEAK_REACH = 2
 with 1, .650 with 2, .650 with 3, .621 with 5, .578 with all cells."""
 
 
-def peak_coordinates(logits: Tensor) -> Tensor:
-    """(B, K, H, H) logits → (B, K, 2) norm: the mean of each map's distribution around its peak.
+def peak_answer(logits: Tensor) -> Answer:
+    """(B, K, H, H) logits → the mean of each map's distribution around its peak, and how much of it lies there.
 
     What a network answers once it is trained. It says in its maps where else a joint may be, and every doubt draws the
     mean of the whole map to the middle of the picture (Gu et al., Removing the Bias of Integral Pose Regression, ICCV
@@ -68,7 +70,8 @@ def peak_coordinates(logits: Tensor) -> Tensor:
     steps = torch.arange(side, device=logits.device)
     rows, columns = ((steps - at[..., None]).abs() <= PEAK_REACH for at in (place // side, place % side))
     share = share * rows[..., :, None] * columns[..., None, :]
-    return _mean(share / share.sum((2, 3), keepdim=True))
+    mass = share.sum((2, 3))
+    return Answer(_mean(share / mass[..., None, None]), logits, mass=mass)
 
 
 def _mean(share: Tensor) -> Tensor:
@@ -113,7 +116,7 @@ class IntegralHead(nn.Module):
 
     def decode(self, logits: Tensor) -> Answer:
         whole = self.training or not self.peaked
-        return Answer((expected_coordinates if whole else peak_coordinates)(logits), logits)
+        return Answer(expected_coordinates(logits), logits) if whole else peak_answer(logits)
 
 
 class RegressionHead(nn.Module):

@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from deeppose_cli.checkpoints import fingerprint
+from deeppose_cli.checkpoints import fingerprint, write_calibration
 from deeppose_cli.errors import DeepPoseError, UsageError
 from deeppose_cli.plans import StagePlan
 from deeppose_cli.presets import to_primitives
@@ -45,6 +45,7 @@ def import_cascade(file: Path, run: RunFolder, stages: int | None = None) -> Wei
             temporary = folder.best.with_suffix(".tmp")
             torch.save(kept, temporary)
             temporary.replace(folder.best)
+            write_calibration(folder, plan.calibration)
     return header
 
 

@@ -22,7 +22,7 @@ from deeppose_cli.heads import (
     RegressionHead,
     SimccHead,
     expected_coordinates,
-    peak_coordinates,
+    peak_answer,
 )
 from deeppose_cli.presets import HEADS, StagePreset
 
@@ -118,7 +118,7 @@ class IntegralNetwork(nn.Module):
 
     Features at strides 4, 8, 16 and 32 are merged upwards to one map per joint at stride 4. The softmax of a map is a
     distribution over its cells; its mean is the joint (Sun et al., ECCV 2018), of a trained network the mean around its
-    peak (heads.peak_coordinates), if the maps were trained to have one (`peaked`). It still regresses coordinates, with
+    peak (heads.peak_answer), if the maps were trained to have one (`peaked`). It still regresses coordinates, with
     the same loss, but learns many times faster than a fully connected head, as position need not be learned by heart.
     """
 
@@ -161,7 +161,7 @@ class IntegralNetwork(nn.Module):
 
     def decode(self, logits: Tensor) -> Answer:
         whole = self.training or not self.peaked
-        return Answer((expected_coordinates if whole else peak_coordinates)(logits), logits)
+        return Answer(expected_coordinates(logits), logits) if whole else peak_answer(logits)
 
     def with_maps(self, x: Tensor, prior: Tensor | None = None) -> Answer:
         return self.decode(self.outputs(x, prior))

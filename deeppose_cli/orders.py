@@ -196,5 +196,5 @@ def clear(run: RunFolder, stage: int) -> None:
     """Removes what an overwritten stage left, and the stages after it: they refine what no longer exists."""
     for old in run.started:
         if old.number >= stage:
-            for file in (old.best, old.last, old.metrics, old.start, old.config_file):
+            for file in (old.best, old.last, old.metrics, old.start, old.calibration, old.config_file):
                 file.unlink(missing_ok=True)

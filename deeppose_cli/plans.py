@@ -11,6 +11,15 @@ Pairs = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """What makes a confidence of the share `mass` of a map around its peak, as `calibration.py` fits it:
+    1 / (1 + exp(−(slope · logit(mass) + offset)))."""
+
+    slope: float
+    offset: float
+
+
+@dataclass(frozen=True)
 class StagePlan:
     """One stage. `settings` is a RefinementPreset from stage 2 on."""
 
@@ -19,6 +28,9 @@ class StagePlan:
     """Side of the refinement crops in units of diam; not used by stage 1."""
     displacement: tuple[Pairs, Pairs] | None = None
     """Mean and standard deviation, (K, 2) each in units of diam, of the error of the stage before; None in stage 1."""
+
+    calibration: Calibration | None = None
+    """What makes a confidence of its maps; None where that was not measured."""
 
     @property
     def kind(self) -> str:

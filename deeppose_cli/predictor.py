@@ -221,7 +221,7 @@ def _people(cascade: PosePredictor, batch: Sequence[_Ready], flip_test: bool) ->
         boxes = np.array([item.box for item in batch])
         result = cascade.predict([item.picture for item in batch], boxes, flip_test=flip_test)
         for i, item in enumerate(batch):
-            found[item.job].append(Person(item.box, result.poses[:, i], result.boxes[:, i]))
+            found[item.job].append(Person(item.box, result.poses[:, i], result.boxes[:, i], result.confidence[:, i]))
     return found
 
 

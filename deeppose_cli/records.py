@@ -1,9 +1,14 @@
 """What was found in one picture, as a line of `predictions.jsonl`, and what other formats make of such lines.
 
 A line is one JSON object: `source`, the picture as it was named, and either `error`, why it was skipped, or `image_id`,
-`width`, `height`, `overlay` (a file beside the lines), `joints` and `people`. Each of these has `box` (b⁰: left, top,
-width, height), `keypoints` [x, y] for each joint and `stages`, of each stage its `keypoints` and the `boxes` where it
-looked. Coordinates are px of the picture as it is shown, its EXIF rotation applied, 0-based, pixel centres at integers.
+`width`, `height`, `overlay` (a file beside the lines), `joints` and `people`. Each of these has
+
+- `box`: b⁰ as left, top, width, height;
+- `keypoints`: [x, y] for each joint;
+- `confidence`: for each joint how likely it is within 0.2 of the torso, if that was measured (`calibration.py`);
+- `stages`: of each stage its `keypoints`, and the `boxes` where it looked.
+
+Coordinates are px of the picture as it is shown, its EXIF rotation applied, 0-based, pixel centres at integers.
 """
 
 from __future__ import annotations
@@ -32,6 +37,8 @@ class Person:
     """(S, K, 2) px."""
     boxes: NDArray[np.float64]
     """(S, K, 4) px: where each stage looked."""
+    confidence: NDArray[np.float64]
+    """(S, K) how likely each joint is within 0.2 of the torso; NaN where that was not measured."""
 
 
 def picture_line(
@@ -49,6 +56,7 @@ def picture_line(
             {
                 "box": _corner_boxes(np.array(person.first_box)),
                 "keypoints": _rounded(person.poses[-1]),
+                **_confidence(person),
                 "stages": [
                     {"keypoints": _rounded(pose), "boxes": _corner_boxes(boxes)}
                     for pose, boxes in zip(person.poses, person.boxes, strict=True)
@@ -71,15 +79,16 @@ def to_text(line: Line) -> str:
 def coco_results(line: Line, overlay_folder: str) -> Iterator[dict[str, Any]]:
     """COCO keypoint results, one for each person, plus what COCO has no place for: joint names, boxes, every stage.
 
-    `keypoints` is the last stage's pose as x, y, 1 for each joint (COCO gives the third number no meaning in results).
-    A cascade gives no score; 1 stands in its place.
+    `keypoints` is the last stage's pose, x, y and confidence for each joint (COCO gives the third number no meaning in
+    results), `score` the mean confidence. Where there is none, 1 stands in its place.
     """
     for person in line.get("people", ()):
+        sure = person.get("confidence", [1] * len(person["keypoints"]))
         yield {
             "image_id": line["image_id"],
             "category_id": 1,
-            "keypoints": [value for x, y in person["keypoints"] for value in (x, y, 1)],
-            "score": 1.0,
+            "keypoints": [v for (x, y), c in zip(person["keypoints"], sure, strict=True) for v in (x, y, c)],
+            "score": round(sum(sure) / len(sure), 4),
             "bbox": person["box"],
             "file_name": line["source"],
             "width": line["width"],
@@ -101,17 +110,23 @@ def write_coco(lines: Iterable[Line], overlay_folder: str, out: TextIO) -> None:
 
 
 def write_csv(lines: Iterable[Line], out: TextIO) -> None:
-    """One row a person: the picture, the box, and x and y of every joint of the last stage."""
+    """One row a person: the picture, the box, and x, y and confidence of every joint of the last stage."""
     writer = csv.writer(out)
     header: list[str] | None = None
     for line in lines:
         for number, person in enumerate(line.get("people", ()), start=1):
             if header is None:
-                joints = [f"{joint}_{axis}" for joint in line["joints"] for axis in "xy"]
+                joints = [f"{joint}_{what}" for joint in line["joints"] for what in ("x", "y", "confidence")]
                 header = ["source", "person", "box_left", "box_top", "box_width", "box_height", *joints]
                 writer.writerow(header)
-            flat = [value for point in person["keypoints"] for value in point]
+            sure = person.get("confidence", [""] * len(person["keypoints"]))
+            flat = [v for (x, y), c in zip(person["keypoints"], sure, strict=True) for v in (x, y, c)]
             writer.writerow([line["source"], number, *person["box"], *flat])
+
+
+def _confidence(person: Person) -> Line:
+    last = person.confidence[-1]
+    return {} if np.isnan(last).any() else {"confidence": np.round(last, 4).tolist()}
 
 
 def _rounded(values: FloatArray) -> Any:

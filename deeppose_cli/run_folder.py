@@ -4,6 +4,7 @@
 <runs root>/<run>/stage<N>/checkpoints/best.ckpt        weights with the best validation PDJ
 <runs root>/<run>/stage<N>/checkpoints/last.ckpt        whole state of the training; --resume continues from it
 <runs root>/<run>/stage<N>/metrics.csv                  a row for every validation
+<runs root>/<run>/stage<N>/calibration.json             how its maps' shares become confidences, of which best.ckpt
 <runs root>/<run>/stage<N>/start.npz                    N > 1: what the stage before says, to start from
 """
 
@@ -63,6 +64,10 @@ class StageFolder:
     @property
     def metrics(self) -> Path:
         return self.path / "metrics.csv"
+
+    @property
+    def calibration(self) -> Path:
+        return self.path / "calibration.json"
 
     @property
     def start(self) -> Path:

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from deeppose_cli.allocator import keep_memory
+from deeppose_cli.calibrating import calibrate_stages
 from deeppose_cli.checkpoints import how_to_train, read_checkpoint
 from deeppose_cli.errors import DeepPoseError, UsageError
 from deeppose_cli.orders import Orders, check_previous, clear, fresh, is_follower, starting_advice, stored
@@ -129,6 +130,7 @@ def _train(
         with _told_how_to_go_on(folder, run, console):
             trainer.fit(module, datamodule=loaders, ckpt_path=resume_from, weights_only=True)
     if trainer.is_global_zero:
+        calibrate_stages(run, data, folder.number)
         _report(folder, data, before, console)
     return folder
 

@@ -12,7 +12,7 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, get_type_hints
 
 from deeppose_cli.errors import DeepPoseError
-from deeppose_cli.plans import CascadePlan, Pairs, StagePlan
+from deeppose_cli.plans import Calibration, CascadePlan, Pairs, StagePlan
 from deeppose_cli.presets import (
     BOX_SOURCES,
     Augmentation,
@@ -33,6 +33,8 @@ MAX_WIDTH = 4096
 """Channels that settings may ask for."""
 MAX_DIAMETERS = 100.0
 """Units of diam: no σ and no displacement is larger."""
+MAX_CURVE = 1000.0
+"""Slope and offset of a calibration are no larger."""
 MAX_TEXT = 10_000
 """Characters of a text in the training record."""
 
@@ -81,6 +83,8 @@ def to_text(description: Description) -> str:
         if stage.displacement is not None:
             mean, std = stage.displacement
             said |= {"sigma": stage.sigma, "displacement": {"mean": mean, "std": std}}
+        if stage.calibration is not None:
+            said["calibration"] = asdict(stage.calibration)
         stages.append(said)
     document = {
         "format": FORMAT,
@@ -143,13 +147,23 @@ def _skeleton(document: Mapping[str, Any]) -> Skeleton:
     return skeleton
 
 
+def _calibration(said: Mapping[str, Any]) -> Calibration | None:
+    if "calibration" not in said:
+        return None
+    values = _get(said, "calibration", dict)
+    if values.keys() != {field.name for field in fields(Calibration)}:
+        raise ValueError(f"calibration: valid: {', '.join(field.name for field in fields(Calibration))}")
+    return Calibration(**{name: _number(value, f"calibration's {name}", MAX_CURVE) for name, value in values.items()})
+
+
 def _stage(said: Mapping[str, Any], number: int, skeleton: Skeleton) -> StagePlan:
+    calibration = _calibration(said)
     settings = _get(said, "settings", dict)
     if number == 1:
         _check_types(StagePreset, settings)
         initial = initial_from_primitives(settings)
         _check_sizes(initial)
-        return StagePlan(initial)
+        return StagePlan(initial, calibration=calibration)
     _check_types(RefinementPreset, settings)
     refinement = refinement_from_primitives(settings)
     _check_sizes(refinement)
@@ -162,7 +176,7 @@ def _stage(said: Mapping[str, Any], number: int, skeleton: Skeleton) -> StagePla
     mean, std = (_pairs(displacement.get(key), f"displacement's {key}", len(skeleton)) for key in ("mean", "std"))
     if any(value < 0 for pair in std for value in pair):
         raise ValueError("displacement's std is negative")
-    return StagePlan(refinement, sigma, (mean, std))
+    return StagePlan(refinement, sigma, (mean, std), calibration)
 
 
 def _check_types(kind: type[Any], values: Mapping[str, Any]) -> None:

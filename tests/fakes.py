@@ -35,4 +35,5 @@ class FakeCascade:
         self.batches.append([picture.shape for picture in pictures])
         first = denormalise(self.norm, np.asarray(boxes)[:, None, :]) + flip_test * RIGHT
         where = np.tile(np.asarray(boxes)[None, :, None, :], (2, 1, len(self.skeleton), 1))
-        return CascadeResult(np.stack([first, first + RIGHT]), where)
+        unknown = np.full(where.shape[:3], np.nan)
+        return CascadeResult(np.stack([first, first + RIGHT]), where, unknown, unknown)

@@ -12,7 +12,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deeppose_cli.cascade import Cascade, Cut, Expected, Psi, Regressor, Stage, first_stage_boxes, refinement_boxes
+from deeppose_cli.cascade import (
+    Cascade,
+    Cut,
+    Expected,
+    Psi,
+    Regressor,
+    Said,
+    Stage,
+    first_stage_boxes,
+    refinement_boxes,
+)
 from deeppose_cli.crops import crop
 from deeppose_cli.geometry import mirror_points, normalise
 from deeppose_cli.heads import Answer, expected_coordinates
@@ -28,11 +38,14 @@ class Oracle(Psi):
     def __init__(self, truth: np.ndarray, off: np.ndarray | float = 0.0) -> None:
         self.truth, self.off, self.asked = truth, off, 0
 
-    def answer(self, cut: Cut) -> np.ndarray:
+    def answer(self, cut: Cut) -> Said:
+        return Said(self.coordinates(cut))
+
+    def coordinates(self, cut: Cut) -> np.ndarray:
         self.asked += len(cut.pixels)
         if cut.mirrored:
             joints = None if cut.joints is None else self.mirror[cut.joints]
-            said = self.answer(replace(cut, joints=joints, mirrored=False)) * (-1.0, 1.0)
+            said = self.coordinates(replace(cut, joints=joints, mirrored=False)) * (-1.0, 1.0)
             return said[:, self.mirror] if cut.joints is None else said
         if cut.joints is None:
             return normalise(self.truth[cut.pictures], cut.boxes[:, None]) + self.off
@@ -92,7 +105,7 @@ def test_stage_two_looks_around_what_stage_one_said_not_around_the_truth() -> No
     seen: list[Cut] = []
 
     class Watching(Oracle):
-        def answer(self, cut: Cut) -> np.ndarray:
+        def answer(self, cut: Cut) -> Said:
             seen.append(cut)
             return super().answer(cut)
 
@@ -119,10 +132,10 @@ class Projections(Psi):
     def of(self, pixels: np.ndarray, joint: int) -> np.ndarray:
         return self.weights[joint] @ pixels.astype(float).ravel()
 
-    def answer(self, cut: Cut) -> np.ndarray:
+    def answer(self, cut: Cut) -> Said:
         if cut.joints is None:
-            return np.stack([[self.of(pixels, j) for j in range(len(self.weights))] for pixels in cut.pixels])
-        return np.stack([self.of(pixels, j) for pixels, j in zip(cut.pixels, cut.joints, strict=True)])
+            return Said(np.stack([[self.of(pixels, j) for j in range(len(self.weights))] for pixels in cut.pixels]))
+        return Said(np.stack([self.of(pixels, j) for pixels, j in zip(cut.pixels, cut.joints, strict=True)]))
 
 
 @pytest.mark.parametrize("skeleton", [LSP14, FLIC10], ids=lambda skeleton: skeleton.name)
@@ -152,7 +165,7 @@ def test_with_flip_averaging_the_mirrored_picture_has_the_mirrored_pose(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The peak of a random map jumps with the last bit of a pixel.
-    monkeypatch.setattr("deeppose_cli.network.peak_coordinates", expected_coordinates)
+    monkeypatch.setattr("deeppose_cli.network.peak_answer", lambda maps: Answer(expected_coordinates(maps), maps))
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     expected = Expected(rng.normal(0, 0.3, (14, 2)).tolist(), rng.uniform(0.1, 0.6, (14, 2)).tolist(), sigma=1.5)
@@ -183,7 +196,7 @@ def test_a_flip_test_weighs_what_both_pictures_say_and_takes_no_place_between(mo
     monkeypatch.setattr(regressor, "_said", lambda cut: next(said))
     cut = Cut(np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 4)), np.zeros(1, np.int64), None)
     both = regressor.answer_twice(cut, cut.mirror(LSP14), LSP14.mirror)
-    np.testing.assert_allclose(both[0], [[12.5 / 16 - 0.5, 8.5 / 16 - 0.5]] * 14, atol=1e-6)
+    np.testing.assert_allclose(both.coordinates[0], [[12.5 / 16 - 0.5, 8.5 / 16 - 0.5]] * 14, atol=1e-6)
 
 
 def test_a_square_first_box_holds_the_whole_box() -> None:
@@ -202,8 +215,8 @@ def test_a_shared_network_answers_for_a_joint_with_its_own_pair_of_outputs(pixel
     regressor = Regressor(NETWORK, 14).eval()
     joints = np.array([0, 13, 5, 5, 7, 2])
     boxes = np.zeros((6, 4))
-    everything = regressor.answer(Cut(pixels, boxes, np.arange(6), None))
-    own = regressor.answer(Cut(pixels, boxes, np.arange(6), joints))
+    everything = regressor.answer(Cut(pixels, boxes, np.arange(6), None)).coordinates
+    own = regressor.answer(Cut(pixels, boxes, np.arange(6), joints)).coordinates
     np.testing.assert_array_equal(own, everything[np.arange(6), joints])
 
 
@@ -212,7 +225,7 @@ def test_per_joint_networks_answer_each_for_its_own(pixels: np.ndarray) -> None:
     regressor = Regressor(NETWORK, 14, "per-joint").eval()
     assert len(regressor.networks) == 14
     joints = np.array([3, 1, 3, 0, 13, 1])
-    found = regressor.answer(Cut(pixels, np.zeros((6, 4)), np.arange(6), joints))
+    found = regressor.answer(Cut(pixels, np.zeros((6, 4)), np.arange(6), joints)).coordinates
     for row, joint in enumerate(joints):
         alone = regressor.of_joint(torch.from_numpy(pixels[row : row + 1]), joint)[0][0, 0]
         np.testing.assert_allclose(found[row], alone.detach().numpy(), atol=1e-6)
@@ -223,7 +236,7 @@ def test_answers_come_without_dropout_and_leave_the_mode_as_it_was(pixels: np.nd
     regressor = Regressor(StagePreset(input_size=100), 14).train()
     big = np.repeat(np.repeat(pixels[:1], 4, 1), 4, 2)[:, :100, :100]
     cut = Cut(big, np.zeros((1, 4)), np.arange(1), None)
-    np.testing.assert_array_equal(regressor.answer(cut), regressor.answer(cut))
+    np.testing.assert_array_equal(regressor.answer(cut).coordinates, regressor.answer(cut).coordinates)
     assert regressor.training
 
 
@@ -245,7 +258,8 @@ def test_cascade_and_module_say_the_same(pixels: np.ndarray) -> None:
     expected = Expected(mean=[(0.1, -0.2)] * 14, std=[(0.3, 0.3)] * 14, sigma=2.0)
     regressor = as_trained(Regressor(NETWORK, 14, expected=expected)).eval()
     plain = regressor(torch.from_numpy(pixels))[0].detach().numpy()
-    np.testing.assert_allclose(regressor.answer(Cut(pixels, np.zeros((6, 4)), np.arange(6), None)), plain, atol=1e-5)
+    said = regressor.answer(Cut(pixels, np.zeros((6, 4)), np.arange(6), None))
+    np.testing.assert_allclose(said.coordinates, plain, atol=1e-5)
 
 
 def learn(regressor: Regressor, pixels: torch.Tensor) -> None:
@@ -279,11 +293,11 @@ def test_answers_follow_the_values(pixels: np.ndarray, change: Callable[[Regress
     regressor = as_trained(Regressor(NETWORK, 14)).eval()
     torch.nn.init.normal_(regressor.networks[0].maps[-1].weight, std=0.5)
     cut = Cut(pixels, np.zeros((6, 4)), np.arange(6), None)
-    before = regressor.answer(cut)
+    before = regressor.answer(cut).coordinates
     change(regressor, torch.from_numpy(pixels))
     after = regressor(torch.from_numpy(pixels))[0].detach().numpy()
     assert np.abs(after - before).max() > 1e-3
-    np.testing.assert_allclose(regressor.answer(cut), after, atol=1e-5)
+    np.testing.assert_allclose(regressor.answer(cut).coordinates, after, atol=1e-5)
 
 
 def test_answers_are_no_part_of_the_state_and_are_made_ready_once(pixels: np.ndarray) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from deeppose_cli.cascade import Expected, Regressor
 from deeppose_cli.errors import UsageError
-from deeppose_cli.heads import SimccHead, expected_coordinates, peak_coordinates
+from deeppose_cli.heads import SimccHead, expected_coordinates, peak_answer
 from deeppose_cli.network import BackboneNetwork, build_network
 from deeppose_cli.presets import HEADS, MODERN, TINY, Preset, StagePreset
 
@@ -38,7 +38,7 @@ def cell(at: float, side: int = 16) -> float:
 
 def test_the_peak_of_one_bump_is_its_middle_between_cells_too() -> None:
     maps = torch.log(torch.stack([bump(5.0, 9.0), bump(4.3, 10.8), bump(0.0, 15.0, 0.2)]))[None]
-    found = peak_coordinates(maps)[0]
+    found = peak_answer(maps).coordinates[0]
     wanted = [[cell(5), cell(9)], [cell(4.3), cell(10.8)], [cell(0), cell(15)]]
     torch.testing.assert_close(found, torch.tensor(wanted, dtype=torch.float64), atol=0.005, rtol=0)
 
@@ -46,13 +46,20 @@ def test_the_peak_of_one_bump_is_its_middle_between_cells_too() -> None:
 def test_a_doubt_elsewhere_draws_the_mean_and_not_the_peak() -> None:
     maps = torch.log(0.6 * bump(3, 3) + 0.4 * bump(12, 12) + 1e-9)[None, None]
     assert expected_coordinates(maps)[0, 0].tolist() == pytest.approx([cell(6.6)] * 2, abs=0.01)
-    assert peak_coordinates(maps)[0, 0].tolist() == pytest.approx([cell(3)] * 2, abs=0.01)
+    assert peak_answer(maps).coordinates[0, 0].tolist() == pytest.approx([cell(3)] * 2, abs=0.01)
+
+
+def test_the_mass_is_what_lies_around_the_peak() -> None:
+    maps = torch.log(0.6 * bump(3, 3) / bump(3, 3).sum() + 0.4 * bump(12, 12) / bump(12, 12).sum() + 1e-12)[None, None]
+    mass = peak_answer(maps).mass
+    assert mass is not None
+    assert mass.tolist() == [[pytest.approx(0.6, abs=0.02)]]
 
 
 def test_one_cell_that_stands_alone_is_no_peak() -> None:
     density = bump(4, 4, 1.5)
     density[12, 12] = 1.2
-    found = peak_coordinates(torch.log(density + 1e-9)[None, None])
+    found = peak_answer(torch.log(density + 1e-9)[None, None]).coordinates
     assert found[0, 0].tolist() == pytest.approx([cell(4)] * 2, abs=0.01)
 
 
@@ -64,8 +71,8 @@ def test_maps_are_read_whole_in_training_and_around_the_peak_later(preset: Prese
         torch.nn.init.normal_(parameter, std=0.3)
     x = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
-        for training, decode in ((True, expected_coordinates), (False, peak_coordinates)):
-            coordinates, logits, _ = network.train(training).with_maps(x)
+        for training, decode in ((True, expected_coordinates), (False, lambda maps: peak_answer(maps).coordinates)):
+            coordinates, logits, *_ = network.train(training).with_maps(x)
             assert logits is not None
             torch.testing.assert_close(coordinates, decode(logits))
     mapless = build_network(replace(preset.initial, input_size=64, width=16, map_weight=0.0), 5).eval()
@@ -79,7 +86,7 @@ def test_simcc_reads_each_axis_by_its_expected_bin() -> None:
     head = SimccHead(CHANNELS, 3, 64, 16).eval()
     torch.nn.init.normal_(head.axes[0].weight)
     with torch.no_grad():
-        coordinates, logits, _ = head.decode(head(levels()))
+        coordinates, logits, *_ = head.decode(head(levels()))
     assert logits is not None
     assert logits.shape == (2, 3, 2, 128)
     for axis in range(2):

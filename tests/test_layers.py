@@ -10,11 +10,11 @@ import pytest
 import deeppose_cli
 
 LAYERS: dict[int, tuple[str, ...]] = {
-    0: ("allocator errors terminal", "skeleton presets", "geometry"),
+    0: ("allocator errors terminal", "skeleton presets", "geometry plans"),
     1: (
         "archives backbones bootstrap decoding drawn.canvas drawn.figure flow folding foreign heads matfile"
-        " metrics plans published samples",
-        "losses",
+        " metrics published samples",
+        "calibration losses",
         "download drawn.person drawn.scenery growth matstruct spread sticks weights_document",
         "drawing network torch_metrics weights_file",
         "pretrained",
@@ -29,12 +29,13 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "datamodules.catalogue",
     ),
     4: ("box_report evaluator plotting records sample_views scoring sources", "results sample_sheet", "predictor"),
-    5: ("run_folder", "callbacks checkpoints", "export importing models orders previous starts", "runs"),
+    5: ("run_folder", "callbacks checkpoints", "calibrating export importing models orders previous starts", "runs"),
     6: (
         "cli.flags cli.groups cli.options",
         "cli.data_boxes cli.data_list cli.data_show cli.eval_rows cli.eval_tables cli.training_options",
         "cli.eval_files",
-        "cli.data cli.eval cli.export cli.import_ cli.merge cli.predict cli.presets cli.refine cli.runs cli.train",
+        "cli.calibrate cli.data cli.eval cli.export cli.import_ cli.merge cli.predict cli.presets cli.refine cli.runs"
+        " cli.train",
         "cli.app",
     ),
 }

@@ -82,7 +82,7 @@ def test_local_response_normalisation_is_krizhevskys(paper_network: DeepPoseNetw
 def test_integral_network_in_training_reads_a_map_by_its_expected_coordinate() -> None:
     network = IntegralNetwork(num_joints=3, width=8).train()
     with torch.no_grad():
-        xy, logits, _ = network.with_maps(torch.rand(2, 3, 64, 64))
+        xy, logits, *_ = network.with_maps(torch.rand(2, 3, 64, 64))
     assert logits is not None
     assert logits.shape == (2, 3, 16, 16)
     centres = [(i + 0.5) / 16 - 0.5 for i in range(16)]
@@ -119,7 +119,7 @@ def test_a_backbone_answers_first_with_the_centre_of_the_crop(head: str) -> None
     """Its last layer's values are small: the loss starts at the labels' own spread."""
     network = build_network(replace(MODERN.initial, head=head, input_size=64), 14).train()
     with torch.no_grad():
-        xy, logits, _ = network.with_maps(torch.randn(2, 3, 64, 64))
+        xy, logits, *_ = network.with_maps(torch.randn(2, 3, 64, 64))
     assert xy.shape == (2, 14, 2)
     assert xy.abs().max() < 0.1
     assert logits is None if head == "regression" else logits is not None and logits.shape == (2, 14, 16, 16)

@@ -176,6 +176,7 @@ def test_the_table_has_a_row_for_each_person() -> None:
         assert [float(row[f"box_{part}"]) for part in ("left", "top", "width", "height")] == person["box"]
         for joint, (x, y) in zip(LSP14.joints, person["keypoints"], strict=True):
             assert (float(row[f"{joint}_x"]), float(row[f"{joint}_y"])) == (x, y)
+            assert row[f"{joint}_confidence"] == ""
 
 
 # Parts

@@ -499,7 +499,7 @@ def test_a_stage_that_the_file_lacks_starts_from_its_first(
 
 @pytest.mark.parametrize(
     ("more", "words"),
-    [({"width": 16}, "no layer fits network integral, input 32 px"), ({"network": "deeppose", "input_size": 96}, "")],
+    [({"width": 16}, "no layer fits network integral, input 32 px"), ({**BACKBONE, "width": 16}, "mobilenet_v1")],
 )
 def test_a_start_of_which_nothing_fits_changes_nothing(
     mini_root: Path, runs: Path, exported: Path, more: dict[str, Any], words: str
@@ -535,3 +535,36 @@ def test_a_training_is_taken_up_again_without_the_file_it_began_from(
     _, said = train(mini_root, tmp_path, resume=True)
     assert "starts from" not in said
     assert folder.read_config()["settings"]["start"] == str(start)
+
+
+def test_each_training_measures_its_confidence_and_a_file_carries_it(
+    trained: tuple[Path, list[str]], tmp_path: Path, mini_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from deeppose_cli.calibrating import calibrate_run
+    from deeppose_cli.checkpoints import load_cascade
+    from deeppose_cli.export import save_cascade
+    from deeppose_cli.importing import import_cascade
+    from deeppose_cli.weights import load_weights
+
+    run = RunFolder(Path(shutil.copytree(trained[0], tmp_path / "runs")) / mini.NAME)
+    kept = [stage.calibration.read_text() for stage in run.stages]
+    for stage in run.stages:
+        stage.calibration.unlink()
+    assert [stage.calibration for stage in load_cascade(run, device="cpu").stages] == [None, None]
+    found = calibrate_run(run, mini.MINI, mini_root)
+    assert None not in found
+    assert [stage.calibration.read_text() for stage in run.stages] == kept
+
+    save_cascade(run, tmp_path / "kept.safetensors")
+    assert [stage.calibration for stage in load_weights(tmp_path / "kept.safetensors").stages] == found
+    other = RunFolder(tmp_path / "runs" / "imported")
+    import_cascade(tmp_path / "kept.safetensors", other)
+    assert [stage.calibration for stage in load_cascade(other).stages] == found
+
+    shutil.copy(run.stage(1).best, run.stage(2).best)  # another network: what was measured is not its own
+    from deeppose_cli.checkpoints import read_calibration
+
+    assert read_calibration(run.stage(2)) is None
+    run.stage(1).calibration.write_text("{")
+    with pytest.raises(DeepPoseError, match=r"calibration\.json: not readable .* may be deleted"):
+        load_cascade(run, 1)

@@ -13,6 +13,7 @@ from typer.main import get_command
 
 from deeppose_cli import __version__
 from deeppose_cli.cli import data, runs
+from deeppose_cli.cli.calibrate import calibrate
 from deeppose_cli.cli.eval import evaluate
 from deeppose_cli.cli.export import export
 from deeppose_cli.cli.groups import HELP_FLAGS, Group
@@ -47,6 +48,7 @@ app.command("predict", short_help="Find the pose in pictures.")(predict)
 app.command("merge", short_help="Join what several machines predicted.")(merge)
 app.command("export", short_help="Write a trained cascade to one file.")(export)
 app.command("import", short_help="Make a run of such a file, to refine it further.")(import_)
+app.command("calibrate", short_help="Measure what makes confidences of a run's maps.")(calibrate)
 app.command("presets", short_help="List the presets and recipes, and what each costs.")(presets)
 app.add_typer(data.app, name="data", cls=Group)
 app.add_typer(runs.app, name="runs")

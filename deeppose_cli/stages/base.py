@@ -99,7 +99,7 @@ class StageModule(L.LightningModule):
 
     def sums(self, answer: Answer, target: Tensor) -> Loss:
         """Loss sums of an answer (B, K, …) against labels (B, K, 2) norm."""
-        coordinates, logits, deviation = answer
+        coordinates, logits, deviation, _ = answer
         maps = coordinates.new_zeros(())
         if logits is not None and self.settings.map_weight:
             maps = MAP_LOSSES[self.settings.head](logits, target)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from deeppose_cli.boxes import first_boxes
-from deeppose_cli.cascade import Cascade, Cut, Stage, first_stage_boxes
+from deeppose_cli.cascade import Cascade, Cut, Said, Stage, first_stage_boxes
 from deeppose_cli.crops import MEAN_COLOUR, crop
 from deeppose_cli.datamodules.cache import PictureCache
 from deeppose_cli.datamodules.datasets import (
@@ -45,11 +45,11 @@ class Recorder:
     def __init__(self, poses: np.ndarray) -> None:
         self.poses, self.cuts = poses, []
 
-    def answer(self, cut: Cut) -> np.ndarray:
+    def answer(self, cut: Cut) -> Said:
         self.cuts.append(cut)
         if cut.joints is None:
-            return normalise(self.poses[cut.pictures], cut.boxes[:, None])
-        return np.zeros((len(cut.pixels), 2))
+            return Said(normalise(self.poses[cut.pictures], cut.boxes[:, None]))
+        return Said(np.zeros((len(cut.pixels), 2)))
 
     @property
     def pixels(self) -> np.ndarray:
