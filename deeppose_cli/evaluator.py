@@ -72,16 +72,19 @@ def predict_split(
     on_unreadable: Callable[[DeepPoseError], None] = report_skipped,
     *,
     flip_test: bool = False,
+    confidence: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Run a cascade over a split, from first boxes (N, 4): (S, N, K, 2) px, in the cascade's joint order.
 
     At most `batch_size` pictures are in memory at a time. A picture that cannot be read is handed to `on_unreadable`,
     which reports it on stderr, and left out: its poses are NaN, which the metrics count as wrong. `progress` is told
-    after each batch how many images it had. `flip_test`: see `Cascade.predict`.
+    after each batch how many images it had. `flip_test`: see `Cascade.predict`. `confidence`: (S, N, K), to be filled.
     """
     poses = np.full((cascade.num_stages, len(annotations), len(cascade.skeleton), 2), np.nan)
     for rows, result in _answers(cascade, annotations, boxes, batch_size, progress, on_unreadable, flip_test):
         poses[:, rows] = result.poses
+        if confidence is not None:
+            confidence[:, rows] = result.confidence
     return poses
 
 
@@ -137,6 +140,15 @@ def to_skeleton(poses: FloatArray, source: Skeleton, target: Skeleton) -> NDArra
     for place, joints in enumerate(_origins(source, target)):
         if joints:
             out[..., place, :] = poses[..., [source.index(joint) for joint in joints], :].mean(-2)
+    return out
+
+
+def confidence_in(confidence: FloatArray, source: Skeleton, target: Skeleton) -> NDArray[np.float64]:
+    """Confidences (…, K) in another skeleton's joint order; NaN for joints that are made of others, or not known."""
+    out = np.full((*confidence.shape[:-1], len(target)), np.nan)
+    for place, joints in enumerate(_origins(source, target)):
+        if len(joints) == 1:
+            out[..., place] = confidence[..., source.index(joints[0])]
     return out
 
 

@@ -90,6 +90,36 @@ def comparison_figure(document: Mapping[str, Any]) -> Figure:
     return figure
 
 
+def reliability_figure(document: Mapping[str, Any]) -> Figure:
+    """How often joints are detected, by how sure the model is of them: a line for each row that says it. On the
+    diagonal a confidence is a frequency. The circles' areas are the numbers of joints."""
+    rows = [row for row in document["rows"] if "confidence" in row]
+    figure = Figure(figsize=(4.6, 4.9))
+    FigureCanvasAgg(figure)
+    figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.06)
+    panel = figure.subplots()
+    panel.plot([0, 100], [0, 100], color=_BASELINE[0], linestyle=_BASELINE[1], linewidth=1)
+    handles = []
+    for row, (colour, line, _) in zip(rows, cycle(_STYLES), strict=False):
+        said, right, count = (np.array(values, dtype=float) for values in zip(*row["confidence"]["bins"], strict=True))
+        handles += panel.plot(100 * said, 100 * right, color=colour, linestyle=line, linewidth=1.2)
+        panel.scatter(100 * said, 100 * right, s=8 + 250 * count / count.sum(), color=colour, alpha=0.6, linewidth=0)
+    panel.set(xlim=(0, 100), ylim=(0, 100), aspect="equal")
+    panel.set_xlabel("confidence, %", fontsize=9)
+    panel.set_ylabel("joints within 0.2 of the torso, %", fontsize=9)
+    panel.tick_params(labelsize=8)
+    panel.grid(color="0.9", linewidth=0.5)
+    figure.suptitle(_title(document, "Confidence of joints"), fontsize=10)
+    names = [f"{row['name']} (off by {100 * row['confidence']['error']:.1f} points)" for row in rows]
+    _legend(figure, handles, names)
+    return figure
+
+
+def save_reliability(document: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Write `confidence.png` and `confidence.svg`. The same document gives the same bytes."""
+    return _save(reliability_figure(document), folder / "confidence")
+
+
 def save_pdj(document: Mapping[str, Any], folder: Path) -> list[Path]:
     """Write `pdj.png` and `pdj.svg`. The same document gives the same bytes."""
     return _save(pdj_figure(document), folder / "pdj")
@@ -216,7 +246,7 @@ def _styles(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
     return [_BASELINE if row["name"] == "mean pose" else _STYLES[next(others) % len(_STYLES)] for row in rows]
 
 
-def _title(document: Mapping[str, Any]) -> str:
+def _title(document: Mapping[str, Any], what: str = "Percentage of detected joints") -> str:
     where = f"{document['data']} {document['split']}, {document['images']} images"
     where += ", observer-centric" if document.get("centric") == "observer" else ""
-    return f"Percentage of detected joints: {where}"
+    return f"{what}: {where}"

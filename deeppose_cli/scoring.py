@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeppose_cli import bootstrap, metrics, sticks
+from deeppose_cli.calibration import Reliability
 from deeppose_cli.geometry import FloatArray
 from deeppose_cli.presets import BOOTSTRAP_DRAWS, PDJ_THRESHOLD
 from deeppose_cli.skeleton import Skeleton
@@ -44,6 +45,8 @@ class Row:
     """(K) joints that the model knows at all; the others are left out of its scores."""
     without_prediction: int | None = None
     """Images of which a file predicts nothing; None where the predictions are not from a file."""
+    confidence: NDArray[np.float64] | None = None
+    """(N, K) how likely each joint is detected, as the model says; NaN where it does not. None: nowhere."""
 
     @staticmethod
     def of_all(name: str, poses: FloatArray) -> Row:
@@ -132,12 +135,21 @@ def scores(
         "name": row.name,
         "joints_scored": [joint for joint, is_known in zip(joint_names, known, strict=True) if is_known],
         **({} if row.without_prediction is None else {"without_prediction": row.without_prediction}),
+        **({} if row.confidence is None else {"confidence": _reliability(row.confidence, detected)}),
         **facts,
         "curve": {
             "thresholds": metrics.THRESHOLDS.tolist(),
             **{kind: [_number(value) for value in values] for kind, values in kinds.items()},
         },
     }
+
+
+def _reliability(confidence: FloatArray, detected: metrics.Tally) -> dict[str, Any]:
+    """How the confidences of counted joints compare with how often these are detected: `error`, the expected
+    calibration error; `bins`, of each tenth that has any: mean confidence, share detected, number of joints."""
+    found = Reliability.of(confidence[detected.counted], detected.hits[detected.counted])
+    bins = zip(found.confidence, found.right, found.count, strict=True)
+    return {"error": _number(found.error), "bins": [[_number(c), _number(r), int(n)] for c, r, n in bins]}
 
 
 def joint_scores(skeleton: Skeleton) -> Wanted:

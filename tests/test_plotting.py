@@ -66,6 +66,19 @@ def test_a_kind_that_is_nowhere_labelled_leaves_its_panel_empty() -> None:
     plotting.pdj_figure(document).draw_without_rendering()
 
 
+def test_the_confidence_figure_has_a_line_for_each_row_that_says_it() -> None:
+    document = scores_document(LSP14, ["mean pose", "stage 1", "stage 2"])
+    for row, off in zip(document["rows"][1:], (0.0, 0.05), strict=True):
+        bins = [[said, said + off, 10 * n] for n, said in enumerate((0.15, 0.55, 0.9), start=1)]
+        row["confidence"] = {"error": off, "bins": bins}
+    figure = plotting.reliability_figure(document)
+    _, *lines = figure.axes[0].lines
+    assert [line.get_ydata().tolist() for line in lines] == [pytest.approx([15, 55, 90]), pytest.approx([20, 60, 95])]
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == ["stage 1 (off by 0.0 points)", "stage 2 (off by 5.0 points)"]
+    assert "lsp test, 30 images" in figure.get_suptitle()
+
+
 # --- Comparison ------------------------------------------------------------------------------------------------------
 
 

@@ -131,6 +131,18 @@ def test_the_table_of_images_leaves_unknown_joints_empty(tmp_path: Path) -> None
 # --- Buffy's scorer --------------------------------------------------------------------------------------------------
 
 
+def test_confidences_are_compared_with_what_is_detected_of_the_joints_that_count() -> None:
+    """Sure of all at .75: half of them are detected. The left ankle, which is nowhere labelled, counts nowhere."""
+    truth, n = random_poses(LSP14, 20)[1], LSP14.index("left_ankle")
+    poses = truth.copy()
+    poses[::2] += 1e4
+    truth[:, n] = np.nan
+    row = Row("stage 1", poses, np.ones(14, bool), confidence=np.full((20, 14), 0.75))
+    found = scoring.scores(row, truth, LSP14)["confidence"]
+    assert found == {"error": pytest.approx(0.25), "bins": [[0.75, 0.5, 20 * 13]]}
+    assert "confidence" not in scoring.scores(Row.of_all("x", poses), truth, LSP14)
+
+
 def test_the_official_numbers_stand_beside_ours_by_buffys_rule_on_buffy_only() -> None:
     pred, truth = random_poses(BUFFY10, n=50)
     found = scoring.scores(Row.of_all("x", pred), truth, BUFFY10, "buffy")["pcp"]

@@ -65,6 +65,8 @@ def _write(
     files = [scores, table, *plotting.save_pdj(document, target)]
     if len(rows) > 1:
         files += plotting.save_comparison(document, target)
+    if any("confidence" in row for row in document["rows"]):
+        files += plotting.save_reliability(document, target)
     columns = [row for row in rows if row.name.startswith("stage ")] or [row for row in rows if row.name != MEAN_POSE]
     columns = (columns or list(rows))[:MOST_COLUMNS]
     cells = _cells(columns, test, truth) if columns else []

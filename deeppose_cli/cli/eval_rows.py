@@ -102,6 +102,8 @@ def stage_rows(
     flip_test: bool = False,
 ) -> tuple[list[Row], int]:
     """A row for each stage, in the data set's joint order, and how many pictures could not be read."""
+    import numpy as np
+
     from deeppose_cli import evaluator
     from deeppose_cli.scoring import Row
     from deeppose_cli.terminal import progress_bar
@@ -128,11 +130,19 @@ def stage_rows(
             done += count
             progress("predicting", done, len(test))
 
-        poses = evaluator.predict_split(cascade, test, boxes, batch_size, advance, skip, flip_test=flip_test)
+        sure = np.full((cascade.num_stages, len(test), len(cascade.skeleton)), np.nan)
+        poses = evaluator.predict_split(
+            cascade, test, boxes, batch_size, advance, skip, flip_test=flip_test, confidence=sure
+        )
     if len(unreadable) == len(test):
         raise DeepPoseError(f"none of the {len(test)} pictures could be read; the first: {unreadable[0]}")
     poses = evaluator.to_skeleton(poses, cascade.skeleton, test.skeleton)
-    rows = [Row(f"stage {s}", pose, known) for s, pose in enumerate(poses, start=1) if stage in (None, s)]
+    sure = evaluator.confidence_in(sure, cascade.skeleton, test.skeleton)
+    rows = [
+        Row(f"stage {s}", pose, known, confidence=None if np.isnan(of_pose).all() else of_pose)
+        for s, (pose, of_pose) in enumerate(zip(poses, sure, strict=True), start=1)
+        if stage in (None, s)
+    ]
     return rows, len(unreadable)
 
 

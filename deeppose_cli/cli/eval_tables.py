@@ -89,6 +89,9 @@ def footnotes(metric: str, document: Mapping[str, Any]) -> Iterator[str]:
                 f"{row['name']}: by the official scorer {_percent(official['detection_rate'])} detected × "
                 f"{_percent(official['pcp_of_detected'])} of their sticks = {_percent(official['total'])}"
             )
+    for row in rows:
+        if metric == "pdj" and "confidence" in row:
+            yield f"{row['name']}: its confidence is {_percent(row['confidence']['error'])} points off, on average"
     published = [row for row in document.get("published", ()) if metric in row]
     sources: dict[str, list[str]] = {}
     for row in published:
