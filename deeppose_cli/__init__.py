@@ -1,7 +1,12 @@
 """DeepPose: human pose estimation by a cascade of deep regressors (Toshev & Szegedy, CVPR 2014)."""
 
 import os
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from deeppose_cli.library import Pose, PoseEstimator, load
+
+__all__ = ["Pose", "PoseEstimator", "load"]
 __version__ = "0.1.0"
 
 # OpenCV reads both when it is first imported, wherever that is: so they stand before all imports. Of pictures larger
@@ -9,3 +14,12 @@ __version__ = "0.1.0"
 # only `decoding.py` tells.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**28))
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+
+
+def __getattr__(name: str) -> Any:
+    """What a program asks for is imported only then: the command's help page needs none of it."""
+    if name in __all__:
+        from deeppose_cli import library
+
+        return getattr(library, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -29,7 +29,12 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "datamodules.catalogue",
     ),
     4: ("box_report evaluator plotting records sample_views scoring sources", "results sample_sheet", "predictor"),
-    5: ("run_folder", "callbacks checkpoints", "calibrating export importing models orders previous starts", "runs"),
+    5: (
+        "run_folder",
+        "callbacks checkpoints",
+        "calibrating export importing models orders previous starts",
+        "library runs",
+    ),
     6: (
         "cli.flags cli.groups cli.options",
         "cli.data_boxes cli.data_list cli.data_show cli.eval_rows cli.eval_tables cli.training_options",
@@ -99,7 +104,7 @@ def test_one_idea_a_file(name: str) -> None:
     assert len(FILES[name].read_text(encoding="utf-8").splitlines()) <= MAX_LINES
 
 
-def test_package_files_hold_nothing_but_the_version_and_opencvs_limits() -> None:
+def test_package_files_hold_nothing_but_the_version_opencvs_limits_and_what_programs_import() -> None:
     for file in PACKAGE.rglob("__init__.py"):
         code = [node for node in ast.parse(file.read_text(encoding="utf-8")).body if not isinstance(node, ast.Expr)]
-        assert len(code) <= 4 * (file.parent == PACKAGE), f"{file} does something"
+        assert len(code) <= 6 * (file.parent == PACKAGE), f"{file} does something"
