@@ -19,12 +19,13 @@ import numpy as np
 import torch
 
 from benchmarks.result import Options, Result, in_turns
-from deeppose_cli.cascade import Cascade, Expected, Regressor, Stage
+from deeppose_cli.cascade import Cascade, Stage
 from deeppose_cli.decoding import Picture
 from deeppose_cli.drawing import draw_person
 from deeppose_cli.geometry import Box
 from deeppose_cli.presets import MODERN
 from deeppose_cli.pretrained import in_the_box
+from deeppose_cli.regressor import Expected, Regressor
 from deeppose_cli.skeleton import LSP14
 
 TARGET, TARGET_RATIO = 40.0, 1.25
@@ -88,7 +89,7 @@ def _cascades() -> list[tuple[str, Cascade]]:
         Stage(Regressor(MODERN.initial, joints), MODERN.initial.input_size),
         Stage(Regressor(MODERN.refinement, joints, expected=expected), MODERN.refinement.input_size, SIGMA),
     ]
-    return [("modern, random values", Cascade(LSP14, stages, square_first_box=True).eval())]
+    return [("modern, random values", Cascade(LSP14, stages, square_first_box=True))]
 
 
 def _picture() -> Picture:

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from deeppose_cli.cascade import Cascade, Expected, Regressor, Stage
+from deeppose_cli.cascade import Cascade, Stage
 from deeppose_cli.errors import DeepPoseError
 from deeppose_cli.plans import CascadePlan, StagePlan
+from deeppose_cli.regressor import Expected, Regressor
 
 
 def build_regressor(plan: StagePlan, num_joints: int) -> Regressor:
@@ -20,12 +21,12 @@ def build_regressor(plan: StagePlan, num_joints: int) -> Regressor:
 
 def assemble(plan: CascadePlan, regressors: Sequence[Regressor], device: str | None = None) -> Cascade:
     """The cascade in evaluation mode. `device`: a GPU where there is one."""
+    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     stages = [
-        Stage(regressor, stage.settings.input_size, stage.sigma, stage.calibration)
+        Stage(regressor.to(place).eval(), stage.settings.input_size, stage.sigma, stage.calibration)
         for stage, regressor in zip(plan.stages, regressors, strict=True)
     ]
-    cascade = Cascade(plan.skeleton, stages, square_first_box=plan.square_first_box)
-    return cascade.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
+    return Cascade(plan.skeleton, stages, square_first_box=plan.square_first_box)
 
 
 def fill(regressor: Regressor, values: Mapping[str, Tensor], source: str) -> Regressor:

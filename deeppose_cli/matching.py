@@ -12,8 +12,8 @@ from typing import cast
 
 from torch import Tensor
 
-from deeppose_cli.cascade import Regressor
 from deeppose_cli.network import Network
+from deeppose_cli.regressor import Regressor
 from deeppose_cli.skeleton import Skeleton
 
 

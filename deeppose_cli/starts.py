@@ -66,7 +66,7 @@ def check_start(settings: StagePreset, skeleton: Skeleton, kind: str, donor: Don
     """Raises, before anything is written, where nothing of the start fits the network that is to be trained."""
     import torch
 
-    from deeppose_cli.cascade import Regressor
+    from deeppose_cli.regressor import Regressor
 
     if donor is None:
         if settings.start != "random" and settings.network != "backbone":

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from deeppose_cli.assembly import assemble, build_regressor, fill
-from deeppose_cli.cascade import Cascade, Regressor
+from deeppose_cli.cascade import Cascade
 from deeppose_cli.errors import DeepPoseError
 from deeppose_cli.plans import StagePlan
+from deeppose_cli.regressor import Regressor
 from deeppose_cli.weights_document import Description, to_text
 from deeppose_cli.weights_file import KEY, WeightsHeader, opened, stage_prefix
 

@@ -12,21 +12,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deeppose_cli.cascade import (
-    Cascade,
-    Cut,
-    Expected,
-    Psi,
-    Regressor,
-    Said,
-    Stage,
-    first_stage_boxes,
-    refinement_boxes,
-)
+from deeppose_cli.cascade import Cascade, Cut, Psi, Said, Stage, first_stage_boxes, refinement_boxes
 from deeppose_cli.crops import crop
 from deeppose_cli.geometry import mirror_points, normalise
 from deeppose_cli.heads import Answer, expected_coordinates
 from deeppose_cli.presets import TINY, RefinementPreset, StagePreset
+from deeppose_cli.regressor import Expected, Regressor
 from deeppose_cli.skeleton import FLIC10, LSP14, Skeleton
 
 NETWORK = StagePreset(network="integral", input_size=32, width=4, map_weight=1.0)

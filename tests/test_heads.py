@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from deeppose_cli.cascade import Expected, Regressor
 from deeppose_cli.errors import UsageError
 from deeppose_cli.heads import SimccHead, expected_coordinates, peak_answer
 from deeppose_cli.network import BackboneNetwork, build_network
 from deeppose_cli.presets import HEADS, MODERN, TINY, Preset, StagePreset
+from deeppose_cli.regressor import Expected, Regressor
 
 CHANNELS = (8, 12, 16, 20)
 

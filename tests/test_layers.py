@@ -19,7 +19,13 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "drawing network torch_metrics weights_file",
         "pretrained",
     ),
-    2: ("crops overlay", "augment cascade backbone_start detectors", "assembly detections matching", "boxes weights"),
+    2: (
+        "crops overlay",
+        "augment cascade backbone_start detectors",
+        "detections engine regressor",
+        "assembly boxes matching",
+        "onnx_export weights",
+    ),
     3: (
         "datamodules.addresses datamodules.cache datamodules.description datamodules.loading datamodules.splits"
         " datamodules.unpacking stages.base",

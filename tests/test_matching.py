@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from deeppose_cli.cascade import Regressor
 from deeppose_cli.matching import take
 from deeppose_cli.presets import MODERN, TINY, StagePreset
+from deeppose_cli.regressor import Regressor
 from deeppose_cli.skeleton import BUFFY10, FLIC10, LSP14, Skeleton
 
 SMALL = replace(TINY.initial, input_size=32, width=4)

@@ -15,11 +15,11 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from deeppose_cli.cascade import Expected, Regressor
 from deeppose_cli.flow import ErrorDensity
 from deeppose_cli.heads import Answer
 from deeppose_cli.losses import MAP_LOSSES, coordinate_loss, labelled, likelihood_loss
 from deeppose_cli.presets import StagePreset
+from deeppose_cli.regressor import Expected, Regressor
 from deeppose_cli.skeleton import skeleton_by_name
 from deeppose_cli.spread import PoseSpread
 from deeppose_cli.torch_metrics import PDJ

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from deeppose_cli.cascade import Expected
 from deeppose_cli.geometry import denormalise, normalise
 from deeppose_cli.losses import labelled
 from deeppose_cli.presets import refinement_from_primitives
+from deeppose_cli.regressor import Expected
 from deeppose_cli.stages.base import Batch, Loss, StageModule
 
 

@@ -66,11 +66,12 @@ def test_a_run_becomes_one_file_that_says_what_it_is(capsys: pytest.CaptureFixtu
         "(deeppose 0.1.0, commit c0ffee)",
     ):
         assert part in said
-    ours = load_weights(file, device="cpu").state_dict()
-    theirs = load_cascade(RunFolder(Path("lightning_logs/mine")), device="cpu").state_dict()
-    assert ours.keys() == theirs.keys()
-    for name, value in ours.items():
-        torch.testing.assert_close(value, theirs[name], rtol=2**-11, atol=1e-6, msg=name)
+    cascades = (load_weights(file, device="cpu"), load_cascade(RunFolder(Path("lightning_logs/mine")), device="cpu"))
+    for one, other in zip(*(cascade.stages for cascade in cascades), strict=True):
+        ours, theirs = one.psi.state_dict(), other.psi.state_dict()
+        assert ours.keys() == theirs.keys()
+        for name, value in ours.items():
+            torch.testing.assert_close(value, theirs[name], rtol=2**-11, atol=1e-6, msg=name)
 
 
 def test_the_first_stages_alone_into_a_folder_that_is_made() -> None:
