@@ -104,7 +104,8 @@ def run(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             right = truth().keypoints[[int(picture[0, 0, 2]) for picture in pictures]]
             if flip_test:
                 right = right + 1000
-            return SimpleNamespace(poses=np.stack([right + 100, right])[: self.num_stages])
+            poses = np.stack([right + 100, right])[: self.num_stages]
+            return SimpleNamespace(poses=poses, confidence=np.full(poses.shape[:-1], np.nan))
 
     make_run()
     monkeypatch.setattr(checkpoints, "load_cascade", Oracle)
