@@ -19,7 +19,7 @@ def write_stage(run: str, number: int, scores: list[str], *, changed: int, data:
     (folder / "checkpoints").mkdir(parents=True)
     config = {"data": data, "preset": "tiny", "settings": {"max_epochs": 20}, "skeleton": "lsp14"}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    rows = [f"{epoch},{epoch * 10},{score}" for epoch, score in enumerate(scores)]
+    rows = [f"{epoch},{epoch * 10},{score}" for epoch, score in enumerate(scores, 1)]
     (folder / "metrics.csv").write_text("\n".join(["epoch,step,val_pdj", *rows]) + "\n")
     (folder / "checkpoints" / "best.ckpt").write_bytes(b"weights")
     for file in (folder / "config.yaml", folder / "checkpoints" / "best.ckpt"):
