@@ -95,7 +95,7 @@ def calibrate(cascade: Predicts, annotations: Annotations, boxes: FloatArray) ->
     """
     shape = (cascade.num_stages, len(annotations), len(cascade.skeleton))
     poses, mass = np.full((*shape, 2), np.nan), np.full(shape, np.nan)
-    for rows, result in _answers(cascade, annotations, boxes):
+    for rows, result in _answers(cascade, annotations, boxes, BATCH_SIZE, lambda done: None, report_skipped, False):
         poses[:, rows], mass[:, rows] = result.poses, result.mass
     found = []
     for pose, share in zip(poses, mass, strict=True):
@@ -108,10 +108,10 @@ def _answers(
     cascade: Predicts,
     annotations: Annotations,
     boxes: FloatArray,
-    batch_size: int = BATCH_SIZE,
-    progress: Callable[[int], None] = lambda done: None,
-    on_unreadable: Callable[[DeepPoseError], None] = report_skipped,
-    flip_test: bool = False,
+    batch_size: int,
+    progress: Callable[[int], None],
+    on_unreadable: Callable[[DeepPoseError], None],
+    flip_test: bool,
 ) -> Iterator[tuple[list[int], Any]]:
     """Rows, and what the cascade says of their pictures, batch by batch."""
     n = len(annotations)

@@ -7,7 +7,7 @@ S stages, K joints.
 from __future__ import annotations
 
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -115,9 +115,7 @@ def plan(files: Sequence[Path], out: Path) -> list[Job]:
     # Without regard to case: on some file systems X.jpg and x.jpg are one file.
     taken = {realpath(file).casefold() for file in files}
     folder = realpath(out)
-    counts: dict[str, int] = {}
-    for file in files:
-        counts[file.name] = counts.get(file.name, 0) + 1
+    counts = Counter(file.name for file in files)
     numbers: dict[str, int] = {}
     jobs = []
     for file in files:
