@@ -22,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeppose_cli.decoding import Picture, read_picture
+from deeppose_cli.engine import SUFFIX as ONNX_SUFFIX
 from deeppose_cli.errors import DeepPoseError, UsageError
 from deeppose_cli.geometry import Box
-from deeppose_cli.models import choose_model
+from deeppose_cli.models import ENGINES, choose_model
 from deeppose_cli.predictor import BoxSource, view
 from deeppose_cli.presets import RUNS_ROOT
 from deeppose_cli.pretrained import NAMES
@@ -158,17 +159,21 @@ def load(
     *,
     stages: int | None = None,
     box: str = "image",
+    engine: str | None = None,
     runs_root: str | PathLike[str] = RUNS_ROOT,
 ) -> PoseEstimator:
     """A trained cascade: `full-body` or `upper-body`, which come with the package, a weights file, or a run's name.
 
     None: the newest run; where there is none, `full-body`. stages: only so many of the cascade's. box: where the person
-    is in a picture: `image`, `face`, `person`, or x,y,w,h. Raises DeepPoseError, which says what is valid, for a model
-    that is not there or damaged.
+    is in a picture: `image`, `face`, `person`, or x,y,w,h. engine: `torch`, or `onnx`, for which no torch is imported;
+    None: as the file is. Raises DeepPoseError, which says what is valid, for a model that is not there or damaged.
     """
     said = None if model is None else str(model)
-    is_weights = said is not None and (said in NAMES or said.endswith(SUFFIX))
-    chosen = choose_model(Path(runs_root), None if is_weights else said, said if is_weights else None)
+    is_weights = said is not None and (said in NAMES or said.endswith((SUFFIX, ONNX_SUFFIX)))
+    if engine not in (None, *ENGINES):
+        raise UsageError(f"engine={engine!r}: valid: {', '.join(ENGINES)}")
+    run, weights = (None, said) if is_weights else (said, None)
+    chosen = choose_model(Path(runs_root), run, weights, engine=engine)
     if stages is not None and not 1 <= stages <= chosen.num_stages:
         raise UsageError(f"stages={stages}: {chosen.name} has {chosen.num_stages}; valid: 1 to {chosen.num_stages}")
     return PoseEstimator(chosen.load(stages), chosen.name, box)

@@ -1,4 +1,4 @@
-"""What can be scored or asked for poses: a run, or a weights file. Which one a command means."""
+"""What can be scored or asked for poses: a run, a weights file or an ONNX file. Which one a command means."""
 
 from __future__ import annotations
 
@@ -7,15 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from deeppose_cli.engine import SUFFIX as ONNX_SUFFIX
+from deeppose_cli.engine import cascade_of, open_onnx
 from deeppose_cli.errors import DeepPoseError, UsageError
 from deeppose_cli.pretrained import fitting, in_the_box, weights_path
 from deeppose_cli.run_folder import RunFolder, list_runs, resolve_run
-from deeppose_cli.weights_file import WeightsHeader, read_header
+from deeppose_cli.weights_document import Description
+from deeppose_cli.weights_file import SUFFIX, WeightsHeader, read_header
 
 if TYPE_CHECKING:
     from deeppose_cli.cascade import Cascade
+
+ENGINES = TORCH, ONNX = ("torch", "onnx")
+"""What runs the networks."""
 
 
 class Model(Protocol):
@@ -117,6 +123,39 @@ class WeightsModel:
         return load_weights(self.header.path, stages)
 
 
+@dataclass(frozen=True)
+class OnnxModel:
+    """An ONNX file, from the box or the user's: no torch is imported for it."""
+
+    name: str
+    file: Path
+    session: Any
+    about: Description
+    kind = "weights"
+
+    @property
+    def folder(self) -> str:
+        return f"weights-{self.name}"
+
+    @property
+    def data_name(self) -> str:
+        return self.about.data_name
+
+    @property
+    def first_box(self) -> str:
+        return self.about.first_box
+
+    @property
+    def num_stages(self) -> int:
+        return len(self.about.records)
+
+    def fingerprint(self, stages: int) -> str:
+        return _digest([self.file])
+
+    def load(self, stages: int | None = None) -> Cascade:
+        return cascade_of(self.session, self.about, stages)
+
+
 def _digest(files: Sequence[Path]) -> str:
     found = hashlib.sha256()
     for file in files:
@@ -132,26 +171,43 @@ def check_model_flags(run: str | None, weights: str | None) -> None:
         raise UsageError(f"--run {run} and --weights {weights} exclude each other; give one of them")
 
 
-def choose_model(runs_root: Path, run: str | None, weights: str | None, skeleton: str | None = None) -> Model:
+def choose_model(
+    runs_root: Path, run: str | None, weights: str | None, skeleton: str | None = None, engine: str | None = None
+) -> Model:
     """What the flags mean; with neither, the newest run; where there is none, the weights in the box that fit the
-    skeleton.
+    skeleton. `engine`: one of ENGINES; None: as the file is.
 
     Raises DeepPoseError, one line that says what to type, where nothing is there, or the file is bad.
     """
     check_model_flags(run, weights)
     if weights is not None:
-        return _from_file(weights)
+        return _from_file(weights, engine)
     if run is None and not any(other.stages for other in list_runs(runs_root)):
         name = fitting(skeleton)
-        if name in in_the_box():
-            return _from_file(name)
+        if name in in_the_box(ONNX_SUFFIX if engine == ONNX else SUFFIX):
+            return _from_file(name, engine)
         raise DeepPoseError(
             f"no trained run in {runs_root}; type: deeppose train --stage 1; or give weights with --weights FILE (this "
             f"installation has no {name} weights)"
         )
-    return RunModel(resolve_run(runs_root, run))
+    found = resolve_run(runs_root, run)
+    if engine == ONNX:
+        raise UsageError(
+            f"--engine {ONNX}: run {found.name} is none of its files; type: deeppose export --format onnx --run "
+            f"{found.name}; then --weights {found.name}{ONNX_SUFFIX}"
+        )
+    return RunModel(found)
 
 
-def _from_file(said: str) -> WeightsModel:
-    path = weights_path(said)
+def _from_file(said: str, engine: str | None) -> Model:
+    path = weights_path(said, suffix=ONNX_SUFFIX if engine == ONNX else SUFFIX)
+    is_onnx = path.suffix == ONNX_SUFFIX
+    if engine == ONNX and not is_onnx:
+        raise UsageError(
+            f"--engine {ONNX}: {said} is none of its files; type: deeppose export --format onnx --weights {said}"
+        )
+    if engine == TORCH and is_onnx:
+        raise UsageError(f"--engine {TORCH}: {said} is for --engine {ONNX}")
+    if is_onnx:
+        return OnnxModel(path.stem, path, *open_onnx(path))
     return WeightsModel(path.stem, read_header(path))

@@ -13,9 +13,9 @@ _UPPER = ("flic10", "buffy10")
 """Skeletons without legs."""
 
 
-def in_the_box() -> dict[str, Path]:
-    """Those that this installation has."""
-    files = {name: FOLDER / f"{name}{SUFFIX}" for name in NAMES}
+def in_the_box(suffix: str = SUFFIX) -> dict[str, Path]:
+    """Those that this installation has. `suffix`: of weights files, or of ONNX files."""
+    files = {name: FOLDER / f"{name}{suffix}" for name in NAMES}
     return {name: file for name, file in files.items() if file.is_file()}
 
 
@@ -24,9 +24,9 @@ def fitting(skeleton: str | None) -> str:
     return UPPER_BODY if skeleton in _UPPER else FULL_BODY
 
 
-def weights_path(said: str, flag: str = "--weights") -> Path:
+def weights_path(said: str, flag: str = "--weights", suffix: str = SUFFIX) -> Path:
     """The file that the user means, by a name from the box or a path. Raises UsageError that names the flag."""
-    box = in_the_box()
+    box = in_the_box(suffix)
     if said in box:
         return box[said]
     there = ", ".join((*box, "a file"))

@@ -10,7 +10,7 @@ import pytest
 from deeppose_cli.checkpoints import load_cascade
 from deeppose_cli.cli.app import main
 from deeppose_cli.errors import DeepPoseError, UsageError
-from deeppose_cli.export import save_cascade
+from deeppose_cli.export import of_run
 from deeppose_cli.importing import import_cascade
 from deeppose_cli.run_folder import RunFolder
 from deeppose_cli.weights import load_weights
@@ -27,7 +27,7 @@ def file(tmp_path: Path) -> Path:
 def test_export_gives_the_same_file_again(file: Path, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "runs" / "ours")
     import_cascade(file, run)
-    save_cascade(run, tmp_path / "again.safetensors", commit="another")
+    of_run(run, commit="another").save(tmp_path / "again.safetensors")
     assert (tmp_path / "again.safetensors").read_bytes() == file.read_bytes()
 
 

@@ -457,10 +457,10 @@ def test_a_usage_error_is_one(mini_root: Path, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def exported(trained: tuple[Path, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The trained run as a weights file."""
-    from deeppose_cli.export import save_cascade
+    from deeppose_cli.export import of_run
 
     file = tmp_path_factory.mktemp("exported") / "mini.safetensors"
-    save_cascade(RunFolder(trained[0] / mini.NAME), file)
+    of_run(RunFolder(trained[0] / mini.NAME)).save(file)
     return file
 
 
@@ -489,10 +489,10 @@ def test_a_training_goes_on_from_a_weights_file(mini_root: Path, runs: Path, exp
 def test_a_stage_that_the_file_lacks_starts_from_its_first(
     mini_root: Path, trained: tuple[Path, list[str]], runs: Path, tmp_path: Path
 ) -> None:
-    from deeppose_cli.export import save_cascade
+    from deeppose_cli.export import of_run
 
     file = tmp_path / "one.safetensors"
-    save_cascade(RunFolder(trained[0] / mini.NAME), file, 1)
+    of_run(RunFolder(trained[0] / mini.NAME), 1).save(file)
     _, said = train(mini_root, runs, 2, overwrite=True, overrides={**REFINE, "start": str(file)})
     assert f"stage 2: starts from {file}, stage 1: " in said
 
@@ -542,7 +542,7 @@ def test_each_training_measures_its_confidence_and_a_file_carries_it(
 ) -> None:
     from deeppose_cli.calibrating import calibrate_run
     from deeppose_cli.checkpoints import load_cascade
-    from deeppose_cli.export import save_cascade
+    from deeppose_cli.export import of_run
     from deeppose_cli.importing import import_cascade
     from deeppose_cli.weights import load_weights
 
@@ -555,7 +555,7 @@ def test_each_training_measures_its_confidence_and_a_file_carries_it(
     assert None not in found
     assert [stage.calibration.read_text() for stage in run.stages] == kept
 
-    save_cascade(run, tmp_path / "kept.safetensors")
+    of_run(run).save(tmp_path / "kept.safetensors")
     assert [stage.calibration for stage in load_weights(tmp_path / "kept.safetensors").stages] == found
     other = RunFolder(tmp_path / "runs" / "imported")
     import_cascade(tmp_path / "kept.safetensors", other)

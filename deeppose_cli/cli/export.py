@@ -8,23 +8,32 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deeppose_cli.cli.options import RunOption, RunsRootOption
+from deeppose_cli.cli.options import DataRootOption, RunOption, RunsRootOption, WeightsOption
 from deeppose_cli.errors import UsageError
-from deeppose_cli.presets import RUNS_ROOT
+from deeppose_cli.presets import DATA_ROOT, RUNS_ROOT
 
 if TYPE_CHECKING:
-    from deeppose_cli.weights_file import WeightsHeader
+    from deeppose_cli.weights_document import Description
+
+WEIGHTS_SUFFIX = ".safetensors"
 
 
 class ExportFormat(StrEnum):
     SAFETENSORS = "safetensors"
+    ONNX = "onnx"
 
 
 def export(
     format_: Annotated[
-        ExportFormat, typer.Option("--format", help="safetensors: weights that predict, eval and --start take.")
+        ExportFormat,
+        typer.Option(
+            "--format",
+            help="safetensors: weights that predict, eval, import and --start take. onnx: the networks themselves, for "
+            "predict without torch, and for other programs.",
+        ),
     ] = ExportFormat.SAFETENSORS,
     run: RunOption = None,
+    weights: WeightsOption = None,
     stage: Annotated[
         int | None, typer.Option("--stage", metavar="N", help="Stages 1 to N only. Default: all that are trained.")
     ] = None,
@@ -36,39 +45,61 @@ def export(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
     runs_root: RunsRootOption = RUNS_ROOT,
+    data_root: DataRootOption = DATA_ROOT,
 ) -> None:
-    """Write the newest run's stages, in half precision, to one file that needs no run folder and runs no code."""
-    from deeppose_cli.run_folder import resolve_run
-    from deeppose_cli.weights_file import SUFFIX
+    """Write a cascade, in half precision, to one file that needs no run folder and runs no code.
 
-    folder = resolve_run(runs_root, run)
-    trained = len(folder.stages)
+    The newest run's, or one that --run or --weights names. An ONNX file is compared with torch before it is kept: on
+    validation pictures, where its data set is prepared.
+    """
+    from deeppose_cli.models import RunModel, WeightsModel, check_model_flags, choose_model
+    from deeppose_cli.run_folder import resolve_run
+
+    check_model_flags(run, weights)
+    model = RunModel(resolve_run(runs_root, run)) if weights is None else choose_model(runs_root, None, weights)
+    trained = model.num_stages
     if stage is not None and not 1 <= stage <= trained:
-        raise UsageError(f"--stage {stage}: run {folder.name} has {trained} trained stage(s); valid: 1 to {trained}")
-    file = out or Path(f"{folder.name}{SUFFIX}")
-    if file.suffix != SUFFIX:
-        raise UsageError(f"--out {file}: a name that ends in {SUFFIX} is valid")
+        raise UsageError(
+            f"--stage {stage}: {model.kind} {model.name} has {trained} trained stage(s); valid: 1 to {trained}"
+        )
+    suffix = f".{format_.value}"
+    file = out or Path(f"{model.name}{suffix}")
+    if file.suffix != suffix:
+        raise UsageError(f"--out {file}: a name that ends in {suffix} is valid")
     if file.exists() and not overwrite:
         raise UsageError(f"--out {file}: is there already; --overwrite replaces it")
     if commit is not None and not (commit.isprintable() and commit):
         raise UsageError("--commit: a commit's id is valid")
+    if commit is not None and weights is not None:
+        raise UsageError("--commit: weights files know theirs already")
 
     from rich.console import Console
 
-    from deeppose_cli.export import save_cascade
+    from deeppose_cli.export import of_file, of_run
 
-    header = save_cascade(folder, file, stage, commit=commit, overwrite=overwrite)
+    if isinstance(model, RunModel):
+        found = of_run(model.run, stage, commit=commit)
+    elif isinstance(model, WeightsModel):
+        found = of_file(model.header.path, stage)
+    else:
+        raise UsageError(f"--weights {weights}: is an ONNX file already; valid: a run, or a {WEIGHTS_SUFFIX} file")
     console = Console(highlight=False, soft_wrap=True)
-    for line in _said(header):
+    if format_ is ExportFormat.ONNX:
+        compared, where = found.save_onnx(file, data_root, overwrite=overwrite)
+    else:
+        found.save(file, overwrite=overwrite)
+    console.print(f"{file}: {file.stat().st_size / 1e6:.2f} MB, {len(found.regressors)} stage(s)", markup=False)
+    for line in _said(found.about):
         console.print(line, markup=False)
+    if format_ is ExportFormat.ONNX:
+        most = f"{compared.furthest:.4f} px"
+        console.print(f"furthest from torch's answers: {most}, on {compared.pictures} {where}", markup=False)
 
 
-def _said(header: WeightsHeader) -> list[str]:
-    about = header.description
+def _said(about: Description) -> list[str]:
     plan = about.plan
     square = ", widened to a square" if plan.square_first_box else ""
     lines = [
-        f"{header.path}: {header.size / 1e6:.2f} MB, {header.num_stages} stage(s)",
         f"skeleton {plan.skeleton.name}, {len(plan.skeleton)} joints: {', '.join(plan.skeleton.joints)}",
         f"first box: {about.first_box}{square}",
     ]

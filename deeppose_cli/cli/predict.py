@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 OUT = Path("predictions")
 SHOWN = 20
 """Pictures that the summary names one by one; the files have them all."""
+
+
+class Engine(StrEnum):
+    TORCH = "torch"
+    ONNX = "onnx"
 
 
 def predict(
@@ -50,6 +56,10 @@ def predict(
         typer.Option("--shard", metavar="I/N", help="Part I of N of the input, for one of N machines; see merge."),
     ] = None,
     flip_test: FlipTestOption = False,
+    engine: Annotated[
+        Engine | None,
+        typer.Option("--engine", help="What runs the networks. onnx starts faster, without torch. Default: torch."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find one person's pose in each picture.
@@ -64,7 +74,7 @@ def predict(
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other")
     part = Shard.parse(shard) if shard is not None else Shard()
-    model = choose_model(runs_root, run, weights)
+    model = choose_model(runs_root, run, weights, engine=engine)
     stages = _stages(model, stage)
 
     from rich.console import Console

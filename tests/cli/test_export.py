@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from deeppose_cli.checkpoints import load_cascade
 from deeppose_cli.cli.app import main
@@ -112,3 +115,49 @@ def test_a_damaged_checkpoint_leaves_no_file(capsys: pytest.CaptureFixture[str])
     assert main(["export"]) == 1
     assert "stage2/checkpoints/best.ckpt: not a readable checkpoint" in one_line(capsys)
     assert not list(Path().glob("*safetensors*"))
+
+
+# --- ONNX ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_run_becomes_an_onnx_file_that_predicts_alike(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("onnx")
+    assert main(["export", "--format", "onnx", "--stage", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "mine.onnx: 0." in said
+    assert "on 20 drawn people, as mini is not in data" in said
+    Image.fromarray(np.full((60, 40, 3), 90, np.uint8)).save("a.png")
+    poses = []
+    for flags in (["--weights", "mine.onnx"], ["--run", "mine", "--stage", "1"]):
+        assert main(["predict", "a.png", "--json", *flags]) == 0
+        poses.append(json.loads(capsys.readouterr().out)[0]["keypoints"][:2])
+    np.testing.assert_allclose(poses[0], poses[1], atol=1.0)
+    assert main(["export", "--weights", "mine.onnx"]) == 2
+    assert "is an ONNX file already" in one_line(capsys)
+
+
+def test_weights_become_a_file_of_fewer_stages(tmp_path: Path) -> None:
+    assert main(["export"]) == 0
+    assert main(["export", "--weights", "mine.safetensors", "--stage", "1", "--out", "one.safetensors"]) == 0
+    one, both = read_header(Path("one.safetensors")), read_header(Path("mine.safetensors"))
+    assert one.num_stages == 1
+    assert one.description.records == both.description.records[:1]
+    assert one.of_stage(1) == both.of_stage(1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["predict", "a.png", "--engine", "onnx"], "deeppose export --format onnx --run mine"),
+        (["predict", "a.png", "--engine", "onnx", "--weights", "x.safetensors"], "--format onnx --weights x.safe"),
+        (["predict", "a.png", "--engine", "torch", "--weights", "x.onnx"], "x.onnx is for --engine onnx"),
+        (["export", "--weights", "x.safetensors", "--run", "mine"], "exclude each other"),
+        (["export", "--format", "onnx", "--out", "x.safetensors"], "ends in .onnx"),
+    ],
+)
+def test_the_wrong_file_for_an_engine(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("x.safetensors").write_bytes(b"x")
+    Path("x.onnx").write_bytes(b"x")
+    assert main(arguments) == 2
+    assert said in one_line(capsys)
