@@ -86,8 +86,7 @@ def parse_box(spec: str) -> Box:
         raise UsageError(f"--box {spec}: unknown; valid: {VALID}") from None
     if not (np.isfinite([x, y, w, h]).all() and w > 0 and h > 0):
         raise UsageError(f"--box {spec}: width and height must be positive numbers")
-    # The box holds the pixels x … x + w − 1, whose centres are integers: its edges lie half a pixel outside of them.
-    return Box.of_corners(x - 0.5, y - 0.5, x + w - 0.5, y + h - 0.5)
+    return Box.of_left_top(x, y, w, h)
 
 
 def usual_source(first_box: str, split: str, evaluation_only: bool) -> str:

@@ -40,6 +40,12 @@ class Box(tuple[float, float, float, float]):
         return cls((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1)
 
     @classmethod
+    def of_left_top(cls, left: float, top: float, width: float, height: float) -> Box:
+        """As people and COCO write boxes. It holds the pixels left … left + width − 1, whose centres are integers: its
+        edges lie half a pixel outside of them."""
+        return cls.of_corners(left - 0.5, top - 0.5, left + width - 0.5, top + height - 0.5)
+
+    @classmethod
     def around(cls, points: FloatArray) -> Box:
         """The tight box of the points (K, 2) that are not NaN. Raises ValueError where there is none."""
         known = points[~np.isnan(points).any(-1)]

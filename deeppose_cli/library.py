@@ -6,6 +6,7 @@
     pose = find("photo.jpg")
     pose.keypoints                  # (K, 2) px
     pose.plot()
+    everyone = find.people("group.jpg")
 
 Lightning is not imported.
 """
@@ -21,15 +22,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deeppose_cli.box_source import BoxSource
 from deeppose_cli.decoding import Picture, read_picture
 from deeppose_cli.engine import SUFFIX as ONNX_SUFFIX
 from deeppose_cli.errors import DeepPoseError, UsageError
 from deeppose_cli.geometry import Box
 from deeppose_cli.models import ENGINES, choose_model
-from deeppose_cli.predictor import BoxSource, view
+from deeppose_cli.predictor import view
 from deeppose_cli.presets import RUNS_ROOT
 from deeppose_cli.pretrained import NAMES
 from deeppose_cli.records import Person, coco_results, picture_line
+from deeppose_cli.searching import find_people, looks
 from deeppose_cli.skeleton import Skeleton
 from deeppose_cli.weights_file import SUFFIX
 
@@ -102,9 +105,10 @@ class Pose:
 class PoseEstimator:
     """A trained cascade, ready to be asked."""
 
-    def __init__(self, cascade: Cascade, name: str, box: str = "image") -> None:
+    def __init__(self, cascade: Cascade, name: str, boxes: BoxSource) -> None:
         self.cascade, self.name = cascade, name
-        self._boxes = BoxSource(box)
+        self._boxes = boxes
+        self._look = looks(cascade) if boxes.searches else None
 
     def __repr__(self) -> str:
         return f"<PoseEstimator {self.name}: {self.cascade.num_stages} stage(s), {len(self.names)} joints>"
@@ -115,11 +119,12 @@ class PoseEstimator:
         return self.cascade.skeleton.joints
 
     def __call__(self, picture: AnyPicture, box: Corners | None = None, *, flip_test: bool = False) -> Pose:
-        """The pose of one person.
+        """The pose of one person, the surest one.
 
         picture: a file, or pixels: (H, W, 3) RGB or (H, W) grey, uint8, or a PIL image. box: where the person is (left,
-        top, width, height in px); by default as `load` was told. flip_test: better, in twice the time. Raises
-        DeepPoseError for a file that cannot be read and UsageError for other pixels, or a box beside the picture.
+        top, width, height in px); by default as `load` was told, and the whole picture where nobody is found.
+        flip_test: better, in twice the time. Raises DeepPoseError for a file that cannot be read and UsageError for
+        other pixels, or a box beside the picture.
         """
         return self.batch([picture], None if box is None else [box], flip_test=flip_test)[0]
 
@@ -139,9 +144,22 @@ class PoseEstimator:
             poses += self._ask(pixels, sources, where, flip_test)
         return poses
 
+    def people(self, picture: AnyPicture, *, flip_test: bool = False) -> list[Pose]:
+        """The poses of everyone who is found in a picture, the surest first; nobody may be. Raises as a call does."""
+        pixels = _pixels(picture)
+        source = str(picture) if isinstance(picture, str | PathLike) else ""
+        boxes = self._everyone(pixels, source)
+        return self._ask([pixels] * len(boxes), [source] * len(boxes), boxes, flip_test) if boxes else []
+
+    def _everyone(self, picture: Picture, source: str) -> list[Box]:
+        if self._look is not None:
+            return find_people(self._look, picture)
+        return self._boxes.of(picture, Path(source or "picture"))
+
     def _where(self, picture: Picture, source: str, box: Corners | None) -> Box:
-        boxes = self._boxes if box is None else BoxSource(",".join(map(str, box)))
-        return boxes.of(picture, Path(source or "picture"))
+        if box is not None:
+            return BoxSource(",".join(map(str, box))).of(picture, Path(source or "picture"))[0]
+        return next(iter(self._everyone(picture, source)), Box.of_image(*picture.shape[1::-1]))
 
     def _ask(self, pixels: list[Picture], sources: list[str], where: list[Box], flip_test: bool) -> list[Pose]:
         result = self.cascade.predict(pixels, np.array(where), flip_test=flip_test)
@@ -158,15 +176,16 @@ def load(
     model: str | PathLike[str] | None = None,
     *,
     stages: int | None = None,
-    box: str = "image",
+    box: str = "auto",
     engine: str | None = None,
     runs_root: str | PathLike[str] = RUNS_ROOT,
 ) -> PoseEstimator:
     """A trained cascade: `full-body` or `upper-body`, which come with the package, a weights file, or a run's name.
 
-    None: the newest run; where there is none, `full-body`. stages: only so many of the cascade's. box: where the person
-    is in a picture: `image`, `face`, `person`, or x,y,w,h. engine: `torch`, or `onnx`, for which no torch is imported;
-    None: as the file is. Raises DeepPoseError, which says what is valid, for a model that is not there or damaged.
+    None: the newest run; where there is none, `full-body`. stages: only so many of the cascade's. box: where the people
+    are in a picture: `auto`, `image`, `face`, `person`, x,y,w,h, or a file of boxes. engine: `torch`, or `onnx`, for
+    which no torch is imported; None: as the file is. Raises DeepPoseError, which says what is valid, for a model that
+    is not there or damaged.
     """
     said = None if model is None else str(model)
     is_weights = said is not None and (said in NAMES or said.endswith((SUFFIX, ONNX_SUFFIX)))
@@ -176,7 +195,7 @@ def load(
     chosen = choose_model(Path(runs_root), run, weights, engine=engine)
     if stages is not None and not 1 <= stages <= chosen.num_stages:
         raise UsageError(f"stages={stages}: {chosen.name} has {chosen.num_stages}; valid: 1 to {chosen.num_stages}")
-    return PoseEstimator(chosen.load(stages), chosen.name, box)
+    return PoseEstimator(chosen.load(stages), chosen.name, BoxSource(box, chosen.first_box))
 
 
 def _pixels(picture: AnyPicture) -> Picture:

@@ -13,24 +13,22 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from os.path import realpath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppose_cli.boxes import SingleFinder, parse_box
+from deeppose_cli.box_source import BoxSource
+from deeppose_cli.cascade import Cascade
 from deeppose_cli.decoding import Picture, read_picture
-from deeppose_cli.errors import DeepPoseError, UsageError
+from deeppose_cli.errors import DeepPoseError
 from deeppose_cli.geometry import Box, FloatArray
 from deeppose_cli.overlay import draw_pose
-from deeppose_cli.presets import BOX_SOURCES
 from deeppose_cli.records import Line, Person, failure_line, picture_line
 from deeppose_cli.results import Results
+from deeppose_cli.searching import Look, find_people, looks
 from deeppose_cli.skeleton import Skeleton
-
-if TYPE_CHECKING:
-    from deeppose_cli.cascade import CascadeResult
 
 VIEW_SIDE = 480
 """Smaller pictures are enlarged for viewing until their longer side is this many px: lines can then be told apart."""
@@ -43,15 +41,6 @@ AHEAD = 4
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
-
-
-class PosePredictor(Protocol):
-    """What a cascade must offer here."""
-
-    @property
-    def skeleton(self) -> Skeleton: ...
-
-    def predict(self, pictures: Sequence[Picture], boxes: FloatArray, /, *, flip_test: bool) -> CascadeResult: ...
 
 
 @dataclass(frozen=True)
@@ -71,43 +60,14 @@ class _Ready:
 
     job: Job
     picture: Picture
-    box: Box
+    boxes: list[Box] | None
+    """b⁰ of everyone in it; None: the cascade is to look for them."""
 
 
 @dataclass(frozen=True)
 class _Skipped:
     job: Job
     reason: str
-
-
-class BoxSource:
-    """Where b⁰ of a picture without annotations comes from: `image`, `face`, `person`, or `x,y,w,h` px for all.
-
-    Of several faces or people the clearest counts; where none is found, the whole picture.
-    """
-
-    VALID = "valid: image, face, person, or x,y,w,h in px"
-
-    def __init__(self, spec: str) -> None:
-        if spec in BOX_SOURCES and spec not in ("image", "face", "person"):
-            raise UsageError(
-                f"--box {spec}: only a data set's pictures have labels or boxes of their own; {self.VALID}"
-            )
-        self.spec = spec
-        self.finder = SingleFinder(spec) if spec in ("face", "person") else None
-        self.box = None if spec == "image" or self.finder is not None else parse_box(spec)
-
-    def of(self, picture: Picture, path: Path) -> Box:
-        """Raises DeepPoseError where the box misses the picture."""
-        height, width = picture.shape[:2]
-        found = self.finder.find(picture) if self.finder is not None else self.box
-        if self.box is None:
-            return found or Box.of_image(width, height)
-        _, _, w, h = self.box
-        left, top, *_ = self.box.left_top()
-        if not (-w < left < width and -h < top < height):
-            raise DeepPoseError(f"{path}: --box lies outside of the picture ({width} × {height} px)")
-        return self.box
 
 
 def plan(files: Sequence[Path], out: Path) -> list[Job]:
@@ -134,7 +94,7 @@ def _overlay_name(file: Path, number: int) -> str:
 
 
 def predict_pictures(
-    cascade: PosePredictor,
+    cascade: Cascade,
     jobs: Sequence[Job],
     results: Results,
     boxes: BoxSource,
@@ -145,11 +105,12 @@ def predict_pictures(
 ) -> None:
     """Looks at every picture that the results do not hold yet, in order, and adds its line; `on_line` hears of it."""
     left = [job for job in jobs if str(job.source) not in results.done]
+    look = looks(cascade) if boxes.searches else None
 
     def prepare(job: Job) -> _Ready | _Skipped:
         try:
             picture = read_picture(job.source, exif=True)
-            return _Ready(job, picture, boxes.of(picture, job.source))
+            return _Ready(job, picture, None if look else boxes.of(picture, job.source))
         except DeepPoseError as error:
             return _Skipped(job, str(error))
 
@@ -164,7 +125,7 @@ def predict_pictures(
         try:
             behind: tuple[Sequence[Line], Sequence[Future[None]]] = ((), ())
             for batch in _batches(_ahead(pool, prepare, left)):
-                people = _people(cascade, [item for item in batch if isinstance(item, _Ready)], flip_test)
+                people = _people(cascade, [item for item in batch if isinstance(item, _Ready)], look, flip_test)
                 lines, drawn = [], []
                 for item in batch:
                     if isinstance(item, _Skipped):
@@ -213,13 +174,19 @@ def _batches(items: Iterable[_Ready | _Skipped]) -> Iterator[list[_Ready | _Skip
         yield batch
 
 
-def _people(cascade: PosePredictor, batch: Sequence[_Ready], flip_test: bool) -> dict[Job, list[Person]]:
+def _people(cascade: Cascade, batch: Sequence[_Ready], look: Look | None, flip_test: bool) -> dict[Job, list[Person]]:
+    everyone: list[tuple[_Ready, Box]] = []
+    for item in batch:
+        boxes = item.boxes
+        if boxes is None:
+            boxes = find_people(look, item.picture) if look else [Box.of_image(*item.picture.shape[1::-1])]
+        everyone += [(item, box) for box in boxes]
     found: dict[Job, list[Person]] = {item.job: [] for item in batch}
-    if batch:
-        boxes = np.array([item.box for item in batch])
-        result = cascade.predict([item.picture for item in batch], boxes, flip_test=flip_test)
-        for i, item in enumerate(batch):
-            found[item.job].append(Person(item.box, result.poses[:, i], result.boxes[:, i], result.confidence[:, i]))
+    if everyone:
+        boxes_ = np.array([box for _, box in everyone])
+        result = cascade.predict([item.picture for item, _ in everyone], boxes_, flip_test=flip_test)
+        for i, (item, box) in enumerate(everyone):
+            found[item.job].append(Person(box, result.poses[:, i], result.boxes[:, i], result.confidence[:, i]))
     return found
 
 

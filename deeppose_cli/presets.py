@@ -64,6 +64,8 @@ last twentieth would make the box half as large again, and everyone in it so muc
 FACE_PLACEMENT = Placement(dy=2.31, width=5.37, height=4.77)
 TORSO_PLACEMENT = Placement(dy=0.17, width=2.47, height=2.43)
 """Both learned on FLIC's training examples; `deeppose data boxes flic` learns them again and prints them."""
+FACE_SURE = 4.0
+"""Votes of a face that `--box auto` takes for a person's."""
 FACE_ABOVE_TORSO = 0.9
 """From the centre of FLIC's torso box up to that of the face, in heights of the torso box: the median of its training
 examples. The face's height is 0.47 of them."""
@@ -71,6 +73,26 @@ FACE_TOLERANCE = 0.5
 """A detected face is taken for a torso box's if its centre is off by at most so many heights of the torso box …"""
 FACE_SIZES = (0.25, 1.0)
 """… and its own height is within these."""
+
+SEARCH_SHARES = (1.0, 0.62, 0.38)
+"""Sides of the squares in which people are searched for, in shorter sides of the picture; the whole picture is looked
+at too."""
+SEARCH_STEP = 0.5
+"""And how far they are apart at most, in sides."""
+SEARCH_LEAST = 64
+"""px of a side; a person in it has no more pixels than the networks can use."""
+SEARCH_POSSIBLE, SEARCH_CERTAIN, SEARCH_LAST = 0.25, 0.5, 0.3
+"""Confidences, means over the joints: of a place worth a closer look, of a person, and of the only one in a picture.
+With the weights for whole bodies, half of LSP's validation pictures have .81 and more, a twentieth .51 or less; half
+of the windows beside the people of FLIC's validation frames .15 or less, a twentieth .45 and more."""
+SEARCH_AGAIN = 2
+"""Closer looks."""
+SEARCH_ROOM = 1.4
+"""Side of the square around a pose, in its longer sides: 1.31 in half of LSP's pictures. With 1.2 PDJ@0.2 of a second
+look is .775, with 1.35 .790, with 1.5 .779, on 120 validation pictures of which the first look's is .786."""
+SEARCH_SAME = 0.2
+"""Two poses are one person's if their joints are less apart, on average, in units of the larger one's longer side."""
+
 
 BOOTSTRAP_DRAWS = 1000
 """Draws of images for an interval: its ends then vary by about a fiftieth of its length."""

@@ -22,6 +22,7 @@ class FakeCascade:
 
     def __init__(self, skeleton: Skeleton = LSP14) -> None:
         self.skeleton = skeleton
+        self.stages = ()
         self.batches: list[list[tuple[int, ...]]] = []
         """The pictures' shapes, batch by batch."""
 

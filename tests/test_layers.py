@@ -23,7 +23,7 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "crops overlay",
         "augment cascade backbone_start detectors",
         "detections engine regressor",
-        "assembly boxes matching",
+        "assembly boxes matching searching",
         "onnx_export weights",
     ),
     3: (
@@ -34,7 +34,11 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "datamodules.base datamodules.demo datamodules.people",
         "datamodules.catalogue",
     ),
-    4: ("box_report evaluator plotting records sample_views scoring sources", "results sample_sheet", "predictor"),
+    4: (
+        "box_files box_report evaluator plotting records sample_views scoring sources",
+        "box_source results sample_sheet",
+        "predictor",
+    ),
     5: (
         "run_folder",
         "callbacks checkpoints",

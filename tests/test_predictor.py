@@ -14,11 +14,12 @@ import pytest
 from PIL import Image
 
 from deeppose_cli import predictor
+from deeppose_cli.box_source import BoxSource
 from deeppose_cli.decoding import read_picture
 from deeppose_cli.errors import UsageError
 from deeppose_cli.foreign import read_predictions
 from deeppose_cli.geometry import Box, denormalise
-from deeppose_cli.predictor import BoxSource, plan, predict_pictures
+from deeppose_cli.predictor import plan, predict_pictures
 from deeppose_cli.presets import FACE_PLACEMENT
 from deeppose_cli.records import Line
 from deeppose_cli.results import Results
@@ -102,9 +103,9 @@ def test_an_image_is_called_by_its_name_unless_two_share_it() -> None:
 def test_box_of_the_whole_picture_and_box_of_the_user(tmp_path: Path) -> None:
     file = picture(tmp_path / "x.png")
     image = read_picture(file)
-    assert BoxSource("image").of(image, file) == Box.of_image(40, 60)
-    assert BoxSource("10,20,30,16").of(image, file) == Box(24.5, 27.5, 30, 16)
-    assert BoxSource("-5,-5,10,10").of(image, file) == Box(-0.5, -0.5, 10, 10)
+    assert BoxSource("image").of(image, file) == [Box.of_image(40, 60)]
+    assert BoxSource("10,20,30,16").of(image, file) == [Box(24.5, 27.5, 30, 16)]
+    assert BoxSource("-5,-5,10,10").of(image, file) == [Box(-0.5, -0.5, 10, 10)]
 
 
 @pytest.mark.parametrize("spec", ["own", "torso", "joints", "head", "1,2,3", "1,2,0,4"])
@@ -115,12 +116,12 @@ def test_boxes_that_cannot_be(spec: str) -> None:
 
 def test_the_box_around_a_face_and_the_whole_picture_where_there_is_none(tmp_path: Path) -> None:
     source, file = BoxSource("face"), tmp_path / "x.png"
-    box = source.of(scene(400, 600, (200, 150, 80)), file)
+    (box,) = source.of(scene(400, 600, (200, 150, 80)), file)
     assert abs(box[0] - 200) < 15
     assert box[2] == pytest.approx(FACE_PLACEMENT.width * 80, rel=0.25)
     nobody = np.full((60, 40, 3), 90, np.uint8)
-    assert source.of(nobody, file) == Box.of_image(40, 60)
-    assert BoxSource("person").of(nobody, file) == Box.of_image(40, 60)
+    assert source.of(nobody, file) == [Box.of_image(40, 60)]
+    assert BoxSource("person").of(nobody, file) == [Box.of_image(40, 60)]
 
 
 @pytest.mark.parametrize("spec", ["40,0,9,9", "0,60,9,9", "-10,0,9,9", "0,-10,9,9"])

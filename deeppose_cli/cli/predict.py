@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 OUT = Path("predictions")
 SHOWN = 20
 """Pictures that the summary names one by one; the files have them all."""
+BOXES_SHOWN = 2
 
 
 class Engine(StrEnum):
@@ -41,9 +42,13 @@ def predict(
     box: Annotated[
         str,
         typer.Option(
-            "--box", metavar="BOX", help="Where the person is: image, face, person, or left,top,width,height in px."
+            "--box",
+            metavar="BOX",
+            help="Where the people are. auto: everyone is looked for. image: one person, who fills the picture. face, "
+            "person: the clearest. left,top,width,height in px: one. FILE: a detector's boxes, COCO .json or a .csv of "
+            "image,x,y,w,h.",
         ),
-    ] = "image",
+    ] = "auto",
     stage: Annotated[int | None, typer.Option("--stage", metavar="N", help="Stop after stage N. Default: all.")] = None,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for overlays and results.")] = OUT,
     overlays: Annotated[bool, typer.Option("--overlays/--no-overlays", help="Draw the poses into copies.")] = True,
@@ -62,7 +67,7 @@ def predict(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find one person's pose in each picture.
+    """Find people's poses in pictures.
 
     Writes an overlay picture for each; predictions.jsonl, a line for each, as they come; at the end predictions.json,
     COCO keypoint results, and predictions.csv. A picture that cannot be read is reported and skipped; the exit code is
@@ -81,14 +86,15 @@ def predict(
     from rich.progress import Progress
 
     from deeppose_cli import predictor
+    from deeppose_cli.box_source import BoxSource
     from deeppose_cli.records import Line
     from deeppose_cli.results import Results
 
-    boxes = predictor.BoxSource(box)
+    boxes = BoxSource(box, model.first_box)
     files, failures = find_pictures(images, sys.stdin.buffer if STDIN in images else None)
     jobs = [job for i, job in enumerate(predictor.plan(files, out)) if part.has(i)]
     settings = {
-        **{"model": model.fingerprint(stages), "stages": stages, "box": box, "flip test": flip_test},
+        **{"model": model.fingerprint(stages), "stages": stages, "box": boxes.said(), "flip test": flip_test},
         **{"overlays": overlays, "shard": [part.number, part.of]},
     }
     # stdout is the document's alone where it was asked for.
@@ -158,13 +164,16 @@ def _table(lines: list[dict[str, Any]], out: Path, predicted: int) -> Table:
     from rich.text import Text
 
     # Folded, not cut: a path must stay whole.
-    table = Table(Column("picture", overflow="fold"), "box", Column("overlay", overflow="fold"), box=None)
+    table = Table(
+        Column("picture", overflow="fold"), "people", "first box", Column("overlay", overflow="fold"), box=None
+    )
     for line in lines:
         whole = [0, 0, line["width"], line["height"]]
         boxes = [person["box"] for person in line["people"]]
-        said = ["whole picture" if box == whole else ",".join(f"{value:g}" for value in box) for box in boxes]
+        said = ["whole picture" if box == whole else ",".join(f"{round(value, 1):g}" for value in box) for box in boxes]
         overlay = str(out / line["overlay"]) if line["overlay"] else ""
-        table.add_row(Text(one_line(line["source"])), "; ".join(said), Text(one_line(overlay)))
+        where = "; ".join(said[:BOXES_SHOWN]) + ("; …" if len(said) > BOXES_SHOWN else "")
+        table.add_row(Text(one_line(line["source"])), str(len(boxes) or "nobody"), where, Text(one_line(overlay)))
     if predicted > len(lines):
         table.add_row(f"... and {predicted - len(lines)} more")
     return table

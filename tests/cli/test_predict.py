@@ -27,7 +27,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         folder = Path("lightning_logs", "demo", f"stage{stage}", "checkpoints")
         folder.mkdir(parents=True)
         (folder / "best.ckpt").write_bytes(b"weights")
-        (folder.parent / "config.yaml").write_text("{}")
+        (folder.parent / "config.yaml").write_text("{data: demo, preset: tiny, settings: {}, skeleton: lsp14}")
 
     def load_cascade(run: SimpleNamespace, stages: int) -> FakeCascade:
         Path("asked").write_text(f"{run.name} {stages}")

@@ -1,0 +1,109 @@
+"""People in a picture that nobody has labelled, found by the cascade itself.
+
+Stage 1 looks at the whole picture and at squares of several sizes all over it. Where its maps agree on a pose (a high
+confidence, as measured on validation pictures), it looks again at the box around that pose, which is the kind of box
+that it was trained on; poses that tell of the same person become one. No detector is trained or downloaded for it.
+
+It needs a cascade whose first box is the whole picture, as LSP's: one that was trained on boxes of upper bodies is as
+confident of a wall.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeppose_cli.cascade import Cascade
+from deeppose_cli.decoding import Picture
+from deeppose_cli.geometry import Box, FloatArray
+from deeppose_cli.presets import (
+    SEARCH_AGAIN,
+    SEARCH_CERTAIN,
+    SEARCH_LAST,
+    SEARCH_LEAST,
+    SEARCH_POSSIBLE,
+    SEARCH_ROOM,
+    SEARCH_SAME,
+    SEARCH_SHARES,
+    SEARCH_STEP,
+)
+
+Look = Callable[[Picture, FloatArray], tuple[FloatArray, FloatArray]]
+"""(H, W, 3) and boxes (N, 4) px → stage 1's poses (N, K, 2) px and how sure each is, (N)."""
+
+
+def looks(cascade: Cascade) -> Look | None:
+    """How stage 1 of a cascade looks at places; None for one that does not know how sure it is."""
+    if not cascade.stages or cascade.stages[0].calibration is None:
+        return None
+    first = Cascade(cascade.skeleton, cascade.stages[:1], square_first_box=cascade.square_first_box)
+
+    def look(picture: Picture, boxes: FloatArray) -> tuple[FloatArray, FloatArray]:
+        result = first.predict([picture] * len(boxes), boxes)
+        return result.poses[0], result.confidence[0].mean(-1)
+
+    return look
+
+
+def find_people(look: Look, picture: Picture) -> list[Box]:
+    """First boxes of the people in a picture, the surest first; empty where nobody seems to be."""
+    height, width = picture.shape[:2]
+    boxes = windows(width, height)
+    poses, sure = look(picture, boxes)
+    chosen = [i for i in one_each(poses, sure) if sure[i] >= SEARCH_POSSIBLE]
+    boxes, poses, sure = boxes[chosen], poses[chosen], sure[chosen]
+    for _ in range(SEARCH_AGAIN):
+        if not len(boxes):
+            return []
+        closer = np.array([around(pose) for pose in poses])
+        again, now_sure = look(picture, closer)
+        better = now_sure > sure
+        boxes[better], poses[better], sure[better] = closer[better], again[better], now_sure[better]
+    people = one_each(poses, sure)
+    certain = [i for i in people if sure[i] >= SEARCH_CERTAIN]
+    if not certain:  # better one doubtful pose than none, if there is anything to it
+        certain = [i for i in people[:1] if sure[i] >= SEARCH_LAST]
+    return [Box(*boxes[i]) for i in certain]
+
+
+def windows(width: int, height: int) -> NDArray[np.float64]:
+    """(N, 4) the whole picture, then squares of SEARCH_SHARES of its shorter side."""
+    found = [Box.of_image(width, height)]
+    for share in SEARCH_SHARES:
+        side = share * min(width, height)
+        if side < SEARCH_LEAST or side > 0.9 * max(width, height):
+            continue
+        places = [_places(length, side) for length in (width, height)]
+        found += [Box(x, y, side, side) for y in places[1] for x in places[0]]
+    return np.array(found)
+
+
+def _places(length: int, side: float) -> NDArray[np.float64]:
+    """Centres of windows from edge to edge, no more than SEARCH_STEP of a side apart."""
+    count = int(np.ceil((length - side) / (SEARCH_STEP * side))) + 1
+    return np.linspace(side / 2, length - side / 2, count) - 0.5
+
+
+def around(pose: FloatArray) -> Box:
+    """(K, 2) → the square that a picture of this person alone would be."""
+    low, high = pose.min(0), pose.max(0)
+    side = max(float((high - low).max()) * SEARCH_ROOM, 2.0)
+    x, y = (low + high) / 2
+    return Box(float(x), float(y), side, side)
+
+
+def one_each(poses: FloatArray, sure: FloatArray) -> list[int]:
+    """Of poses (N, K, 2) that tell of the same person the surest alone; in that order."""
+    kept: list[int] = []
+    for i in np.argsort(-sure, kind="stable"):
+        if all(apart(poses[i], poses[j]) > SEARCH_SAME for j in kept):
+            kept.append(int(i))
+    return kept
+
+
+def apart(one: FloatArray, other: FloatArray) -> float:
+    """How far two poses (K, 2) are from each other: the mean over joints, in units of the larger one's longer side."""
+    size = max(float(np.ptp(pose, axis=0).max()) for pose in (one, other))
+    return float(np.linalg.norm(one - other, axis=-1).mean()) / max(size, 1e-9)
