@@ -10,8 +10,9 @@ from deeppose_cli.boxes import SingleFinder, parse_box, place
 from deeppose_cli.decoding import Picture
 from deeppose_cli.detectors import HaarFaces
 from deeppose_cli.errors import DeepPoseError, UsageError
-from deeppose_cli.geometry import Box
+from deeppose_cli.geometry import Box, FloatArray
 from deeppose_cli.presets import BOX_SOURCES, FACE_PLACEMENT, FACE_SURE
+from deeppose_cli.searching import around
 
 AUTO, IMAGE = "auto", "image"
 _SINGLE = ("face", "person")
@@ -40,6 +41,7 @@ class BoxSource:
                 f"--box {spec}: only a data set's pictures have labels or boxes of their own; {self.VALID}"
             )
         self.spec = spec
+        self._upper = first_box in _UPPER
         self.searches = spec == AUTO and first_box not in _UPPER
         """Whether the cascade is to be asked; `of` then is not."""
         self._faces = HaarFaces() if spec == AUTO and first_box in _UPPER else None
@@ -47,6 +49,15 @@ class BoxSource:
         is_file = spec.lower().endswith(SUFFIXES)
         self._file = BoxFile(Path(spec)) if is_file else None
         self._box = None if is_file or spec in (AUTO, IMAGE, *_SINGLE) else _parsed(spec)
+
+    @property
+    def finds(self) -> bool:
+        """Whether the boxes depend on what a picture shows."""
+        return self.spec in (AUTO, *_SINGLE)
+
+    def follow(self, pose: FloatArray) -> Box:
+        """(K, 2) px → b⁰ of the same person in a film's next frame."""
+        return around(pose, self._upper)
 
     def said(self) -> str:
         """Tells this source from others, a changed file too."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from deeppose_cli.decoding import Picture
 from deeppose_cli.errors import DeepPoseError
+from deeppose_cli.geometry import overlap
 
 FACE_VIEW = 720
 """Pictures are searched for faces with their longer side at this many px, whatever they come with: FLIC's frames are
@@ -125,6 +126,7 @@ def _mirrored(found: NDArray[np.float64], width: int) -> NDArray[np.float64]:
 
 def _best(found: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
     """(M, 5) left, top, width, height, score in the view → (m, 5) cx, cy, w, h, score in the source, best first."""
+    found[:, :2] += found[:, 2:4] / 2
     kept: list[NDArray[np.float64]] = []
     for candidate in found[np.argsort(-found[:, 4], kind="stable")]:
         better = next((box for box in kept if overlap(box, candidate) > _OVERLAP), None)
@@ -136,13 +138,5 @@ def _best(found: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
         return np.zeros((0, 5))
     best = np.array(sorted(kept, key=lambda box: -box[4]))
     best[:, :4] /= scale
-    best[:, :2] += best[:, 2:4] / 2 - 0.5
+    best[:, :2] -= 0.5
     return best
-
-
-def overlap(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Intersection over union of two boxes left, top, width, height."""
-    width, height = (min(a[i] + a[i + 2], b[i] + b[i + 2]) - max(a[i], b[i]) for i in (0, 1))
-    shared = max(width, 0.0) * max(height, 0.0)
-    union = a[2] * a[3] + b[2] * b[3] - shared
-    return float(shared / union) if union > 0 else 0.0

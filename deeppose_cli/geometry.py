@@ -65,6 +65,17 @@ class Box(tuple[float, float, float, float]):
         return Box(cx, cy, max(w, h), max(w, h))
 
 
+def overlap(a: FloatArray | Box, b: FloatArray | Box) -> float:
+    """Intersection over union of two boxes (4); 0 where neither has an extent."""
+    shared = 1.0
+    for i in (0, 1):
+        ends = (box[i] + box[i + 2] / 2 for box in (a, b))
+        starts = (box[i] - box[i + 2] / 2 for box in (a, b))
+        shared *= max(float(min(ends) - max(starts)), 0.0)
+    union = float(a[2] * a[3] + b[2] * b[3]) - shared
+    return shared / union if union > 0 else 0.0
+
+
 def normalise(points: Array, boxes: Array) -> Array:
     """N(y; b): px (..., 2) to norm, for boxes (..., 4) that broadcast against the points (paper, eq. 1)."""
     return (points - boxes[..., :2]) / boxes[..., 2:]  # type: ignore[index]

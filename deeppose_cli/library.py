@@ -28,12 +28,12 @@ from deeppose_cli.engine import SUFFIX as ONNX_SUFFIX
 from deeppose_cli.errors import DeepPoseError, UsageError
 from deeppose_cli.geometry import Box
 from deeppose_cli.models import ENGINES, choose_model
-from deeppose_cli.predictor import view
 from deeppose_cli.presets import RUNS_ROOT
 from deeppose_cli.pretrained import NAMES
 from deeppose_cli.records import Person, coco_results, picture_line
 from deeppose_cli.searching import find_people, looks
 from deeppose_cli.skeleton import Skeleton
+from deeppose_cli.views import view
 from deeppose_cli.weights_file import SUFFIX
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class Pose:
 
     def drawn(self) -> Picture:
         """(H, W, 3) the picture with the pose over it; a small one is enlarged."""
-        return view(self.picture, [self.keypoints], self._skeleton)
+        return view(self.picture, [self._person], self._skeleton)
 
     def plot(self, axes: Axes | None = None) -> Axes:
         """The picture with the pose over it, on these axes or new ones."""

@@ -13,25 +13,21 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from os.path import realpath
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from deeppose_cli.box_source import BoxSource
 from deeppose_cli.cascade import Cascade
 from deeppose_cli.decoding import Picture, read_picture
 from deeppose_cli.errors import DeepPoseError
-from deeppose_cli.geometry import Box, FloatArray
-from deeppose_cli.overlay import draw_pose
+from deeppose_cli.films import WRITTEN, is_film
+from deeppose_cli.geometry import Box
 from deeppose_cli.records import Line, Person, failure_line, picture_line
 from deeppose_cli.results import Results
 from deeppose_cli.searching import Look, find_people, looks
 from deeppose_cli.skeleton import Skeleton
-
-VIEW_SIDE = 480
-"""Smaller pictures are enlarged for viewing until their longer side is this many px: lines can then be told apart."""
+from deeppose_cli.views import PLAIN, Style, view, write_picture
 
 BATCH_PICTURES, BATCH_PIXELS = 16, 16_000_000
 """A batch is full at either; so a folder of camera pictures needs no more memory than one of thumbnails."""
@@ -90,7 +86,7 @@ def plan(files: Sequence[Path], out: Path) -> list[Job]:
 
 
 def _overlay_name(file: Path, number: int) -> str:
-    return f"{file.stem}_pose{number if number > 1 else ''}.jpg"
+    return f"{file.stem}_pose{number if number > 1 else ''}{WRITTEN if is_film(file) else '.jpg'}"
 
 
 def predict_pictures(
@@ -100,10 +96,11 @@ def predict_pictures(
     boxes: BoxSource,
     *,
     flip_test: bool = False,
-    overlays: bool = True,
+    style: Style | None = PLAIN,
     on_line: Callable[[Line], None] = lambda _: None,
 ) -> None:
-    """Looks at every picture that the results do not hold yet, in order, and adds its line; `on_line` hears of it."""
+    """Looks at every picture that the results do not hold yet, in order, and adds its line; `on_line` hears of it.
+    `style`: of the overlays; None: there are none."""
     left = [job for job in jobs if str(job.source) not in results.done]
     look = looks(cascade) if boxes.searches else None
 
@@ -124,7 +121,7 @@ def predict_pictures(
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         try:
             behind: tuple[Sequence[Line], Sequence[Future[None]]] = ((), ())
-            for batch in _batches(_ahead(pool, prepare, left)):
+            for batch in _batches(ahead(pool, prepare, left)):
                 people = _people(cascade, [item for item in batch if isinstance(item, _Ready)], look, flip_test)
                 lines, drawn = [], []
                 for item in batch:
@@ -133,13 +130,12 @@ def predict_pictures(
                         continue
                     found = people[item.job]
                     height, width = item.picture.shape[:2]
-                    name = item.job.overlay if overlays else ""
+                    name = item.job.overlay if style is not None else ""
                     about = (str(item.job.source), item.job.image_id, (width, height), name)
                     lines.append(picture_line(*about, found, cascade.skeleton))
-                    if overlays:
-                        poses = [person.poses[-1] for person in found]
+                    if style is not None:
                         place = results.folder / name
-                        drawn.append(pool.submit(_draw, place, item.picture, poses, cascade.skeleton))
+                        drawn.append(pool.submit(_draw, place, item.picture, found, cascade.skeleton, style))
                 commit(*behind)
                 behind = (lines, drawn)
             commit(*behind)
@@ -148,7 +144,7 @@ def predict_pictures(
             raise
 
 
-def _ahead(pool: ThreadPoolExecutor, make: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
+def ahead(pool: ThreadPoolExecutor, make: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
     """`make` of each item, in order; a few are under way before they are asked for."""
     waiting: deque[Future[Made]] = deque()
     for item in items:
@@ -190,31 +186,5 @@ def _people(cascade: Cascade, batch: Sequence[_Ready], look: Look | None, flip_t
     return found
 
 
-def _draw(file: Path, picture: Picture, poses: Sequence[NDArray[np.float64]], skeleton: Skeleton) -> None:
-    write_picture(file, view(picture, poses, skeleton))
-
-
-def view(picture: Picture, poses: Sequence[FloatArray], skeleton: Skeleton) -> Picture:
-    """The picture with its poses (K, 2), enlarged to VIEW_SIDE if it is smaller."""
-    height, width = picture.shape[:2]
-    factor = max(1.0, VIEW_SIDE / max(height, width))
-    if factor > 1:
-        size = (max(1, round(width * factor)), max(1, round(height * factor)))
-        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
-        # Pixel centres are at integers, so the corner that stays in place is at -0.5.
-        poses = [(pose + 0.5) * (size[0] / width, size[1] / height) - 0.5 for pose in poses]
-    for pose in poses:
-        picture = draw_pose(picture, pose, skeleton)
-    return picture
-
-
-def write_picture(path: Path, picture: Picture) -> None:
-    """Raises DeepPoseError that names the file."""
-    flags: list[Any] = [cv2.IMWRITE_JPEG_QUALITY, 92]
-    done, data = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), flags)
-    if not done:
-        raise DeepPoseError(f"{path}: the overlay could not be encoded")
-    try:
-        path.write_bytes(data.tobytes())
-    except OSError as error:
-        raise DeepPoseError(f"{path}: cannot be written ({error.strerror})") from None
+def _draw(file: Path, picture: Picture, people: Sequence[Person], skeleton: Skeleton, style: Style) -> None:
+    write_picture(file, view(picture, people, skeleton, style))

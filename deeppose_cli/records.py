@@ -3,6 +3,7 @@
 A line is one JSON object: `source`, the picture as it was named, and either `error`, why it was skipped, or `image_id`,
 `width`, `height`, `overlay` (a file beside the lines), `joints` and `people`. Each of these has
 
+- `id`: in films, the person's number, which stays;
 - `box`: b⁰ as left, top, width, height;
 - `keypoints`: [x, y] for each joint;
 - `confidence`: for each joint how likely it is within 0.2 of the torso, if that was measured (`calibration.py`);
@@ -39,6 +40,8 @@ class Person:
     """(S, K, 4) px: where each stage looked."""
     confidence: NDArray[np.float64]
     """(S, K) how likely each joint is within 0.2 of the torso; NaN where that was not measured."""
+    track: int | None = None
+    """In a film, the person's number, which stays."""
 
 
 def picture_line(
@@ -54,6 +57,7 @@ def picture_line(
         "joints": list(skeleton.joints),
         "people": [
             {
+                **({} if person.track is None else {"id": person.track}),
                 "box": _corner_boxes(np.array(person.first_box)),
                 "keypoints": _rounded(person.poses[-1]),
                 **_confidence(person),
@@ -91,6 +95,8 @@ def coco_results(line: Line, overlay_folder: str) -> Iterator[dict[str, Any]]:
             "score": round(sum(sure) / len(sure), 4),
             "bbox": person["box"],
             "file_name": line["source"],
+            **{key: line[key] for key in ("frame", "seconds") if key in line},
+            **({"track_id": person["id"]} if "id" in person else {}),
             "width": line["width"],
             "height": line["height"],
             "overlay": f"{overlay_folder}/{line['overlay']}",
@@ -110,18 +116,19 @@ def write_coco(lines: Iterable[Line], overlay_folder: str, out: TextIO) -> None:
 
 
 def write_csv(lines: Iterable[Line], out: TextIO) -> None:
-    """One row a person: the picture, the box, and x, y and confidence of every joint of the last stage."""
+    """One row a person: the picture, of films the frame, the person's number (in a film it stays), the box, and x, y
+    and confidence of every joint of the last stage."""
     writer = csv.writer(out)
     header: list[str] | None = None
     for line in lines:
         for number, person in enumerate(line.get("people", ()), start=1):
             if header is None:
                 joints = [f"{joint}_{what}" for joint in line["joints"] for what in ("x", "y", "confidence")]
-                header = ["source", "person", "box_left", "box_top", "box_width", "box_height", *joints]
+                header = ["source", "frame", "person", "box_left", "box_top", "box_width", "box_height", *joints]
                 writer.writerow(header)
             sure = person.get("confidence", [""] * len(person["keypoints"]))
             flat = [v for (x, y), c in zip(person["keypoints"], sure, strict=True) for v in (x, y, c)]
-            writer.writerow([line["source"], number, *person["box"], *flat])
+            writer.writerow([line["source"], line.get("frame", ""), person.get("id", number), *person["box"], *flat])
 
 
 def _confidence(person: Person) -> Line:

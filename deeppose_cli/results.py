@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO, Self, TextIO
 
@@ -41,7 +42,8 @@ class Results:
         self.folder, self.settings = folder, settings
         self.done: set[str] = set()
         """Sources that have a line."""
-        self.count = {"predicted": 0, "skipped": 0}
+        self.count = {"predicted": 0, "skipped": 0, "frames": 0}
+        """Pictures and films; frames of films."""
         self._file = self._open()
         try:
             state = self._read_state()
@@ -66,12 +68,13 @@ class Results:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def add(self, lines: Sequence[Line]) -> None:
-        """A batch: all of it counts, or nothing."""
+    def add(self, lines: Sequence[Line], *, whole: bool = True) -> None:
+        """A batch: all of it counts, or nothing. Not `whole`: it counts with the next that is."""
         try:
             self._file.write("".join(map(to_text, lines)).encode())
             self._file.flush()
-            self._write_state(finished=False)
+            if whole:
+                self._write_state(finished=False)
         except OSError as error:
             raise DeepPoseError(f"{self.folder / LINES}: cannot be written ({error.strerror or error})") from None
         for line in lines:
@@ -132,7 +135,9 @@ class Results:
 
     def _note(self, line: Line) -> None:
         self.done.add(line["source"])
-        self.count["skipped" if "error" in line else "predicted"] += 1
+        self.count["frames"] += "frame" in line
+        if line.get("frame", 0) == 0:
+            self.count["skipped" if "error" in line else "predicted"] += 1
 
     def _write_state(self, *, finished: bool) -> None:
         state = {"settings": self.settings, "offset": self._file.seek(0, os.SEEK_END), "finished": finished}
@@ -176,7 +181,7 @@ def merge(parts: Sequence[Path], out: Path) -> dict[str, int]:
     with Results(out, {**states[0], "shard": [1, 1]}) as results:
         lines: list[Line] = []
         for folder, line in _in_turns([numbers[number] for number in range(1, of + 1)]):
-            if line.get("overlay"):
+            if line.get("overlay") and line.get("frame", 0) == 0:
                 shutil.copyfile(folder / line["overlay"], out / line["overlay"])
             lines.append(line)
             if len(lines) == _AT_ONCE:
@@ -200,15 +205,15 @@ def _part_state(folder: Path) -> Settings:
 
 
 def _in_turns(folders: Sequence[Path]) -> Iterator[tuple[Path, Line]]:
-    """The parts' lines as the input had them: one of each part after the other."""
-    readers = {folder: read_lines(folder / LINES) for folder in folders}
+    """The parts' lines as the input had them: a picture or film of each part after the other."""
+    readers = {folder: groupby(read_lines(folder / LINES), lambda line: line["source"]) for folder in folders}
     while readers:
         for folder in list(readers):
-            line = next(readers[folder], None)
-            if line is None:
+            _, lines = next(readers[folder], (None, None))
+            if lines is None:
                 del readers[folder]
             else:
-                yield folder, line
+                yield from ((folder, line) for line in lines)
 
 
 def _replace(file: Path, write: Callable[[TextIO], Any]) -> None:

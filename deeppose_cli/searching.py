@@ -25,9 +25,11 @@ from deeppose_cli.presets import (
     SEARCH_LEAST,
     SEARCH_POSSIBLE,
     SEARCH_ROOM,
+    SEARCH_ROOM_UPPER,
     SEARCH_SAME,
     SEARCH_SHARES,
     SEARCH_STEP,
+    SEARCH_WITHIN,
 )
 
 Look = Callable[[Picture, FloatArray], tuple[FloatArray, FloatArray]]
@@ -86,21 +88,31 @@ def _places(length: int, side: float) -> NDArray[np.float64]:
     return np.linspace(side / 2, length - side / 2, count) - 0.5
 
 
-def around(pose: FloatArray) -> Box:
-    """(K, 2) → the square that a picture of this person alone would be."""
+def around(pose: FloatArray, upper: bool = False) -> Box:
+    """(K, 2) → the square that a picture of this person alone would be; `upper`: b⁰ of an upper body."""
+    room, down = SEARCH_ROOM_UPPER if upper else (SEARCH_ROOM, 0.0)
     low, high = pose.min(0), pose.max(0)
-    side = max(float((high - low).max()) * SEARCH_ROOM, 2.0)
+    side = max(float((high - low).max()) * room, 2.0)
     x, y = (low + high) / 2
-    return Box(float(x), float(y), side, side)
+    return Box(float(x), float(y) + down * side, side, side)
 
 
 def one_each(poses: FloatArray, sure: FloatArray) -> list[int]:
     """Of poses (N, K, 2) that tell of the same person the surest alone; in that order."""
     kept: list[int] = []
     for i in np.argsort(-sure, kind="stable"):
-        if all(apart(poses[i], poses[j]) > SEARCH_SAME for j in kept):
+        if not any(same(poses[i], poses[j]) for j in kept):
             kept.append(int(i))
     return kept
+
+
+def same(one: FloatArray, other: FloatArray) -> bool:
+    """Whether two poses (K, 2) tell of one person: their joints are close, or one lies within the other."""
+    if apart(one, other) <= SEARCH_SAME:
+        return True
+    low, high = (np.stack([limit(pose, axis=0) for pose in (one, other)]) for limit in (np.min, np.max))
+    shared = np.clip(high.min(0) - low.max(0), 0, None).prod()
+    return bool(shared >= SEARCH_WITHIN * (high - low).prod(-1).min() > 0)
 
 
 def apart(one: FloatArray, other: FloatArray) -> float:

@@ -1,7 +1,7 @@
-"""What the user named as input → the pictures to look at, in order, none twice.
+"""What the user named as input → the pictures and films to look at, in order, none twice.
 
-Named may be files, folders (their pictures, in order of name), patterns that no shell has expanded, and `-`: a list on
-standard input, one name a line, or with NUL between names.
+Named may be files, folders (their pictures and films, in order of name), cameras by number, patterns that no shell has
+expanded, and `-`: a list on standard input, one name a line, or with NUL between names.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from deeppose_cli.errors import UsageError
+from deeppose_cli.films import FILM_SUFFIXES
 
 PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-"""What is taken from a folder. A file that is named itself is tried whatever its suffix."""
+SUFFIXES = (*PICTURE_SUFFIXES, *FILM_SUFFIXES)
+"""What is taken from a folder. A file that is named itself is tried as a picture if its suffix is none of these."""
 STDIN = "-"
 _SHARD = re.compile(r"([1-9]\d{0,8})/([1-9]\d{0,8})")
 
@@ -62,12 +64,12 @@ def find_pictures(named: Sequence[str | Path], stdin: BinaryIO | None = None) ->
         files: Iterable[Path] = [path]
         if path.is_dir():
             try:
-                files = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES and not p.is_dir())
+                files = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not p.is_dir())
             except OSError as error:
                 failures.append(Failure(path, f"{given}: cannot be read ({error.strerror})"))
                 continue
             if not files:
-                failures.append(Failure(path, f"{given}: no picture in this folder ({', '.join(PICTURE_SUFFIXES)})"))
+                failures.append(Failure(path, f"{given}: no picture or film in this folder ({', '.join(SUFFIXES)})"))
         elif glob.has_magic(given) and not os.path.lexists(path):
             files = [Path(name) for name in sorted(glob.glob(given, recursive=True)) if not os.path.isdir(name)]
             if not files:

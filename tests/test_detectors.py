@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from deeppose_cli.decoding import Picture
 from deeppose_cli.detections import KEPT_FOLDER, detect
-from deeppose_cli.detectors import HaarFaces, HogPeople, overlap
+from deeppose_cli.detectors import HaarFaces, HogPeople
+from deeppose_cli.geometry import overlap
 
 
 def draw_face(picture: Picture, x: int, y: int, side: int) -> None:

@@ -20,10 +20,11 @@ LAYERS: dict[int, tuple[str, ...]] = {
         "pretrained",
     ),
     2: (
-        "crops overlay",
+        "crops films overlay",
         "augment cascade backbone_start detectors",
         "detections engine regressor",
         "assembly boxes matching searching",
+        "tracking",
         "onnx_export weights",
     ),
     3: (
@@ -36,8 +37,9 @@ LAYERS: dict[int, tuple[str, ...]] = {
     ),
     4: (
         "box_files box_report evaluator plotting records sample_views scoring sources",
-        "box_source results sample_sheet",
+        "box_source results sample_sheet views",
         "predictor",
+        "film_predictor",
     ),
     5: (
         "run_folder",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,7 +34,8 @@ def predict(
     images: Annotated[
         list[str],
         typer.Argument(
-            metavar="IMAGE...", help="Pictures, folders of pictures, patterns in quotes, or - for a list on stdin."
+            metavar="IMAGE...",
+            help="Pictures, films, folders of them, patterns in quotes, a camera's number, or - for a list on stdin.",
         ),
     ],
     run: RunOption = None,
@@ -52,6 +54,13 @@ def predict(
     stage: Annotated[int | None, typer.Option("--stage", metavar="N", help="Stop after stage N. Default: all.")] = None,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for overlays and results.")] = OUT,
     overlays: Annotated[bool, typer.Option("--overlays/--no-overlays", help="Draw the poses into copies.")] = True,
+    names: Annotated[bool, typer.Option("--names", help="Write the joints' names into the overlays.")] = False,
+    panels: Annotated[
+        bool, typer.Option("--panels", help="Show every stage by itself in the overlays, with where it looked.")
+    ] = False,
+    frames: Annotated[
+        int | None, typer.Option("--frames", metavar="N", min=1, help="Of a film or camera no more than N frames.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Begin again where DIR holds a run that was stopped.")
@@ -67,11 +76,11 @@ def predict(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find people's poses in pictures.
+    """Find people's poses in pictures and films.
 
-    Writes an overlay picture for each; predictions.jsonl, a line for each, as they come; at the end predictions.json,
-    COCO keypoint results, and predictions.csv. A picture that cannot be read is reported and skipped; the exit code is
-    then 1.
+    Writes an overlay picture or film for each; predictions.jsonl, a line for each picture or frame, as they come; at
+    the end predictions.json, COCO keypoint results, and predictions.csv. What cannot be read is reported and skipped;
+    the exit code is then 1. A camera is watched until Ctrl-C.
     """
     from deeppose_cli.models import choose_model
     from deeppose_cli.sources import STDIN, Shard, find_pictures
@@ -85,22 +94,26 @@ def predict(
     from rich.console import Console
     from rich.progress import Progress
 
-    from deeppose_cli import predictor
     from deeppose_cli.box_source import BoxSource
+    from deeppose_cli.film_predictor import predict_film
+    from deeppose_cli.films import is_film
+    from deeppose_cli.predictor import plan, predict_pictures
     from deeppose_cli.records import Line
     from deeppose_cli.results import Results
+    from deeppose_cli.views import Style
 
     boxes = BoxSource(box, model.first_box)
     files, failures = find_pictures(images, sys.stdin.buffer if STDIN in images else None)
-    jobs = [job for i, job in enumerate(predictor.plan(files, out)) if part.has(i)]
+    jobs = [job for i, job in enumerate(plan(files, out)) if part.has(i)]
     settings = {
         **{"model": model.fingerprint(stages), "stages": stages, "box": boxes.said(), "flip test": flip_test},
-        **{"overlays": overlays, "shard": [part.number, part.of]},
+        **{"overlays": overlays, "names": names, "panels": panels, "frames": frames, "shard": [part.number, part.of]},
     }
     # stdout is the document's alone where it was asked for.
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     console = errors if as_json else Console(highlight=False, soft_wrap=True)
-    shown: list[Line] = []
+    summary = Summary()
+    style = Style(names, panels) if overlays else None
 
     with Results(out, settings, resume=resume, overwrite=overwrite) as results:
         cascade = model.load(stages)
@@ -108,33 +121,51 @@ def predict(
             errors.print(f"skipped: {one_line(failure.reason)}", markup=False)
         if results.done:
             console.print(f"{len(results.done)} picture(s) are done already", markup=False)
+        left = [job for job in jobs if str(job.source) not in results.done]
         with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
-            task = progress.add_task("predict", total=len(jobs), completed=len(results.done))
+            task = progress.add_task("predict", total=len(jobs), completed=len(jobs) - len(left))
 
             def hear(line: Line) -> None:
-                progress.advance(task)
+                frame = line.get("frame")
+                progress.update(task, description="predict" if frame is None else f"frame {frame}")
+                if not frame:
+                    progress.advance(task)
                 if "error" in line:
                     errors.print(f"skipped: {one_line(line['error'])}", markup=False)
-                elif len(shown) < SHOWN:
-                    shown.append(line)
+                else:
+                    summary.add(line)
 
             try:
-                predictor.predict_pictures(
-                    cascade, jobs, results, boxes, flip_test=flip_test, overlays=overlays, on_line=hear
-                )
+                for films, some in groupby(left, lambda job: is_film(job.source)):
+                    if films:
+                        for film in some:
+                            predict_film(
+                                *(cascade, film, results, boxes),
+                                flip_test=flip_test,
+                                style=style,
+                                frames=frames,
+                                on_line=hear,
+                            )
+                    else:
+                        predict_pictures(
+                            cascade, list(some), results, boxes, flip_test=flip_test, style=style, on_line=hear
+                        )
             except KeyboardInterrupt:
                 errors.print(f"stopped; {len(results.done)} of {len(jobs)} are done; to go on, the same with --resume")
                 raise
         path = results.finish()
-        predicted, skipped = results.count["predicted"], results.count["skipped"] + len(failures)
+        count = results.count
 
     if as_json:
         _print_json(path)
-    if shown:
-        console.print(_table(shown, out, predicted))
+    if summary.rows:
+        console.print(summary.table(out, count["predicted"]))
+    skipped = count["skipped"] + len(failures)
     said = f", {skipped} skipped" if skipped else ""
+    of_films = f" ({count['frames']} frames of films)" if count["frames"] else ""
     where = f" → {path}" if path else ""
-    console.print(f"{model.name}, {stages} stage(s): {predicted} predicted{said}{where}", markup=False)
+    done = f"{count['predicted']} predicted{of_films}{said}{where}"
+    console.print(f"{model.name}, {stages} stage(s): {done}", markup=False)
     if skipped:
         raise typer.Exit(1)
 
@@ -159,21 +190,42 @@ def _stages(model: Model, stage: int | None) -> int:
     return stage or trained
 
 
-def _table(lines: list[dict[str, Any]], out: Path, predicted: int) -> Table:
-    from rich.table import Column, Table
-    from rich.text import Text
+class Summary:
+    """What is told at the end of the first pictures and films."""
 
-    # Folded, not cut: a path must stay whole.
-    table = Table(
-        Column("picture", overflow="fold"), "people", "first box", Column("overlay", overflow="fold"), box=None
-    )
-    for line in lines:
-        whole = [0, 0, line["width"], line["height"]]
-        boxes = [person["box"] for person in line["people"]]
-        said = ["whole picture" if box == whole else ",".join(f"{round(value, 1):g}" for value in box) for box in boxes]
-        overlay = str(out / line["overlay"]) if line["overlay"] else ""
-        where = "; ".join(said[:BOXES_SHOWN]) + ("; …" if len(said) > BOXES_SHOWN else "")
-        table.add_row(Text(one_line(line["source"])), str(len(boxes) or "nobody"), where, Text(one_line(overlay)))
-    if predicted > len(lines):
-        table.add_row(f"... and {predicted - len(lines)} more")
-    return table
+    def __init__(self) -> None:
+        self.rows: dict[str, dict[str, Any]] = {}
+
+    def add(self, line: dict[str, Any]) -> None:
+        source = line["source"]
+        if source not in self.rows:
+            if len(self.rows) == SHOWN:
+                return
+            self.rows[source] = {**line, "frames": 0, "ids": set()}
+        if "frame" in line:
+            self.rows[source]["frames"] += 1
+            self.rows[source]["ids"] |= {person.get("id") for person in line["people"]}
+
+    def table(self, out: Path, predicted: int) -> Table:
+        from rich.table import Column, Table
+        from rich.text import Text
+
+        # Folded, not cut: a path must stay whole.
+        columns = (Column("picture", overflow="fold"), "people", "first box", Column("overlay", overflow="fold"))
+        table = Table(*columns, box=None)
+        for line in self.rows.values():
+            people, where = len(line["people"]), _boxes(line)
+            if line["frames"]:
+                people, where = len(line["ids"]), f"{line['frames']} frames"
+            overlay = str(out / line["overlay"]) if line["overlay"] else ""
+            table.add_row(Text(one_line(line["source"])), str(people or "nobody"), where, Text(one_line(overlay)))
+        if predicted > len(self.rows):
+            table.add_row(f"... and {predicted - len(self.rows)} more")
+        return table
+
+
+def _boxes(line: dict[str, Any]) -> str:
+    whole = [0, 0, line["width"], line["height"]]
+    boxes = [person["box"] for person in line["people"][:BOXES_SHOWN]]
+    said = ["whole picture" if box == whole else ",".join(f"{round(value, 1):g}" for value in box) for box in boxes]
+    return "; ".join([*said, *(["…"] if len(line["people"]) > BOXES_SHOWN else [])])
