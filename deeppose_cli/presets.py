@@ -74,40 +74,6 @@ FACE_TOLERANCE = 0.5
 FACE_SIZES = (0.25, 1.0)
 """… and its own height is within these."""
 
-SEARCH_SHARES = (1.0, 0.62, 0.38)
-"""Sides of the squares in which people are searched for, in shorter sides of the picture; the whole picture is looked
-at too."""
-SEARCH_STEP = 0.5
-"""And how far they are apart at most, in sides."""
-SEARCH_LEAST = 64
-"""px of a side; a person in it has no more pixels than the networks can use."""
-SEARCH_POSSIBLE, SEARCH_CERTAIN, SEARCH_LAST = 0.25, 0.5, 0.3
-"""Confidences, means over the joints: of a place worth a closer look, of a person, and of the only one in a picture.
-With the weights for whole bodies, half of LSP's validation pictures have .81 and more, a twentieth .51 or less; half
-of the windows beside the people of FLIC's validation frames .15 or less, a twentieth .45 and more."""
-SEARCH_AGAIN = 2
-"""Closer looks."""
-SEARCH_ROOM = 1.4
-"""Side of the square around a pose, in its longer sides: 1.31 in half of LSP's pictures. With 1.2 PDJ@0.2 of a second
-look is .775, with 1.35 .790, with 1.5 .779, on 120 validation pictures of which the first look's is .786."""
-SEARCH_ROOM_UPPER = (1.6, 0.1)
-"""The same for FLIC's ten joints, and how far the square's centre lies below theirs, in its sides: medians of the
-squares around FLIC's torso boxes, on its validation people."""
-SEARCH_SAME = 0.2
-"""Two poses are one person's if their joints are less apart, on average, in units of the larger one's longer side …"""
-SEARCH_WITHIN = 0.7
-"""… or if their tight boxes share so much of the smaller one."""
-
-TRACK_LOOK = 15
-"""Frames of a film between two looks for newcomers; a search costs as much as forty looks at one person."""
-TRACK_LOST = 0.35
-"""Confidence below which a person who is followed is lost."""
-TRACK_MEMORY = 60
-"""Frames for which a lost person's number is kept."""
-TRACK_OVERLAP, TRACK_KNOWN = 0.4, 0.3
-"""Intersection over union of first boxes: of someone found with someone followed, who then are one; with where someone
-was lost, who then is back."""
-
 
 BOOTSTRAP_DRAWS = 1000
 """Draws of images for an interval: its ends then vary by about a fiftieth of its length."""

@@ -14,8 +14,17 @@ import numpy as np
 
 from deeppose_cli.decoding import Picture
 from deeppose_cli.geometry import Box, FloatArray, overlap
-from deeppose_cli.presets import TRACK_KNOWN, TRACK_LOOK, TRACK_LOST, TRACK_MEMORY, TRACK_OVERLAP
 from deeppose_cli.searching import same
+
+LOOK = 15
+"""Frames of a film between two looks for newcomers; a search costs as much as forty looks at one person."""
+LOST = 0.35
+"""Confidence below which a person who is followed is lost."""
+MEMORY = 60
+"""Frames for which a lost person's number is kept."""
+OVERLAP, KNOWN = 0.4, 0.3
+"""Intersection over union of first boxes: of someone found with someone followed, who then are one; with where someone
+was lost, who then is back."""
 
 Find = Callable[[Picture], list[Box]]
 Follow = Callable[[FloatArray], Box]
@@ -40,18 +49,18 @@ class Tracker:
         self._followed: list[_Known] = []
         self._lost: list[_Known] = []
         self._frame = -1
-        self._looked = -TRACK_LOOK
+        self._looked = -LOOK
         self._last_number = 0
 
     def boxes(self, picture: Picture) -> list[tuple[int, Box]]:
         """Everyone's number and first box in the next frame."""
         self._frame += 1
-        self._lost = [one for one in self._lost if self._frame - one.seen <= TRACK_MEMORY]
+        self._lost = [one for one in self._lost if self._frame - one.seen <= MEMORY]
         pause = self._frame - self._looked
-        if (self._again and pause >= TRACK_LOOK) or (not self._followed and pause >= TRACK_LOOK / 3):
+        if (self._again and pause >= LOOK) or (not self._followed and pause >= LOOK / 3):
             self._looked = self._frame
             for box in self._find(picture):
-                if all(overlap(box, one.box) < TRACK_OVERLAP for one in self._followed):
+                if all(overlap(box, one.box) < OVERLAP for one in self._followed):
                     self._followed.append(_Known(self._number(box), box, self._frame))
         return [(one.number, one.box) for one in self._followed]
 
@@ -61,7 +70,7 @@ class Tracker:
         kept: list[int] = []
         for i in map(int, order):
             alone = not any(same(poses[i], poses[j]) for j in kept)
-            if alone and not sure[i] < TRACK_LOST:  # NaN is not less
+            if alone and not sure[i] < LOST:  # NaN is not less
                 kept.append(i)
         for i in set(range(len(poses))) - set(kept):
             self._lost.append(self._followed[i])
@@ -69,7 +78,7 @@ class Tracker:
         return [i in kept for i in range(len(poses))]
 
     def _number(self, box: Box) -> int:
-        near = [one for one in self._lost if overlap(box, one.box) >= TRACK_KNOWN]
+        near = [one for one in self._lost if overlap(box, one.box) >= KNOWN]
         if near:
             known = max(near, key=lambda one: overlap(box, one.box))
             self._lost.remove(known)

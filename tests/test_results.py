@@ -189,7 +189,7 @@ def test_parts_join_to_the_whole_in_its_order(of: int, monkeypatch: pytest.Monke
     for number in range(1, of + 1):
         predict(f"part{number}", shard=f"{number}/{of}")
     count = merge([Path(f"part{number}") for number in range(of, 0, -1)], Path("joined"))
-    assert count == {"predicted": COUNT - 1, "skipped": 1}
+    assert count == {"predicted": COUNT - 1, "skipped": 1, "frames": 0}
     assert contents("joined") == contents("whole")
 
 
