@@ -17,7 +17,9 @@ from rich.table import Table
 
 from benchmarks.result import Options, Result
 
-MEASUREMENTS = ("help", "memory", "reading", "scoring", "predicting", "examples", "crops", "training")
+MEASUREMENTS = (
+    *("help", "cold_start", "many", "memory", "reading", "scoring", "predicting", "examples", "crops", "training"),
+)
 """In this order: what starts processes comes before what fills this one."""
 
 

@@ -44,6 +44,11 @@ def changes(start: str | None) -> list[Change]:
     found = [
         Change(BASE, "preset modern" + (", start from a file" if start else "")),
         Change("regression", "fully connected head", ("--head", "regression")),
+        Change(
+            "regression-rle",
+            "fully connected head, residual log-likelihood",
+            ("--head", "regression", "--coordinate-loss", "rle"),
+        ),
         Change("simcc", "SimCC head", ("--head", "simcc")),
         Change("l2", "L2 of the coordinates", ("--coordinate-loss", "l2")),
         Change("wing", "wing loss", ("--coordinate-loss", "wing")),

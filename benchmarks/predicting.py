@@ -42,7 +42,7 @@ def measure(options: Options) -> list[Result]:
 
 
 def _measure(name: str, cascade: Cascade, options: Options) -> Result:
-    picture = _picture()
+    shown = picture()
     boxes = np.array([Box.of_image(WIDTH, HEIGHT)])
     passes = _bare_passes(cascade)
 
@@ -55,7 +55,7 @@ def _measure(name: str, cascade: Cascade, options: Options) -> Result:
     try:
         compared = in_turns(
             f"predicting {name}",
-            lambda: _milliseconds(lambda: cascade.predict([picture], boxes)),
+            lambda: _milliseconds(lambda: cascade.predict([shown], boxes)),
             lambda: _milliseconds(torch.inference_mode()(bare)),
             options,
             "ms",
@@ -92,7 +92,7 @@ def _cascades() -> list[tuple[str, Cascade]]:
     return [("modern, random values", Cascade(LSP14, stages, square_first_box=True))]
 
 
-def _picture() -> Picture:
+def picture() -> Picture:
     """(HEIGHT, WIDTH, 3): a drawn person."""
     drawing = draw_person(np.random.default_rng(0))
     return np.asarray(cv2.resize(drawing.picture, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC), np.uint8)
@@ -100,7 +100,7 @@ def _picture() -> Picture:
 
 def _bare_passes(cascade: Cascade) -> list[Callable[[], object]]:
     """One for each network that a prediction asks."""
-    passes = []
+    passes: list[Callable[[], object]] = []
     for number, stage in enumerate(cascade.stages):
         assert isinstance(stage.psi, Regressor)
         folded = stage.psi.folded()

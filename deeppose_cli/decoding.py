@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import warnings
 from pathlib import Path
 
 import cv2
@@ -50,6 +51,23 @@ def read_picture(path: Path, *, exif: bool = False) -> Picture:
     if picture is None:
         raise DeepPoseError(f"{path}: not a picture that can be decoded (JPEG, PNG, BMP, WebP, TIFF are)")
     return picture
+
+
+def pixel_count(path: Path) -> int:
+    """How many pixels a file's header promises; 0 where it is no picture, of which reading it will tell."""
+    from PIL import Image
+
+    try:
+        if not path.is_file():  # opening a FIFO would wait
+            return 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as picture:
+                return picture.width * picture.height
+    except Image.DecompressionBombError:
+        return MAX_PIXELS
+    except Exception:  # whatever a damaged header makes its reader do
+        return 0
 
 
 def _read(path: Path) -> bytes:

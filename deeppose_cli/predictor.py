@@ -19,7 +19,7 @@ import numpy as np
 
 from deeppose_cli.box_source import BoxSource
 from deeppose_cli.cascade import Cascade
-from deeppose_cli.decoding import Picture, read_picture
+from deeppose_cli.decoding import Picture, pixel_count, read_picture
 from deeppose_cli.errors import DeepPoseError
 from deeppose_cli.films import WRITTEN, is_film
 from deeppose_cli.geometry import Box
@@ -33,7 +33,11 @@ BATCH_PICTURES, BATCH_PIXELS = 16, 16_000_000
 """A batch is full at either; so a folder of camera pictures needs no more memory than one of thumbnails."""
 
 AHEAD = 4
-"""Pictures that may be decoded, or being decoded, and not yet be part of a batch."""
+"""Pictures that may be decoded, or being decoded, and not yet be part of a batch …"""
+AHEAD_PIXELS = 64_000_000
+"""… and how many pixels they may have, but for one that has more by itself."""
+MAX_NAME = 255
+"""Bytes of a file's name, on most file systems."""
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -86,7 +90,10 @@ def plan(files: Sequence[Path], out: Path) -> list[Job]:
 
 
 def _overlay_name(file: Path, number: int) -> str:
-    return f"{file.stem}_pose{number if number > 1 else ''}{WRITTEN if is_film(file) else '.jpg'}"
+    end = f"_pose{number if number > 1 else ''}{WRITTEN if is_film(file) else '.jpg'}"
+    # Films are written under a longer name first.
+    stem = os.fsencode(file.stem)[: MAX_NAME - len(end) - 24].decode(errors="ignore")
+    return f"{stem if len(os.fsencode(file.stem)) > len(os.fsencode(stem)) else file.stem}{end}"
 
 
 def predict_pictures(
@@ -121,7 +128,7 @@ def predict_pictures(
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         try:
             behind: tuple[Sequence[Line], Sequence[Future[None]]] = ((), ())
-            for batch in _batches(ahead(pool, prepare, left)):
+            for batch in _batches(ahead(pool, prepare, left, lambda job: pixel_count(job.source))):
                 people = _people(cascade, [item for item in batch if isinstance(item, _Ready)], look, flip_test)
                 lines, drawn = [], []
                 for item in batch:
@@ -144,15 +151,25 @@ def predict_pictures(
             raise
 
 
-def ahead(pool: ThreadPoolExecutor, make: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
-    """`make` of each item, in order; a few are under way before they are asked for."""
-    waiting: deque[Future[Made]] = deque()
+def ahead(
+    pool: ThreadPoolExecutor,
+    make: Callable[[Item], Made],
+    items: Iterable[Item],
+    pixels: Callable[[Item], int] = lambda _: 0,
+) -> Iterator[Made]:
+    """`make` of each item, in order; a few are under way before they are asked for. `pixels`: what each will hold."""
+    waiting: deque[tuple[Future[Made], int]] = deque()
+    held = 0
     for item in items:
-        waiting.append(pool.submit(make, item))
-        if len(waiting) == AHEAD:
-            yield waiting.popleft().result()
+        size = pixels(item)
+        while waiting and (len(waiting) == AHEAD or held + size > AHEAD_PIXELS):
+            future, done = waiting.popleft()
+            held -= done
+            yield future.result()
+        waiting.append((pool.submit(make, item), size))
+        held += size
     while waiting:
-        yield waiting.popleft().result()
+        yield waiting.popleft()[0].result()
 
 
 def _batches(items: Iterable[_Ready | _Skipped]) -> Iterator[list[_Ready | _Skipped]]:

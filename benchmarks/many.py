@@ -1,0 +1,126 @@
+"""A folder of 1,000 pictures, against the bare networks on tensors that are ready; and what memory it takes.
+
+Ours: `predict_pictures` as the command calls it, `--box image`, with overlays and without, from the first picture to
+the last. Bare: the same folded networks, called as often, in batches as large, with nothing between. One process a
+turn.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from benchmarks.cold_start import inputs
+from benchmarks.result import Options, Result, in_turns
+from deeppose_cli.drawing import draw_person
+from deeppose_cli.pretrained import in_the_box
+
+COUNT, DRAWN = 1000, 40
+"""Pictures; and how many of them differ."""
+WIDTH, HEIGHT = 640, 480
+RATE, GROWTH = 0.85, 1.05
+"""Least share of the bare rate; resident memory after the last picture over that after the 100th, at most."""
+OURS = """
+import json, os, sys, time
+from pathlib import Path
+from deeppose_cli.box_source import BoxSource
+from deeppose_cli.predictor import plan, predict_pictures
+from deeppose_cli.results import Results
+from deeppose_cli.sources import find_pictures
+from deeppose_cli.views import PLAIN
+from deeppose_cli.weights import load_weights
+
+cascade, seen, held = load_weights(Path(sys.argv[1]), device="cpu"), 0, []
+files, _ = find_pictures(["in"])
+
+def hear(line):
+    global seen
+    seen += 1
+    if seen in (100, len(files)):
+        held.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
+
+style = PLAIN if sys.argv[2] == "overlays" else None
+with Results(Path("out"), {}, overwrite=True) as results:
+    began = time.perf_counter()
+    predict_pictures(cascade, plan(files, Path("out")), results, BoxSource("image"), style=style, on_line=hear)
+    print(json.dumps([time.perf_counter() - began, *held]))
+"""
+BARE = """
+import json, sys, time
+from pathlib import Path
+import torch
+from deeppose_cli.predictor import BATCH_PICTURES
+from deeppose_cli.weights import read_stages
+
+_, regressors = read_stages(Path(sys.argv[1]))
+calls = []
+for regressor, (crops, side) in zip(regressors, json.loads(sys.argv[3])):
+    network = regressor.eval().folded()
+    tensor = network.prepare(torch.zeros(BATCH_PICTURES * crops, side, side, 3, dtype=torch.uint8))
+    calls += [(one, tensor) for one in network.networks]
+with torch.inference_mode():
+    began = time.perf_counter()
+    for _ in range(-(-int(sys.argv[2]) // BATCH_PICTURES)):
+        for one, tensor in calls:
+            one(tensor)
+print(json.dumps([time.perf_counter() - began]))
+"""
+
+
+def measure(options: Options) -> list[Result]:
+    with tempfile.TemporaryDirectory() as folder:
+        _pictures(Path(folder, "in"))
+        box = in_the_box().items()
+        return [_measure(*each, style, folder, options) for each in box for style in ("overlays", "no overlays")]
+
+
+def _pictures(folder: Path) -> None:
+    folder.mkdir()
+    for seed in range(DRAWN):
+        drawn = cv2.resize(draw_person(np.random.default_rng(seed)).picture, (WIDTH, HEIGHT))
+        data = cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))[1].tobytes()
+        for number in range(seed, COUNT, DRAWN):
+            (folder / f"{number:04d}.jpg").write_bytes(data)
+
+
+def _measure(name: str, file: Path, style: str, folder: str, options: Options) -> Result:
+    growth: list[float] = []
+    largest: list[float] = []
+
+    def ours() -> float:
+        seconds, *held = _run(OURS, folder, str(file), style)
+        if held:
+            growth.append(held[1] / held[0])
+            largest.append(held[1] / 1e6)
+        return seconds
+
+    def bare() -> float:
+        return _run(BARE, folder, str(file), str(COUNT), json.dumps(inputs(file)))[0]
+
+    # Its rate as a share of the bare one: so the bare side's seconds come first.
+    compared = in_turns(f"many {name} {style}", bare, ours, options, "s")
+    grown = max(growth, default=0.0)
+    return Result(
+        what=f"predict {COUNT:,} pictures, {name}, {style}",
+        ours=f"{COUNT / compared.bare:.0f} a second",
+        bare=f"{COUNT / compared.ours:.0f} a second",
+        ratio=f"{compared.ratio:.2f} ({compared.lowest:.2f} to {compared.highest:.2f})",
+        target=f"≥ {RATE}, memory ≤ × {GROWTH}",
+        met=compared.ratio >= RATE and grown <= GROWTH,
+        notes=(
+            f"many: {name}, {style}: resident memory × {grown:.3f} from the 100th picture to the last, "
+            f"{max(largest, default=0.0):.0f} MB at the end; pictures of {WIDTH}×{HEIGHT} px",
+        ),
+    )
+
+
+def _run(script: str, folder: str, *arguments: str) -> list[float]:
+    command = [sys.executable, "-c", script, *arguments]
+    found: list[float] = json.loads(subprocess.run(command, cwd=folder, check=True, capture_output=True).stdout)
+    return found
