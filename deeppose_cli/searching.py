@@ -22,7 +22,7 @@ from deeppose_cli.geometry import Box, FloatArray
 SHARES = (1.0, 0.62, 0.38)
 """Sides of the squares in which people are searched for, in shorter sides of the picture; the whole picture is looked
 at too."""
-STEP = 0.5
+STEP = 0.62
 """And how far they are apart at most, in sides."""
 LEAST = 64
 """px of a side; a person in it has no more pixels than the networks can use."""

@@ -26,6 +26,7 @@ HEAVY = (
     "PIL",
     "matplotlib",
     "albumentations",
+    "onnxruntime",
 )
 SLOW = ("pydantic", "rich")
 """Nothing terrible, but 0.2 s each."""
