@@ -236,7 +236,9 @@ def test_pictures_are_looked_at_without_torch(made: Any, tmp_path: Path) -> None
 
     cv2.imwrite(str(tmp_path / "a.png"), PICTURES[0])
     command = [sys.executable, "-c", WITHOUT_TORCH, "predict", "a.png", "--weights", str(made[0]), "--json"]
-    done = subprocess.run([*command, "--engine", "onnx"], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, "--engine", "onnx", "--box", "image"], cwd=tmp_path, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     (found,) = json.loads(done.stdout)
     assert len(found["keypoints"]) == 3 * 14
