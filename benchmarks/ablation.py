@@ -44,15 +44,8 @@ def changes(start: str | None) -> list[Change]:
     found = [
         Change(BASE, "preset modern" + (", start from a file" if start else "")),
         Change("regression", "fully connected head", ("--head", "regression")),
-        Change(
-            "regression-rle",
-            "fully connected head, residual log-likelihood",
-            ("--head", "regression", "--coordinate-loss", "rle"),
-        ),
-        Change("simcc", "SimCC head", ("--head", "simcc")),
         Change("l2", "L2 of the coordinates", ("--coordinate-loss", "l2")),
         Change("wing", "wing loss", ("--coordinate-loss", "wing")),
-        Change("rle", "residual log-likelihood", ("--coordinate-loss", "rle")),
         Change("no-maps", "no loss of the maps", ("--map-weight", "0")),
         Change("no-rotation", "no rotation", ("--rotate", "0")),
         Change("no-scale", "no change of scale", ("--scale", "0")),

@@ -22,9 +22,7 @@ class Answer(NamedTuple):
     coordinates: Tensor
     """(B, K, 2) norm."""
     logits: Tensor | None = None
-    """Of the maps behind the coordinates, where there are any: (B, K, H, W), or (B, K, 2, bins) along x and y."""
-    deviation: Tensor | None = None
-    """(B, K, 2) norm, how far off each coordinate may be; in training with `rle` only."""
+    """(B, K, H, W) of the maps behind the coordinates, where there are any."""
     mass: Tensor | None = None
     """(B, K) the share of each joint's map that lies around its peak, where the answer is read there."""
 
@@ -32,10 +30,6 @@ class Answer(NamedTuple):
         """With `change` made to all that is there: rows or joints taken."""
         coordinates, *more = (None if values is None else change(values) for values in self)
         return Answer(cast("Tensor", coordinates), *more)
-
-
-BINS_PER_PIXEL = 2
-"""Of SimCC's axes (Li et al., ECCV 2022, section 3)."""
 
 
 def cell_centres(side: int, like: Tensor | None = None) -> Tensor:
@@ -134,63 +128,6 @@ class RegressionHead(nn.Module):
 
     def decode(self, coordinates: Tensor) -> Answer:
         return Answer(coordinates)
-
-
-class SimccHead(nn.Module):
-    """Two classifications for each joint, along x and along y, over bins of half a pixel; the answer is each one's
-    expected coordinate (SimCC: Li et al., ECCV 2022).
-
-    A map per joint at stride 8 is flattened, and one fully connected layer for each axis, the same for all joints,
-    makes its bins. Theirs start from the last level, which at a small input has too few cells; and they take the
-    likeliest bin: the mean has a gradient, and the coordinate loss can work on it.
-    """
-
-    JOINT_LAYER = "maps"
-
-    def __init__(self, channels: tuple[int, ...], num_joints: int, input_size: int, width: int) -> None:
-        super().__init__()
-        self.lateral = nn.ModuleList(nn.Conv2d(count, width, 1) for count in channels[1:])
-        self.merge = _separable(width, width)
-        self.maps = nn.Conv2d(width, num_joints, 1)
-        bins = BINS_PER_PIXEL * input_size
-        axes = [nn.Linear((input_size // 8) ** 2, bins) for _ in range(2)]
-        for axis in axes:
-            nn.init.normal_(axis.weight, std=0.001)
-            nn.init.zeros_(axis.bias)
-        self.axes = nn.ModuleList(axes)
-        self.register_buffer("bins", cell_centres(bins), persistent=False)
-
-    bins: Tensor
-
-    def forward(self, levels: list[Tensor], prior: Tensor | None = None) -> Tensor:
-        """(B, K, 2, bins) logits along x and y. prior: (K, 2, bins), added to them."""
-        x = self.lateral[2](levels[3])
-        for level in (1, 0):
-            x = _twice(x) + self.lateral[level](levels[level + 1])
-        flat = self.maps(self.merge(x)).flatten(2)
-        logits = torch.stack([axis(flat) for axis in self.axes], dim=2).float()
-        return logits if prior is None else logits + prior
-
-    def decode(self, logits: Tensor) -> Answer:
-        return Answer((logits.softmax(-1) * self.bins).sum(-1), logits)
-
-
-class DeviationHead(nn.Module):
-    """How far off each coordinate may be, from the last level averaged over the picture (Li et al., ICCV 2021)."""
-
-    JOINT_LAYER = "last"
-    LEAST = 0.001
-    """Norm: an eighth of a pixel at an input of 128. Below it one lucky guess would outweigh all others."""
-
-    def __init__(self, channels: tuple[int, ...], num_joints: int) -> None:
-        super().__init__()
-        self.last = nn.Linear(channels[-1], 2 * num_joints)
-        nn.init.normal_(self.last.weight, std=0.001)
-        nn.init.zeros_(self.last.bias)
-
-    def forward(self, levels: list[Tensor]) -> Tensor:
-        """(B, K, 2) norm, between `LEAST` and about 1."""
-        return self.LEAST + self.last(levels[-1].mean((2, 3))).float().sigmoid().unflatten(1, (-1, 2))
 
 
 def _twice(x: Tensor) -> Tensor:

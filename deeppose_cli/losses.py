@@ -6,15 +6,11 @@ Every loss is a sum over labelled joints and the number of these, so that proces
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from deeppose_cli.heads import cell_centres
-
-Density = Callable[[Tensor], Tensor]
-"""(N, 2) → (N): log of a probability density over the plane."""
 
 
 def labelled(target: Tensor) -> Tensor:
@@ -50,20 +46,6 @@ def coordinate_loss(prediction: Tensor, target: Tensor, kind: str = "l2") -> Ten
     raise ValueError(f"coordinate loss '{kind}' is unknown")
 
 
-def likelihood_loss(prediction: Tensor, deviation: Tensor, target: Tensor, log_density: Density) -> Tensor:
-    """Sum over labelled joints of −log p(y), where (y − ψ) / σ has the density that is given (`rle`: Li et al., ICCV
-    2021), norm units.
-
-    prediction, target: (..., 2). deviation: (..., 2), σ > 0 of each coordinate. log_density: (N, 2) → (N). With that of
-    two independent Laplace variables it is the sum of log 2σ + |y − ψ| / σ. It may be negative; no labelled joint gives
-    0 with a gradient of 0.
-    """
-    known = labelled(target)
-    scale = deviation[known]
-    error = (target[known] - prediction[known]) / scale
-    return scale.log().sum() - log_density(error).sum()
-
-
 def map_loss(logits: Tensor, target: Tensor) -> Tensor:
     """Sum over labelled joints inside the box of the cross-entropy between map and label.
 
@@ -74,32 +56,13 @@ def map_loss(logits: Tensor, target: Tensor) -> Tensor:
     inside = (target.abs() <= 0.5).all(-1)  # NaN compares false
     safe = torch.where(inside.unsqueeze(-1), target, 0.0)
 
-    columns, rows = _bell(safe[..., 0], width, 1.0), _bell(safe[..., 1], height, 1.0)
+    columns, rows = _bell(safe[..., 0], width), _bell(safe[..., 1], height)
     share = rows.unsqueeze(-1) * columns.unsqueeze(-2)
     entropy = -(share.flatten(2) * logits.flatten(2).log_softmax(-1)).sum(-1)
     return torch.where(inside, entropy, 0.0).sum()
 
 
-BELL_BINS = 6.0
-"""Standard deviation of a label among SimCC's bins: 3 px, as is usual at an input of 256."""
-
-
-def axis_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Sum over labelled joints inside the box of the cross-entropies of both axes (SimCC: Li et al., ECCV 2022).
-
-    logits: (B, K, 2, N) over bins along x and along y; target: (B, K, 2) norm. The label is a Gaussian of `BELL_BINS`.
-    """
-    inside = (target.abs() <= 0.5).all(-1)
-    share = _bell(torch.where(inside.unsqueeze(-1), target, 0.0), logits.shape[-1], BELL_BINS)
-    entropy = -(share * logits.log_softmax(-1)).sum((-1, -2))
-    return torch.where(inside, entropy, 0.0).sum()
-
-
-MAP_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"integral": map_loss, "simcc": axis_loss}
-"""What each head's logits are trained with."""
-
-
-def _bell(position: Tensor, cells: int, deviation: float) -> Tensor:
-    """(...) norm → (..., cells) the shares of a Gaussian's cells; the deviation in cells."""
+def _bell(position: Tensor, cells: int) -> Tensor:
+    """(...) norm → (..., cells) the shares of a Gaussian's cells; its standard deviation is one of them."""
     centres = cell_centres(cells, position)
-    return torch.softmax(-0.5 * ((centres - position.unsqueeze(-1)) * cells / deviation).square(), dim=-1)
+    return torch.softmax(-0.5 * ((centres - position.unsqueeze(-1)) * cells).square(), dim=-1)

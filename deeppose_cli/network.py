@@ -17,10 +17,8 @@ from deeppose_cli.errors import UsageError
 from deeppose_cli.growth import input_sizes
 from deeppose_cli.heads import (
     Answer,
-    DeviationHead,
     IntegralHead,
     RegressionHead,
-    SimccHead,
     expected_coordinates,
     peak_answer,
 )
@@ -182,22 +180,18 @@ class BackboneNetwork(nn.Module):
         super().__init__()
         self.backbone = build_backbone(settings.backbone)
         channels = self.backbone.channels
-        self.head: IntegralHead | RegressionHead | SimccHead
+        self.head: IntegralHead | RegressionHead
         if settings.head == "integral":
             self.head = IntegralHead(channels, num_joints, settings.width, settings.map_weight > 0)
         elif settings.head == "regression":
             self.head = RegressionHead(channels, num_joints)
-        elif settings.head == "simcc":
-            self.head = SimccHead(channels, num_joints, settings.input_size, settings.width)
         else:
             raise UsageError(f"--head {settings.head}: unknown; valid: {', '.join(HEADS)}")
-        self.deviation = DeviationHead(channels, num_joints) if settings.coordinate_loss == "rle" else None
         self.backbone.freeze(settings.frozen)
 
     @property
     def joint_layers(self) -> tuple[str, ...]:
-        parts = [("head", self.head), *([("deviation", self.deviation)] if self.deviation is not None else [])]
-        return tuple(f"{name}.{part.JOINT_LAYER}" for name, part in parts)
+        return (f"head.{self.head.JOINT_LAYER}",)
 
     def outputs(self, x: Tensor, prior: Tensor | None = None) -> Tensor:
         """(B, 3, S, S) → what the head says, (B, K, …). `prior` as below."""
@@ -210,14 +204,9 @@ class BackboneNetwork(nn.Module):
     def with_maps(self, x: Tensor, prior: Tensor | None = None) -> Answer:
         """(B, 3, S, S) → (B, K, 2) norm and, with a head that has them, the maps' logits, float32.
 
-        `prior`: log-density of where each joint is to be expected, added to the maps: (K, S/4, S/4), or (K, 2, bins)
-        along x and y for the SimCC head.
+        `prior`: (K, S/4, S/4) log-density of where each joint is to be expected, added to the maps.
         """
-        levels = self.backbone(x)
-        found = self.decode(self.head(levels, prior))
-        if self.training and self.deviation is not None:
-            return found._replace(deviation=self.deviation(levels))
-        return found
+        return self.decode(self.outputs(x, prior))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, S, S) → (B, K, 2) norm."""
@@ -263,10 +252,7 @@ Network = DeepPoseNetwork | IntegralNetwork | BackboneNetwork
 
 
 def build_network(settings: StagePreset, num_joints: int) -> Network:
-    """The network that the settings name. Raises UsageError for one that does not exist, or does not fit its input or
-    its loss."""
-    if settings.coordinate_loss == "rle" and settings.network != "backbone":
-        raise UsageError("--coordinate-loss rle: needs a head on a backbone, such as --preset modern has")
+    """The network that the settings name. Raises UsageError for one that does not exist, or does not fit its input."""
     if settings.network != "backbone" and settings.head != "integral":
         raise UsageError(f"--head {settings.head}: needs a backbone, such as --preset modern has; valid: integral")
     if settings.network == "deeppose":

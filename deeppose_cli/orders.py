@@ -171,9 +171,10 @@ def _check_effect(settings: StagePreset, given: dict[str, Any], preset: str) -> 
     if "width" in given and (settings.network == "deeppose" or settings.head == "regression"):
         what = f"preset {preset}'s network" if settings.network == "deeppose" else "--head regression"
         raise UsageError(f"--width {given['width']}: {what} has none to set; leave it out")
-    if settings.growth and (settings.network == "deeppose" or settings.head == "simcc"):
-        what = f"preset {preset}'s network" if settings.network == "deeppose" else "the SimCC head"
-        raise UsageError(f"--growth {settings.growth}: {what} is made for one size; valid: --growth ''")
+    if settings.growth and settings.network == "deeppose":
+        raise UsageError(
+            f"--growth {settings.growth}: preset {preset}'s network is made for one size; valid: --growth ''"
+        )
     mapless = settings.network == "deeppose" or (settings.network == "backbone" and settings.head == "regression")
     if mapless and given.get("map_weight"):
         what = f"--head {settings.head}" if settings.network == "backbone" else f"preset {preset}"

@@ -88,8 +88,8 @@ ERASED_ASPECT = 0.3
 
 OPTIMIZERS = ("adagrad", "adamw")
 SCHEDULES = ("constant", "cosine")
-COORDINATE_LOSSES = ("l1", "l2", "wing", "rle")
-HEADS = ("integral", "regression", "simcc")
+COORDINATE_LOSSES = ("l1", "l2", "wing")
+HEADS = ("integral", "regression")
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class StagePreset:
     """Which one (`backbone` only); `backbones.py` has the names."""
     head: str = "integral"
     """`integral`: K soft maps, each joint its map's expected coordinate. `regression`: averaged features, one fully
-    connected layer. `simcc`: two classifications for each joint, along x and y. (`backbone` only.)"""
+    connected layer. (`backbone` only.)"""
     frozen: int = 0
     """How many of the backbone's first steps keep their starting values (`backbone` only)."""
     start: str = "random"
@@ -135,7 +135,7 @@ class StagePreset:
     """Side of the network's square input, px."""
     growth: str = ""
     """Smaller inputs in early epochs of stage 1, as `growth.py` reads them: `96:0.4` is 96 px until 0.4 of the epochs
-    are done. Not with networks made for one size: the paper's, SimCC."""
+    are done. Not with the paper's network, which is made for one size."""
     width: int = 0
     """Channels of the first stride-4 block (`integral`), or in which levels are merged (`backbone`)."""
     dropout: float = 0.6
@@ -150,8 +150,7 @@ class StagePreset:
     schedule: str = "constant"
     """`constant`, or `cosine`: linear warm-up over the first 3 % of the steps, then half a cosine down to 1 %."""
     coordinate_loss: str = "l2"
-    """`l2`: squared distance (paper, eq. 3); `l1`; `wing`: Feng et al., CVPR 2018; `rle`: residual log-likelihood, Li
-    et al., ICCV 2021 (`backbone` only)."""
+    """`l2`: squared distance (paper, eq. 3); `l1`; `wing`: Feng et al., CVPR 2018."""
     map_weight: float = 0.0
     """Weight of the cross-entropy between a head's maps, where it has any, and a Gaussian around the label."""
     augmentation: Augmentation = field(default_factory=Augmentation)

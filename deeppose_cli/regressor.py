@@ -17,7 +17,7 @@ from deeppose_cli.cascade import Cut, Said
 from deeppose_cli.crops import COLOUR_SCALE, MEAN_COLOUR
 from deeppose_cli.folding import Folded
 from deeppose_cli.geometry import FloatArray
-from deeppose_cli.heads import BINS_PER_PIXEL, Answer, cell_centres
+from deeppose_cli.heads import Answer, cell_centres
 from deeppose_cli.network import MAP_STRIDE, Network, build_network
 from deeppose_cli.presets import ERROR_CORE, StagePreset
 
@@ -35,14 +35,9 @@ class Expected:
 
     def log_density(self, side: int, share: float) -> Tensor:
         """(K, side, side) over the cells of a map, up to a constant; the deviation times `share`, one cell at least."""
-        axes = self.log_densities(side, share)
-        return axes[:, 1, :, None] + axes[:, 0, None, :]
-
-    def log_densities(self, count: int, share: float) -> Tensor:
-        """(K, 2, count): the same along x and along y, over so many bins."""
-        bins = cell_centres(count)
         mean, std = -torch.tensor(self.mean) / self.sigma, share * torch.tensor(self.std) / self.sigma
-        return -0.5 * ((bins - mean.unsqueeze(-1)) / std.clamp(min=1 / count).unsqueeze(-1)).square()
+        axes = -0.5 * ((cell_centres(side) - mean.unsqueeze(-1)) / std.clamp(min=1 / side).unsqueeze(-1)).square()
+        return axes[:, 1, :, None] + axes[:, 0, None, :]
 
 
 class Regressor(nn.Module):
@@ -50,7 +45,7 @@ class Regressor(nn.Module):
 
     mean: Tensor
     prior: Tensor | None
-    """(K, side, side), or (K, 2, bins) for SimCC, for training, whose crops are drawn with the whole deviation."""
+    """(K, side, side) for training, whose crops are drawn with the whole deviation."""
     core: Tensor | None
     """The same for answers: see `ERROR_CORE`."""
 
@@ -62,13 +57,9 @@ class Regressor(nn.Module):
         count, outputs = (num_joints, 1) if self.per_joint else (1, num_joints)
         self.networks = nn.ModuleList(build_network(settings, outputs) for _ in range(count))
         self.register_buffer("mean", torch.tensor(MEAN_COLOUR, dtype=torch.float32), persistent=False)
-        size = settings.input_size
+        side = settings.input_size // MAP_STRIDE
         for name, share in (("prior", 1.0), ("core", ERROR_CORE)):
-            density = None
-            if expected is not None and settings.head == "simcc":
-                density = expected.log_densities(BINS_PER_PIXEL * size, share)
-            elif expected is not None:
-                density = expected.log_density(size // MAP_STRIDE, share)
+            density = None if expected is None else expected.log_density(side, share)
             self.register_buffer(name, density, persistent=False)
         self._folded: Folded[Regressor] | None = None
         self.to(memory_format=torch.channels_last)  # convolutions on CPUs run about a fifth faster
@@ -116,7 +107,7 @@ class Regressor(nn.Module):
         one, other = self._said(cut), self._said(mirrored)
         if cut.joints is None:
             other = other.each(lambda values: values[:, list(mirror)])
-        if one.logits is None or other.logits is None or one.logits.shape[-1] != one.logits.shape[-2]:  # no maps
+        if one.logits is None or other.logits is None:
             back = other.coordinates.new_tensor([-1.0, 1.0])
             return self._told(Answer((one.coordinates + other.coordinates * back) / 2), cut)
         shares = [maps.flatten(2).softmax(-1).view_as(maps) for maps in (one.logits, other.logits.flip(-1))]

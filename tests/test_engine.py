@@ -100,7 +100,6 @@ BACKBONE = {"network": "backbone", "backbone": "mobilenet_v1", "width": 16}
 SHAPES: dict[str, tuple[Any, ...]] = {
     "one-stage": (LSP14, 1, "shared", {}),
     "without-maps": (FLIC10, 2, "shared", {**BACKBONE, "head": "regression"}),
-    "simcc": (FLIC10, 1, "shared", {**BACKBONE, "head": "simcc", "input_size": 64}),
     "per-joint": (FLIC10, 2, "per-joint", {}),
     "deeppose": (LSP14, 1, "shared", {"network": "deeppose", "input_size": 220}),
     "mobilenet": (LSP14, 1, "shared", BACKBONE),

@@ -12,7 +12,7 @@ import deeppose_cli
 LAYERS: dict[int, tuple[str, ...]] = {
     0: ("allocator errors terminal", "skeleton presets", "geometry plans"),
     1: (
-        "archives backbones bootstrap decoding drawn.canvas drawn.figure flow folding foreign heads matfile"
+        "archives backbones bootstrap decoding drawn.canvas drawn.figure folding foreign heads matfile"
         " metrics published samples",
         "calibration losses",
         "download drawn.person drawn.scenery growth matstruct spread sticks weights_document",

@@ -7,8 +7,7 @@ import math
 import pytest
 import torch
 
-from deeppose_cli.flow import ErrorDensity
-from deeppose_cli.losses import axis_loss, coordinate_loss, likelihood_loss, map_loss
+from deeppose_cli.losses import coordinate_loss, map_loss
 
 NAN = math.nan
 
@@ -91,39 +90,3 @@ def test_gradients_are_those_of_small_differences(kind: str) -> None:
 def test_an_unknown_coordinate_loss_is_refused() -> None:
     with pytest.raises(ValueError, match="huber"):
         coordinate_loss(torch.zeros(1, 2), torch.zeros(1, 2), "huber")
-
-
-def test_likelihood_before_the_flow_has_learned_is_that_of_laplace() -> None:
-    generator = torch.Generator().manual_seed(5)
-    prediction, target = torch.rand(4, 14, 2, generator=generator), torch.rand(4, 14, 2, generator=generator)
-    deviation = torch.rand(4, 14, 2, generator=generator) * 0.3 + 0.05
-    target[2, 3:] = NAN
-    laplace = torch.distributions.Laplace(prediction, deviation).log_prob(target.nan_to_num())
-    expected = -laplace[~target.isnan()].sum()
-    density = ErrorDensity()
-    assert likelihood_loss(prediction, deviation, target, density).item() == pytest.approx(expected.item(), rel=1e-5)
-
-
-def test_likelihood_of_no_label_is_zero_with_a_gradient_of_zero_for_all() -> None:
-    prediction, deviation = torch.rand(3, 14, 2, requires_grad=True), torch.full((3, 14, 2), 0.1, requires_grad=True)
-    density = ErrorDensity()
-    for rows in (3, 0):
-        loss = likelihood_loss(prediction[:rows], deviation[:rows], torch.full((rows, 14, 2), NAN), density)
-        loss.backward()
-        assert loss.item() == 0
-        for leaf in (prediction, deviation, *density.parameters()):
-            assert leaf.grad is not None
-            assert not leaf.grad.any()
-
-
-def test_axis_loss_is_the_cross_entropy_with_a_bell_of_six_bins_on_each_axis() -> None:
-    logits = torch.randn(1, 2, 2, 40)
-    target = torch.tensor([[[0.11, -0.23], [0.0, 0.7]]])  # the second lies outside the box
-    expected = 0.0
-    for axis, at in enumerate((0.11, -0.23)):
-        bell = [math.exp(-((b - ((at + 0.5) * 40 - 0.5)) ** 2) / (2 * 6**2)) for b in range(40)]
-        row = logits[0, 0, axis].double()
-        log_share = row - torch.logsumexp(row, 0)
-        expected -= sum(bell[b] / sum(bell) * float(log_share[b]) for b in range(40))
-    assert axis_loss(logits, target).item() == pytest.approx(expected, rel=1e-5)
-    assert axis_loss(logits, torch.full((1, 2, 2), NAN)).item() == 0

@@ -14,8 +14,6 @@ from deeppose_cli.skeleton import BUFFY10, FLIC10, LSP14, Skeleton
 
 SMALL = replace(TINY.initial, input_size=32, width=4)
 INTEGRAL = replace(MODERN.initial, input_size=32, width=8)
-SIMCC = replace(INTEGRAL, head="simcc")
-RLE = replace(INTEGRAL, coordinate_loss="rle")
 REGRESSION = replace(MODERN.initial, input_size=32, width=8, head="regression")
 
 
@@ -31,7 +29,7 @@ def numbered(settings: StagePreset, skeleton: Skeleton, kind: str = "shared") ->
 
 @pytest.mark.parametrize(
     ("settings", "rows"),
-    [(SMALL, 1), (INTEGRAL, 1), (SIMCC, 1), (REGRESSION, 2), (StagePreset(), 2), (RLE, 2)],
+    [(SMALL, 1), (INTEGRAL, 1), (REGRESSION, 2), (StagePreset(), 2)],
 )
 def test_what_depends_on_the_number_of_joints_is_named(settings: StagePreset, rows: int) -> None:
     """And nothing else is: in sizes of 14 and 10 joints, only the named layers differ."""
@@ -44,7 +42,7 @@ def test_what_depends_on_the_number_of_joints_is_named(settings: StagePreset, ro
     assert max(len(layers[name].weight) for name in differing) == rows * 14
 
 
-@pytest.mark.parametrize("settings", [SMALL, REGRESSION, SIMCC, RLE])
+@pytest.mark.parametrize("settings", [SMALL, INTEGRAL, REGRESSION])
 def test_joints_find_their_rows_by_name(settings: StagePreset) -> None:
     donor, own = numbered(settings, LSP14), Regressor(settings, len(FLIC10))
     before = {name: value.clone() for name, value in own.state_dict().items()}

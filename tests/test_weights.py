@@ -231,7 +231,7 @@ DOCUMENTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "unknown field with an escape": (set_(**{"\x1b[2J" * 500: 1}), "stored settings do not fit this version"),
     "skeleton with an escape": (lambda d: d.update(skeleton="\x1b[2J" * 500), "skeleton '\\x1b[2J"),
     "first box with an escape": (lambda d: d.update(first_box="\x1b[2J" * 500), "first_box '\\x1b[2J"),
-    "a head for backbones": (set_(head="simcc"), "--head simcc: needs a backbone"),
+    "a head for backbones": (set_(head="regression"), "--head regression: needs a backbone"),
     "sigma": (second(sigma=0), "stage 2: sigma 0 is not positive"),
     "sigma huge": (second(sigma=10**400), "sigma is a huge number"),
     "sigma missing": (lambda d: stage(d, 2).pop("sigma") and None, "sigma is None"),

@@ -87,7 +87,7 @@ class StageFlags:
     ] = None
     head: Annotated[
         str | None,
-        typer.Option("--head", metavar="NAME", help="integral (soft maps), regression (fully connected) or simcc."),
+        typer.Option("--head", metavar="NAME", help="integral (soft maps) or regression (fully connected)."),
     ] = None
     frozen: Annotated[
         int | None, typer.Option("--frozen", metavar="N", help="The backbone's first N steps keep their values.")

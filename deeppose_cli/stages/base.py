@@ -15,9 +15,8 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from deeppose_cli.flow import ErrorDensity
 from deeppose_cli.heads import Answer
-from deeppose_cli.losses import MAP_LOSSES, coordinate_loss, labelled, likelihood_loss
+from deeppose_cli.losses import coordinate_loss, labelled, map_loss
 from deeppose_cli.presets import StagePreset
 from deeppose_cli.regressor import Expected, Regressor
 from deeppose_cli.skeleton import skeleton_by_name
@@ -50,8 +49,6 @@ class StageModule(L.LightningModule):
         super().__init__()
         self.skeleton, self.settings, self.seed = skeleton_by_name(skeleton), settings, seed
         self.regressor = Regressor(settings, len(self.skeleton), kind, expected)
-        # Beside the regressor: what answers does not carry it.
-        self.density = ErrorDensity() if settings.coordinate_loss == "rle" else None
         self.pdj = PDJ(skeleton)
         self.spread = PoseSpread(len(self.skeleton))
         self._known = 0.0  # labelled joints of the batch at hand, in all processes
@@ -99,14 +96,10 @@ class StageModule(L.LightningModule):
 
     def sums(self, answer: Answer, target: Tensor) -> Loss:
         """Loss sums of an answer (B, K, …) against labels (B, K, 2) norm."""
-        coordinates, logits, deviation, _ = answer
-        maps = coordinates.new_zeros(())
-        if logits is not None and self.settings.map_weight:
-            maps = MAP_LOSSES[self.settings.head](logits, target)
-        if self.density is not None and deviation is not None:
-            loss = likelihood_loss(coordinates, deviation, target, self.density)
-        else:
-            loss = coordinate_loss(coordinates, target, self.settings.coordinate_loss)
+        maps = answer.coordinates.new_zeros(())
+        if answer.logits is not None and self.settings.map_weight:
+            maps = map_loss(answer.logits, target)
+        loss = coordinate_loss(answer.coordinates, target, self.settings.coordinate_loss)
         return Loss(loss, maps, labelled(target).sum())
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

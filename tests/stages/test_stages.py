@@ -241,22 +241,3 @@ def test_a_checkpoint_reloads_without_running_code(make: Any, tmp_path: Path) ->
     assert again.settings == module.settings
     assert same(state(module), state(again))
     assert dict(again.hparams) == dict(module.hparams)
-
-
-MODERN_PARTS = {"network": "backbone", "backbone": "mobilenet_v1", "width": 8, "coordinate_loss": "rle"}
-
-
-@pytest.mark.parametrize("regressor", ["shared", "per-joint"])
-def test_rle_learns_its_density_in_training_and_answers_do_not_carry_it(regressor: str) -> None:
-    parts = {**MODERN_PARTS, "head": "simcc" if regressor == "shared" else "regression", "weight_decay": 0.0}
-    module = refinement(**parts, regressor=regressor, map_weight=1.0)
-    batch = joint_crops([0, 0, 13, 13])
-    empty = {**batch, "target": torch.full_like(batch["target"], math.nan)}
-    assert module.density is not None
-    before = {name: value.clone() for name, value in module.density.named_parameters()}
-    losses = fit(module, [batch, empty], steps=6)
-    assert losses[1] == losses[3] == losses[5] == 0
-    assert all(math.isfinite(loss) for loss in losses)
-    assert any(not torch.equal(before[name], value) for name, value in module.density.named_parameters())
-    assert not [name for name in module.regressor.state_dict() if "density" in name]
-    assert [name for name in module.state_dict() if name.startswith("density.")]
