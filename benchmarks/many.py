@@ -1,5 +1,7 @@
 """A folder of 1,000 pictures, against the bare networks on tensors that are ready; and what memory it takes.
 
+The pictures are the test split of LSP, where it is prepared, else drawn people.
+
 Ours: `predict_pictures` as the command calls it, `--box image`, with overlays and without, from the first picture to
 the last. Bare: the same folded networks, called as often, in batches as large, with nothing between. One process a
 turn.
@@ -8,6 +10,7 @@ turn.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,8 +19,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from benchmarks import data
 from benchmarks.cold_start import inputs
 from benchmarks.result import Options, Result, in_turns
+from deeppose_cli.datamodules.catalogue import description
 from deeppose_cli.drawing import draw_person
 from deeppose_cli.pretrained import in_the_box
 
@@ -75,21 +80,27 @@ print(json.dumps([time.perf_counter() - began]))
 
 def measure(options: Options) -> list[Result]:
     with tempfile.TemporaryDirectory() as folder:
-        _pictures(Path(folder, "in"))
+        which = _pictures(Path(folder, "in"), options)
         box = in_the_box().items()
-        return [_measure(*each, style, folder, options) for each in box for style in ("overlays", "no overlays")]
+        return [_measure(*each, style, folder, which, options) for each in box for style in ("overlays", "no overlays")]
 
 
-def _pictures(folder: Path) -> None:
+def _pictures(folder: Path, options: Options) -> str:
+    """Puts them there; which they are."""
     folder.mkdir()
+    if data.lsp_is_prepared(options):
+        for file in description("lsp").read(options.data_root)["test"].files[:COUNT]:
+            shutil.copy(file, folder)
+        return "LSP's test pictures"
     for seed in range(DRAWN):
         drawn = cv2.resize(draw_person(np.random.default_rng(seed)).picture, (WIDTH, HEIGHT))
-        data = cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))[1].tobytes()
+        jpeg = cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))[1].tobytes()
         for number in range(seed, COUNT, DRAWN):
-            (folder / f"{number:04d}.jpg").write_bytes(data)
+            (folder / f"{number:04d}.jpg").write_bytes(jpeg)
+    return f"drawn people, {WIDTH}×{HEIGHT} px"
 
 
-def _measure(name: str, file: Path, style: str, folder: str, options: Options) -> Result:
+def _measure(name: str, file: Path, style: str, folder: str, which: str, options: Options) -> Result:
     growth: list[float] = []
     largest: list[float] = []
 
@@ -115,7 +126,7 @@ def _measure(name: str, file: Path, style: str, folder: str, options: Options) -
         met=compared.ratio >= RATE and grown <= GROWTH,
         notes=(
             f"many: {name}, {style}: resident memory × {grown:.3f} from the 100th picture to the last, "
-            f"{max(largest, default=0.0):.0f} MB at the end; pictures of {WIDTH}×{HEIGHT} px",
+            f"{max(largest, default=0.0):.0f} MB at the end; {which}",
         ),
     )
 

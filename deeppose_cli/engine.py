@@ -12,6 +12,7 @@ The file (`onnx_export.py` writes it) is one ONNX model for the whole cascade:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,9 @@ class OnnxPsi:
         if not self.has_maps:
             return self._told((one + other * np.array([-1, 1], other.dtype)) / 2, None, cut)
         return self._told(*peak((_shares(one) + _shares(other[..., ::-1])) / 2), cut)
+
+    def for_many(self) -> AbstractContextManager[int]:
+        return nullcontext(1)  # ONNX Runtime has threads of its own
 
     def _run(self, cut: Cut, wanted: list[str]) -> list[NDArray[np.float32]]:
         joints = np.zeros(len(cut.pixels), np.int64) if cut.joints is None else cut.joints

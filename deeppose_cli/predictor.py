@@ -10,6 +10,7 @@ import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from os.path import realpath
 from pathlib import Path
@@ -34,7 +35,7 @@ BATCH_PICTURES, BATCH_PIXELS = 16, 16_000_000
 
 AHEAD = 4
 """Pictures that may be decoded, or being decoded, and not yet be part of a batch …"""
-AHEAD_PIXELS = 64_000_000
+AHEAD_PIXELS = 32_000_000
 """… and how many pixels they may have, but for one that has more by itself."""
 MAX_NAME = 255
 """Bytes of a file's name, on most file systems."""
@@ -125,11 +126,17 @@ def predict_pictures(
         for line in lines:
             on_line(line)
 
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    def ask(batch: Sequence[_Ready | _Skipped]) -> tuple[Sequence[_Ready | _Skipped], dict[Job, list[Person]]]:
+        return batch, _people(cascade, [item for item in batch if isinstance(item, _Ready)], look, flip_test)
+
+    with ExitStack() as stack:
+        # Of one batch all cores are its network's; of many each has a core.
+        askers = stack.enter_context(cascade.for_many()) if len(left) > BATCH_PICTURES else 1
+        pool, asking = (stack.enter_context(ThreadPoolExecutor(count)) for count in (os.cpu_count() or 1, askers))
+        batches = _batches(ahead(pool, prepare, left, lambda job: pixel_count(job.source)))
         try:
             behind: tuple[Sequence[Line], Sequence[Future[None]]] = ((), ())
-            for batch in _batches(ahead(pool, prepare, left, lambda job: pixel_count(job.source))):
-                people = _people(cascade, [item for item in batch if isinstance(item, _Ready)], look, flip_test)
+            for batch, people in ahead(asking, ask, batches, _pixels, most=askers):
                 lines, drawn = [], []
                 for item in batch:
                     if isinstance(item, _Skipped):
@@ -147,7 +154,8 @@ def predict_pictures(
                 behind = (lines, drawn)
             commit(*behind)
         except BaseException:
-            pool.shutdown(cancel_futures=True)
+            for threads in (asking, pool):
+                threads.shutdown(cancel_futures=True)
             raise
 
 
@@ -156,13 +164,15 @@ def ahead(
     make: Callable[[Item], Made],
     items: Iterable[Item],
     pixels: Callable[[Item], int] = lambda _: 0,
+    most: int = AHEAD,
 ) -> Iterator[Made]:
-    """`make` of each item, in order; a few are under way before they are asked for. `pixels`: what each will hold."""
+    """`make` of each item, in order; up to `most` are under way before they are asked for. `pixels`: what each will
+    hold."""
     waiting: deque[tuple[Future[Made], int]] = deque()
     held = 0
     for item in items:
         size = pixels(item)
-        while waiting and (len(waiting) == AHEAD or held + size > AHEAD_PIXELS):
+        while waiting and (len(waiting) == most or held + size > AHEAD_PIXELS):
             future, done = waiting.popleft()
             held -= done
             yield future.result()
@@ -185,6 +195,10 @@ def _batches(items: Iterable[_Ready | _Skipped]) -> Iterator[list[_Ready | _Skip
             batch, count, pixels = [], 0, 0
     if batch:
         yield batch
+
+
+def _pixels(batch: Iterable[_Ready | _Skipped]) -> int:
+    return sum(item.picture.shape[0] * item.picture.shape[1] for item in batch if isinstance(item, _Ready))
 
 
 def _people(cascade: Cascade, batch: Sequence[_Ready], look: Look | None, flip_test: bool) -> dict[Job, list[Person]]:

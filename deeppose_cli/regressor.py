@@ -5,7 +5,8 @@ Shape letters: K joints, M crops.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self, cast
 
@@ -113,6 +114,20 @@ class Regressor(nn.Module):
         shares = [maps.flatten(2).softmax(-1).view_as(maps) for maps in (one.logits, other.logits.flip(-1))]
         logits = torch.log((shares[0] + shares[1]) / 2 + torch.finfo(torch.float32).tiny)
         return self._told(self.folded().decode(logits), cut)
+
+    @contextmanager
+    def for_many(self) -> Iterator[int]:
+        """As Cascade says. The number of torch's threads is the process's, until this ends."""
+        threads = torch.get_num_threads()
+        if self.mean.is_cuda or threads == 1:
+            yield 1
+            return
+        self.folded()  # once, not by each
+        torch.set_num_threads(1)
+        try:
+            yield threads
+        finally:
+            torch.set_num_threads(threads)
 
     @torch.inference_mode()
     def _said(self, cut: Cut) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,9 @@ class FakeCascade:
         self.stages = ()
         self.batches: list[list[tuple[int, ...]]] = []
         """The pictures' shapes, batch by batch."""
+
+    def for_many(self) -> AbstractContextManager[int]:
+        return nullcontext(2)
 
     @property
     def norm(self) -> NDArray[np.float64]:

@@ -38,8 +38,8 @@ code = main(["predict", "-", "in", "--out", sys.argv[1]])
 Path("peak").write_text(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
 sys.exit(code)
 """
-MOST_MEMORY = 700 * 2**10
-"""Kilobytes; the imports take 150 MB, the largest good picture 75, and a view of it as much again."""
+MOST_MEMORY = 1200 * 2**10
+"""Kilobytes. The imports take 150 MB; a large picture 75, and as much again while it is drawn and written."""
 
 
 def good(rng: np.random.Generator) -> dict[str, Callable[[Path], object]]:
@@ -112,7 +112,7 @@ def test_200_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fine: set[str] = set()
     wrong: set[str] = set()
     listed: list[str] = []
-    for number in range(200 - 3):
+    for number in range(200 - 9):
         name, (make, is_good) = list(makers.items())[number % len(makers)]
         # Half of them in one folder, half named in a list; those without a picture's suffix must be named.
         folder = Path("named" if number // len(makers) % 2 or name.startswith("no suffix") else "in")
@@ -122,9 +122,9 @@ def test_200_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (fine if is_good else wrong).add(str(file))
         if folder.name == "named":
             listed.append(str(file))
-    Image.new("RGB", (5000, 5000)).save("in/camera.jpg")  # several at once would take much memory
-    Image.new("RGB", (5000, 5000)).save("in/camera 2.jpg")
-    fine |= {"in/camera.jpg", "in/camera 2.jpg"}
+    for number in range(8):  # all at once they would take much memory
+        Image.new("RGB", (5000, 5000)).save(f"in/camera {number}.jpg")
+        fine.add(f"in/camera {number}.jpg")
     if os.getuid():
         Image.new("RGB", (50, 50)).save("in/secret.jpg")
         Path("in/secret.jpg").chmod(0)
