@@ -125,14 +125,15 @@ class Cascade:
         boxes: FloatArray,
         *,
         joints: Sequence[int] | None = None,
-        crops_at_once: int = 256,
+        crops_at_once: int = 64,
         flip_test: bool = False,
     ) -> CascadeResult:
         """Poses of one person in each picture, from first boxes b⁰ (B, 4) px.
 
         pictures: B arrays (H, W, 3) uint8 RGB, of any sizes. `joints`: refine only these, the others stay where stage 1
-        put them. `crops_at_once` bounds the memory. `flip_test`: every stage also looks at the mirror image of each
-        crop, in twice the time. Everything that places a crop comes from the stage before: no label is looked at.
+        put them. `crops_at_once` bounds the memory; on a CPU 32 to 64 are also a quarter faster than 256, whose
+        features no cache holds. `flip_test`: every stage also looks at the mirror image of each crop, in twice the
+        time. Everything that places a crop comes from the stage before: no label is looked at.
         """
         count, k = len(pictures), len(self.skeleton)
         chosen = np.arange(k) if joints is None else np.asarray(joints, dtype=np.int64)
