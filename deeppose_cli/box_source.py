@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from deeppose_cli.box_files import SUFFIXES, BoxFile
@@ -64,6 +65,14 @@ class BoxSource:
         if self._file is None:
             return self.spec
         return f"{self.spec} {hashlib.sha256(self._file.file.read_bytes()).hexdigest()[:16]}"
+
+    def check(self, paths: Sequence[Path]) -> None:
+        """Raises UsageError where a file of boxes has none for any of these pictures: it is that of others."""
+        if self._file is not None and paths and not any(map(self._file.of, paths)):
+            raise UsageError(
+                f"--box {self.spec}: has no box for any of these pictures, such as {paths[0]}; valid are their paths, "
+                "names, names without suffix, or COCO's numbers in their names"
+            )
 
     def of(self, picture: Picture, path: Path) -> list[Box]:
         """Raises DeepPoseError where a box of the user's misses the picture."""

@@ -31,6 +31,7 @@ from deeppose_cli.models import ENGINES, choose_model
 from deeppose_cli.presets import RUNS_ROOT
 from deeppose_cli.pretrained import NAMES
 from deeppose_cli.records import Person, coco_results, picture_line
+from deeppose_cli.run_folder import RunFolder
 from deeppose_cli.searching import find_people, looks
 from deeppose_cli.skeleton import Skeleton
 from deeppose_cli.views import view
@@ -70,6 +71,10 @@ class Pose:
     """(H, W, 3) RGB, as it is shown."""
     _person: Person = field(repr=False)
     _skeleton: Skeleton = field(repr=False)
+
+    def __repr__(self) -> str:
+        of = f" of {self.source}" if self.source else ""
+        return f"<Pose{of}: {len(self.names)} joints, mean score {self.scores.mean():.2f}>"
 
     def to_coco(self) -> dict[str, Any]:
         """A COCO keypoint result, as in `predictions.json`."""
@@ -192,6 +197,11 @@ def load(
     if engine not in (None, *ENGINES):
         raise UsageError(f"engine={engine!r}: valid: {', '.join(ENGINES)}")
     run, weights = (None, said) if is_weights else (said, None)
+    if run is not None and not RunFolder(Path(runs_root) / run).stages:
+        raise UsageError(
+            f"{run}: no run in {runs_root} and no weights; valid: {', '.join(NAMES)}, a run's name, or a {SUFFIX} or "
+            f"{ONNX_SUFFIX} file"
+        )
     chosen = choose_model(Path(runs_root), run, weights, engine=engine)
     if stages is not None and not 1 <= stages <= chosen.num_stages:
         raise UsageError(f"stages={stages}: {chosen.name} has {chosen.num_stages}; valid: 1 to {chosen.num_stages}")

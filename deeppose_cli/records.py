@@ -99,7 +99,7 @@ def coco_results(line: Line, overlay_folder: str) -> Iterator[dict[str, Any]]:
             **({"track_id": person["id"]} if "id" in person else {}),
             "width": line["width"],
             "height": line["height"],
-            "overlay": f"{overlay_folder}/{line['overlay']}",
+            "overlay": f"{overlay_folder}/{line['overlay']}" if line["overlay"] else None,
             "joint_names": line["joints"],
             "stages": [{"stage": number, **said} for number, said in enumerate(person["stages"], start=1)],
         }

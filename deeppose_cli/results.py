@@ -41,9 +41,13 @@ class Results:
         """
         self.folder, self.settings = folder, settings
         self.done: set[str] = set()
-        """Sources that have a line."""
+        """Sources that are done."""
+        self._begun: set[str] = set()
+        """And those of which more is to come: films."""
         self.count = {"predicted": 0, "skipped": 0, "frames": 0}
         """Pictures and films; frames of films."""
+        self.replaced = False
+        """Whether the folder held a run's results before."""
         self._file = self._open()
         try:
             state = self._read_state()
@@ -54,6 +58,7 @@ class Results:
                     f"--out {folder}: holds a run that was stopped; --resume goes on with it, --overwrite starts again"
                 )
             else:
+                self.replaced = state is not None
                 self._file.truncate(0)
                 for name in (COCO, CSV):
                     (folder / name).unlink(missing_ok=True)
@@ -79,6 +84,9 @@ class Results:
             raise DeepPoseError(f"{self.folder / LINES}: cannot be written ({error.strerror or error})") from None
         for line in lines:
             self._note(line)
+        if whole:
+            self.done |= self._begun
+            self._begun.clear()
 
     def finish(self) -> Path | None:
         """Writes the other formats; the path of the COCO results. None, and nothing written, if there is no pose."""
@@ -132,9 +140,11 @@ class Results:
         self._file.truncate(state["offset"])
         for line in read_lines(self.folder / LINES):
             self._note(line)
+        self.done |= self._begun
+        self._begun.clear()
 
     def _note(self, line: Line) -> None:
-        self.done.add(line["source"])
+        self._begun.add(line["source"])
         self.count["frames"] += "frame" in line
         if line.get("frame", 0) == 0:
             self.count["skipped" if "error" in line else "predicted"] += 1

@@ -59,7 +59,10 @@ def find_pictures(named: Sequence[str | Path], stdin: BinaryIO | None = None) ->
     """
     found: dict[str, Path] = {}
     failures: list[Failure] = []
-    for given in _listed(named, stdin):
+    listed = list(_listed(named, stdin))
+    if not listed and named:
+        failures.append(Failure(Path(STDIN), f"{STDIN}: the list on standard input is empty"))
+    for given in listed:
         path = Path(given)
         files: Iterable[Path] = [path]
         if path.is_dir():
@@ -69,7 +72,7 @@ def find_pictures(named: Sequence[str | Path], stdin: BinaryIO | None = None) ->
                 failures.append(Failure(path, f"{given}: cannot be read ({error.strerror})"))
                 continue
             if not files:
-                failures.append(Failure(path, f"{given}: no picture or film in this folder ({', '.join(SUFFIXES)})"))
+                failures.append(Failure(path, _nothing_in(path)))
         elif glob.has_magic(given) and not os.path.lexists(path):
             files = [Path(name) for name in sorted(glob.glob(given, recursive=True)) if not os.path.isdir(name)]
             if not files:
@@ -77,6 +80,15 @@ def find_pictures(named: Sequence[str | Path], stdin: BinaryIO | None = None) ->
         for file in files:
             found.setdefault(realpath(file), file)
     return list(found.values()), failures
+
+
+def _nothing_in(folder: Path) -> str:
+    try:
+        deeper = any(p.is_dir() for p in folder.iterdir())
+    except OSError:
+        deeper = False
+    hint = f"; for folders below it, type '{folder}/**/*'" if deeper else ""
+    return f"{folder}: no picture or film in this folder ({', '.join(SUFFIXES)}){hint}"
 
 
 def _listed(named: Sequence[str | Path], stdin: BinaryIO | None) -> Iterator[str]:

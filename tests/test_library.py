@@ -100,7 +100,7 @@ def test_a_table_and_pictures_of_it(find: PoseEstimator) -> None:
     ("mistake", "words"),
     [
         (lambda find: load("gone.safetensors"), "no such file"),
-        (lambda find: load("gone"), "no trained stage"),
+        (lambda find: load("gone"), "gone: no run in lightning_logs and no weights; valid: full-body"),
         (lambda find: load("ours.safetensors", stages=3), "stages=3: ours has 2; valid: 1 to 2"),
         (lambda find: load("ours.safetensors", box="torso"), "--box torso"),
         (lambda find: find("gone.png"), "gone.png: cannot be read"),

@@ -52,6 +52,14 @@ def test_a_list_may_name_folders_and_stand_among_others() -> None:
     assert names("in/deep", "-", stdin=b"in\n") == ["in/deep/d.png", "in/a.png", "in/b.JPG", "in/c.bmp"]
 
 
+def test_an_empty_list_and_a_folder_of_folders_are_named() -> None:
+    (failure,) = find_pictures(["-"], io.BytesIO(b""))[1]
+    assert "empty" in failure.reason
+    Path("above/below").mkdir(parents=True)
+    (failure,) = find_pictures(["above"])[1]
+    assert "'above/**/*'" in failure.reason
+
+
 def test_what_holds_nothing_is_named() -> None:
     Path("empty").mkdir()
     files, failures = find_pictures(["empty", "in/*.gif", "missing.png"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import StrEnum
 from itertools import groupby
@@ -105,6 +106,7 @@ def predict(
     boxes = BoxSource(box, model.first_box)
     files, failures = find_pictures(images, sys.stdin.buffer if STDIN in images else None)
     jobs = [job for i, job in enumerate(plan(files, out)) if part.has(i)]
+    boxes.check(files)
     settings = {
         **{"model": model.fingerprint(stages), "stages": stages, "box": boxes.said(), "flip test": flip_test},
         **{"overlays": overlays, "names": names, "panels": panels, "frames": frames, "shard": [part.number, part.of]},
@@ -115,8 +117,23 @@ def predict(
     summary = Summary()
     style = Style(names, panels) if overlays else None
 
+    if not any(os.path.lexists(file) or is_film(file) for file in files) and not resume:
+        # A name that was mistyped is no reason to begin a folder, or to give up what it holds.
+        reasons = [
+            *(failure.reason for failure in failures),
+            *(f"{file}: cannot be read (no such file)" for file in files),
+        ]
+        for reason in reasons:
+            errors.print(f"skipped: {one_line(reason)}", markup=False)
+        console.print(f"{model.name}, {stages} stage(s): 0 predicted, {len(reasons)} skipped", markup=False)
+        if as_json:
+            _print_json(None)
+        raise typer.Exit(1)
+
     with Results(out, settings, resume=resume, overwrite=overwrite) as results:
         cascade = model.load(stages)
+        if results.replaced:
+            errors.print(f"{out}: results of an earlier run are replaced", markup=False)
         for failure in failures:
             errors.print(f"skipped: {one_line(failure.reason)}", markup=False)
         if results.done:

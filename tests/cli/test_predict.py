@@ -93,7 +93,28 @@ def test_a_name_of_many_lines_is_told_in_one(capsys: pytest.CaptureFixture[str])
 def test_no_picture_at_all_leaves_no_document(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", "missing.jpg"]) == 1
     assert "0 predicted, 1 skipped" in capsys.readouterr().out
-    assert not Path("predictions/predictions.json").exists()
+    assert not Path("predictions").exists()
+
+
+def test_a_mistyped_name_costs_no_results_and_what_is_replaced_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["predict", "a.jpg"]) == 0
+    before = Path("predictions/predictions.json").read_bytes()
+    capsys.readouterr()
+    assert main(["predict", "missing.jpg", "--json"]) == 1
+    assert capsys.readouterr().out == "[]\n"
+    assert Path("predictions/predictions.json").read_bytes() == before
+    assert main(["predict", "b.jpg"]) == 0
+    assert capsys.readouterr().err == "predictions: results of an earlier run are replaced\n"
+
+
+def test_boxes_of_other_pictures_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("boxes.csv").write_text("image,x,y,w,h\nc.jpg,1,1,20,20\n")
+    assert main(["predict", "a.jpg", "--box", "boxes.csv"]) == 2
+    assert "has no box for any of these pictures, such as a.jpg" in capsys.readouterr().err
+    Path("boxes.csv").write_text("image,x,y,w,h\na.jpg,1,1,20,20\na.jpg,2,2,20,20\n")
+    assert main(["predict", "a.jpg", "b.jpg", "--box", "boxes.csv", "--no-overlays", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(one["image_id"], one["overlay"]) for one in found] == [("a.jpg", None)] * 2
 
 
 def test_long_paths_stay_whole(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
