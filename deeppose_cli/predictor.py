@@ -206,12 +206,13 @@ def _people(cascade: Cascade, batch: Sequence[_Ready], look: Look | None, flip_t
     for item in batch:
         boxes = item.boxes
         if boxes is None:
-            boxes = find_people(look, item.picture) if look else [Box.of_image(*item.picture.shape[1::-1])]
+            assert look is not None
+            boxes = find_people(look, item.picture)
         everyone += [(item, box) for box in boxes]
     found: dict[Job, list[Person]] = {item.job: [] for item in batch}
     if everyone:
-        boxes_ = np.array([box for _, box in everyone])
-        result = cascade.predict([item.picture for item, _ in everyone], boxes_, flip_test=flip_test)
+        first = np.array([box for _, box in everyone])
+        result = cascade.predict([item.picture for item, _ in everyone], first, flip_test=flip_test)
         for i, (item, box) in enumerate(everyone):
             found[item.job].append(Person(box, result.poses[:, i], result.boxes[:, i], result.confidence[:, i]))
     return found
