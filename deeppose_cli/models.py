@@ -15,7 +15,7 @@ from deeppose_cli.errors import DeepPoseError, UsageError
 from deeppose_cli.pretrained import fitting, in_the_box, weights_path
 from deeppose_cli.run_folder import RunFolder, list_runs, resolve_run
 from deeppose_cli.weights_document import Description
-from deeppose_cli.weights_file import SUFFIX, WeightsHeader, read_header
+from deeppose_cli.weights_file import SUFFIX, read_header
 
 if TYPE_CHECKING:
     from deeppose_cli.cascade import Cascade
@@ -91,45 +91,11 @@ class RunModel:
 
 
 @dataclass(frozen=True)
-class WeightsModel:
-    """A weights file, from the box or the user's."""
-
-    name: str
-    header: WeightsHeader
-    kind = "weights"
-
-    @property
-    def folder(self) -> str:
-        return f"weights-{self.name}"
-
-    @property
-    def data_name(self) -> str:
-        return self.header.description.data_name
-
-    @property
-    def first_box(self) -> str:
-        return self.header.description.first_box
-
-    @property
-    def num_stages(self) -> int:
-        return self.header.num_stages
-
-    def fingerprint(self, stages: int) -> str:
-        return _digest([self.header.path])
-
-    def load(self, stages: int | None = None) -> Cascade:
-        from deeppose_cli.weights import load_weights
-
-        return load_weights(self.header.path, stages)
-
-
-@dataclass(frozen=True)
-class OnnxModel:
-    """An ONNX file, from the box or the user's: no torch is imported for it."""
+class _FileModel:
+    """A file that holds a whole cascade, from the box or the user's."""
 
     name: str
     file: Path
-    session: Any
     about: Description
     kind = "weights"
 
@@ -151,6 +117,23 @@ class OnnxModel:
 
     def fingerprint(self, stages: int) -> str:
         return _digest([self.file])
+
+
+@dataclass(frozen=True)
+class WeightsModel(_FileModel):
+    """A weights file."""
+
+    def load(self, stages: int | None = None) -> Cascade:
+        from deeppose_cli.weights import load_weights
+
+        return load_weights(self.file, stages)
+
+
+@dataclass(frozen=True)
+class OnnxModel(_FileModel):
+    """An ONNX file: no torch is imported for it."""
+
+    session: Any
 
     def load(self, stages: int | None = None) -> Cascade:
         return cascade_of(self.session, self.about, stages)
@@ -209,5 +192,6 @@ def _from_file(said: str, engine: str | None) -> Model:
     if engine == TORCH and is_onnx:
         raise UsageError(f"--engine {TORCH}: {said} is for --engine {ONNX}")
     if is_onnx:
-        return OnnxModel(path.stem, path, *open_onnx(path))
-    return WeightsModel(path.stem, read_header(path))
+        session, about = open_onnx(path)
+        return OnnxModel(path.stem, path, about, session)
+    return WeightsModel(path.stem, path, read_header(path).description)

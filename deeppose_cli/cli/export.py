@@ -80,7 +80,7 @@ def export(
     if isinstance(model, RunModel):
         found = of_run(model.run, stage, commit=commit)
     elif isinstance(model, WeightsModel):
-        found = of_file(model.header.path, stage)
+        found = of_file(model.file, stage)
     else:
         raise UsageError(f"--weights {weights}: is an ONNX file already; valid: a run, or a {WEIGHTS_SUFFIX} file")
     console = Console(highlight=False, soft_wrap=True)
