@@ -74,7 +74,9 @@ def find_people(look: Look, picture: Picture) -> list[Box]:
         again, now_sure = look(picture, closer)
         better = now_sure > sure
         boxes[better], poses[better], sure[better] = closer[better], again[better], now_sure[better]
-    people = one_each(poses, sure)
+    # Smaller than any window it was not looked for; a whole picture may be as small.
+    seen = boxes[:, 2:].max(1) >= min(LEAST, 0.5 * max(width, height))
+    people = [i for i in one_each(poses, sure) if seen[i]]
     certain = [i for i in people if sure[i] >= CERTAIN]
     if not certain:  # better one doubtful pose than none, if there is anything to it
         certain = [i for i in people[:1] if sure[i] >= LAST]

@@ -52,6 +52,14 @@ def test_nobody() -> None:
     assert find_people(knowing([]), np.zeros((480, 640, 3), np.uint8)) == []
 
 
+def test_what_is_too_small_to_be_seen_is_nobody() -> None:
+    people = [person(110, 130, 180), person(330, 120, 30)]
+    (found,) = find_people(knowing(people), np.zeros((480, 640, 3), np.uint8))
+    assert abs(found[0] - around(people[0])[0]) < 10
+    (found,) = find_people(knowing([person(20, 20, 30)]), np.zeros((40, 40, 3), np.uint8))
+    assert found[2] < 60
+
+
 def test_a_doubtful_pose_is_better_than_none_but_alone() -> None:
     def look(picture: FloatArray, boxes: FloatArray) -> tuple[FloatArray, FloatArray]:
         return boxes[:, None, :2] + STANDING * boxes[:, None, 2:], np.linspace(0.45, 0.4, len(boxes))
