@@ -49,7 +49,7 @@ class BoxSource:
         self._finder = SingleFinder(spec) if spec in _SINGLE else None
         is_file = spec.lower().endswith(SUFFIXES)
         self._file = BoxFile(Path(spec)) if is_file else None
-        self._box = None if is_file or spec in (AUTO, IMAGE, *_SINGLE) else _parsed(spec)
+        self._box = None if is_file or spec in (AUTO, IMAGE, *_SINGLE) else parse_box(spec, self.VALID)
 
     @property
     def finds(self) -> bool:
@@ -93,11 +93,3 @@ class BoxSource:
                 name = "--box" if self._file is None else f"a box of {self._file.file}"
                 raise DeepPoseError(f"{path}: {name} lies outside of the picture ({width} × {height} px)")
         return boxes
-
-
-def _parsed(spec: str) -> Box:
-    try:
-        return parse_box(spec)
-    except UsageError as error:
-        message = str(error)
-        raise UsageError(message if "positive" in message else f"--box {spec}: unknown; {BoxSource.VALID}") from None

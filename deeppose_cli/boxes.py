@@ -78,12 +78,12 @@ def picture_size(path: Path) -> tuple[int, int]:
         raise DeepPoseError(f"{path}: not a picture, or not readable") from None
 
 
-def parse_box(spec: str) -> Box:
-    """`x,y,w,h` (left, top, width, height, px) → Box. Raises UsageError."""
+def parse_box(spec: str, valid: str = f"valid: {VALID}") -> Box:
+    """`x,y,w,h` (left, top, width, height, px) → Box. Raises UsageError, which says what is valid."""
     try:
         x, y, w, h = (float(part) for part in spec.split(","))
     except ValueError:
-        raise UsageError(f"--box {spec}: unknown; valid: {VALID}") from None
+        raise UsageError(f"--box {spec}: unknown; {valid}") from None
     if not (np.isfinite([x, y, w, h]).all() and w > 0 and h > 0):
         raise UsageError(f"--box {spec}: width and height must be positive numbers")
     return Box.of_left_top(x, y, w, h)

@@ -15,7 +15,7 @@ from deeppose_cli.cascade import Cascade
 from deeppose_cli.decoding import Picture
 from deeppose_cli.errors import DeepPoseError
 from deeppose_cli.films import Film, FilmWriter
-from deeppose_cli.geometry import Box, FloatArray
+from deeppose_cli.geometry import Box
 from deeppose_cli.predictor import AHEAD, Job, ahead
 from deeppose_cli.records import Line, Person, failure_line, picture_line
 from deeppose_cli.results import Results
@@ -119,16 +119,12 @@ class _Follower:
         result = self._cascade.predict([picture] * len(known), first, flip_test=self._flip_test)
         keep = [True] * len(known)
         if self._tracker is not None:
-            keep = self._tracker.see(result.poses[-1], _sure(result.confidence[0]))
+            keep = self._tracker.see(result.poses[-1], result.confidence[0].mean(-1))
         return [
             Person(box, result.poses[:, i], result.boxes[:, i], result.confidence[:, i], number)
             for i, (number, box) in enumerate(known)
             if keep[i]
         ]
-
-
-def _sure(confidence: FloatArray) -> FloatArray:
-    return np.asarray(confidence.mean(-1))
 
 
 def _write(writer: FilmWriter, picture: Picture, people: list[Person], skeleton: Skeleton, style: Style) -> None:

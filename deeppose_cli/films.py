@@ -27,10 +27,10 @@ class Film:
     def __init__(self, source: Path) -> None:
         """`source`: a file, or a camera's number. Raises DeepPoseError where it cannot be opened."""
         self.source = source
-        self.is_camera = camera_number(source) is not None
+        number = camera_number(source)
+        self.is_camera = number is not None
         if not self.is_camera and not source.is_file():  # FFmpeg would also take addresses, pipes and devices
             raise DeepPoseError(f"{source}: not a file; expected a film")
-        number = camera_number(source)
         self._capture = (
             cv2.VideoCapture(os.fspath(source), cv2.CAP_FFMPEG) if number is None else cv2.VideoCapture(number)
         )

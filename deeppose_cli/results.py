@@ -85,8 +85,7 @@ class Results:
         for line in lines:
             self._note(line)
         if whole:
-            self.done |= self._begun
-            self._begun.clear()
+            self._settle()
 
     def finish(self) -> Path | None:
         """Writes the other formats; the path of the COCO results. None, and nothing written, if there is no pose."""
@@ -140,6 +139,10 @@ class Results:
         self._file.truncate(state["offset"])
         for line in read_lines(self.folder / LINES):
             self._note(line)
+        self._settle()
+
+    def _settle(self) -> None:
+        """All that was begun is done."""
         self.done |= self._begun
         self._begun.clear()
 

@@ -15,8 +15,6 @@ from deeppose_cli.presets import DATA_ROOT, RUNS_ROOT
 if TYPE_CHECKING:
     from deeppose_cli.weights_document import Description
 
-WEIGHTS_SUFFIX = ".safetensors"
-
 
 class ExportFormat(StrEnum):
     SAFETENSORS = "safetensors"
@@ -82,7 +80,9 @@ def export(
     elif isinstance(model, WeightsModel):
         found = of_file(model.file, stage)
     else:
-        raise UsageError(f"--weights {weights}: is an ONNX file already; valid: a run, or a {WEIGHTS_SUFFIX} file")
+        raise UsageError(
+            f"--weights {weights}: is an ONNX file already; valid: a run, or a .{ExportFormat.SAFETENSORS} file"
+        )
     console = Console(highlight=False, soft_wrap=True)
     if format_ is ExportFormat.ONNX:
         compared, where = found.save_onnx(file, data_root, overwrite=overwrite)
