@@ -20,8 +20,8 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from benchmarks.program import DEEPPOSE
-from deeppose_cli.presets import MODERN
-from deeppose_cli.run_folder import RunFolder
+from deeppose_cli.checkpoints.run_folder import RunFolder
+from deeppose_cli.config.presets import MODERN
 
 Run = Callable[[Sequence[str]], int]
 """Arguments of `deeppose` → its exit code."""

@@ -19,8 +19,8 @@ import cv2
 from benchmarks.predicting import picture
 from benchmarks.program import DEEPPOSE
 from benchmarks.result import Options, Result, in_turns
-from deeppose_cli.pretrained import in_the_box
-from deeppose_cli.weights_file import read_header
+from deeppose_cli.checkpoints.pretrained import in_the_box
+from deeppose_cli.checkpoints.weights_header import read_header
 
 RATIO = 1.25
 SECONDS = {"onnx": 1.5}

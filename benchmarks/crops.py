@@ -23,14 +23,14 @@ from numpy.typing import NDArray
 
 from benchmarks.data import training_data
 from benchmarks.result import Options, Result, in_turns
-from deeppose_cli.crops import MEAN_COLOUR
-from deeppose_cli.datamodules.base import RefinementData
-from deeppose_cli.datamodules.datasets import Displacement, training_diameters
-from deeppose_cli.datamodules.loading import quiet_worker
-from deeppose_cli.decoding import Picture, read_picture
-from deeppose_cli.geometry import crop_matrix, joint_boxes
-from deeppose_cli.presets import PAPER
-from deeppose_cli.runs import default_workers
+from deeppose_cli.config.presets import PAPER
+from deeppose_cli.core.geometry import crop_matrix, joint_boxes
+from deeppose_cli.data.loading.datamodules import RefinementData
+from deeppose_cli.data.loading.samplers import quiet_worker
+from deeppose_cli.media.cropping import MEAN_COLOUR
+from deeppose_cli.media.images import Picture, read_picture
+from deeppose_cli.models.displacement import Displacement, training_diameters
+from deeppose_cli.training.train import default_workers
 
 TARGET = 0.7
 SECONDS = 4.0

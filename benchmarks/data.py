@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from benchmarks.result import Options
-from deeppose_cli.datamodules.base import TrainingData
-from deeppose_cli.datamodules.catalogue import CATALOGUE
-from deeppose_cli.datamodules.description import DataDescription
+from deeppose_cli.data.datasets.registry import CATALOGUE
+from deeppose_cli.data.datasets.spec import DataDescription
+from deeppose_cli.data.loading.datamodules import TrainingData
 
 
 def lsp_is_prepared(options: Options) -> bool:

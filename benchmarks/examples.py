@@ -15,13 +15,14 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from benchmarks.result import Options, Result
-from deeppose_cli.boxes import first_boxes
-from deeppose_cli.datamodules.cache import PictureCache
-from deeppose_cli.datamodules.catalogue import CATALOGUE, is_here
-from deeppose_cli.datamodules.datasets import Displacement, Example, InitialTraining, Read, RefinementTraining
-from deeppose_cli.datamodules.loading import Draw
-from deeppose_cli.decoding import read_picture
-from deeppose_cli.presets import MODERN
+from deeppose_cli.config.presets import MODERN
+from deeppose_cli.data.datasets.registry import CATALOGUE, is_here
+from deeppose_cli.data.loading.image_cache import PictureCache
+from deeppose_cli.data.loading.samplers import Draw
+from deeppose_cli.data.loading.stage_datasets import Example, InitialTraining, Read, RefinementTraining
+from deeppose_cli.detection.initial_boxes import first_boxes
+from deeppose_cli.media.images import read_picture
+from deeppose_cli.models.displacement import Displacement
 
 PICTURES = 200
 INPUT_SIZE = 96

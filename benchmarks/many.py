@@ -22,9 +22,9 @@ import numpy as np
 from benchmarks import data
 from benchmarks.cold_start import inputs
 from benchmarks.result import Options, Result, in_turns
-from deeppose_cli.datamodules.catalogue import description
-from deeppose_cli.drawing import draw_person
-from deeppose_cli.pretrained import in_the_box
+from deeppose_cli.checkpoints.pretrained import in_the_box
+from deeppose_cli.data.datasets.registry import description
+from deeppose_cli.data.synthetic.generator import draw_person
 
 COUNT, DRAWN = 1000, 40
 """Pictures; and how many of them differ."""

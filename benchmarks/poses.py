@@ -19,17 +19,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from deeppose_cli import evaluator
-from deeppose_cli.boxes import first_boxes, usual_source
-from deeppose_cli.datamodules.catalogue import description, trained_box
-from deeppose_cli.decoding import Picture, read_picture
-from deeppose_cli.errors import DeepPoseError
-from deeppose_cli.geometry import FloatArray
-from deeppose_cli.models import choose_model
-from deeppose_cli.overlay import SIDE_COLOURS, draw_pose
-from deeppose_cli.presets import DATA_ROOT, RUNS_ROOT
-from deeppose_cli.scoring import Row, per_image_pdj
-from deeppose_cli.skeleton import Skeleton
+from deeppose_cli.checkpoints.model_source import choose_model
+from deeppose_cli.config.defaults import DATA_ROOT, RUNS_ROOT
+from deeppose_cli.core.errors import DeepPoseError
+from deeppose_cli.core.geometry import FloatArray
+from deeppose_cli.core.skeleton import Skeleton
+from deeppose_cli.data.datasets.registry import description, trained_box
+from deeppose_cli.detection.initial_boxes import first_boxes, usual_source
+from deeppose_cli.evaluation import predict_split
+from deeppose_cli.evaluation.scores import Row, per_image_pdj
+from deeppose_cli.media.images import Picture, read_picture
+from deeppose_cli.visualization.drawing import SIDE_COLOURS, draw_pose
 
 CELL, COLUMNS, INCHES, DPI = 360, 5, 1.6, 150
 """Side of a cell in px, cells in a line, inches of a cell, px of an inch."""
@@ -112,8 +112,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         box = trained_box(model.data_name, model.first_box, known)
         box = given.box or usual_source(box, given.split, known.evaluation_only)
         boxes = first_boxes(chosen, box).boxes
-        poses = evaluator.predict_split(cascade, chosen, boxes, 1)[-1]
-        poses = evaluator.to_skeleton(poses[None], cascade.skeleton, chosen.skeleton)[0]
+        poses = predict_split.predict_split(cascade, chosen, boxes, 1)[-1]
+        poses = predict_split.to_skeleton(poses[None], cascade.skeleton, chosen.skeleton)[0]
     except DeepPoseError as error:
         parser.error(str(error))
     shares = per_image_pdj(Row.of_all("", poses), chosen.keypoints, chosen.skeleton)

@@ -19,14 +19,14 @@ import numpy as np
 import torch
 
 from benchmarks.result import Options, Result, in_turns
-from deeppose_cli.cascade import Cascade, Stage
-from deeppose_cli.decoding import Picture
-from deeppose_cli.drawing import draw_person
-from deeppose_cli.geometry import Box
-from deeppose_cli.presets import MODERN
-from deeppose_cli.pretrained import in_the_box
-from deeppose_cli.regressor import Expected, Regressor
-from deeppose_cli.skeleton import LSP14
+from deeppose_cli.checkpoints.pretrained import in_the_box
+from deeppose_cli.config.presets import MODERN
+from deeppose_cli.core.geometry import Box
+from deeppose_cli.core.skeleton import LSP14
+from deeppose_cli.data.synthetic.generator import draw_person
+from deeppose_cli.media.images import Picture
+from deeppose_cli.models.cascade import Cascade, Stage
+from deeppose_cli.models.regressor import Expected, Regressor
 
 TARGET, TARGET_RATIO = 40.0, 1.25
 """Milliseconds on two cores; and the ratio."""
@@ -79,7 +79,7 @@ def _measure(name: str, cascade: Cascade, options: Options) -> Result:
 def _cascades() -> list[tuple[str, Cascade]]:
     """What is measured: its name, and the cascade."""
     if box := in_the_box():
-        from deeppose_cli.weights import load_weights
+        from deeppose_cli.checkpoints.weights_file import load_weights
 
         return [(name, load_weights(file, device="cpu")) for name, file in box.items()]
     torch.manual_seed(0)

@@ -6,7 +6,7 @@ import time
 from statistics import median
 
 from benchmarks.result import Options, Result
-from deeppose_cli.datamodules.catalogue import CATALOGUE, is_here
+from deeppose_cli.data.datasets.registry import CATALOGUE, is_here
 
 TARGETS = {"flic": 1.0, "lsp": 1.5}
 """Seconds; LSP with LSPET."""

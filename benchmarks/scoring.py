@@ -8,8 +8,8 @@ from statistics import median
 import numpy as np
 
 from benchmarks.result import Options, Result
-from deeppose_cli.scoring import Resampling, Row, scores
-from deeppose_cli.skeleton import LSP14
+from deeppose_cli.core.skeleton import LSP14
+from deeppose_cli.evaluation.scores import Resampling, Row, scores
 
 TARGET = 5.0
 """Seconds."""

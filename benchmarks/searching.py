@@ -17,13 +17,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from deeppose_cli.cascade import Cascade
-from deeppose_cli.datamodules.catalogue import description
-from deeppose_cli.decoding import Picture, read_picture
-from deeppose_cli.geometry import Box, FloatArray, diameter
-from deeppose_cli.models import choose_model
-from deeppose_cli.searching import find_people, looks
-from deeppose_cli.skeleton import Skeleton
+from deeppose_cli.checkpoints.model_source import choose_model
+from deeppose_cli.core.geometry import Box, FloatArray, diameter
+from deeppose_cli.core.skeleton import Skeleton
+from deeppose_cli.data.datasets.registry import description
+from deeppose_cli.detection.person_search import find_people, looks
+from deeppose_cli.media.images import Picture, read_picture
+from deeppose_cli.models.cascade import Cascade
 
 SIDE = 640
 """px of the canvas."""

@@ -23,11 +23,12 @@ from lightning.pytorch.profilers import Profiler
 from rich.console import Console
 
 from benchmarks.result import Options, Result, in_turns
-from deeppose_cli.datamodules.base import InitialData, TrainingData
-from deeppose_cli.datamodules.demo import DEMO
-from deeppose_cli.presets import PAPER, to_primitives
-from deeppose_cli.runs import Orders, train_stage
-from deeppose_cli.stages.initial import InitialStage
+from deeppose_cli.config.presets import PAPER
+from deeppose_cli.config.schema import to_primitives
+from deeppose_cli.data.datasets.demo import DEMO
+from deeppose_cli.data.loading.datamodules import InitialData, TrainingData
+from deeppose_cli.training.lightning_modules import InitialStage
+from deeppose_cli.training.train import Orders, train_stage
 
 TARGET = 1.15
 BATCH = 16

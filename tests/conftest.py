@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests import mini
+from tests.helpers import mini
 
 
 @pytest.fixture(autouse=True)
 def box(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the weights in the box: empty, whatever the package has."""
-    from deeppose_cli import pretrained
+    from deeppose_cli.checkpoints import pretrained
 
     folder = tmp_path_factory.getbasetemp() / "no-box"
     monkeypatch.setattr(pretrained, "FOLDER", folder)
@@ -28,6 +28,6 @@ def mini_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def mini_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """The catalogue knows the mini set, in this process."""
-    from deeppose_cli.datamodules import catalogue
+    from deeppose_cli.data.datasets import registry
 
-    monkeypatch.setitem(catalogue.CATALOGUE, mini.NAME, mini.MINI)
+    monkeypatch.setitem(registry.CATALOGUE, mini.NAME, mini.MINI)

@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from deeppose_cli import __version__
 from deeppose_cli.cli import data, runs
 from deeppose_cli.cli.calibrate import calibrate
 from deeppose_cli.cli.eval import evaluate
@@ -23,7 +22,8 @@ from deeppose_cli.cli.predict import predict
 from deeppose_cli.cli.presets import presets
 from deeppose_cli.cli.refine import refine
 from deeppose_cli.cli.train import train
-from deeppose_cli.errors import DeepPoseError, one_line
+from deeppose_cli.core.errors import DeepPoseError, one_line
+from deeppose_cli.core.version import __version__
 
 PROGRAM = "deeppose"
 DEBUG = "--debug"

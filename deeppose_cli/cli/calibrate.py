@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deeppose_cli.cli.options import DataRootOption, RunOption, RunsRootOption
-from deeppose_cli.presets import DATA_ROOT, RUNS_ROOT
+from deeppose_cli.config.defaults import DATA_ROOT, RUNS_ROOT
 
 
 def calibrate(
@@ -12,9 +12,9 @@ def calibrate(
     data_root: DataRootOption = DATA_ROOT,
 ) -> None:
     """Measure on validation pictures how often a joint is right, by how sure its map is; each training ends with it."""
-    from deeppose_cli.calibrating import calibrate_run
-    from deeppose_cli.datamodules.catalogue import description
-    from deeppose_cli.run_folder import resolve_run
+    from deeppose_cli.checkpoints.run_folder import resolve_run
+    from deeppose_cli.data.datasets.registry import description
+    from deeppose_cli.training.calibrate import calibrate_run
 
     folder = resolve_run(runs_root, run)
     found = calibrate_run(folder, description(folder.data_name), data_root)

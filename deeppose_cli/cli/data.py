@@ -11,7 +11,7 @@ from deeppose_cli.cli.data_boxes import boxes
 from deeppose_cli.cli.data_list import list_sets
 from deeppose_cli.cli.data_show import show
 from deeppose_cli.cli.options import DataRootOption, JsonOption
-from deeppose_cli.presets import DATA_ROOT
+from deeppose_cli.config.defaults import DATA_ROOT
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -54,19 +54,19 @@ def prepare(
     """
     from rich.console import Console
 
-    from deeppose_cli.datamodules import catalogue
-    from deeppose_cli.datamodules.fetching import FOLDER
-    from deeppose_cli.terminal import progress_bar
+    from deeppose_cli.core.progress import progress_bar
+    from deeppose_cli.data.datasets import registry
+    from deeppose_cli.data.prepare.fetch import FOLDER
 
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
         with progress_bar() as progress:
-            catalogue.prepare(name, sources or [], data_root, progress, lambda line: errors.print(line, markup=False))
+            registry.prepare(name, sources or [], data_root, progress, lambda line: errors.print(line, markup=False))
     except KeyboardInterrupt:
         if any((data_root / FOLDER).glob("*.part")):
             errors.print(f"what has come is kept in {data_root / FOLDER}; the same command goes on from there")
         raise
-    known = catalogue.description(name)
+    known = registry.description(name)
     splits = known.read(data_root)
     where = " and ".join(map(str, known.folders(data_root)))
     counts = ", ".join(f"{split} {len(annotations):,}" for split, annotations in splits.items())
@@ -78,11 +78,11 @@ def check(name: NameArgument, json: JsonOption = False, data_root: DataRootOptio
     """Decode every picture and count the labels. Exit code 1 where something is wrong."""
     from rich.console import Console
 
-    from deeppose_cli.datamodules import catalogue, checking
-    from deeppose_cli.terminal import progress_bar
+    from deeppose_cli.core.progress import progress_bar
+    from deeppose_cli.data.datasets import check, registry
 
     with progress_bar() as progress:
-        report = checking.check(catalogue.description(name, "NAME"), data_root, progress)
+        report = check.check(registry.description(name, "NAME"), data_root, progress)
     if json:
         from json import dumps
 

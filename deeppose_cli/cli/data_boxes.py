@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deeppose_cli.cli.options import DataRootOption, JsonOption
-from deeppose_cli.presets import BOX_SOURCES, DATA_ROOT
+from deeppose_cli.config.defaults import BOX_SOURCES, DATA_ROOT
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from deeppose_cli.samples import Annotations
+    from deeppose_cli.core.annotations import Annotations
 
 
 def boxes(
@@ -30,9 +30,9 @@ def boxes(
     """
     from rich.console import Console
 
-    from deeppose_cli import box_report
-    from deeppose_cli.datamodules.catalogue import description
-    from deeppose_cli.terminal import progress_bar
+    from deeppose_cli.core.progress import progress_bar
+    from deeppose_cli.data.datasets.registry import description
+    from deeppose_cli.evaluation import box_quality
 
     known = description(name, "NAME")
     splits = {split: part for split, part in known.read(data_root).items() if len(part)}
@@ -41,7 +41,7 @@ def boxes(
         document: dict[str, Any] = {
             "name": name,
             "splits": {
-                split: box_report.report(part, box or _sources(part), folder, progress)
+                split: box_quality.report(part, box or _sources(part), folder, progress)
                 for split, part in splits.items()
             },
         }
@@ -49,8 +49,8 @@ def boxes(
         train = splits.get("train")
         if train is not None and not known.evaluation_only:
             if "face" in (box or _sources(train)):
-                document["learned"]["face"] = vars(box_report.learn_from_faces(train, folder, progress))
-            if (torso := box_report.learn_from_torsos(train)) is not None:
+                document["learned"]["face"] = vars(box_quality.learn_from_faces(train, folder, progress))
+            if (torso := box_quality.learn_from_torsos(train)) is not None:
                 document["learned"]["torso"] = vars(torso)
     if json:
         from json import dumps

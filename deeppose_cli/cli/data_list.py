@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deeppose_cli.cli.options import DataRootOption, JsonOption
-from deeppose_cli.errors import DeepPoseError, UsageError
-from deeppose_cli.presets import DATA_ROOT
+from deeppose_cli.config.defaults import DATA_ROOT
+from deeppose_cli.core.errors import DeepPoseError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from deeppose_cli.datamodules.description import DataDescription
-    from deeppose_cli.samples import Annotations
+    from deeppose_cli.core.annotations import Annotations
+    from deeppose_cli.data.datasets.spec import DataDescription
 
 PREDICTIONS = (
     ("array", "keypoints: numbers (N, K, 2); N examples of the split (test, unless --split says otherwise), K joints"),
@@ -49,7 +49,7 @@ def list_sets(
     data_root: DataRootOption = DATA_ROOT,
 ) -> None:
     """Show the data sets: which are here, how to get the others, and the order of their joints and pictures."""
-    from deeppose_cli.datamodules.catalogue import CATALOGUE, description
+    from deeppose_cli.data.datasets.registry import CATALOGUE, description
 
     if names and not as_json:
         raise UsageError("--names: goes with --json; type: deeppose data list NAME --json --names")
@@ -74,7 +74,7 @@ def list_sets(
 
 def _facts(known: DataDescription, data_root: Path, names: bool) -> dict[str, Any]:
     """All that is known of a set, in JSON's own types."""
-    from deeppose_cli.datamodules.addresses import ADDRESSES
+    from deeppose_cli.data.prepare.urls import ADDRESSES
 
     splits, problem = _read(known, data_root)
     facts = {
@@ -104,7 +104,7 @@ def _facts(known: DataDescription, data_root: Path, names: bool) -> dict[str, An
 
 def _read(known: DataDescription, data_root: Path) -> tuple[dict[str, Annotations], str | None]:
     """The splits where the set is here, and what is wrong with it. Nothing is drawn or downloaded."""
-    from deeppose_cli.datamodules.catalogue import is_here
+    from deeppose_cli.data.datasets.registry import is_here
 
     if not is_here(known.name, data_root):
         return {}, None

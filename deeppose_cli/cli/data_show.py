@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deeppose_cli.cli.options import SEED, DataRootOption, PresetOption, RunsRootOption, SeedOption
-from deeppose_cli.errors import DeepPoseError, UsageError
-from deeppose_cli.presets import DATA_ROOT, RUNS_ROOT
+from deeppose_cli.config.defaults import DATA_ROOT, RUNS_ROOT
+from deeppose_cli.core.errors import DeepPoseError, UsageError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from deeppose_cli.datamodules.datasets import Displacement
-    from deeppose_cli.datamodules.description import DataDescription
-    from deeppose_cli.decoding import Picture
-    from deeppose_cli.geometry import FloatArray
-    from deeppose_cli.presets import RefinementPreset, StagePreset
-    from deeppose_cli.run_folder import RunFolder
-    from deeppose_cli.sample_sheet import Cell
-    from deeppose_cli.sample_views import RefinementViews
-    from deeppose_cli.samples import Annotations
-    from deeppose_cli.skeleton import Skeleton
+    from deeppose_cli.checkpoints.run_folder import RunFolder
+    from deeppose_cli.config.schema import RefinementPreset, StagePreset
+    from deeppose_cli.core.annotations import Annotations
+    from deeppose_cli.core.geometry import FloatArray
+    from deeppose_cli.core.skeleton import Skeleton
+    from deeppose_cli.data.datasets.spec import DataDescription
+    from deeppose_cli.data.preview.sample_sheet import Cell
+    from deeppose_cli.data.preview.sample_views import RefinementViews
+    from deeppose_cli.media.images import Picture
+    from deeppose_cli.models.displacement import Displacement
 
 SHEETS = "sheets"
 """Folder below the data root for sheets that --out does not place."""
@@ -66,8 +66,8 @@ def show(
     Left and right have their own colours, so that swapped sides show. Without --run the refinement boxes lie around
     the labels; with it around what the run's stages say.
     """
-    from deeppose_cli.boxes import usual_source
-    from deeppose_cli.datamodules.catalogue import description
+    from deeppose_cli.data.datasets.registry import description
+    from deeppose_cli.detection.initial_boxes import usual_source
 
     if out is not None and out.suffix.lower() != ".png":
         raise UsageError(f"--out {out}: must end in .png")
@@ -121,7 +121,7 @@ class _Plan:
 
 
 def _plan(known: DataDescription, stage: int | None, run: str | None, runs_root: Path, preset: str | None) -> _Plan:
-    from deeppose_cli.presets import preset_by_name
+    from deeppose_cli.config.presets import preset_by_name
 
     if run is not None:
         if preset is not None:
@@ -142,9 +142,9 @@ def _plan(known: DataDescription, stage: int | None, run: str | None, runs_root:
 
 
 def _plan_of_run(known: DataDescription, stage: int | None, run: str, runs_root: Path) -> _Plan:
-    from deeppose_cli.datamodules.catalogue import trained_box
-    from deeppose_cli.presets import initial_from_primitives
-    from deeppose_cli.run_folder import resolve_run
+    from deeppose_cli.checkpoints.run_folder import resolve_run
+    from deeppose_cli.config.schema import initial_from_primitives
+    from deeppose_cli.data.datasets.registry import trained_box
 
     folder = resolve_run(runs_root, run)
     config = folder.stage(1).read_config()
@@ -166,9 +166,10 @@ def _plan_of_run(known: DataDescription, stage: int | None, run: str, runs_root:
 
 def _later(folder: RunFolder, number: int, known: DataDescription) -> _Later:
     """By the stage's own settings where it is trained, else by those that it would be trained with."""
-    from deeppose_cli.checkpoints import read_checkpoint
-    from deeppose_cli.datamodules.datasets import Displacement
-    from deeppose_cli.presets import preset_by_name, refinement_from_primitives
+    from deeppose_cli.checkpoints.lightning import read_checkpoint
+    from deeppose_cli.config.presets import preset_by_name
+    from deeppose_cli.config.schema import refinement_from_primitives
+    from deeppose_cli.models.displacement import Displacement
 
     stage = folder.stage(number)
     if not stage.best.is_file():
@@ -191,8 +192,8 @@ def _choose(annotations: Annotations, spec: str, folder: Path, count: int, seed:
     """So many examples, by chance. What cannot be read is named on stderr, and passed over."""
     import numpy as np
 
-    from deeppose_cli.boxes import first_boxes
-    from deeppose_cli.decoding import read_picture
+    from deeppose_cli.detection.initial_boxes import first_boxes
+    from deeppose_cli.media.images import read_picture
 
     pictures: dict[int, Picture] = {}
     for row in np.random.default_rng(seed).permutation(len(annotations)).tolist():
@@ -214,8 +215,13 @@ def _choose(annotations: Annotations, spec: str, folder: Path, count: int, seed:
 def _figure(examples: _Examples, plan: _Plan, title: str, seed: int) -> Figure:
     import numpy as np
 
-    from deeppose_cli.sample_sheet import first_box_cell, initial_cell, sample_sheet
-    from deeppose_cli.sample_views import InitialSettings, RefinementSettings, initial_views, refinement_views
+    from deeppose_cli.data.preview.sample_sheet import first_box_cell, initial_cell, sample_sheet
+    from deeppose_cli.data.preview.sample_views import (
+        InitialSettings,
+        RefinementSettings,
+        initial_views,
+        refinement_views,
+    )
 
     annotations, boxes, rows, pictures = examples.annotations, examples.boxes, examples.rows, examples.pictures
     skeleton = annotations.skeleton
@@ -247,7 +253,7 @@ def _figure(examples: _Examples, plan: _Plan, title: str, seed: int) -> Figure:
 
 
 def _refinement_cells(picture: Picture, view: RefinementViews, shown: list[int], skeleton: Skeleton) -> list[Cell]:
-    from deeppose_cli.sample_sheet import EMPTY, joint_boxes_cell, refinement_cell
+    from deeppose_cli.data.preview.sample_sheet import EMPTY, joint_boxes_cell, refinement_cell
 
     cells = [joint_boxes_cell(picture, view.pose, view.boxes, shown, skeleton)]
     for crops in (view.plain, view.varied):
@@ -258,7 +264,7 @@ def _refinement_cells(picture: Picture, view: RefinementViews, shown: list[int],
 
 def _predicted(plan: _Plan, pictures: list[Picture], boxes: FloatArray) -> FloatArray | None:
     """(stages, rows, K, 2) px from the run, as many stages as the sheet needs; None without a run."""
-    from deeppose_cli.checkpoints import load_cascade
+    from deeppose_cli.checkpoints.lightning import load_cascade
 
     if plan.run is None or not plan.later:
         return None
@@ -269,7 +275,7 @@ def _write(figure: Figure, target: Path) -> None:
     """Whole or not at all. The same sheet gives the same bytes."""
     import os
 
-    from deeppose_cli.sample_sheet import DPI
+    from deeppose_cli.data.preview.sample_sheet import DPI
 
     temporary = target.with_name(f".{target.name}.tmp")
     try:

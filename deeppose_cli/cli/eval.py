@@ -9,17 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deeppose_cli.cli.eval_files import check_target, write_files
-from deeppose_cli.cli.eval_rows import (
-    as_observed,
-    check_files,
-    foreign_rows,
-    mean_pose_row,
-    mean_pose_source,
-    report_windows,
-    stage_rows,
-)
-from deeppose_cli.cli.eval_tables import as_json, print_tables
 from deeppose_cli.cli.options import (
     SEED,
     DataOption,
@@ -31,20 +20,32 @@ from deeppose_cli.cli.options import (
     SeedOption,
     WeightsOption,
 )
-from deeppose_cli.errors import UsageError
-from deeppose_cli.presets import BOOTSTRAP_DRAWS, BOX_SOURCES, DATA_ROOT, LEAST_BOOTSTRAP_DRAWS, RUNS_ROOT
+from deeppose_cli.config.defaults import BOOTSTRAP_DRAWS, BOX_SOURCES, DATA_ROOT, LEAST_BOOTSTRAP_DRAWS, RUNS_ROOT
+from deeppose_cli.core.errors import UsageError
+from deeppose_cli.core.progress import report
+from deeppose_cli.evaluation.report import check_target, write_files
+from deeppose_cli.evaluation.rows import (
+    as_observed,
+    check_files,
+    foreign_rows,
+    mean_pose_row,
+    mean_pose_source,
+    report_windows,
+    stage_rows,
+)
+from deeppose_cli.evaluation.tables import as_json, print_tables
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from deeppose_cli.boxes import FirstBoxes
-    from deeppose_cli.datamodules.description import DataDescription
-    from deeppose_cli.geometry import FloatArray
-    from deeppose_cli.models import Model
-    from deeppose_cli.samples import Annotations
-    from deeppose_cli.scoring import Row
-    from deeppose_cli.skeleton import Skeleton
+    from deeppose_cli.checkpoints.model_source import Model
+    from deeppose_cli.core.annotations import Annotations
+    from deeppose_cli.core.geometry import FloatArray
+    from deeppose_cli.core.skeleton import Skeleton
+    from deeppose_cli.data.datasets.spec import DataDescription
+    from deeppose_cli.detection.initial_boxes import FirstBoxes
+    from deeppose_cli.evaluation.scores import Row
 
 
 PCP_RULE_HELP = (
@@ -132,8 +133,8 @@ def evaluate(
     """
     from rich.console import Console
 
-    from deeppose_cli import evaluator, scoring
-    from deeppose_cli.published import published_beside
+    from deeppose_cli.evaluation import scores
+    from deeppose_cli.evaluation.published_results import published_beside
 
     stages = _parse_stage(stage)
     if 0 < bootstrap < LEAST_BOOTSTRAP_DRAWS:
@@ -166,7 +167,7 @@ def evaluate(
     if model is None and isinstance(source, str) and box is not None:
         raise UsageError(f"--box {box}: no row starts from a first box ({source}); valid with --run, or without --box")
     if isinstance(source, str):
-        evaluator.report(source)
+        report(source)
     if model is not None or not isinstance(source, str):
         first = _first_boxes(test, known, model, split.value, box, data_root)
     if first is not None and not isinstance(source, str):
@@ -185,8 +186,8 @@ def evaluate(
     if pcp_rule is PcpRuleName.BUFFY:
         report_windows(rows, skeleton)
 
-    alpha = scoring.PCK_ALPHA.get(known.name, scoring.OTHER_PCK_ALPHA)
-    resampling = scoring.Resampling(bootstrap, seed)
+    alpha = scores.PCK_ALPHA.get(known.name, scores.OTHER_PCK_ALPHA)
+    resampling = scores.Resampling(bootstrap, seed)
     published = published_beside(
         known.name,
         split.value,
@@ -195,11 +196,11 @@ def evaluate(
         usual_box=first is None or first.source == known.first_box or (model is None and box is None),
         pcp_rule=pcp_rule.value,
     )
-    document = scoring.document(
+    document = scores.document(
         known.name,
         split.value,
         len(test),
-        [scoring.scores(row, truth, skeleton, pcp_rule.value, alpha, resampling, test.sticks) for row in rows],
+        [scores.scores(row, truth, skeleton, pcp_rule.value, alpha, resampling, test.sticks) for row in rows],
         run=model.name if model is not None and model.kind == "run" else None,
         **({"weights": model.name} if model is not None and model.kind == "weights" else {}),
         centric=centric.value,
@@ -236,9 +237,9 @@ def _choose(
     run: str | None, weights: str | None, runs_root: Path, data: str | None, *, files_only: bool
 ) -> tuple[Model | None, DataDescription]:
     """The model that is scored, none where only files are; and the data set."""
-    from deeppose_cli.datamodules.catalogue import CATALOGUE, description
-    from deeppose_cli.models import choose_model
-    from deeppose_cli.run_folder import list_runs
+    from deeppose_cli.checkpoints.model_source import choose_model
+    from deeppose_cli.checkpoints.run_folder import list_runs
+    from deeppose_cli.data.datasets.registry import CATALOGUE, description
 
     if not files_only:
         asked = None if data is None else description(data)
@@ -279,9 +280,9 @@ def _first_boxes(
     test: Annotations, known: DataDescription, model: Model | None, split: str, box: str | None, data_root: Path
 ) -> FirstBoxes:
     """What --box says or stands for: as the model was trained, else as the data set's description says."""
-    from deeppose_cli.boxes import first_boxes, usual_source
-    from deeppose_cli.datamodules.catalogue import trained_box
-    from deeppose_cli.terminal import progress_bar
+    from deeppose_cli.core.progress import progress_bar
+    from deeppose_cli.data.datasets.registry import trained_box
+    from deeppose_cli.detection.initial_boxes import first_boxes, usual_source
 
     if box is None:
         box = known.first_box if model is None else trained_box(model.data_name, model.first_box, known)
@@ -295,8 +296,8 @@ def _first_boxes(
 
 def _training_boxes(train: Annotations, name: str, source: str, data_root: Path) -> NDArray[np.float64]:
     """b⁰ (N, 4) of training images as in training; of a box in px nothing follows for them."""
-    from deeppose_cli.boxes import first_boxes, training_source
-    from deeppose_cli.terminal import progress_bar
+    from deeppose_cli.core.progress import progress_bar
+    from deeppose_cli.detection.initial_boxes import first_boxes, training_source
 
     with progress_bar() as progress:
         source = training_source(source if source in BOX_SOURCES else "image")

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deeppose_cli.cli.options import DataRootOption, RunOption, RunsRootOption, WeightsOption
-from deeppose_cli.errors import UsageError
-from deeppose_cli.presets import DATA_ROOT, RUNS_ROOT
+from deeppose_cli.config.defaults import DATA_ROOT, RUNS_ROOT
+from deeppose_cli.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from deeppose_cli.weights_document import Description
+    from deeppose_cli.checkpoints.metadata import Description
 
 
 class ExportFormat(StrEnum):
@@ -50,8 +50,8 @@ def export(
     The newest run's, or one that --run or --weights names. An ONNX file is compared with torch before it is kept: on
     validation pictures, where its data set is prepared.
     """
-    from deeppose_cli.models import RunModel, WeightsModel, check_model_flags, choose_model
-    from deeppose_cli.run_folder import resolve_run
+    from deeppose_cli.checkpoints.model_source import RunModel, WeightsModel, check_model_flags, choose_model
+    from deeppose_cli.checkpoints.run_folder import resolve_run
 
     check_model_flags(run, weights)
     model = RunModel(resolve_run(runs_root, run)) if weights is None else choose_model(runs_root, None, weights)
@@ -73,7 +73,7 @@ def export(
 
     from rich.console import Console
 
-    from deeppose_cli.export import of_file, of_run
+    from deeppose_cli.export.exporter import of_file, of_run
 
     if isinstance(model, RunModel):
         found = of_run(model.run, stage, commit=commit)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from deeppose_cli.cli.options import RunsRootOption
-from deeppose_cli.presets import RUNS_ROOT
+from deeppose_cli.config.defaults import RUNS_ROOT
 
 
 def import_(
@@ -23,10 +23,10 @@ def import_(
     runs_root: RunsRootOption = RUNS_ROOT,
 ) -> None:
     """Make a run of a weights file: its stages can then be refined, as if they had been trained here."""
-    from deeppose_cli.checkpoints import how_to_train
-    from deeppose_cli.importing import import_cascade
-    from deeppose_cli.pretrained import weights_path
-    from deeppose_cli.run_folder import run_folder
+    from deeppose_cli.checkpoints.lightning import how_to_train
+    from deeppose_cli.checkpoints.pretrained import weights_path
+    from deeppose_cli.checkpoints.run_folder import run_folder
+    from deeppose_cli.export.importer import import_cascade
 
     file = weights_path(weights, "NAME|FILE")
     folder = run_folder(runs_root, run or Path(file).stem)

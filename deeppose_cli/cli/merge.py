@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deeppose_cli.errors import UsageError
+from deeppose_cli.core.errors import UsageError
 
 
 def merge(
@@ -17,7 +17,7 @@ def merge(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the whole.")],
 ) -> None:
     """Join the results of `deeppose predict --shard`, overlays too, in the order of the whole input."""
-    from deeppose_cli.results import merge as join
+    from deeppose_cli.inference.writer import merge as join
 
     if any(out.resolve() == part.resolve() for part in parts):
         raise UsageError(f"--out {out}: is one of the parts; another folder is valid")

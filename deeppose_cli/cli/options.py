@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deeppose_cli.presets import PRESETS, RECIPES
+from deeppose_cli.config.presets import PRESETS, RECIPES
 
 SEED = 0
 

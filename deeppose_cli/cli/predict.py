@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deeppose_cli.cli.options import FlipTestOption, JsonOption, RunOption, RunsRootOption, WeightsOption
-from deeppose_cli.errors import UsageError, one_line
-from deeppose_cli.presets import RUNS_ROOT
+from deeppose_cli.config.defaults import RUNS_ROOT
+from deeppose_cli.core.errors import UsageError, one_line
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from deeppose_cli.models import Model
+    from deeppose_cli.checkpoints.model_source import Model
 
 OUT = Path("predictions")
 SHOWN = 20
@@ -83,8 +83,8 @@ def predict(
     the end predictions.json, COCO keypoint results, and predictions.csv. What cannot be read is reported and skipped;
     the exit code is then 1. A camera is watched until Ctrl-C.
     """
-    from deeppose_cli.models import choose_model
-    from deeppose_cli.sources import STDIN, Shard, find_pictures
+    from deeppose_cli.checkpoints.model_source import choose_model
+    from deeppose_cli.inference.inputs import STDIN, Shard, find_pictures
 
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other")
@@ -95,13 +95,13 @@ def predict(
     from rich.console import Console
     from rich.progress import Progress
 
-    from deeppose_cli.box_source import BoxSource
-    from deeppose_cli.film_predictor import predict_film
-    from deeppose_cli.films import is_film
-    from deeppose_cli.predictor import plan, predict_pictures
-    from deeppose_cli.records import Line
-    from deeppose_cli.results import Results
-    from deeppose_cli.views import Style
+    from deeppose_cli.detection.person_finder import BoxSource
+    from deeppose_cli.inference.image_predictor import plan, predict_pictures
+    from deeppose_cli.inference.records import Line
+    from deeppose_cli.inference.video_predictor import predict_film
+    from deeppose_cli.inference.writer import Results
+    from deeppose_cli.media.video import is_film
+    from deeppose_cli.visualization.annotate import Style
 
     boxes = BoxSource(box, model.first_box)
     files, failures = find_pictures(images, sys.stdin.buffer if STDIN in images else None)

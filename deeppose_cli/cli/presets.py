@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from deeppose_cli.cli.options import JsonOption
-from deeppose_cli.growth import parse_growth
-from deeppose_cli.presets import PRESETS, Preset, StagePreset
+from deeppose_cli.config.presets import PRESETS
+from deeppose_cli.config.progressive_resizing import parse_growth
+from deeppose_cli.config.schema import Preset, StagePreset
 
 
 def presets(as_json: JsonOption = False) -> None:

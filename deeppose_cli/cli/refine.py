@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from deeppose_cli.cli import training_options as t
-from deeppose_cli.cli.flags import spread
-from deeppose_cli.errors import UsageError
+from deeppose_cli.cli.flatten import spread
+from deeppose_cli.core.errors import UsageError
 
 
 @spread

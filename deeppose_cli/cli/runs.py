@@ -8,11 +8,11 @@ import typer
 
 from deeppose_cli.cli.groups import ListingGroup
 from deeppose_cli.cli.options import JsonOption, RunsRootOption
-from deeppose_cli.errors import DeepPoseError
-from deeppose_cli.presets import RUNS_ROOT
+from deeppose_cli.config.defaults import RUNS_ROOT
+from deeppose_cli.core.errors import DeepPoseError
 
 if TYPE_CHECKING:
-    from deeppose_cli.run_folder import RunFolder, StageFolder
+    from deeppose_cli.checkpoints.run_folder import RunFolder, StageFolder
 
 app = typer.Typer(cls=ListingGroup, help="List the runs; `runs show NAME` prints one's settings.")
 
@@ -20,7 +20,7 @@ app = typer.Typer(cls=ListingGroup, help="List the runs; `runs show NAME` prints
 @app.command("list")
 def list_all(runs_root: RunsRootOption = RUNS_ROOT, as_json: JsonOption = False) -> None:
     """List the runs, newest first: what is meant by `deeppose runs` alone."""
-    from deeppose_cli.run_folder import list_runs
+    from deeppose_cli.checkpoints.run_folder import list_runs
 
     rows = [_describe(run) for run in list_runs(runs_root)]
     if as_json:
@@ -41,7 +41,7 @@ def show(
     runs_root: RunsRootOption = RUNS_ROOT,
 ) -> None:
     """Print the settings of a run, stage by stage, as YAML."""
-    from deeppose_cli.run_folder import list_runs, run_folder
+    from deeppose_cli.checkpoints.run_folder import list_runs, run_folder
 
     stages = run_folder(runs_root, name).started
     if not stages:
@@ -77,8 +77,8 @@ def _describe_stage(stage: StageFolder) -> dict[str, Any]:
 
 def _print_box() -> None:
     """A line for each weights file that comes with the package."""
-    from deeppose_cli.pretrained import in_the_box
-    from deeppose_cli.weights_file import read_header
+    from deeppose_cli.checkpoints.pretrained import in_the_box
+    from deeppose_cli.checkpoints.weights_header import read_header
 
     for name, file in in_the_box().items():
         try:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deeppose_cli.cli.options import DataOption, DataRootOption, PresetOption, RunOption, RunsRootOption
-from deeppose_cli.errors import UsageError
-from deeppose_cli.presets import (
+from deeppose_cli.config.defaults import (
     BOX_SOURCES,
     CHECKPOINT_SECONDS,
     COORDINATE_LOSSES,
@@ -21,11 +20,12 @@ from deeppose_cli.presets import (
     OPTIMIZERS,
     RUNS_ROOT,
     SCHEDULES,
-    preset_by_name,
 )
+from deeppose_cli.config.presets import preset_by_name
+from deeppose_cli.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from deeppose_cli.orders import Orders
+    from deeppose_cli.training.run_config import Orders
 
 _TRAINED = tuple(source for source in BOX_SOURCES if source != "own")
 BoxOption = Annotated[
@@ -205,7 +205,7 @@ def orders(
     stage: int, which: RunFlags, machine: MachineFlags, overrides: dict[str, Any], box: str | None = None
 ) -> Orders:
     """What the line says. Raises UsageError for what it cannot say."""
-    from deeppose_cli.orders import Orders
+    from deeppose_cli.training.run_config import Orders
 
     return Orders(
         stage=stage,
@@ -244,7 +244,7 @@ def one_of(flag: str, value: str | None, valid: tuple[str, ...]) -> str | None:
 
 def start_from(start: str | None, *, first: bool) -> str | None:
     """Raises UsageError, naming what is valid, for starting values that are no word and no file."""
-    from deeppose_cli.pretrained import NAMES
+    from deeppose_cli.checkpoints.pretrained import NAMES
 
     words = ("random", "torchvision", *(() if first else ("previous",)), *NAMES)
     if start is not None and start not in words and not Path(start).is_file():
@@ -300,9 +300,9 @@ def start(orders: Orders) -> None:
     """
     from rich.console import Console
 
-    from deeppose_cli.datamodules.catalogue import description
-    from deeppose_cli.run_folder import list_runs, run_folder
-    from deeppose_cli.runs import train_stage
+    from deeppose_cli.checkpoints.run_folder import list_runs, run_folder
+    from deeppose_cli.data.datasets.registry import description
+    from deeppose_cli.training.train import train_stage
 
     console = Console(file=sys.stderr, soft_wrap=not sys.stderr.isatty())  # a log keeps its lines whole
     if orders.data is None and orders.run is None and orders.stage > 1:

@@ -13,7 +13,7 @@ from typer.main import get_command
 
 import deeppose_cli
 from deeppose_cli.cli import app as frame
-from deeppose_cli.errors import DeepPoseError, UsageError
+from deeppose_cli.core.errors import DeepPoseError, UsageError
 
 HEAVY = (
     "torch",
@@ -48,7 +48,7 @@ def verb_that(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]],
     """Puts the given deed in the place of `deeppose runs`."""
 
     def install(deed: Callable[[], None]) -> None:
-        monkeypatch.setattr("deeppose_cli.run_folder.list_runs", lambda _root: deed())
+        monkeypatch.setattr("deeppose_cli.checkpoints.run_folder.list_runs", lambda _root: deed())
 
     return install
 
@@ -171,7 +171,7 @@ def test_the_command_line_stays_as_it_was_typed(
     typed = ["deeppose", "--debug", "runs", "--debug", "--runs-root", "x"]
     monkeypatch.setattr(sys, "argv", [*typed])
     seen: list[list[str]] = []
-    monkeypatch.setattr("deeppose_cli.run_folder.list_runs", lambda _root: seen.append([*sys.argv]) or [])
+    monkeypatch.setattr("deeppose_cli.checkpoints.run_folder.list_runs", lambda _root: seen.append([*sys.argv]) or [])
     assert frame.main() == 0
     assert seen == [typed]
 

@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deeppose_cli import download
 from deeppose_cli.cli.app import main
-from deeppose_cli.datamodules import catalogue, demo
-from deeppose_cli.datamodules.addresses import ADDRESSES, Archive
-from deeppose_cli.datamodules.lsp import RELEASES
-from deeppose_cli.samples import Annotations
-from deeppose_cli.skeleton import LSP14
-from tests.datamodules.lsp_archives import jpeg, labels, packed, write
-from tests.web import Site, serving
+from deeppose_cli.core.annotations import Annotations
+from deeppose_cli.core.skeleton import LSP14
+from deeppose_cli.data.datasets import demo, registry
+from deeppose_cli.data.datasets.lsp import RELEASES
+from deeppose_cli.data.prepare import download
+from deeppose_cli.data.prepare.urls import ADDRESSES, Archive
+from tests.helpers.lsp_archives import jpeg, labels, packed, write
+from tests.helpers.web import Site, serving
 
 GET = "deeppose data prepare lsp --from lsp_dataset.zip [--from lspet_dataset.zip]"
 
@@ -44,7 +44,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
             for split, x in zip(("train", "validation", "test"), "abc", strict=True)
         }
 
-    monkeypatch.setitem(catalogue.CATALOGUE, "lsp", replace(catalogue.CATALOGUE["lsp"], read=read))
+    monkeypatch.setitem(registry.CATALOGUE, "lsp", replace(registry.CATALOGUE["lsp"], read=read))
     return tmp_path
 
 
@@ -193,14 +193,14 @@ def test_ctrl_c_says_how_to_go_on(
 def test_check_copes_with_empty_splits_and_shared_pictures(
     tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    known = catalogue.CATALOGUE["lsp"]
+    known = registry.CATALOGUE["lsp"]
 
     def read(root: Path) -> dict[str, Annotations]:
         splits = known.read(root)
         train = splits["train"]
         return {"train": train.take([]), "validation": train.take([]), "test": train.take([0, 0])}
 
-    monkeypatch.setitem(catalogue.CATALOGUE, "lsp", replace(known, read=read))
+    monkeypatch.setitem(registry.CATALOGUE, "lsp", replace(known, read=read))
     assert main(["data", "check", "lsp", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert {split: values["images"] for split, values in report["splits"].items()} == {

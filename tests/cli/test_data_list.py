@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from deeppose_cli.cli.app import main
-from deeppose_cli.datamodules import catalogue
-from deeppose_cli.errors import DeepPoseError
-from tests import mini
+from deeppose_cli.core.errors import DeepPoseError
+from deeppose_cli.data.datasets import registry
+from tests.helpers import mini
 
 
 def listed(capsys: pytest.CaptureFixture[str], *typed: str) -> str:
@@ -25,9 +25,9 @@ def listed(capsys: pytest.CaptureFixture[str], *typed: str) -> str:
 
 def test_every_set_is_described_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     facts = json.loads(listed(capsys, "--json", "--data-root", str(tmp_path)))
-    assert [each["name"] for each in facts] == list(catalogue.CATALOGUE)
+    assert [each["name"] for each in facts] == list(registry.CATALOGUE)
     for each in facts:
-        known = catalogue.CATALOGUE[each["name"]]
+        known = registry.CATALOGUE[each["name"]]
         assert not each["here"]
         assert each["splits"] == {}
         assert each["problem"] is None
@@ -74,7 +74,7 @@ def test_it_fits_the_terminal_and_breaks_no_word(
     out = listed(capsys, *name, "--data-root", str(mini_root))
     assert max(map(len, out.splitlines())) <= width
     words = set(re.findall(r"\w+", out))
-    sets = [catalogue.CATALOGUE[each] for each in name or catalogue.CATALOGUE]
+    sets = [registry.CATALOGUE[each] for each in name or registry.CATALOGUE]
     for known in sets:
         assert {known.name, *known.skeleton.joints} <= words
     for needed in (
@@ -108,7 +108,7 @@ def test_a_damaged_set_is_called_so_and_hides_no_other(
     def read(root: Path) -> None:
         raise DeepPoseError(f"{root}/mini/labels: record 3, x is nan; valid: finite numbers")
 
-    monkeypatch.setitem(catalogue.CATALOGUE, "mini", replace(mini.MINI, read=read))
+    monkeypatch.setitem(registry.CATALOGUE, "mini", replace(mini.MINI, read=read))
     monkeypatch.setenv("COLUMNS", "200")
     out = listed(capsys, "--data-root", str(mini_root))
     assert "mini  damaged\n" in out

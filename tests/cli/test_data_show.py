@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import yaml
 
-from deeppose_cli import checkpoints
+from deeppose_cli.checkpoints import lightning
 from deeppose_cli.cli.app import main
-from deeppose_cli.presets import TINY, to_primitives
-from tests import mini
-from tests.fakes import FakeCascade
+from deeppose_cli.config.presets import TINY
+from deeppose_cli.config.schema import to_primitives
+from tests.helpers import mini
+from tests.helpers.fakes import FakeCascade
 
 pytestmark = pytest.mark.usefixtures("mini_known")
 
@@ -36,7 +37,7 @@ def show(mini_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):  
 @pytest.fixture
 def columns(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Of every sheet that is drawn, the titles of its columns."""
-    from deeppose_cli import sample_sheet
+    from deeppose_cli.data.preview import sample_sheet
 
     seen: list[list[str]] = []
     draw = sample_sheet.sample_sheet
@@ -63,8 +64,8 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "displacement_mean": [[0.1, 0.0]] * 14,
         "displacement_std": [[0.1, 0.1]] * 14,
     }
-    monkeypatch.setattr(checkpoints, "read_checkpoint", lambda file: {"hyper_parameters": kept})
-    monkeypatch.setattr(checkpoints, "load_cascade", lambda run, stages: FakeCascade())
+    monkeypatch.setattr(lightning, "read_checkpoint", lambda file: {"hyper_parameters": kept})
+    monkeypatch.setattr(lightning, "load_cascade", lambda run, stages: FakeCascade())
 
 
 def test_a_sheet_is_the_same_for_the_same_seed_only(show) -> None:  # type: ignore[no-untyped-def]

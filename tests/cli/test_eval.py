@@ -15,18 +15,19 @@ import cv2
 import numpy as np
 import pytest
 
-from deeppose_cli import checkpoints, plotting, pretrained
+from deeppose_cli.checkpoints import lightning, pretrained
 from deeppose_cli.cli import eval as command
 from deeppose_cli.cli.app import main
-from deeppose_cli.datamodules import catalogue
-from deeppose_cli.datamodules.description import SPLITS, DataDescription
-from deeppose_cli.metrics import observer_centric
-from deeppose_cli.published import TEST_IMAGES
-from deeppose_cli.samples import Annotations
-from deeppose_cli.skeleton import BUFFY10, FLIC10, LSP14, Skeleton
-from deeppose_cli.sticks import PCP_RULES
-from tests.weights_files import RECORD, write
-from tests.weights_files import description as weights_description
+from deeppose_cli.core.annotations import Annotations
+from deeppose_cli.core.skeleton import BUFFY10, FLIC10, LSP14, Skeleton
+from deeppose_cli.data.datasets import registry
+from deeppose_cli.data.datasets.spec import SPLITS, DataDescription
+from deeppose_cli.evaluation.metrics import observer_centric
+from deeppose_cli.evaluation.pcp import PCP_RULES
+from deeppose_cli.evaluation.published_results import TEST_IMAGES
+from deeppose_cli.visualization import figures
+from tests.helpers.weights_files import RECORD, write
+from tests.helpers.weights_files import description as weights_description
 
 N = 6
 
@@ -61,24 +62,24 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtur
             evaluation_only=True,
         ),
     }
-    monkeypatch.setattr(catalogue, "CATALOGUE", sets)
+    monkeypatch.setattr(registry, "CATALOGUE", sets)
     monkeypatch.chdir(tmp_path)
     # Drawing takes seconds and has tests of its own; those that ask for `figures` get the real ones.
-    if "figures" not in request.fixturenames:
-        monkeypatch.setattr(plotting, "save_pdj", lambda document, folder: [])
-        monkeypatch.setattr(plotting, "save_comparison", lambda document, folder: [])
-        monkeypatch.setattr(plotting, "save_contact_sheet", lambda figure, path: (path.touch(), path)[1])
-        monkeypatch.setattr(plotting, "contact_sheet", lambda cells, titles, skeleton: None)
+    if "real_figures" not in request.fixturenames:
+        monkeypatch.setattr(figures, "save_pdj", lambda document, folder: [])
+        monkeypatch.setattr(figures, "save_comparison", lambda document, folder: [])
+        monkeypatch.setattr(figures, "save_contact_sheet", lambda figure, path: (path.touch(), path)[1])
+        monkeypatch.setattr(figures, "contact_sheet", lambda cells, titles, skeleton: None)
     return tmp_path
 
 
 @pytest.fixture
-def figures() -> None:
+def real_figures() -> None:
     """Asks for real figures."""
 
 
 def truth(split: str = "test") -> Annotations:
-    return catalogue.description("demo").read(Path())[split]
+    return registry.description("demo").read(Path())[split]
 
 
 def make_run(name: str = "mine", data: str = "demo", stages: int = 2) -> None:
@@ -108,7 +109,7 @@ def run(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             return SimpleNamespace(poses=poses, confidence=np.full(poses.shape[:-1], np.nan))
 
     make_run()
-    monkeypatch.setattr(checkpoints, "load_cascade", Oracle)
+    monkeypatch.setattr(lightning, "load_cascade", Oracle)
     return here
 
 
@@ -140,7 +141,9 @@ def test_the_flip_test_is_the_cascades_and_is_noted(run: Path, capsys: Any) -> N
     assert flipped["flip_test"] is True
 
 
-def test_without_flags_it_scores_the_newest_run_and_writes_the_files(figures: None, run: Path, capsys: Any) -> None:
+def test_without_flags_it_scores_the_newest_run_and_writes_the_files(
+    real_figures: None, run: Path, capsys: Any
+) -> None:
     assert main(["eval"]) == 0
     printed = capsys.readouterr().out
     folder = Path("lightning_logs/mine/eval/demo-test")
@@ -232,7 +235,7 @@ def test_where_no_training_images_are_there_is_no_mean_pose(
 
 
 def test_buffys_rule_says_which_rows_cannot_be_matched(run: Path, capsys: Any) -> None:
-    np.savez("whole.npz", keypoints=catalogue.description("sticks").read(Path())["train"].keypoints)
+    np.savez("whole.npz", keypoints=registry.description("sticks").read(Path())["train"].keypoints)
     flags = ["--data", "sticks", "--split", "train", "--pcp-rule", "buffy", "--metric", "pcp", "--json"]
     assert main(["eval", *flags, "--run", "mine", "--predictions", "whole.npz"]) == 0
     streams = capsys.readouterr()
@@ -269,7 +272,7 @@ def test_tables_are_neither_cut_nor_wrapped(run: Path, capsys: Any, monkeypatch:
 
 
 def test_published_figures_stand_below_ours_and_not_among_the_rows(run: Path, capsys: Any, monkeypatch: Any) -> None:
-    monkeypatch.setitem(catalogue.CATALOGUE, "lsp", replace(catalogue.description("demo"), name="lsp"))
+    monkeypatch.setitem(registry.CATALOGUE, "lsp", replace(registry.description("demo"), name="lsp"))
     monkeypatch.setitem(TEST_IMAGES, "lsp", N)
     monkeypatch.setenv("COLUMNS", "80")
     assert main(["eval", "--data", "lsp", "--metric", "pcp"]) == 0
@@ -294,8 +297,8 @@ def test_files_alone_are_compared_with_published_figures_whatever_the_usual_box(
     here: Path, capsys: Any, monkeypatch: Any
 ) -> None:
     """Their boxes are their own affair; the mean pose takes one that needs no detector."""
-    face = replace(catalogue.description("upper"), name="flic", first_box="face")
-    monkeypatch.setitem(catalogue.CATALOGUE, "flic", face)
+    face = replace(registry.description("upper"), name="flic", first_box="face")
+    monkeypatch.setitem(registry.CATALOGUE, "flic", face)
     monkeypatch.setitem(TEST_IMAGES, "flic", N)
     np.savez("them.npz", keypoints=face.read(Path())["test"].keypoints)
     flags = ["--data", "flic", "--predictions", "them.npz"]
@@ -418,10 +421,10 @@ def test_files_alone_import_no_network(here: Path) -> None:
         files = tuple(Path(f"data/test/im{i}.png") for i in range(len(points)))
         part = Annotations(LSP14, files, points, np.full((len(points), 4), np.nan), tuple(f.name for f in files))
         read = lambda root: {"train": part, "validation": part, "test": part}
-        catalogue.CATALOGUE["demo"] = DataDescription("demo", "", LSP14, "tiny", 1.0, "image", "", "", read)
-        plotting.save_pdj = plotting.save_comparison = lambda document, folder: []
-        plotting.save_contact_sheet = lambda *args: (args[-1].touch(), args[-1])[1]
-        plotting.contact_sheet = lambda *args: None
+        registry.CATALOGUE["demo"] = DataDescription("demo", "", LSP14, "tiny", 1.0, "image", "", "", read)
+        figures.save_pdj = figures.save_comparison = lambda document, folder: []
+        figures.save_contact_sheet = lambda *args: (args[-1].touch(), args[-1])[1]
+        figures.contact_sheet = lambda *args: None
         code = main(["eval", "--data", "demo", "--predictions", "them.npz"])
         print(sorted({"torch", "lightning", "torchvision", "torchmetrics"} & sys.modules.keys()))
         sys.exit(code)
@@ -481,7 +484,7 @@ def test_what_is_wrong_with_files_is_said_before_a_set_is_read(
     def read(root: Path) -> dict[str, Annotations]:
         raise AssertionError("read, and so drawn")
 
-    monkeypatch.setitem(catalogue.CATALOGUE, "demo", replace(catalogue.description("demo"), read=read))
+    monkeypatch.setitem(registry.CATALOGUE, "demo", replace(registry.description("demo"), read=read))
     Path("them.npz").write_bytes(b"")
     found, line = failed(capsys, *flags)
     assert found == code
@@ -495,7 +498,7 @@ def test_a_failure_leaves_the_files_of_before(run: Path, capsys: Any, monkeypatc
     def full(document: Any, folder: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(plotting, "save_pdj", full)
+    monkeypatch.setattr(figures, "save_pdj", full)
     code, line = failed(capsys, "--out", "here", "--bootstrap", "0")
     assert code == 1
     assert "--out here: cannot be written (No space left on device)" in line

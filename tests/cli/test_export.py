@@ -11,13 +11,13 @@ import torch
 import yaml
 from PIL import Image
 
-from deeppose_cli.checkpoints import load_cascade
+from deeppose_cli.checkpoints.lightning import load_cascade
+from deeppose_cli.checkpoints.run_folder import RunFolder
+from deeppose_cli.checkpoints.weights_file import load_weights
+from deeppose_cli.checkpoints.weights_header import read_header
 from deeppose_cli.cli.app import main
-from deeppose_cli.presets import to_primitives
-from deeppose_cli.run_folder import RunFolder
-from deeppose_cli.weights import load_weights
-from deeppose_cli.weights_file import read_header
-from tests.weights_files import description, random_values
+from deeppose_cli.config.schema import to_primitives
+from tests.helpers.weights_files import description, random_values
 
 
 @pytest.fixture(autouse=True)

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deeppose_cli import pretrained
+from deeppose_cli.checkpoints import pretrained
 from deeppose_cli.cli.app import main
-from tests.fakes import FakeCascade
-from tests.weights_files import write
+from tests.helpers.fakes import FakeCascade
+from tests.helpers.weights_files import write
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +34,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         return FakeCascade()
 
     # In place of the real module, so that no Trainer is imported either.
-    monkeypatch.setitem(sys.modules, "deeppose_cli.checkpoints", SimpleNamespace(load_cascade=load_cascade))
+    monkeypatch.setitem(sys.modules, "deeppose_cli.checkpoints.lightning", SimpleNamespace(load_cascade=load_cascade))
     return tmp_path
 
 

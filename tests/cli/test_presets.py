@@ -7,7 +7,8 @@ import json
 import pytest
 
 from deeppose_cli.cli.app import main
-from deeppose_cli.presets import PRESETS, initial_from_primitives
+from deeppose_cli.config.presets import PRESETS
+from deeppose_cli.config.schema import initial_from_primitives
 
 
 def test_every_preset_is_listed_with_its_cost_and_a_recipe_with_its_data(capsys: pytest.CaptureFixture[str]) -> None:

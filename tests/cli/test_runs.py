@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deeppose_cli import pretrained
+from deeppose_cli.checkpoints import pretrained
 from deeppose_cli.cli.app import main
-from tests.weights_files import write
+from tests.helpers.weights_files import write
 
 
 def write_stage(run: str, number: int, scores: list[str], *, changed: int, data: str = "demo") -> Path:

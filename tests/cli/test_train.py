@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from deeppose_cli.cli.app import main
-from deeppose_cli.datamodules.description import DataDescription
-from tests import mini
+from deeppose_cli.data.datasets.spec import DataDescription
+from deeppose_cli.training import train
+from tests.helpers import mini
 
 SMALL = ["--input-size", "32", "--batch-size", "13", "--max-epochs", "1", "--workers", "0", "--accelerator", "cpu"]
 
@@ -117,11 +118,11 @@ def test_refine_before_train_says_what_to_type(places: list[str], capsys: pytest
 def test_every_number_on_the_line_reaches_the_stored_settings(
     places: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from deeppose_cli import runs
-    from deeppose_cli.presets import MODERN, with_changes
+    from deeppose_cli.config.presets import MODERN
+    from deeppose_cli.config.schema import with_changes
 
     asked: list[dict[str, object]] = []
-    monkeypatch.setattr(runs, "train_stage", lambda orders, *_: asked.append(orders.overrides))
+    monkeypatch.setattr(train, "train_stage", lambda orders, *_: asked.append(orders.overrides))
     typed = {
         "max_epochs": 3, "input_size": 64, "batch_size": 7, "optimizer": "adagrad", "learning_rate": 0.1,
         "weight_decay": 0.0, "schedule": "constant", "coordinate_loss": "wing", "map_weight": 0.0,
@@ -155,10 +156,9 @@ def test_loggers_leave_their_files_within_the_stage_folder(
 def test_without_a_data_set_it_says_which_one_it_takes_and_how_to_take_photographs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from deeppose_cli import runs
 
     asked: list[str] = []
-    monkeypatch.setattr(runs, "train_stage", lambda orders, description, console: asked.append(description.name))
+    monkeypatch.setattr(train, "train_stage", lambda orders, description, console: asked.append(description.name))
     assert main(["train", "--runs-root", str(tmp_path)]) == 0
     told = capsys.readouterr().err
     assert "deeppose data prepare lsp --from lsp_dataset.zip" in told
@@ -173,20 +173,22 @@ def test_without_a_data_set_it_says_which_one_it_takes_and_how_to_take_photograp
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str, str, int]]:
     """What each training would be: run, data, preset, first box, input size. Nothing is trained."""
-    from deeppose_cli import orders, runs
-    from deeppose_cli.run_folder import run_folder
+    from deeppose_cli.checkpoints.run_folder import run_folder
+    from deeppose_cli.training import run_config
 
     found: list[tuple[str, str, str, str, int]] = []
 
-    def take(order: orders.Orders, description: DataDescription, console: object) -> None:
+    def take(order: run_config.Orders, description: DataDescription, console: object) -> None:
         run = run_folder(order.runs_root, order.run or description.name)
         stage = run.stage(order.stage)
         again = order.resume
-        config = orders.stored(stage, order, description) if again else orders.fresh(run, stage, order, description)
+        config = (
+            run_config.stored(stage, order, description) if again else run_config.fresh(run, stage, order, description)
+        )
         stage.write_config(config)
         found.append((run.name, *(config[key] for key in ("data", "preset", "box")), config["settings"]["input_size"]))
 
-    monkeypatch.setattr(runs, "train_stage", take)
+    monkeypatch.setattr(train, "train_stage", take)
     return found
 
 
@@ -258,8 +260,8 @@ def test_starting_again_by_a_recipe_takes_its_data_whatever_the_run_held(
 def test_random_values_are_not_frozen_and_one_line_tells_of_better_ones(
     preset: str, overrides: dict[str, object], frozen: int, advised: str, tmp_path: Path
 ) -> None:
-    from deeppose_cli.orders import Orders, fresh, starting_advice
-    from deeppose_cli.run_folder import run_folder
+    from deeppose_cli.checkpoints.run_folder import run_folder
+    from deeppose_cli.training.run_config import Orders, fresh, starting_advice
 
     orders = Orders(1, preset=preset, overrides=overrides)
     run = run_folder(tmp_path, "mine")

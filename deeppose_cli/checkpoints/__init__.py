@@ -1,0 +1,1 @@
+"""Run folders, Lightning checkpoints, weights files, ONNX files, pretrained weights."""

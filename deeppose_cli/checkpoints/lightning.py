@@ -1,0 +1,149 @@
+"""Reads checkpoints: the trained stages of a run as a cascade, without Lightning and without running a file's code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+import shlex
+import warnings
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deeppose_cli.checkpoints.run_folder import RunFolder, StageFolder
+from deeppose_cli.config.defaults import RUNS_ROOT
+from deeppose_cli.config.schema import initial_from_primitives, refinement_from_primitives
+from deeppose_cli.core.errors import DeepPoseError
+from deeppose_cli.core.skeleton import skeleton_by_name
+from deeppose_cli.models.confidence import Calibration
+from deeppose_cli.models.spec import CascadePlan, StagePlan
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from deeppose_cli.models.cascade import Cascade
+
+
+def load_cascade(run: RunFolder, stages: int | None = None, device: str | None = None) -> Cascade:
+    """The trained stages of a run (the first `stages` of them) as a cascade in evaluation mode.
+
+    Reads `best.ckpt` with `weights_only=True`: no code in a file is run. `device`: a GPU where there is one.
+    """
+    from deeppose_cli.models.build import assemble, build_regressor, fill
+
+    plan, values = read_stages(run, stages)
+    joints = len(plan.skeleton)
+    return assemble(
+        plan,
+        [
+            fill(build_regressor(stage, joints), state, str(run.stage(number).best))
+            for number, (stage, state) in enumerate(zip(plan.stages, values, strict=True), start=1)
+        ],
+        device,
+    )
+
+
+def read_stages(run: RunFolder, stages: int | None = None) -> tuple[CascadePlan, list[dict[str, Tensor]]]:
+    """What the trained stages of a run (the first `stages` of them) are, and the weights of each stage's ψ."""
+    found = run.stages
+    if stages is not None and stages > len(found):
+        raise DeepPoseError(f"{run.path}: has {len(found)} trained stage(s), not {stages}; {how_to_train(stages, run)}")
+    if not found:
+        raise DeepPoseError(f"{run.path}: no trained stage; {how_to_train(1, run)}")
+    plans, values, skeletons, square = [], [], [], False
+    for folder in found[:stages]:
+        checkpoint = read_checkpoint(folder.best)
+        kept = checkpoint["hyper_parameters"]
+        skeletons.append(skeleton_by_name(kept["skeleton"]))
+        if skeletons[-1] != skeletons[0]:
+            raise DeepPoseError(f"{folder.best}: has skeleton '{skeletons[-1].name}', stage 1 '{skeletons[0].name}'")
+        if folder.number == 1:
+            initial = initial_from_primitives(kept["settings"])
+            # Stopped while its inputs were still small, a network answers well at that size only.
+            size = checkpoint.get("input_size", initial.input_size)
+            if size != initial.input_size:
+                initial = replace(initial, input_size=size, growth="")
+            plans.append(StagePlan(initial, calibration=read_calibration(folder)))
+            square = kept["square_first_box"]
+        else:
+            mean, std = (
+                tuple((float(x), float(y)) for x, y in kept[key]) for key in ("displacement_mean", "displacement_std")
+            )
+            settings = refinement_from_primitives(kept["settings"])
+            plans.append(StagePlan(settings, kept["sigma"], (mean, std), read_calibration(folder)))
+            _check_lineage(folder, found[folder.number - 2])
+        values.append(regressor_values(checkpoint))
+    return CascadePlan(skeletons[0], tuple(plans), square), values
+
+
+def read_calibration(folder: StageFolder) -> Calibration | None:
+    """None where there is none, or that of another best.ckpt. Raises DeepPoseError for a damaged file."""
+    try:
+        kept = json.loads(folder.calibration.read_text(encoding="utf-8"))
+        found = Calibration(float(kept["slope"]), float(kept["offset"]))
+        return found if kept["of"] == fingerprint(folder.best) else None
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DeepPoseError(f"{folder.calibration}: not readable ({error}); may be deleted") from None
+
+
+def write_calibration(folder: StageFolder, found: Calibration | None) -> None:
+    """None: there is none to be had."""
+    if found is None:
+        folder.calibration.unlink(missing_ok=True)
+        return
+    temporary = folder.calibration.with_suffix(".tmp")
+    temporary.write_text(json.dumps({**asdict(found), "of": fingerprint(folder.best)}) + "\n", encoding="utf-8")
+    os.replace(temporary, folder.calibration)
+
+
+def regressor_values(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
+    """Of a checkpoint's tensors those of ψ, by the names that they have in `Regressor`."""
+    prefix = "regressor."
+    return {key.removeprefix(prefix): v for key, v in checkpoint["state_dict"].items() if key.startswith(prefix)}
+
+
+def how_to_train(stage: int, run: RunFolder, data: str | None = None) -> str:
+    """The command for the user to type. `data`: the data set, where the run's own configuration does not tell it."""
+    words = ["deeppose", "train" if stage == 1 else "refine", "--stage", str(stage)]
+    if data is not None:
+        words += ["--data", data]
+    if run.name != data:
+        words += ["--run", run.name]
+    if run.path.parent != RUNS_ROOT:
+        words += ["--runs-root", str(run.path.parent)]
+    return f"type: {shlex.join(words)}"
+
+
+def fingerprint(file: Path) -> str:
+    """Tells one checkpoint from another."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+
+
+def _check_lineage(stage: StageFolder, previous: StageFolder) -> None:
+    """A stage corrects the very stage that it was trained after. Raises DeepPoseError where that one has changed."""
+    known = stage.read_config().get("previous")
+    if known is not None and known != fingerprint(previous.best):
+        raise DeepPoseError(
+            f"{stage.path}: was trained after another {previous.path.name} than the one that is there now; type: "
+            f"deeppose refine --stage {stage.number} --run {stage.path.parent.name} --overwrite"
+        )
+
+
+def read_checkpoint(file: Path) -> dict[str, Any]:
+    """Raises DeepPoseError that names a file which is missing, corrupt, or no checkpoint of this toolkit."""
+    import torch
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's remarks on a strange file; it is refused in one line
+            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+        if not {"hyper_parameters", "state_dict"} <= checkpoint.keys():
+            raise KeyError("no hyper_parameters or state_dict")
+    except (OSError, RuntimeError, EOFError, KeyError, ValueError, AttributeError, pickle.UnpicklingError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DeepPoseError(f"{file}: not a readable checkpoint ({reason[:120]})") from None
+    return dict(checkpoint)

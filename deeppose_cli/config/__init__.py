@@ -1,0 +1,1 @@
+"""Settings as dataclasses, named presets, default numbers."""

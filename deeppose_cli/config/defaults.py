@@ -1,0 +1,84 @@
+"""Every default number that is not part of a preset, with its source beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+DATA_ROOT = Path("data")
+"""Where data sets lie unless --data-root says otherwise."""
+RUNS_ROOT = Path("lightning_logs")
+"""Where runs lie unless --runs-root says otherwise."""
+CHECKPOINT_SECONDS = 60.0
+"""How often last.ckpt is written within an epoch."""
+PDJ_THRESHOLD = 0.2
+"""Fraction of the torso at which the single PDJ number is read (paper, section 4.1)."""
+DIAMETER_BOUNDS = (0.1, 0.6)
+"""Bounds of a predicted pose's diameter, in units of b⁰'s longer side. In LSP's training pictures the true torso spans
+0.16 to 0.40 of the picture in 98 of 100 cases; the bounds leave room on both sides."""
+ERROR_CORE = 0.5
+"""Most errors of a stage are smaller than their standard deviation says, which a few gross ones (left taken for right)
+stretch: 1.4826 · median absolute deviation is 0.53 of it on LSP's validation pictures and 0.51 on the demo's. A
+refinement stage learns with the whole deviation, as its crops are drawn with it, and answers with this share of it."""
+PEAK_REACH = 2
+"""Cells around a map's peak that count, on each side. On LSP's validation pictures a network of 96 px had PDJ@0.2 .646
+with 1, .650 with 2, .650 with 3, .621 with 5, .578 with all cells."""
+TORSO_SHARE = 0.36
+"""Torso over the longer side of the labelled joints' box, median of LSP's training pictures: stands in for the diameter
+of a *training* pose of which no opposing torso joints are labelled."""
+COLLAPSE_RATIO = 0.1
+"""Validation predictions that vary less than this share of what the labels vary are called a collapse."""
+REFINEMENT_COLLAPSE_RATIO = 0.02
+"""The same for a refinement stage's corrections."""
+SPLIT_SEED = 2014
+"""Seed of the train/validation split: the same for everyone, whatever --seed is."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A person's box from that of a part of them, in units of the part's height: the fixed factor and shift of the
+    paper's first box (section 4). Left and right are alike: mirrored pictures are trained on too."""
+
+    dy: float
+    """From the part's centre down to the person's box's centre."""
+    width: float
+    height: float
+
+
+BOX_SOURCES = ("image", "own", "face", "torso", "person", "joints")
+"""Where a first box may come from, beside x,y,w,h; `boxes.py` tells what each is."""
+PLACEMENT_SHARE = 0.95
+"""A placement is the smallest that holds all labelled joints of so many training people. The paper says of all; the
+last twentieth would make the box half as large again, and everyone in it so much smaller."""
+FACE_PLACEMENT = Placement(dy=2.31, width=5.37, height=4.77)
+
+
+TORSO_PLACEMENT = Placement(dy=0.17, width=2.47, height=2.43)
+"""Both learned on FLIC's training examples; `deeppose data boxes flic` learns them again and prints them."""
+FACE_SURE = 4.0
+"""Votes of a face that `--box auto` takes for a person's."""
+FACE_ABOVE_TORSO = 0.9
+"""From the centre of FLIC's torso box up to that of the face, in heights of the torso box: the median of its training
+examples. The face's height is 0.47 of them."""
+FACE_TOLERANCE = 0.5
+"""A detected face is taken for a torso box's if its centre is off by at most so many heights of the torso box …"""
+FACE_SIZES = (0.25, 1.0)
+"""… and its own height is within these."""
+BOOTSTRAP_DRAWS = 1000
+"""Draws of images for an interval: its ends then vary by about a fiftieth of its length."""
+LEAST_BOOTSTRAP_DRAWS = 100
+"""Fewer have hardly anything outside of the middle 95 %."""
+ERASED_AREA = (0.02, 0.4)
+"""Least and largest share of a crop that an erased patch covers …"""
+ERASED_ASPECT = 0.3
+"""… and its height over its width, from this to its inverse (Zhong et al., AAAI 2020)."""
+OPTIMIZERS = ("adagrad", "adamw")
+
+
+SCHEDULES = ("constant", "cosine")
+
+
+COORDINATE_LOSSES = ("l1", "l2", "wing")
+
+
+HEADS = ("integral", "regression")

@@ -1,0 +1,152 @@
+"""The named presets: ways to train the cascade, and recipes, which also name their data set."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from deeppose_cli.config.schema import Augmentation, Preset, RefinementPreset, StagePreset
+from deeppose_cli.core.errors import UsageError
+
+PAPER = Preset(
+    name="paper",
+    title="every number from the paper; meant for a GPU",
+    initial=StagePreset(augmentation=Augmentation(mirror=0.5, translate=0.05)),
+    refinement=RefinementPreset(draws_per_visit=4),
+)
+"""Toshev & Szegedy, CVPR 2014, sections 3 and 4. The paper gives no number of epochs (100 is ours) and no extent of the
+translated crops (0.05 is ours)."""
+
+_TINY_AUGMENTATION = Augmentation(mirror=0.5, translate=0.05, scale=0.1, rotate=15.0, colour=0.2)
+
+TINY = Preset(
+    name="tiny",
+    title="small input, small integral-regression network",
+    cost="minutes on two CPU cores",
+    initial=StagePreset(
+        network="integral",
+        input_size=64,
+        width=32,
+        batch_size=32,
+        max_epochs=20,
+        optimizer="adamw",
+        learning_rate=0.003,
+        weight_decay=0.01,
+        schedule="cosine",
+        coordinate_loss="l1",
+        map_weight=1.0,
+        augmentation=_TINY_AUGMENTATION,
+    ),
+    refinement=RefinementPreset(
+        network="integral",
+        input_size=64,
+        width=32,
+        batch_size=128,
+        max_epochs=2,
+        optimizer="adamw",
+        learning_rate=0.002,
+        weight_decay=0.01,
+        schedule="cosine",
+        coordinate_loss="l1",
+        map_weight=1.0,
+        augmentation=Augmentation(mirror=0.5, scale=0.1, rotate=15.0, colour=0.2),
+        start="previous",
+        draws=2,
+    ),
+    square_first_box=True,
+)
+
+_SMALL_AUGMENTATION = Augmentation(mirror=0.5, translate=0.05, scale=0.15, rotate=40.0, colour=0.3)
+
+SMALL = Preset(
+    name="small",
+    title="the tiny network at 128 px on real photographs",
+    cost="an hour and a half on two CPU cores",
+    initial=replace(
+        TINY.initial,
+        input_size=128,
+        batch_size=64,
+        max_epochs=30,
+        learning_rate=0.002,
+        augmentation=_SMALL_AUGMENTATION,
+    ),
+    refinement=replace(
+        TINY.refinement,
+        input_size=96,
+        max_epochs=4,
+        learning_rate=0.001,
+        draws=1,
+        draws_per_visit=1,
+        augmentation=Augmentation(mirror=0.5, scale=0.1, rotate=20.0, colour=0.3),
+    ),
+    square_first_box=True,
+)
+
+MODERN = Preset(
+    name="modern",
+    title="a backbone made for ImageNet under an integral-regression head, 128 px",
+    cost="hours on two CPU cores",
+    initial=replace(
+        SMALL.initial,
+        network="backbone",
+        backbone="mobilenet_v1",
+        width=128,
+        learning_rate=0.002,
+    ),
+    refinement=replace(
+        SMALL.refinement,
+        network="backbone",
+        backbone="mobilenet_v1",
+        width=128,
+        input_size=64,
+        learning_rate=0.0005,
+        errors_from="validation",
+    ),
+    square_first_box=True,
+)
+
+# Recipes: presets with their data. They start from random values, as starting values are a file that not everyone has:
+# nothing is frozen then (orders.py).
+
+LSP_RECIPE = replace(
+    MODERN,
+    name="lsp",
+    title="whole bodies: LSP and LSPET",
+    cost="51 minutes on two CPU cores with bfloat16; on a GPU not measured",
+    data="lsp",
+    initial=replace(MODERN.initial, input_size=192, growth="96:0.4,128:0.75", frozen=4, max_epochs=60),
+    refinement=replace(MODERN.refinement, sigma=1.5, frozen=4, max_epochs=6),
+)
+"""σ = 1.5: crops of 72 px of the picture in the median, so that 64 px are nearly all that there is to see. The first
+stage's 192 px show a whole picture of LSP as it is."""
+
+FLIC_RECIPE = replace(
+    MODERN,
+    name="flic",
+    title="upper bodies: FLIC, first boxes from its torso boxes",
+    cost="43 minutes on one CPU core with bfloat16; on a GPU not measured",
+    data="flic",
+    box="torso",
+    initial=replace(MODERN.initial, input_size=192, growth="96:0.4,128:0.75", frozen=4, max_epochs=60),
+    refinement=replace(MODERN.refinement, input_size=96, frozen=4, max_epochs=8),
+)
+"""Crops of σ = 1.0 are 107 px of the picture in the median: 64 would lose detail, and stage 1 sees 260 px at 192."""
+
+PEOPLE_RECIPE = replace(
+    MODERN,
+    name="people",
+    title="whole and upper bodies, one model: LSP, LSPET and FLIC",
+    cost="not measured",
+    data="people",
+    initial=replace(MODERN.initial, growth="96:0.5", frozen=4),
+    refinement=replace(MODERN.refinement, frozen=4),
+)
+
+PRESETS = {preset.name: preset for preset in (PAPER, TINY, SMALL, MODERN, LSP_RECIPE, FLIC_RECIPE, PEOPLE_RECIPE)}
+RECIPES = {name: preset for name, preset in PRESETS.items() if preset.data}
+
+
+def preset_by_name(name: str) -> Preset:
+    """Raises UsageError for a name that is no preset."""
+    if name not in PRESETS:
+        raise UsageError(f"--preset {name}: unknown; valid: {', '.join(PRESETS)}")
+    return PRESETS[name]

@@ -1,0 +1,1 @@
+"""Skeletons, boxes and coordinates, annotations, errors, files, progress. Imports nothing else of the package."""

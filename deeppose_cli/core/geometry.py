@@ -1,0 +1,128 @@
+"""Boxes, the paper's normalisation N and its inverse, pose diameter, joint boxes, and the crop transform.
+
+Coordinates are px of the source picture, 0-based, pixel centres at integers, x right, y down. A picture of width W
+therefore covers [-0.5, W - 0.5]. A box is (centre x, centre y, width, height) in px. `norm` coordinates are relative to
+a box: a point inside lies in [-0.5, 0.5]^2.
+
+The array functions take NumPy arrays and torch tensors alike: they use nothing but arithmetic and indexing.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeppose_cli.core.skeleton import Skeleton
+
+Array = TypeVar("Array")
+"""A NumPy array or a torch tensor; what comes out is of the kind that went in."""
+
+FloatArray = NDArray[np.floating]
+
+
+class Box(tuple[float, float, float, float]):
+    """One box b = (cx, cy, w, h) in px; anywhere in the project an array (..., 4) holds boxes in this order."""
+
+    __slots__ = ()
+
+    def __new__(cls, cx: float, cy: float, w: float, h: float) -> Box:
+        return super().__new__(cls, (float(cx), float(cy), float(w), float(h)))
+
+    @classmethod
+    def of_image(cls, width: int, height: int) -> Box:
+        """The box that covers every pixel of a picture of this size."""
+        return cls((width - 1) / 2, (height - 1) / 2, width, height)
+
+    @classmethod
+    def of_corners(cls, x1: float, y1: float, x2: float, y2: float) -> Box:
+        return cls((x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1)
+
+    @classmethod
+    def of_left_top(cls, left: float, top: float, width: float, height: float) -> Box:
+        """As people and COCO write boxes. It holds the pixels left … left + width − 1, whose centres are integers: its
+        edges lie half a pixel outside of them."""
+        return cls.of_corners(left - 0.5, top - 0.5, left + width - 0.5, top + height - 0.5)
+
+    @classmethod
+    def around(cls, points: FloatArray) -> Box:
+        """The tight box of the points (K, 2) that are not NaN. Raises ValueError where there is none."""
+        known = points[~np.isnan(points).any(-1)]
+        if not len(known):
+            raise ValueError("no labelled joint to put a box around")
+        (x1, y1), (x2, y2) = known.min(0), known.max(0)
+        return cls.of_corners(x1, y1, x2, y2)
+
+    def left_top(self) -> tuple[float, float, float, float]:
+        """left, top, width, height as people and COCO write them: the whole picture is 0, 0, W, H."""
+        cx, cy, w, h = self
+        return cx - w / 2 + 0.5, cy - h / 2 + 0.5, w, h
+
+    def square(self) -> Box:
+        """Same centre, both sides as long as the longer one: a crop that does not distort the person."""
+        cx, cy, w, h = self
+        return Box(cx, cy, max(w, h), max(w, h))
+
+
+def overlap(a: FloatArray | Box, b: FloatArray | Box) -> float:
+    """Intersection over union of two boxes (4); 0 where neither has an extent."""
+    shared = 1.0
+    for i in (0, 1):
+        ends = (box[i] + box[i + 2] / 2 for box in (a, b))
+        starts = (box[i] - box[i + 2] / 2 for box in (a, b))
+        shared *= max(float(min(ends) - max(starts)), 0.0)
+    union = float(a[2] * a[3] + b[2] * b[3]) - shared
+    return shared / union if union > 0 else 0.0
+
+
+def normalise(points: Array, boxes: Array) -> Array:
+    """N(y; b): px (..., 2) to norm, for boxes (..., 4) that broadcast against the points (paper, eq. 1)."""
+    return (points - boxes[..., :2]) / boxes[..., 2:]  # type: ignore[index]
+
+
+def denormalise(points: Array, boxes: Array) -> Array:
+    """N⁻¹: norm (..., 2) back to px."""
+    return points * boxes[..., 2:] + boxes[..., :2]  # type: ignore[index]
+
+
+def diameter(poses: FloatArray, skeleton: Skeleton) -> FloatArray:
+    """diam(y) of poses (..., K, 2): distance of opposing torso joints, px (...,). NaN where one is not labelled."""
+    a, b = skeleton.torso_index
+    return np.linalg.norm(poses[..., a, :] - poses[..., b, :], axis=-1)
+
+
+def bounded_diameter(
+    poses: FloatArray, first_boxes: FloatArray, skeleton: Skeleton, bounds: tuple[float, float]
+) -> FloatArray:
+    """diam of *predicted* poses (..., K, 2), held within `bounds` × the longer side of b⁰ (..., 4).
+
+    A single bad first estimate (both torso joints on one spot, or at opposite corners) can so give neither an empty nor
+    an image-sized crop.
+    """
+    side = first_boxes[..., 2:].max(-1)
+    return np.clip(np.nan_to_num(diameter(poses, skeleton)), bounds[0] * side, bounds[1] * side)
+
+
+def joint_boxes(centres: FloatArray, sides: FloatArray) -> FloatArray:
+    """Square boxes (..., 4) around points (..., 2) with sides (...,) in px (paper, section 3.2)."""
+    sides = np.broadcast_to(np.asarray(sides)[..., None], centres.shape)
+    return np.concatenate([centres, sides], axis=-1)
+
+
+def crop_matrix(box: Box | FloatArray, size: int) -> NDArray[np.float64]:
+    """(2, 3) affine map from px of the picture to px of N(x; b), a size × size picture.
+
+    The box's edges go to the crop's edges: norm n is at crop px (n + 0.5) · size − 0.5.
+    """
+    cx, cy, w, h = box
+    sx, sy = size / w, size / h
+    half = size / 2 - 0.5
+    return np.array([[sx, 0.0, half - sx * cx], [0.0, sy, half - sy * cy]])
+
+
+def mirror_points(poses: FloatArray, width: int, skeleton: Skeleton) -> FloatArray:
+    """Poses (..., K, 2) of the mirrored picture: x is reflected, and left and right joints change places."""
+    mirrored = poses[..., list(skeleton.mirror), :].copy()
+    mirrored[..., 0] = width - 1 - mirrored[..., 0]
+    return mirrored

@@ -1,0 +1,42 @@
+"""What is shown to the person who waits at a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from deeppose_cli.core.errors import DeepPoseError
+
+Progress = Callable[[str, int, int], None]
+"""(what is done, how many, of how many; 0: that is not known): called after each step."""
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """A progress bar on stderr that starts with the first step and goes with the last; none where stderr is a file."""
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    bar = Bar(console=console, transient=True, disable=not console.is_terminal)
+    task = bar.add_task("", total=None)
+
+    def show(what: str, done: int, total: int) -> None:
+        # Not earlier: a data set that is drawn at first use shows a bar of its own until then.
+        bar.start()
+        bar.update(task, description=what, completed=done, total=total or None)
+
+    try:
+        yield show
+    finally:
+        bar.stop()
+
+
+def report(message: str) -> None:
+    """One line for the person who waits, on stderr."""
+    print(message, file=sys.stderr)
+
+
+def report_skipped(error: DeepPoseError) -> None:
+    report(f"skipped: {error}")

@@ -1,0 +1,1 @@
+"""Data sets: from archives on disk to batches."""

@@ -1,0 +1,1 @@
+"""One public data set a file; `registry.py` lists them."""

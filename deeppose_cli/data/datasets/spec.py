@@ -1,0 +1,56 @@
+"""What the rest of the toolkit needs to know of a data set before reading it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deeppose_cli.core.annotations import Annotations
+from deeppose_cli.core.errors import UsageError
+from deeppose_cli.core.skeleton import Skeleton
+
+SPLITS = ("train", "validation", "test")
+"""What `DataDescription.read` gives, in this order."""
+MAX_COORDINATE = 1e5
+"""px; a coordinate beyond it is no place in a picture."""
+
+
+@dataclass(frozen=True)
+class DataDescription:
+    """A data set, by name. `read` gives its splits; the rest is facts."""
+
+    name: str
+    title: str
+    skeleton: Skeleton
+    preset: str
+    """The preset used where --preset is not given."""
+    sigma: float
+    """σ of the refinement crops where the preset does not say (paper, section 4.1)."""
+    first_box: str
+    """Where b⁰ comes from in evaluation, as `--box` says it: `image`, `face`, … Follows the paper."""
+    conventions: str
+    """One line: base and sides of the original files, and what was converted."""
+    how_to_get: str
+    """One line: where the archives are and what to type."""
+    read: Callable[[Path], dict[str, Annotations]]
+    """(data root) → {"train", "validation", "test"}. Decodes no picture. Raises DeepPoseError, naming file, record and
+    field, where something is missing or cannot be right."""
+    evaluation_only: bool = False
+    """Never trained on here."""
+    image_order: str = "as the records stand in the set's own label files"
+    """One line: the order of the rows of each split; predictions from elsewhere are read in it."""
+    absent: Callable[[Path], tuple[str, ...]] = lambda data_root: ()
+    """(data root) → what of the release is not here, a line for each split; for sets that may be had in parts."""
+    parts: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Of a set that joins others, and has no folder of its own: their names, and where b⁰ comes from in each as a model
+    of the joined set expects it, as `--box` says it."""
+
+    def folders(self, data_root: Path) -> tuple[Path, ...]:
+        """Where the set lies."""
+        return tuple(data_root / name for name in self.parts or (self.name,))
+
+    def check_trainable(self) -> None:
+        """Raises UsageError for a set that is only scored on."""
+        if self.evaluation_only:
+            raise UsageError(f"--data {self.name}: for evaluation, never trained on here; deeppose eval scores it")

@@ -1,0 +1,1 @@
+"""Torch datasets, samplers, augmentation and LightningDataModules."""

@@ -1,0 +1,199 @@
+"""Examples as the networks see them. Shape letters: K joints, M crops of one picture, S input side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from deeppose_cli.config.progressive_resizing import input_size_at
+from deeppose_cli.config.schema import RefinementPreset, StagePreset
+from deeppose_cli.core.annotations import Annotations, labelled
+from deeppose_cli.core.errors import DeepPoseError
+from deeppose_cli.core.geometry import Box, FloatArray, joint_boxes, normalise
+from deeppose_cli.data.loading.augmentation import Augmenter, erase_patches
+from deeppose_cli.data.loading.samplers import Draw
+from deeppose_cli.media.cropping import MEAN_COLOUR, crop, crops
+from deeppose_cli.media.images import Picture, read_picture
+from deeppose_cli.models.cascade import first_stage_boxes, refinement_boxes
+from deeppose_cli.models.displacement import Displacement, training_diameters
+
+Example = dict[str, NDArray[Any]]
+Reserve = Callable[[tuple[int, ...]], NDArray[np.uint8] | None]
+Read = Callable[[Path], Picture]
+
+REFINEMENT_REACH = 3.0
+"""Crops around joints reach out of b⁰: so many of its sides are kept of a training picture."""
+
+_GREY = np.full((8, 8, 3), MEAN_COLOUR, np.uint8)
+
+
+class _Pictures(Dataset[Example]):
+    """Rows of annotations with their b⁰. `read`: how a picture is read; what it gives is not written to."""
+
+    def __init__(self, annotations: Annotations, boxes: FloatArray, square: bool, read: Read) -> None:
+        self.annotations, self.skeleton, self.read = annotations, annotations.skeleton, read
+        self.first = first_stage_boxes(boxes, square=square)
+
+    def __len__(self) -> int:
+        return len(self.annotations)
+
+    def load(self, row: int) -> tuple[Picture, FloatArray, NDArray[np.bool_]]:
+        """The picture, its labels (K, 2) px, and whether it could not be read: then it is grey and has no labels, so
+        that nothing is learned or counted of it, and the training can say so at its end. Row −1: the same, on purpose.
+        """
+        nothing = np.full((len(self.skeleton), 2), np.nan)
+        if row < 0:
+            return _GREY, nothing, np.array(False)
+        try:
+            return self.read(self.annotations.files[row]), self.annotations.keypoints[row], np.array(False)
+        except DeepPoseError:
+            return _GREY, nothing, np.array(True)
+
+
+class InitialTraining(_Pictures):
+    """Stage 1: `pixels` (S, S, 3) uint8, S as it is in the draw's epoch, `target` (K, 2) norm (NaN: not labelled),
+    `visited` (the row), `unread`."""
+
+    def __init__(
+        self,
+        annotations: Annotations,
+        boxes: FloatArray,
+        square: bool,
+        settings: StagePreset,
+        seed: int,
+        read: Read = read_picture,
+    ) -> None:
+        super().__init__(annotations, boxes, square, read)
+        self.settings, self.seed = settings, seed
+        self.augment = Augmenter(settings.augmentation, self.skeleton)
+
+    def __getitem__(self, draw: Draw) -> Example:
+        row = draw.row
+        rng = np.random.default_rng([self.seed, *draw])
+        picture, keypoints, unread = self.load(row)
+        view = self.augment(picture, keypoints, Box(*self.first[row]), rng)
+        pixels = crop(view.picture, view.box, input_size_at(self.settings, draw.epoch), turn=view.turn)
+        erase_patches(pixels[None], self.augment.settings.erase, rng)
+        return {
+            "pixels": pixels,
+            "target": normalise(view.keypoints, np.array(view.box)).astype(np.float32),
+            "visited": np.array(row),
+            "unread": unread,
+        }
+
+
+class InitialValidation(_Pictures):
+    """Stage 1, nothing random: adds `box` (4) and `keypoints` (K, 2) px. Row −1 is an example without labels."""
+
+    def __init__(
+        self,
+        annotations: Annotations,
+        boxes: FloatArray,
+        square: bool,
+        settings: StagePreset,
+        read: Read = read_picture,
+    ) -> None:
+        super().__init__(annotations, boxes, square, read)
+        self.size = settings.input_size
+
+    def __getitem__(self, row: int) -> Example:
+        picture, keypoints, unread = self.load(row)
+        box = self.first[max(row, 0)]
+        return {
+            "pixels": crop(picture, box, self.size),
+            "target": normalise(keypoints, box).astype(np.float32),
+            "keypoints": keypoints.astype(np.float32),
+            "box": box.astype(np.float32),
+            "visited": np.array(row),
+            "unread": unread,
+        }
+
+
+class RefinementTraining(_Pictures):
+    """Stage s ≥ 2: M crops around displaced labels: `pixels` (M, S, S, 3), `joint` (M), `target` (M, K, 2) norm; and of
+    the picture `visited` (1), `unread` (1). Each labelled joint is drawn `draws_per_visit` times from one decoded
+    picture (paper, section 3.2)."""
+
+    def __init__(
+        self,
+        annotations: Annotations,
+        boxes: FloatArray,
+        square: bool,
+        settings: RefinementPreset,
+        sigma: float,
+        displacement: Displacement,
+        seed: int,
+        reserve: Reserve = lambda shape: None,
+        read: Read = read_picture,
+    ) -> None:
+        """`reserve`: memory to cut crops into, where the batch wants them; None: of their own."""
+        super().__init__(annotations, boxes, square, read)
+        self.settings, self.sigma, self.displacement, self.seed = settings, sigma, displacement, seed
+        self.reserve = reserve
+        self.augment = Augmenter(settings.augmentation, self.skeleton, REFINEMENT_REACH)
+        self.diameters = training_diameters(annotations.keypoints, self.first, self.skeleton)
+
+    def __getitem__(self, draw: Draw) -> Example:
+        row = draw.row
+        rng = np.random.default_rng([self.seed, *draw])
+        picture, keypoints, unread = self.load(row)
+        view = self.augment(picture, keypoints, Box(*self.first[row]), rng)
+        s = self.settings
+        draws = min(s.draws_per_visit, s.draws - draw.visit * s.draws_per_visit)
+        joints = np.repeat(np.flatnonzero(labelled(view.keypoints)), draws)
+        # Size jitter of b⁰ says how large the crops vary here; the rotation and the mirror keep lengths.
+        zoom = view.box[2] / self.first[row, 2]
+        diam = self.diameters[row]
+        delta = self.displacement.draw(rng, list(joints), self.skeleton, view.mirrored)
+        centres = view.keypoints[joints] + delta * diam
+        boxes = joint_boxes(centres, np.full(len(joints), self.sigma * diam * zoom))
+        size = s.input_size
+        pixels = crops(view.picture, boxes, size, self.reserve((len(boxes), size, size, 3)), view.turn)
+        erase_patches(pixels, s.augmentation.erase, rng)
+        return {
+            "pixels": pixels,
+            "joint": joints,
+            "target": normalise(view.keypoints[None], boxes[:, None]).astype(np.float32),
+            "visited": np.array([row]),
+            "unread": unread[None],
+        }
+
+
+class RefinementValidation(_Pictures):
+    """Stage s ≥ 2 on the previous stage's own poses: `pixels` (K, S, S, 3), `boxes` (K, 4), `keypoints` (K, 2) px."""
+
+    def __init__(
+        self,
+        annotations: Annotations,
+        boxes: FloatArray,
+        square: bool,
+        settings: RefinementPreset,
+        sigma: float,
+        start: FloatArray,
+        read: Read = read_picture,
+    ) -> None:
+        super().__init__(annotations, boxes, square, read)
+        self.size = settings.input_size
+        self.where = refinement_boxes(start, self.first, self.skeleton, sigma)
+
+    def __getitem__(self, row: int) -> Example:
+        picture, keypoints, unread = self.load(row)
+        boxes = self.where[max(row, 0)]
+        return {
+            "pixels": crops(picture, boxes, self.size),
+            "boxes": boxes.astype(np.float32),
+            "keypoints": keypoints.astype(np.float32),
+            "visited": np.array(row),
+            "unread": unread,
+        }
+
+
+def join_crops(examples: list[Example]) -> dict[str, torch.Tensor]:
+    """Collates refinement examples, each with its own number of crops, into one batch of crops."""
+    return {key: torch.from_numpy(np.concatenate([example[key] for example in examples])) for key in examples[0]}

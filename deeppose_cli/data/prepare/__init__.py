@@ -1,0 +1,1 @@
+"""From archives, folders and URLs to files on disk."""

@@ -1,0 +1,1 @@
+"""A sheet of samples as the network receives them."""

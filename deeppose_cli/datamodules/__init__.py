@@ -1,1 +1,0 @@
-"""One data set a file; `CATALOGUE` in `catalogue.py` lists them."""

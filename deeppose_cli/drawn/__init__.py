@@ -1,1 +1,0 @@
-"""The parts of `deeppose_cli.drawing`: figure, canvas, person, scenery."""

@@ -1,0 +1,212 @@
+"""PCP as pure functions of arrays, in its three readings; see `metrics` for what `pred`, `truth` and a `Tally` are.
+
+Buffy Stickmen's own scorer is `rule="buffy"`. It is described in the README of that release (v3.01, Eichner & Ferrari).
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeppose_cli.core.geometry import FloatArray
+from deeppose_cli.core.skeleton import BUFFY10, SIDES, Limb, Skeleton
+from deeppose_cli.evaluation.metrics import Tally, checked, mean_rate, slack
+
+PcpRule = Literal["strict", "mean", "buffy"]
+PCP_RULES: tuple[PcpRule, ...] = get_args(PcpRule)
+ARM_AND_LEG_KINDS = ("upper_arm", "lower_arm", "upper_leg", "lower_leg")
+"""The limb kinds over which DeepPose's average PCP is taken."""
+
+WINDOW_ASPECT = 0.9
+"""Height over width of the window in which Buffy's scorer looks for a person."""
+WINDOW_OVERLAP = 0.5
+"""A predicted window matches if its intersection over union with the true one is greater than this."""
+
+
+def pcp_hits(
+    pred: FloatArray,
+    truth: FloatArray,
+    skeleton: Skeleton,
+    rule: PcpRule = "strict",
+    *,
+    windows: bool = True,
+    marked: FloatArray | None = None,
+) -> Tally:
+    """(N, L) which limbs are found, in the order of `skeleton.limbs`.
+
+    `strict`: both ends lie within half the limb's length of the truth.
+    `mean`: the mean of the two ends' errors is within half the length.
+    `buffy`: the scorer that comes with Buffy Stickmen. The two ends of a predicted stick change places if its first end
+    lies nearer to the second true end than to the first: the release's arms have no fixed order. Then, in the frame
+    of the true stick, the mean absolute error of the ends along it and the mean absolute error across it must both be
+    less than half its length. On Buffy's own skeleton a person's window must match first (`window_hits`), or all of its
+    sticks are wrong; on other skeletons, and with `windows=False`, the stick rule alone is applied.
+
+    A limb's end may be the mean of several joints (the torso's: both shoulders, both hips); it is labelled, or
+    predicted, if all of them are. `marked` (N, L, 2, 2): the true limbs as they were marked, start and end, where their
+    ends at a joint differ (Buffy's sticks: two marked ends for an elbow). The rule `buffy` goes by them. `strict` and
+    `mean` go by the joints, so that every data set is scored alike: on Buffy the elbow is then the mean of the two
+    marked ends. Raises ValueError for another rule.
+    """
+    wider = slack(pred, truth)
+    pred, truth = checked(pred, truth)
+    p, q = _both_ends(pred, skeleton), _both_ends(truth, skeleton)  # (2, N, L, 2)
+    if rule == "buffy" and marked is not None:
+        q = np.moveaxis(np.asarray(marked, np.float64), 2, 0)
+    counted = np.asarray(~np.isnan(q).any((0, -1)))
+    stick = q[1] - q[0]
+    length = np.linalg.norm(stick, axis=-1)  # (N, L)
+    if rule == "buffy":
+        crossed = np.linalg.norm(p[0] - q[1], axis=-1) < np.linalg.norm(p[0] - q[0], axis=-1)
+        p = np.where(crossed[..., None], p[::-1], p)
+    offset = p - q
+    error = np.linalg.norm(offset, axis=-1)  # (2, N, L)
+    # A missing prediction's error is NaN, and NaN is within no limit.
+    found: NDArray[np.bool_]
+    if rule == "strict":
+        found = error.max(0) <= 0.5 * length * wider
+    elif rule == "mean":
+        found = error.mean(0) <= 0.5 * length * wider
+    elif rule == "buffy":
+        # Both errors are multiplied by the length, and so is the limit.
+        along = np.abs((offset * stick).sum(-1)).mean(0)
+        across = np.abs(offset[..., 0] * stick[..., 1] - offset[..., 1] * stick[..., 0]).mean(0)
+        exact = error.max(0) == 0  # also where the true stick has no length, and so no frame
+        found = (np.maximum(along, across) < 0.5 * length**2) | exact
+        if windows and has_windows(skeleton):
+            matched = _window_hits(p, q, skeleton)
+            found &= matched.hits | ~matched.counted
+    else:
+        raise ValueError(f"PCP rule '{rule}' is unknown; valid: {', '.join(PCP_RULES)}")
+    return Tally(counted & found, counted)
+
+
+def pcp(pred: FloatArray, truth: FloatArray, skeleton: Skeleton, rule: PcpRule = "strict") -> NDArray[np.float64]:
+    """(L) share of each limb's labelled occurrences that are found; see `pcp_hits`."""
+    return pcp_hits(pred, truth, skeleton, rule).rates()
+
+
+def has_windows(skeleton: Skeleton) -> bool:
+    """Whether the scorer's windows are defined: for Buffy's own sticks."""
+    return skeleton.name == BUFFY10.name
+
+
+def window_limbs(skeleton: Skeleton) -> NDArray[np.bool_]:
+    """(L) the limbs from which a window is made: torso and head."""
+    return np.array([limb.kind in ("torso", "head") for limb in skeleton.limbs])
+
+
+def window_hits(pred: FloatArray, truth: FloatArray, skeleton: Skeleton) -> Tally:
+    """(N, 1) which people's windows match, as Buffy's scorer asks before it looks at a stick.
+
+    A window reaches in y over both ends of the head stick and the centre of the torso stick; its width is its height /
+    0.9, and in x it is centred on the mean of the two sticks' centres. The window of the predicted sticks must have an
+    intersection over union with that of the true ones greater than 0.5. A person counts whose true head and torso are
+    labelled; one whose predicted head or torso is missing does not match.
+    """
+    pred, truth = checked(pred, truth)
+    return _window_hits(_both_ends(pred, skeleton), _both_ends(truth, skeleton), skeleton)
+
+
+def _window_hits(pred: FloatArray, truth: FloatArray, skeleton: Skeleton) -> Tally:
+    """Of limbs' ends (2, N, L, 2)."""
+    (centre, width, low, high), true = _window(pred, skeleton), _window(truth, skeleton)
+    across = np.minimum(centre + width / 2, true.x + true.width / 2) - np.maximum(
+        centre - width / 2, true.x - true.width / 2
+    )
+    down = np.minimum(high, true.bottom) - np.maximum(low, true.top)
+    shared = np.maximum(across, 0) * np.maximum(down, 0)
+    union = width * (high - low) + true.width * (true.bottom - true.top) - shared
+    # Windows without an extent have no overlap to measure: the same window matches, as any other does with itself.
+    same = (centre == true.x) & (low == true.top) & (high == true.bottom)
+    counted = ~np.isnan(true.x + true.top + true.bottom)
+    return Tally((counted & ((shared > WINDOW_OVERLAP * union) | same))[:, None], counted[:, None])
+
+
+class Official(NamedTuple):
+    """The three numbers of Buffy's scorer."""
+
+    detection_rate: float
+    """Share of the people whose window matches; NaN where there is nobody."""
+    pcp_of_detected: float
+    """Share of the sticks of matched people that are found; NaN where nobody is matched."""
+    total: float
+    """The product: the share of all sticks that are found."""
+
+
+def official(sticks: Tally, people: Tally) -> Official:
+    """From `pcp_hits` by the rule `buffy` and `window_hits` of the same images."""
+    of_matched = of_detected(sticks, people)
+    everyone, matched, all_sticks = int(people.counted.sum()), int(people.hits.sum()), int(of_matched.counted.sum())
+    detection = matched / everyone if everyone else np.nan
+    found = int(of_matched.hits.sum()) / all_sticks if all_sticks else np.nan
+    return Official(detection, found, detection * found if matched else detection)
+
+
+def of_detected(sticks: Tally, people: Tally) -> Tally:
+    """(N, L) the sticks of matched people; of the others none counts."""
+    return Tally(sticks.hits & people.hits, sticks.counted & people.hits)
+
+
+def limb_name(limb: Limb) -> str:
+    """`left_upper_arm`; `torso` for a limb of both sides or none."""
+    side = limb.start[0].partition("_")[0]
+    return f"{side}_{limb.kind}" if len(limb.start) == 1 and side in SIDES else limb.kind
+
+
+def limb_kinds(skeleton: Skeleton) -> dict[str, tuple[int, ...]]:
+    """Limb indices by kind, left and right together, in the order of first appearance."""
+    kinds: dict[str, tuple[int, ...]] = {}
+    for i, limb in enumerate(skeleton.limbs):
+        kinds[limb.kind] = (*kinds.get(limb.kind, ()), i)
+    return kinds
+
+
+def limb_kind_rates(rates: FloatArray, skeleton: Skeleton) -> dict[str, NDArray[np.float64]]:
+    """Rates (…, L) → kind → (…), for the limb kinds that the skeleton has."""
+    return {kind: mean_rate(rates[..., list(index)]) for kind, index in limb_kinds(skeleton).items()}
+
+
+def known_limbs(known: NDArray[np.bool_], skeleton: Skeleton) -> NDArray[np.bool_]:
+    """(K) which joints are known → (L) which limbs are: those all of whose joints are."""
+    return np.array(
+        [all(known[skeleton.index(joint)] for joint in (*limb.start, *limb.end)) for limb in skeleton.limbs]
+    )
+
+
+class _Window(NamedTuple):
+    """(N) each, px."""
+
+    x: NDArray[np.float64]
+    width: NDArray[np.float64]
+    top: NDArray[np.float64]
+    bottom: NDArray[np.float64]
+
+
+def _window(ends: FloatArray, skeleton: Skeleton) -> _Window:
+    """Of limbs' ends (2, N, L, 2); NaN where head or torso is missing."""
+    start, end = ends
+    kinds = [limb.kind for limb in skeleton.limbs]
+    head, torso = kinds.index("head"), kinds.index("torso")
+    centres = (start + end) / 2
+    heights = np.stack([start[:, head, 1], end[:, head, 1], centres[:, torso, 1]])
+    top, bottom = heights.min(0), heights.max(0)
+    x = (centres[:, head, 0] + centres[:, torso, 0]) / 2
+    return _Window(x, (bottom - top) / WINDOW_ASPECT, top, bottom)
+
+
+def _both_ends(poses: FloatArray, skeleton: Skeleton) -> NDArray[np.float64]:
+    """(2, N, L, 2) the limbs' starts and ends."""
+    return np.stack([_ends(poses, skeleton, "start"), _ends(poses, skeleton, "end")])
+
+
+def _ends(poses: FloatArray, skeleton: Skeleton, side: Literal["start", "end"]) -> NDArray[np.float64]:
+    """(N, L, 2) the limbs' ends on one side."""
+
+    def end(limb: Limb) -> NDArray[np.float64]:
+        joints = limb.start if side == "start" else limb.end
+        return np.asarray(poses[:, [skeleton.index(joint) for joint in joints]].mean(1))
+
+    return np.stack([end(limb) for limb in skeleton.limbs], axis=1)

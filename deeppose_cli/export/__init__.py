@@ -1,0 +1,1 @@
+"""Cascades as safetensors or ONNX files, and back to a run."""

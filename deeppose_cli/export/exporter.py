@@ -1,0 +1,131 @@
+"""A trained cascade for others: from a run's folder or a weights file to one file that needs no run folder."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deeppose_cli.checkpoints.lightning import read_stages
+from deeppose_cli.checkpoints.metadata import Description, TrainingRecord
+from deeppose_cli.checkpoints.run_folder import RunFolder, StageFolder
+from deeppose_cli.checkpoints.weights_file import as_stored, write_weights
+from deeppose_cli.checkpoints.weights_file import read_stages as read_file
+from deeppose_cli.checkpoints.weights_header import WeightsHeader
+from deeppose_cli.core.geometry import Box, FloatArray
+from deeppose_cli.data.datasets import registry
+from deeppose_cli.data.synthetic.generator import draw_person
+from deeppose_cli.detection.initial_boxes import first_boxes
+from deeppose_cli.export.onnx import Compared, write_onnx
+from deeppose_cli.media.images import Picture, read_picture
+from deeppose_cli.models.build import build_regressor, fill
+from deeppose_cli.models.regressor import Regressor
+from deeppose_cli.models.spec import CascadePlan, StagePlan
+
+CHECKED_ON = 100
+"""Validation pictures that an ONNX file is compared with torch on, where the data set is here."""
+DRAWN = 20
+"""And drawn people, where it is not."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A cascade as it is written: its weights are those that the file will hold."""
+
+    about: Description
+    regressors: list[Regressor]
+
+    def save(self, file: Path, *, overwrite: bool = False) -> WeightsHeader:
+        """As a weights file. Raises DeepPoseError where it is there already or cannot be written."""
+        return write_weights(file, self.about, [each.state_dict() for each in self.regressors], overwrite=overwrite)
+
+    def save_onnx(self, file: Path, data_root: Path, *, overwrite: bool = False) -> tuple[Compared, str]:
+        """As an ONNX file, compared with torch on validation pictures of its data set, if these lie in `data_root`,
+        else on drawn people; and which of the two. Raises DeepPoseError as `write_onnx` does."""
+        pictures, boxes, said = self._witnesses(data_root)
+        return write_onnx(file, self.about, self.regressors, pictures, boxes, overwrite=overwrite), said
+
+    def _witnesses(self, data_root: Path) -> tuple[list[Picture], FloatArray, str]:
+        name = self.about.data_name
+        if name in registry.CATALOGUE and registry.is_here(name, data_root):
+            held_back = registry.description(name).read(data_root)["validation"]
+            held_back = held_back.take(np.unique(np.linspace(0, len(held_back) - 1, CHECKED_ON).astype(int)))
+            boxes = first_boxes(held_back, self.about.first_box, data_root / name).boxes
+            return [read_picture(file) for file in held_back.files], boxes, f"validation pictures of {name}"
+        drawn = [draw_person(np.random.default_rng(seed)).picture for seed in range(DRAWN)]
+        boxes = np.array([Box.of_image(picture.shape[1], picture.shape[0]) for picture in drawn])
+        return drawn, boxes, f"drawn people, as {name} is not in {data_root}"
+
+
+def of_run(run: RunFolder, stages: int | None = None, *, commit: str | None = None) -> Trained:
+    """The best checkpoints of a run, its first `stages` stages, in half precision where that loses nothing much.
+
+    The document tells how each stage was trained, without the names of this machine's folders: files are for others.
+    `commit`: of the source code that trained them, for the record; of imported stages it is known. Raises DeepPoseError
+    where a stage is missing.
+    """
+    plan, values = read_stages(run, stages)
+    records = tuple(_record(run.stage(number), commit) for number in range(1, len(values) + 1))
+    regressors = []
+    for number, (stage, own) in enumerate(zip(plan.stages, values, strict=True), start=1):
+        source = f"{run.path}: stage {number}"
+        stored = {
+            name: value if name.endswith("num_batches_tracked") else as_stored(value, name, source).float()
+            for name, value in own.items()
+        }
+        regressors.append(fill(build_regressor(stage, len(plan.skeleton)), stored, source))
+    return Trained(Description(_placeless(plan), run.first_box, records), regressors)
+
+
+def of_file(file: Path, stages: int | None = None) -> Trained:
+    """A weights file's first `stages` stages. Raises DeepPoseError for a bad file."""
+    header, regressors = read_file(file)
+    about = header.description
+    plan = replace(about.plan, stages=about.plan.stages[:stages])
+    return Trained(replace(about, plan=plan, records=about.records[:stages]), regressors[:stages])
+
+
+_FOLDER_FLAGS = ("--data-root", "--runs-root")
+
+
+def _placeless(plan: CascadePlan) -> CascadePlan:
+    def stage(of: StagePlan) -> StagePlan:
+        return replace(of, settings=replace(of.settings, start=Path(of.settings.start).name))
+
+    return replace(plan, stages=tuple(map(stage, plan.stages)))
+
+
+def _placeless_command(command: str) -> str:
+    """The command as someone else would type it: files without their folders, no roots."""
+    kept: list[str] = []
+    words = iter(shlex.split(command))
+    for word in words:
+        if word in _FOLDER_FLAGS:
+            next(words, None)
+        elif not word.startswith(tuple(f"{flag}=" for flag in _FOLDER_FLAGS)):
+            flag, equals, value = word.rpartition("=") if word.startswith("--") else ("", "", word)
+            kept.append(f"{flag}{equals}{Path(value).name if '/' in value else value}")
+    return shlex.join(kept)
+
+
+def _record(stage: StageFolder, commit: str | None) -> TrainingRecord:
+    config = stage.read_config()
+    best = stage.best_pdj()
+
+    def text(key: str) -> str | None:
+        value: Any = config.get(key)
+        return None if value is None else str(value)
+
+    return TrainingRecord(
+        data=str(config["data"]),
+        preset=text("preset"),
+        command=None if config.get("command") is None else _placeless_command(str(config["command"])),
+        deeppose=text("deeppose"),
+        commit=text("commit") or commit,
+        epochs=stage.epochs or None,
+        pictures=config.get("pictures"),
+        validation_pdj=None if best is None else round(best, 4),
+    )

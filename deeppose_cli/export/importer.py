@@ -1,0 +1,90 @@
+"""A run out of a weights file: the inverse of `export.py`. Its cascade can then be trained further, stage by stage."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from deeppose_cli.checkpoints.lightning import fingerprint, write_calibration
+from deeppose_cli.checkpoints.metadata import Description, TrainingRecord
+from deeppose_cli.checkpoints.run_folder import RunFolder, StageFolder
+from deeppose_cli.checkpoints.weights_header import WeightsHeader
+from deeppose_cli.config.schema import to_primitives
+from deeppose_cli.core.errors import DeepPoseError, UsageError
+from deeppose_cli.models.spec import StagePlan
+
+
+def import_cascade(file: Path, run: RunFolder, stages: int | None = None) -> WeightsHeader:
+    """Writes the (first `stages`) stages of a weights file as a new run, as if they had been trained there.
+
+    Each stage can be scored, refined and exported, but not resumed: the optimiser's state is not in the file. Raises
+    DeepPoseError, before anything is written, for a bad file, or a run that is there already.
+    """
+    import torch
+
+    from deeppose_cli.checkpoints.weights_file import read_stages
+
+    header, regressors = read_stages(file)
+    about = header.description
+    chosen = len(regressors) if stages is None else stages
+    if not 1 <= chosen <= len(regressors):
+        raise UsageError(f"--stage {chosen}: {file} has {len(regressors)} stage(s); valid: 1 to {len(regressors)}")
+    if run.started:
+        raise DeepPoseError(f"{run.path}: holds a run already; --run NAME takes another")
+    for number, regressor in enumerate(regressors[:chosen], start=1):
+        plan, record, folder = about.plan.stages[number - 1], about.records[number - 1], run.stage(number)
+        with folder.lock():
+            config = _config(run, number, about, file)
+            if number > 1:
+                config |= {"previous": fingerprint(run.stage(number - 1).best), "sigma": plan.sigma}
+            folder.write_config(config)
+            _write_history(folder, record)
+            values = {f"regressor.{name}": value for name, value in regressor.state_dict().items()}
+            kept = {"state_dict": values, "hyper_parameters": _hyper_parameters(number, plan, config)}
+            temporary = folder.best.with_suffix(".tmp")
+            torch.save(kept, temporary)
+            temporary.replace(folder.best)
+            write_calibration(folder, plan.calibration)
+    return header
+
+
+def _config(run: RunFolder, number: int, about: Description, file: Path) -> dict[str, Any]:
+    record = about.records[number - 1]
+    known = {
+        "deeppose": record.deeppose,
+        "command": record.command,
+        "commit": record.commit,
+        "pictures": record.pictures,
+    }
+    return {
+        **{key: value for key, value in known.items() if value is not None},
+        "imported": file.name,
+        "run": run.name,
+        "stage": number,
+        "data": record.data,
+        "skeleton": about.plan.skeleton.name,
+        "preset": record.preset,
+        "box": about.first_box,
+        "square_first_box": about.plan.square_first_box,
+        "settings": to_primitives(about.plan.stages[number - 1].settings),
+    }
+
+
+def _hyper_parameters(number: int, plan: StagePlan, config: dict[str, Any]) -> dict[str, Any]:
+    """As the stage's LightningModule keeps them."""
+    kept = {key: config[key] for key in ("skeleton", "settings", "square_first_box")}
+    if plan.displacement is not None:
+        mean, std = ([list(pair) for pair in part] for part in plan.displacement)
+        kept |= {"stage": number, "sigma": plan.sigma, "displacement_mean": mean, "displacement_std": std}
+    return kept
+
+
+def _write_history(folder: StageFolder, record: TrainingRecord) -> None:
+    """The one row that the file knows of, if any."""
+    if record.epochs is None or record.validation_pdj is None:
+        return
+    with folder.metrics.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("epoch", "val_pdj"))
+        writer.writerow((record.epochs, record.validation_pdj))

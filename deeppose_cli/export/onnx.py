@@ -1,0 +1,213 @@
+"""A whole cascade as one ONNX model, checked against torch before it gets its name. `engine.py` tells its form."""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from deeppose_cli.checkpoints.metadata import Description, to_text
+from deeppose_cli.checkpoints.onnx_cascade import INSTALL, cascade_of, open_onnx
+from deeppose_cli.checkpoints.weights_header import KEY
+from deeppose_cli.core.errors import DeepPoseError
+from deeppose_cli.core.geometry import FloatArray
+from deeppose_cli.media.images import Picture
+from deeppose_cli.models.build import assemble
+from deeppose_cli.models.regressor import Regressor
+
+if TYPE_CHECKING:
+    import onnx
+
+OPSET = 18
+MOST_OFF = 0.05
+"""px that an answer may differ from torch's."""
+_PIXELS, _JOINTS, _STAGE = "pixels", "joints", "stage"
+_OUTPUTS: dict[str, list[str | int | None]] = {
+    "coordinates": ["crops", "said", 2],
+    "mass": ["crops", "said"],
+    "logits": ["crops", "said", "row", "column"],
+}
+"""And their shapes."""
+_LEAST_HALVED = 1000
+"""Numbers; of smaller tensors there is nothing to be saved."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """How the written file's answers compare with torch's."""
+
+    pictures: int
+    furthest: float
+    """px, over all joints and stages."""
+
+
+def write_onnx(
+    file: Path,
+    about: Description,
+    regressors: Sequence[Regressor],
+    pictures: Sequence[Picture],
+    boxes: FloatArray,
+    *,
+    overwrite: bool = False,
+) -> Compared:
+    """Writes a cascade, reads it back, and compares both cascades' answers on pictures with first boxes (N, 4).
+
+    Raises DeepPoseError, and leaves no file, where these differ by more than MOST_OFF px, where the file is there
+    already or cannot be written, or where the packages for it are not installed.
+    """
+    if file.exists() and not overwrite:
+        raise DeepPoseError(f"{file}: is there already; --overwrite replaces it, --out writes to another")
+    model = _model(about, [regressor.cpu().eval() for regressor in regressors])
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(model.SerializeToString())
+        ours = cascade_of(*open_onnx(temporary)).predict(pictures, boxes)
+        theirs = assemble(about.plan, regressors, "cpu").predict(pictures, boxes)
+        furthest = float(np.abs(ours.poses - theirs.poses).max(initial=0.0))
+        if not furthest <= MOST_OFF:
+            raise DeepPoseError(f"{file}: answers differ from torch's by up to {furthest:.3f} px; not written")
+        os.replace(temporary, file)
+    except OSError as error:
+        raise DeepPoseError(f"{file}: cannot be written ({error.strerror or error})") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+    return Compared(len(pictures), furthest)
+
+
+class _Asked(nn.Module):
+    """A stage's network from uint8 crops to what `engine.py` expects, as one graph."""
+
+    def __init__(self, regressor: Regressor) -> None:
+        super().__init__()
+        self.regressor = regressor
+
+    def forward(self, pixels: Tensor, joints: Tensor | None = None) -> tuple[Tensor, ...]:
+        outputs = self.regressor.outputs(pixels)
+        if joints is not None:
+            rest = outputs.shape[2:]
+            outputs = outputs.gather(1, joints.view(-1, 1, *(1,) * len(rest)).expand(-1, 1, *rest))
+        answer = self.regressor.decode(outputs)
+        return (answer.coordinates,) if answer.mass is None else (answer.coordinates, answer.mass, outputs)
+
+
+def _model(about: Description, regressors: Sequence[Regressor]) -> onnx.ModelProto:
+    try:
+        import onnx
+        import onnxscript  # noqa: F401  torch.onnx needs it, and tells in many lines
+    except ImportError:
+        raise DeepPoseError(f"--format onnx: needs more packages; to have them, type: {INSTALL}") from None
+    models = [
+        _stage_model(_Asked(regressor), stage.settings.input_size, number)
+        for number, (regressor, stage) in enumerate(zip(regressors, about.plan.stages, strict=True), start=1)
+    ]
+    model = models[0] if len(models) == 1 else _one_of(models)
+    _halve(model.graph)
+    entry = model.metadata_props.add()
+    entry.key, entry.value = KEY, to_text(about)
+    model.producer_name, model.producer_version = "deeppose", ""
+    onnx.checker.check_model(model)
+    return model
+
+
+def _stage_model(network: nn.Module, side: int, number: int) -> onnx.ModelProto:
+    """Of one stage, as it is by itself."""
+    given: tuple[Tensor, ...] = (torch.zeros(3, side, side, 3, dtype=torch.uint8),)
+    count = torch.export.Dim("crops")
+    shapes: list[Any] = [{0: count}]
+    if number > 1:
+        given, shapes = (*given, torch.zeros(3, dtype=torch.int64)), [*shapes, {0: count}]
+    with torch.no_grad(), warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        outputs = list(_OUTPUTS)[: len(network.eval()(*given))]
+        # Not optimised here: batch norms that are folded are no longer what was stored in half precision. ONNX Runtime
+        # folds them when it reads the file.
+        program = torch.onnx.export(
+            network,
+            given,
+            dynamo=True,
+            opset_version=OPSET,
+            optimize=False,
+            verbose=False,
+            input_names=[_PIXELS, _JOINTS][: len(given)],
+            output_names=outputs,
+            dynamic_shapes=shapes,
+        )
+    assert program is not None
+    model: onnx.ModelProto = program.model_proto
+    for holder in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
+        del holder.metadata_props[:]  # where in the source each node comes from, with the folders of this machine
+        holder.ClearField("doc_string")
+    return model
+
+
+def _one_of(models: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
+    """One model for all stages: its input `stage` says which of them runs."""
+    from onnx import TensorProto, helper
+
+    names = [name for name in _OUTPUTS if all(name in {each.name for each in m.graph.output} for m in models)]
+    branches = [_branch(model, names, number) for number, model in enumerate(models, start=1)]
+    chosen = branches.pop()
+    for number in range(len(branches), 0, -1):
+        outputs = names if number == 1 else [f"{name}_from_{number}" for name in names]
+        one = helper.make_tensor(f"number_{number}", TensorProto.INT64, [], [number])
+        nodes = [
+            helper.make_node("Equal", [_STAGE, one.name], [f"is_{number}"]),
+            helper.make_node("If", [f"is_{number}"], outputs, then_branch=branches[number - 1], else_branch=chosen),
+        ]
+        told = [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, _OUTPUTS[known])
+            for name, known in zip(outputs, names, strict=True)
+        ]
+        chosen = helper.make_graph(nodes, f"from_stage_{number}", [], told, [one])
+    chosen.input.extend(
+        [
+            helper.make_tensor_value_info(_PIXELS, TensorProto.UINT8, ["crops", "side", "side", 3]),
+            helper.make_tensor_value_info(_JOINTS, TensorProto.INT64, ["crops"]),
+            helper.make_tensor_value_info(_STAGE, TensorProto.INT64, []),
+        ]
+    )
+    return helper.make_model(chosen, opset_imports=models[0].opset_import, ir_version=models[0].ir_version)
+
+
+def _branch(model: onnx.ModelProto, names: Sequence[str], number: int) -> onnx.GraphProto:
+    """A stage's graph to be put into another: it takes that one's inputs, and has names of its own."""
+    from onnx import compose
+
+    graph = compose.add_prefix(model, f"stage{number}/", rename_inputs=False).graph
+    wanted = [output for output in graph.output if output.name.split("/")[-1] in names]
+    del graph.input[:], graph.output[:]
+    graph.output.extend(wanted)
+    return graph
+
+
+def _halve(graph: onnx.GraphProto) -> None:
+    """Stores in half precision what loses nothing by it, as all that comes from a weights file."""
+    from onnx import AttributeProto, TensorProto, helper, numpy_helper
+
+    casts = []
+    for tensor in graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < _LEAST_HALVED:
+            continue
+        value = numpy_helper.to_array(tensor)
+        with np.errstate(over="ignore"):
+            half = value.astype(np.float16)
+        if np.array_equal(half.astype(np.float32), value):
+            name = tensor.name
+            tensor.CopyFrom(numpy_helper.from_array(half, f"{name}_half"))
+            casts.append(helper.make_node("Cast", [f"{name}_half"], [name], to=TensorProto.FLOAT))
+    for place, cast in enumerate(casts):
+        graph.node.insert(place, cast)
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == AttributeProto.GRAPH:
+                _halve(attribute.g)

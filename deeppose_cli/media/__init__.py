@@ -1,0 +1,1 @@
+"""Image files, video files and crops."""

@@ -1,0 +1,102 @@
+"""Films and cameras: frames in, an annotated film out, by OpenCV's FFmpeg. Sound is not kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import cv2
+import numpy as np
+
+from deeppose_cli.core.errors import DeepPoseError
+from deeppose_cli.media.images import MAX_PIXELS, Picture
+
+FILM_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
+WRITTEN = ".mp4"
+USUAL_RATE = 25.0
+"""Frames a second where the file or camera tells none."""
+_CODEC = "mp4v"
+"""MPEG-4 part 2: what OpenCV's own FFmpeg can write into an .mp4."""
+
+
+class Film:
+    """A film's frames, or a camera's. A context manager."""
+
+    def __init__(self, source: Path) -> None:
+        """`source`: a file, or a camera's number. Raises DeepPoseError where it cannot be opened."""
+        self.source = source
+        number = camera_number(source)
+        self.is_camera = number is not None
+        if not self.is_camera and not source.is_file():  # FFmpeg would also take addresses, pipes and devices
+            raise DeepPoseError(f"{source}: not a file; expected a film")
+        self._capture = (
+            cv2.VideoCapture(os.fspath(source), cv2.CAP_FFMPEG) if number is None else cv2.VideoCapture(number)
+        )
+        if not self._capture.isOpened():
+            self._capture.release()
+            what = "no camera has this number" if self.is_camera else "not a film that can be decoded"
+            raise DeepPoseError(f"{source}: {what}")
+        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        self.rate = float(rate) if np.isfinite(rate) and 1 <= rate <= 1000 else USUAL_RATE
+        """Frames a second."""
+        count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        self.count = int(count) if np.isfinite(count) and 0 < count < 1e9 and not self.is_camera else None
+        """Frames that the file says it has."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._capture.release()
+
+    def read(self) -> Picture | None:
+        """The next frame, (H, W, 3) RGB; None after the last."""
+        there, frame = self._capture.read()
+        if not there or frame is None or frame.shape[0] * frame.shape[1] > MAX_PIXELS:
+            return None
+        return np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+    def __iter__(self) -> Iterator[Picture]:
+        while (frame := self.read()) is not None:
+            yield frame
+
+
+class FilmWriter:
+    """An .mp4 that gets its name when it is whole. A context manager: leaving it by an error leaves no file."""
+
+    def __init__(self, file: Path, rate: float) -> None:
+        self.file, self.rate = file, rate
+        self._temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp{WRITTEN}")
+        self._writer: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._writer is not None:
+            self._writer.release()
+            if kind is None:
+                os.replace(self._temporary, self.file)
+        self._temporary.unlink(missing_ok=True)
+
+    def write(self, picture: Picture) -> None:
+        """(H, W, 3) RGB, all of one size. Raises DeepPoseError where it cannot be written."""
+        height, width = picture.shape[:2]
+        if self._writer is None:
+            code = cv2.VideoWriter.fourcc(*_CODEC)
+            self._writer = cv2.VideoWriter(os.fspath(self._temporary), cv2.CAP_FFMPEG, code, self.rate, (width, height))
+            if not self._writer.isOpened():
+                raise DeepPoseError(f"{self.file}: the film cannot be written ({width} × {height} px)")
+        self._writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+
+
+def camera_number(source: Path) -> int | None:
+    """Of an input that is a number and no file."""
+    text = str(source)
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 4 and not source.exists() else None
+
+
+def is_film(source: Path) -> bool:
+    return source.suffix.lower() in FILM_SUFFIXES or camera_number(source) is not None

@@ -1,0 +1,1 @@
+"""Networks, the regressor of a stage, the cascade, confidence, displacement."""

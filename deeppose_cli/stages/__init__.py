@@ -1,1 +1,0 @@
-"""The two LightningModules: the initial stage and the refinement stages."""

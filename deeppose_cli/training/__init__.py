@@ -1,0 +1,1 @@
+"""Training of the stages: Trainer, LightningModules, losses, callbacks."""

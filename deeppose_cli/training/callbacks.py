@@ -1,0 +1,293 @@
+"""What watches a training: checkpoints, history, progress on the terminal, and the guards."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor
+
+from deeppose_cli.checkpoints.run_folder import StageFolder
+from deeppose_cli.config.defaults import COLLAPSE_RATIO, REFINEMENT_COLLAPSE_RATIO
+from deeppose_cli.config.progressive_resizing import input_size_at
+from deeppose_cli.core.errors import DeepPoseError
+
+
+def _scalar(trainer: L.Trainer, name: str) -> float:
+    return float(trainer.callback_metrics.get(name, torch.tensor(math.nan)))
+
+
+class Checkpoints(Callback):
+    """`best.ckpt`: weights at the best validation PDJ so far. `last.ckpt`: the whole state, every few seconds or steps
+    and at each epoch's end; both replace the old file only when they are written whole."""
+
+    def __init__(self, folder: StageFolder, every_seconds: float, every_steps: int | None) -> None:
+        self.folder, self.every_seconds, self.every_steps = folder, every_seconds, every_steps
+        self.best = -math.inf
+        self.size = 0  # px of the input at which `best` was scored
+        self._saved = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "size": self.size}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best, self.size = state_dict["best"], state_dict.get("size", 0)  # states of old have no size
+
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        # The epoch's last batch is saved after its validation, so that no resumed training lacks one.
+        if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+            return
+        if self.every_steps is not None:
+            due = trainer.global_step % self.every_steps == 0
+        else:
+            due = time.monotonic() - self._saved >= self.every_seconds
+            due = trainer.strategy.reduce_boolean_decision(due, all=False)  # all processes save, or none
+        if due:
+            self._save(trainer, self.folder.last)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        score = _scalar(trainer, "val_pdj")
+        size = input_size_at(pl_module.settings, trainer.current_epoch)  # type: ignore[arg-type]
+        if size != self.size and self.size:  # what was best of smaller inputs is worth little at the size that answers
+            self.best = -math.inf
+        self.size = size
+        if score > self.best or math.isinf(self.best) or not self.folder.best.is_file():
+            self.best = max(score, self.best) if not math.isnan(score) else self.best
+            self._save(trainer, self.folder.best, weights_only=True)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._save(trainer, self.folder.last)
+
+    def _save(self, trainer: L.Trainer, file: Path, weights_only: bool = False) -> None:
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in trainer.lightning_module.parameters()):
+            raise DeepPoseError(
+                f"weights are no longer numbers at step {trainer.global_step}; {file} is kept as it was; "
+                "try a lower --learning-rate, under another name (--run)"
+            )
+        temporary = file.with_suffix(".tmp")
+        try:
+            trainer.save_checkpoint(temporary, weights_only=weights_only)
+            if trainer.is_global_zero:
+                os.replace(temporary, file)
+        except OSError as error:
+            raise DeepPoseError(f"{file}: cannot be written ({error.strerror or error})") from error
+        self._saved = time.monotonic()
+
+
+class History(Callback):
+    """`metrics.csv`: a row for every validation; its loss is the mean since the one before.
+
+    A training that is taken up again drops rows past its step.
+    """
+
+    COLUMNS = ("epoch", "step", "train_loss", "val_pdj", "val_spread", "learning_rate", "input_size", "seconds")
+
+    def __init__(self, folder: StageFolder) -> None:
+        self.folder = folder
+        self._start = time.monotonic()
+        self._losses: list[float] = []
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._losses.append(float(outputs["loss"]))
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        rows = [row for row in self.folder.history() if int(row["step"]) <= trainer.global_step]
+        with self.folder.metrics.open("w", newline="") as file:
+            writer = csv.DictWriter(file, self.COLUMNS)
+            writer.writeheader()
+            writer.writerows(rows)
+        self._start = time.monotonic() - (float(rows[-1]["seconds"]) if rows else 0.0)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        with self.folder.metrics.open("a", newline="") as file:
+            csv.DictWriter(file, self.COLUMNS).writerow(
+                {
+                    "epoch": trainer.current_epoch + 1,
+                    "step": trainer.global_step,
+                    "train_loss": f"{sum(self._losses) / max(1, len(self._losses)):.6g}",
+                    "val_pdj": f"{_scalar(trainer, 'val_pdj'):.6f}",
+                    "val_spread": f"{_scalar(trainer, 'val_spread'):.4f}",
+                    "learning_rate": f"{trainer.optimizers[0].param_groups[0]['lr']:.4g}",
+                    "input_size": input_size_at(pl_module.settings, trainer.current_epoch),  # type: ignore[arg-type]
+                    "seconds": f"{time.monotonic() - self._start:.1f}",
+                }
+            )
+        self._losses = []
+
+
+class TerminalProgress(Callback):
+    """One bar for the whole training with loss, validation PDJ and time left; one line for each validation.
+
+    Where the output is no terminal, only the lines.
+    """
+
+    SMOOTHING = 0.98
+    """Of the loss on the bar, from step to step."""
+
+    def __init__(self, title: str, console: Console, best_so_far: Checkpoints) -> None:
+        self.title, self.console, self.checkpoints = title, console, best_so_far
+        self._loss = math.nan
+        self._bar: Progress | None = None
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        self._total, self._first = int(trainer.estimated_stepping_batches), trainer.global_step
+        self._began = time.monotonic()
+        self._bar = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]:.3f}"),
+            TextColumn("PDJ@0.2 {task.fields[pdj]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            TextColumn("left"),
+            console=self.console,
+            disable=not self.console.is_terminal,
+            transient=True,
+        )
+        self._bar.start()
+        self._task = self._bar.add_task(
+            self.title, total=self._total, completed=self._first, loss=math.nan, pdj=self._best()
+        )
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self._bar is None:
+            return
+        loss = float(outputs["loss"])
+        self._loss = loss if math.isnan(self._loss) else self.SMOOTHING * self._loss + (1 - self.SMOOTHING) * loss
+        self._bar.update(self._task, completed=trainer.global_step, loss=self._loss)
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self._bar is None:
+            return
+        done = trainer.global_step
+        pace = (time.monotonic() - self._began) / max(1, done - self._first)
+        left = max(0, round(pace * (self._total - done)))
+        self._bar.update(self._task, pdj=self._best())
+        self.console.print(
+            f"{self.title}  epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  loss {self._loss:.3f}  "
+            f"PDJ@0.2 {_scalar(trainer, 'val_pdj'):.3f} (best {self._best()})  {left // 60}:{left % 60:02d} left",
+            highlight=False,
+        )
+
+    def _best(self) -> str:
+        return f"{self.checkpoints.best:.3f}" if math.isfinite(self.checkpoints.best) else "–"
+
+    def _stop(self, *_: Any) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._stop()
+
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        self._stop()
+
+
+class FiniteLoss(Callback):
+    """Stops at a loss that is no number, before it reaches a weight or a checkpoint, and names the pictures."""
+
+    SHOWN = 8
+
+    def __init__(self, folder: StageFolder) -> None:
+        self.folder = folder
+        self._rows = torch.zeros(0, dtype=torch.long)
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._rows = batch["visited"]
+
+    def on_before_backward(self, trainer: L.Trainer, pl_module: L.LightningModule, loss: Tensor) -> None:
+        bad = not bool(torch.isfinite(loss))
+        if not trainer.strategy.reduce_boolean_decision(bad, all=False):  # all processes stop, or none
+            return
+        names = trainer.datamodule.names(self._rows.tolist())  # type: ignore[attr-defined]
+        more = f" and {len(names) - self.SHOWN} more" if len(names) > self.SHOWN else ""
+        last = self.folder.last
+        kept = f"{last} is the last good state" if last.is_file() else "nothing was saved yet"
+        raise DeepPoseError(
+            f"the loss is {loss.item()} at step {trainer.global_step} on {', '.join(names[: self.SHOWN])}{more}; "
+            f"{kept}; try a lower --learning-rate, under another name (--run)"
+        )
+
+
+class Unreadable(Callback):
+    """Names each picture that cannot be read when it is first met, and counts them at the end. They are left out."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._seen: set[str] = set()
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._tell(batch, trainer.datamodule.names)  # type: ignore[attr-defined]
+
+    def on_validation_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        self._tell(batch, trainer.datamodule.validation_names)  # type: ignore[attr-defined]
+
+    def _tell(self, batch: Any, names: Callable[[list[int]], list[str]]) -> None:
+        if not bool(batch["unread"].any()):
+            return
+        for name in names(batch["visited"][batch["unread"]].tolist()):
+            if name not in self._seen:
+                self._seen.add(name)
+                self.console.print(f"warning: {name} cannot be read and is left out", style="yellow", highlight=False)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if self._seen:
+            self.console.print(
+                f"warning: {len(self._seen)} picture(s) could not be read and were left out; "
+                "deeppose data check names them all",
+                style="yellow",
+                highlight=False,
+            )
+
+
+class CollapseGuard(Callback):
+    """Says so when validation predictions barely vary from picture to picture: collapse to the mean pose.
+
+    It takes two validations in a row: after a first epoch, a network may rightly still be there. A refinement stage
+    (`refining`) predicts corrections. Most are small and a few labels far away, so that even a good stage's vary much
+    less than the labels do: only next to nothing is a collapse there.
+    """
+
+    def __init__(self, console: Console, refining: bool = False) -> None:
+        self.console, self.refining = console, refining
+        self._least = REFINEMENT_COLLAPSE_RATIO if refining else COLLAPSE_RATIO
+        self._seen = 0
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        spread = _scalar(trainer, "val_spread")
+        self._seen = self._seen + 1 if spread < self._least else 0
+        if self._seen >= 2 and trainer.is_global_zero:
+            what = "collapse to the mean correction" if self.refining else "collapse to the mean pose"
+            self.console.print(
+                f"warning: {what}: validation predictions vary {spread:.1%} as much as the labels. "
+                "Try a lower --learning-rate, more --max-epochs, or --preset tiny, whose head learns faster.",
+                style="yellow",
+            )

@@ -1,0 +1,214 @@
+"""What both kinds of stage share: the optimiser, the loss over processes, the scores of a validation epoch.
+
+Batches come from `datamodules/datasets.py`. Hyperparameters are primitives only, so that a checkpoint loads with
+`weights_only=True`.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+
+from deeppose_cli.config.progressive_resizing import input_size_at
+from deeppose_cli.config.schema import StagePreset, initial_from_primitives, refinement_from_primitives
+from deeppose_cli.core.geometry import denormalise, normalise
+from deeppose_cli.core.skeleton import skeleton_by_name
+from deeppose_cli.models.heads import Answer
+from deeppose_cli.models.regressor import Expected, Regressor
+from deeppose_cli.training.losses import coordinate_loss, labelled, map_loss
+from deeppose_cli.training.metrics import PDJ, PoseSpread
+
+Batch = dict[str, Tensor]
+
+WARM_UP = 0.03
+"""Share of the steps over which the cosine schedule warms up."""
+LAST_RATE = 0.01
+"""Share of the learning rate at which the cosine schedule ends."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Sums over this process's labelled joints, and their number."""
+
+    coordinates: Tensor
+    maps: Tensor
+    count: Tensor
+
+
+class StageModule(L.LightningModule):
+    """One stage of the cascade in training. Subclasses say what a batch's loss and validation poses are."""
+
+    def __init__(
+        self, skeleton: str, settings: StagePreset, kind: str, seed: int, expected: Expected | None = None
+    ) -> None:
+        super().__init__()
+        self.skeleton, self.settings, self.seed = skeleton_by_name(skeleton), settings, seed
+        self.regressor = Regressor(settings, len(self.skeleton), kind, expected)
+        self.pdj = PDJ(skeleton)
+        self.spread = PoseSpread(len(self.skeleton))
+        self._known = 0.0  # labelled joints of the batch at hand, in all processes
+
+    @abstractmethod
+    def batch_loss(self, batch: Batch) -> Loss:
+        """Loss sums of a training batch."""
+
+    @abstractmethod
+    def batch_poses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Validation batch → predicted poses (B, K, 2) px, and what is watched for collapse: predictions and labels
+        (B, K, 2) norm."""
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        # Dropout as a function of (seed, step, process) alone: a training taken up again draws what it would have.
+        torch.manual_seed(hash((self.seed, self.global_step, self.global_rank)) % 2**63)
+        self._known = self._total(self.count_labels(batch))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        if not self._known:
+            return self.nothing()
+        loss = self.batch_loss(batch)
+        # DDP averages gradients over processes: times their number, over all labels, is the mean over all labels.
+        share = self.trainer.world_size / self._known
+        total = (loss.coordinates + self.settings.map_weight * loss.maps) * share
+        self.log("train_loss", total.detach(), batch_size=max(1, int(loss.count)), on_step=True, on_epoch=False)
+        return total
+
+    def count_labels(self, batch: Batch) -> Tensor:
+        return labelled(batch["target"]).sum()
+
+    def _total(self, count: Tensor) -> float:
+        return float(self.trainer.strategy.reduce(count.float(), reduce_op="sum"))
+
+    def nothing(self) -> Tensor:
+        """0, with a gradient of 0 for every parameter: so that processes agree on which have one."""
+        return sum((parameter.sum() for parameter in self.parameters()), torch.zeros((), device=self.device)) * 0.0
+
+    def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
+        """Where no process had a label no weight may move, not even by momentum or decay."""
+        if self._known:
+            super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        else:
+            optimizer_closure()
+
+    def sums(self, answer: Answer, target: Tensor) -> Loss:
+        """Loss sums of an answer (B, K, …) against labels (B, K, 2) norm."""
+        maps = answer.coordinates.new_zeros(())
+        if answer.logits is not None and self.settings.map_weight:
+            maps = map_loss(answer.logits, target)
+        loss = coordinate_loss(answer.coordinates, target, self.settings.coordinate_loss)
+        return Loss(loss, maps, labelled(target).sum())
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        poses, watched, labels = self.batch_poses(batch)
+        self.pdj.update(poses, batch["keypoints"])
+        self.spread.update(watched, labels)
+
+    def on_validation_epoch_end(self) -> None:
+        self.log("val_pdj", self.pdj.compute())
+        self.log("val_spread", self.spread.compute())
+        self.pdj.reset()
+        self.spread.reset()
+
+    def configure_optimizers(self) -> Any:
+        s = self.settings
+        if s.optimizer == "adagrad":
+            optimizer: torch.optim.Optimizer = torch.optim.Adagrad(
+                self.parameters(), lr=s.learning_rate, weight_decay=s.weight_decay
+            )
+        else:
+            optimizer = torch.optim.AdamW(self.parameters(), lr=s.learning_rate, weight_decay=s.weight_decay)
+        if s.schedule == "constant":
+            return optimizer
+        steps = max(1, int(self.trainer.estimated_stepping_batches))
+        warm = max(1, round(WARM_UP * steps))
+
+        def factor(step: int) -> float:
+            if step < warm:
+                return (step + 1) / warm
+            share = min(1.0, (step - warm) / max(1, steps - warm))
+            return LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * share))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class InitialStage(StageModule):
+    """y¹ = N⁻¹(ψ(N(x; b⁰); θ₁); b⁰)."""
+
+    def __init__(self, skeleton: str, settings: dict[str, Any], square_first_box: bool, seed: int) -> None:
+        super().__init__(skeleton, initial_from_primitives(settings), "shared", seed)
+        self.save_hyperparameters()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["input_size"] = input_size_at(self.settings, self.current_epoch)
+
+    def batch_loss(self, batch: Batch) -> Loss:
+        return self.sums(self.regressor(batch["pixels"]), batch["target"])
+
+    def batch_poses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        pixels, size = batch["pixels"], input_size_at(self.settings, self.current_epoch)
+        if size != pixels.shape[1]:  # so small as those of the training: a network answers well at its size only
+            small = nn.functional.interpolate(
+                pixels.permute(0, 3, 1, 2).float(), size=(size, size), mode="bilinear", antialias=True
+            )
+            pixels = small.permute(0, 2, 3, 1)
+        answer = self.regressor(pixels).coordinates
+        return denormalise(answer, batch["box"][:, None]), answer, batch["target"]
+
+
+class RefinementStage(StageModule):
+    """y_i^s = y_i^{s−1} + (b_w, b_h) · ψ_i(N(x; b_i); θ_s)."""
+
+    def __init__(
+        self,
+        skeleton: str,
+        settings: dict[str, Any],
+        stage: int,
+        sigma: float,
+        displacement_mean: list[list[float]],
+        displacement_std: list[list[float]],
+        square_first_box: bool,
+        seed: int,
+    ) -> None:
+        self.refinement = refinement_from_primitives(settings)
+        expected = Expected(displacement_mean, displacement_std, sigma)
+        super().__init__(skeleton, self.refinement, self.refinement.regressor, seed, expected)
+        self.save_hyperparameters()
+
+    def count_labels(self, batch: Batch) -> Tensor:
+        return labelled(self._targets(batch)).sum()
+
+    def _targets(self, batch: Batch) -> Tensor:
+        """(M, K, 2) norm: of each crop the joint that it is meant for; NaN for the others."""
+        joint = batch["joint"]
+        own = joint.unsqueeze(-1) == torch.arange(len(self.skeleton), device=joint.device)
+        return torch.where(own.unsqueeze(-1), batch["target"], torch.nan)
+
+    def batch_loss(self, batch: Batch) -> Loss:
+        targets, joints = self._targets(batch), batch["joint"]
+        if not self.regressor.per_joint:
+            return self.sums(self.regressor(batch["pixels"]), targets)
+        parts = []
+        for joint in joints.unique().tolist():
+            rows = joints == joint
+            answer = self.regressor.of_joint(batch["pixels"][rows], joint)
+            parts.append(self.sums(answer, targets[rows, joint : joint + 1]))
+        nothing = self.nothing()  # a batch may lack a joint: its network still has a gradient, of 0
+        return Loss(
+            sum((part.coordinates for part in parts), nothing),
+            sum((part.maps for part in parts), nothing),
+            sum((part.count for part in parts), torch.zeros((), dtype=torch.long, device=self.device)),
+        )
+
+    def batch_poses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        pixels, boxes = batch["pixels"], batch["boxes"]
+        pictures, joints = pixels.shape[:2]
+        each = torch.arange(joints, device=pixels.device).repeat(pictures)
+        said = self.regressor.joint_answers(pixels.flatten(0, 1), each).coordinates
+        answer = said.unflatten(0, (pictures, joints))[:, :, 0]
+        return denormalise(answer, boxes), answer, normalise(batch["keypoints"], boxes)

@@ -1,0 +1,78 @@
+"""What the stages before say, for a refinement stage to start from: measured once, kept in the stage's `start.npz`.
+
+Kept, so that a training that is taken up again, and its other processes, go on from the same.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from deeppose_cli.checkpoints.lightning import load_cascade
+from deeppose_cli.checkpoints.run_folder import RunFolder
+from deeppose_cli.core.errors import DeepPoseError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from deeppose_cli.data.loading.datamodules import TrainingData
+    from deeppose_cli.models.displacement import Displacement
+
+
+@dataclass(frozen=True, eq=False)
+class PreviousAnswers:
+    """Of the cascade as it was before the stage."""
+
+    displacement: Displacement
+    """How far off its joints are, on pictures of one split."""
+    on_validation: NDArray[np.float64]
+    """(N, K, 2) px, its poses on the validation pictures."""
+
+    @classmethod
+    def measure(cls, run: RunFolder, stages: int, data: TrainingData, square: bool, errors_from: str) -> Self:
+        """Of the run's first `stages` stages. `errors_from`: `train` or `validation`.
+
+        Raises DeepPoseError where the stages cannot be read or have another skeleton than the data set.
+        """
+        from deeppose_cli.evaluation.predict_split import predict_split
+        from deeppose_cli.models.cascade import first_stage_boxes
+        from deeppose_cli.models.displacement import Displacement
+
+        cascade = load_cascade(run, stages)
+        if cascade.skeleton != data.train.skeleton:
+            raise DeepPoseError(
+                f"{run.stage(1).best}: has skeleton '{cascade.skeleton.name}', the data set "
+                f"'{data.train.skeleton.name}'"
+            )
+        on_validation = predict_split(cascade, data.validation, data.validation_boxes)[-1]
+        part, boxes, poses = data.validation, data.validation_boxes, on_validation
+        if errors_from == "train":
+            part, boxes = data.train, data.train_boxes
+            poses = predict_split(cascade, part, boxes)[-1]
+        return cls(Displacement.measure(poses, part, first_stage_boxes(boxes, square=square)), on_validation)
+
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        """Raises DeepPoseError that names the file."""
+        from zipfile import BadZipFile
+
+        import numpy as np
+
+        from deeppose_cli.models.displacement import Displacement
+
+        try:
+            with np.load(file) as kept:
+                pairs = [tuple((float(x), float(y)) for x, y in kept[key]) for key in ("mean", "std")]
+                return cls(Displacement(pairs[0], pairs[1]), kept["validation"])
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            raise DeepPoseError(f"{file}: not readable ({error}); without this file it is made anew") from None
+
+    def write(self, file: Path) -> None:
+        import numpy as np
+
+        temporary = file.with_suffix(".tmp.npz")
+        np.savez(temporary, mean=self.displacement.mean, std=self.displacement.std, validation=self.on_validation)
+        os.replace(temporary, file)

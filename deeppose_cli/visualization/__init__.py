@@ -1,0 +1,1 @@
+"""Poses drawn onto images; figures."""

@@ -1,0 +1,245 @@
+"""Cascades as ONNX files: they answer as torch does, come back as they were written, and are refused when harmed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from deeppose_cli.checkpoints.metadata import Description, to_text
+from deeppose_cli.checkpoints.onnx_cascade import cascade_of, open_onnx, peak
+from deeppose_cli.checkpoints.pretrained import NAMES
+from deeppose_cli.checkpoints.weights_file import load_weights
+from deeppose_cli.core.errors import DeepPoseError
+from deeppose_cli.core.skeleton import FLIC10, LSP14
+from deeppose_cli.data.synthetic.generator import draw_person
+from deeppose_cli.models.build import assemble, build_regressor, fill
+from deeppose_cli.models.cascade import Cascade
+from deeppose_cli.models.confidence import Calibration
+from deeppose_cli.models.heads import peak_answer
+from deeppose_cli.models.regressor import Regressor
+from tests.helpers.weights_files import description, random_values
+
+onnx = pytest.importorskip("onnx")
+from deeppose_cli.export import onnx as onnx_export  # noqa: E402
+
+PICTURES = [draw_person(np.random.default_rng(seed)).picture for seed in range(3)]
+BOXES = np.array([[p.shape[1] / 2 - 3.5, p.shape[0] / 2, p.shape[1] * 0.9, p.shape[0] * 1.1] for p in PICTURES])
+
+
+def networks(about: Description, seed: int = 0) -> list[Regressor]:
+    k = len(about.plan.skeleton)
+    both = zip(about.plan.stages, random_values(about, seed), strict=True)
+    return [fill(build_regressor(plan, k), values, "").eval() for plan, values in both]
+
+
+def calibrated(about: Description) -> Description:
+    stages = tuple(replace(stage, calibration=Calibration(0.7, 1.5)) for stage in about.plan.stages)
+    return replace(about, plan=replace(about.plan, stages=stages))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Description, Cascade]:
+    """A file of two stages, and torch's cascade."""
+    about = calibrated(description())
+    both = networks(about)
+    file = tmp_path_factory.mktemp("onnx") / "two.onnx"
+    onnx_export.write_onnx(file, about, both, PICTURES, BOXES)
+    return file, about, assemble(about.plan, both, "cpu")
+
+
+# --- As torch says ------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 12), st.floats(0.5, 8))
+@settings(max_examples=60, deadline=None)
+def test_a_maps_peak_is_read_as_torch_reads_it(seed: int, side: int, sharp: float) -> None:
+    logits = torch.randn(3, 4, side, side, generator=torch.Generator().manual_seed(seed)) * sharp
+    smooth = torch.nn.functional.avg_pool2d(logits.flatten(2).softmax(-1).view_as(logits), 3, 1, 1).flatten(2)
+    best, second = smooth.topk(2).values.unbind(-1)
+    assume(bool((best - second > 1e-5).all()))  # of peaks that are equal, rounding chooses
+    theirs = peak_answer(logits)
+    coordinates, mass = peak(logits.flatten(2).softmax(-1).view_as(logits).numpy())
+    np.testing.assert_allclose(coordinates, theirs.coordinates.numpy(), atol=1e-5)
+    assert theirs.mass is not None
+    np.testing.assert_allclose(mass, theirs.mass.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("flip_test", [False, True])
+@pytest.mark.parametrize("stages", [1, 2])
+def test_every_stage_answers_as_in_torch(made: Any, stages: int, flip_test: bool) -> None:
+    file, about, theirs = made
+    session, known = open_onnx(file)
+    assert known == about
+    ours = cascade_of(session, known, stages).predict(PICTURES, BOXES, flip_test=flip_test)
+    expected = theirs.predict(PICTURES, BOXES, flip_test=flip_test)
+    np.testing.assert_allclose(ours.poses, expected.poses[:stages], atol=0.01)
+    np.testing.assert_allclose(ours.confidence, expected.confidence[:stages], atol=1e-3)
+    assert not np.isnan(ours.confidence).any()
+
+
+def test_any_number_of_pictures_at_once(made: Any) -> None:
+    cascade = cascade_of(*open_onnx(made[0]))
+    together = cascade.predict(PICTURES, BOXES).poses
+    alone = [cascade.predict([picture], box[None]).poses[:, 0] for picture, box in zip(PICTURES, BOXES, strict=True)]
+    np.testing.assert_allclose(together, np.stack(alone, axis=1), atol=0.01)
+    assert cascade.predict([], np.zeros((0, 4))).poses.shape == (2, 0, 14, 2)
+
+
+BACKBONE = {"network": "backbone", "backbone": "mobilenet_v1", "width": 16}
+SHAPES: dict[str, tuple[Any, ...]] = {
+    "one-stage": (LSP14, 1, "shared", {}),
+    "without-maps": (FLIC10, 2, "shared", {**BACKBONE, "head": "regression"}),
+    "per-joint": (FLIC10, 2, "per-joint", {}),
+    "deeppose": (LSP14, 1, "shared", {"network": "deeppose", "input_size": 220}),
+    "mobilenet": (LSP14, 1, "shared", BACKBONE),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", SHAPES)
+def test_other_networks_come_back_too(tmp_path: Path, shape: str) -> None:
+    skeleton, stages, regressor, sizes = SHAPES[shape]
+    about = description(skeleton, stages, regressor, **sizes)
+    both = networks(about)
+    file = tmp_path / "other.onnx"
+    compared = onnx_export.write_onnx(file, about, both, PICTURES, BOXES)
+    assert (compared.pictures, compared.furthest <= 0.05) == (3, True)
+    session, known = open_onnx(file)
+    assert known == about
+    expected = assemble(about.plan, both, "cpu").predict(PICTURES, BOXES)
+    np.testing.assert_allclose(cascade_of(session, known).predict(PICTURES, BOXES).poses, expected.poses, atol=0.05)
+
+
+def test_the_box_holds_the_same_cascades_for_both_engines(box: Path) -> None:
+    folder = Path(__file__).parents[2] / "deeppose_cli" / "pretrained"
+    for name in NAMES:
+        theirs = load_weights(folder / f"{name}.safetensors", device="cpu")
+        session, known = open_onnx(folder / f"{name}.onnx")
+        result = cascade_of(session, known).predict(PICTURES, BOXES)
+        np.testing.assert_allclose(result.poses, theirs.predict(PICTURES, BOXES).poses, atol=0.1)
+
+
+# --- What is not written ------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_differs_from_torch_is_not_kept(made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    about = description(stages=1)
+    monkeypatch.setattr(onnx_export, "cascade_of", lambda *_: cascade_of(*open_onnx(made[0]), 1))
+    with pytest.raises(DeepPoseError, match=r"differ from torch's by up to \d+\.\d+ px; not written"):
+        onnx_export.write_onnx(tmp_path / "x.onnx", about, networks(about, seed=1), PICTURES, BOXES)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_there_is_not_written_over(made: Any) -> None:
+    before = made[0].read_bytes()
+    with pytest.raises(DeepPoseError, match="is there already"):
+        onnx_export.write_onnx(made[0], made[1], [], PICTURES, BOXES)
+    assert made[0].read_bytes() == before
+
+
+def test_no_folder_of_this_machine_is_in_the_file(made: Any) -> None:
+    data = made[0].read_bytes()
+    assert os.fsencode(Path(onnx.__file__).parent.parent) not in data
+    assert b"site-packages" not in data
+
+
+# --- What is not read ---------------------------------------------------------------------------------------------
+
+
+def refused(file: Path) -> str:
+    with pytest.raises(DeepPoseError) as caught:
+        open_onnx(file)
+    said = str(caught.value)
+    assert said.isprintable()
+    assert said.startswith(f"{file}: ")
+    assert len(said) < 400 + len(str(file))
+    return said
+
+
+@given(data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_a_harmed_file_is_refused_or_has_the_same_form(
+    made: Any, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    whole = made[0].read_bytes()
+    file = tmp_path_factory.mktemp("harmed") / "h.onnx"
+    start = data.draw(st.integers(0, len(whole) - 1))
+    if data.draw(st.booleans()):
+        file.write_bytes(whole[:start])
+    else:
+        file.write_bytes(whole[:start] + data.draw(st.binary(min_size=1, max_size=20)) + whole[start + 5 :])
+    said = ""
+    try:
+        said = open_onnx(file)[1].plan.skeleton.name
+    except DeepPoseError as error:
+        said = str(error)
+    assert said == "lsp14" or (said.startswith(f"{file}: ") and said.isprintable())
+
+
+def test_other_models_are_refused(made: Any, tmp_path: Path) -> None:
+    file = tmp_path / "x.onnx"
+    for change, said in (
+        (lambda model: model.ClearField("metadata_props"), "no 'deeppose'"),
+        (lambda model: setattr(model.metadata_props[0], "value", "{}"), "format is missing"),
+        (lambda model: setattr(model.metadata_props[0], "value", to_text(description(stages=1))), "inputs or outputs"),
+    ):
+        model = onnx.load(made[0])
+        change(model)
+        onnx.save(model, file)
+        assert said in refused(file)
+    file.write_bytes(b"%PDF-1.7")
+    refused(file)
+    assert "cannot be read" in refused(tmp_path / "none.onnx")
+
+
+def test_weights_outside_of_the_file_are_not_read(made: Any, tmp_path: Path) -> None:
+    """An ONNX file may name other files that hold its numbers; one from a stranger may name any."""
+    model = onnx.load(made[0])
+    (tmp_path / "secret").write_bytes(bytes(4 * 10**6))
+    for tensor in [*model.graph.initializer] or model.graph.node[-1].attribute[0].g.initializer:
+        size = len(tensor.raw_data)
+        tensor.ClearField("raw_data")
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        for key, value in (("location", "secret"), ("offset", "0"), ("length", str(size))):
+            entry = tensor.external_data.add()
+            entry.key, entry.value = key, value
+    file = tmp_path / "x.onnx"
+    file.write_bytes(model.SerializeToString())
+    refused(file)
+
+
+# --- Commands -----------------------------------------------------------------------------------------------------
+
+WITHOUT_TORCH = """
+import sys
+sys.modules["torch"] = sys.modules["lightning"] = sys.modules["onnx"] = None
+from deeppose_cli.cli.app import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+def test_pictures_are_looked_at_without_torch(made: Any, tmp_path: Path) -> None:
+    import cv2
+
+    cv2.imwrite(str(tmp_path / "a.png"), PICTURES[0])
+    command = [sys.executable, "-c", WITHOUT_TORCH, "predict", "a.png", "--weights", str(made[0]), "--json"]
+    done = subprocess.run(
+        [*command, "--engine", "onnx", "--box", "image"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(done.stdout)
+    assert len(found["keypoints"]) == 3 * 14
+    assert len(found["stages"]) == 2
+    assert (tmp_path / "predictions" / "a_pose.jpg").is_file()

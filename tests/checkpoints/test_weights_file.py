@@ -1,0 +1,471 @@
+"""Weights files: what is written is read back, and what was harmed is refused in one line, at no cost."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import resource
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from deeppose_cli.checkpoints.weights_file import as_stored, load_weights, read_stages, write_weights
+from deeppose_cli.checkpoints.weights_header import MAX_HEADER, is_weights_file, read_header
+from deeppose_cli.config.presets import PAPER, PRESETS
+from deeppose_cli.core.errors import DeepPoseError
+from deeppose_cli.core.skeleton import FLIC10, LSP14
+from deeppose_cli.models.backbones import BACKBONES
+from deeppose_cli.models.cascade import CascadeResult
+from tests.helpers.weights_files import description, joined, parts, random_values, with_document, with_header, write
+
+BOXES = np.array([[30.0, 25.0, 60.0, 50.0], [30.0, 25.0, 40.0, 50.0]])
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    file = tmp_path_factory.mktemp("weights") / "whole.safetensors"
+    write(file)
+    return file.read_bytes()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "w.safetensors"
+
+
+def refused(file: Path) -> str:
+    with pytest.raises(DeepPoseError) as caught:
+        load_weights(file, device="cpu")
+    said = str(caught.value)
+    assert "\n" not in said
+    assert said.isprintable()
+    assert str(file) in said
+    assert len(said) < 400 + len(str(file))
+    return said
+
+
+def predicted(cascade: Any) -> CascadeResult:
+    rng = np.random.default_rng(0)
+    return cascade.predict([rng.integers(0, 256, (50, 60, 3), dtype=np.uint8) for _ in BOXES], BOXES)
+
+
+# --- Round trip ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("skeleton", "regressor"), [(LSP14, "shared"), (FLIC10, "per-joint")], ids=["shared", "per-joint"]
+)
+def test_a_cascade_comes_back_with_its_predictions(file: Path, skeleton: Any, regressor: str) -> None:
+    from deeppose_cli.models.build import assemble, build_regressor, fill
+
+    about = description(skeleton, regressor=regressor)
+    values = write(file, about)
+    original = assemble(
+        about.plan,
+        [fill(build_regressor(p, len(skeleton)), v, "") for p, v in zip(about.plan.stages, values, strict=True)],
+        "cpu",
+    )
+    header, loaded = read_header(file), load_weights(file, device="cpu")
+    assert header.description == about
+    assert loaded.skeleton == skeleton
+    assert not any(stage.psi.training for stage in loaded.stages)
+    ours, theirs = predicted(loaded), predicted(original)
+    assert ours.poses.std() > 1
+    np.testing.assert_allclose(ours.poses, theirs.poses, atol=0.1)  # px of crops of 60
+    np.testing.assert_allclose(ours.boxes, theirs.boxes, atol=0.2)
+    assert load_weights(file, 1, device="cpu").num_stages == 1
+    assert not list(file.parent.glob(".*"))
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_every_backbone_can_be_kept(backbone: str, file: Path) -> None:
+    about = description(stages=1, network="backbone", backbone=backbone)
+    values = write(file, about)
+    _, (loaded,) = read_stages(file)
+    for name, value in loaded.state_dict().items():
+        torch.testing.assert_close(value, values[0][name], rtol=1e-3, atol=1e-6, check_dtype=False)
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if name != PAPER.name])
+def test_every_preset_can_be_kept(name: str, file: Path) -> None:
+    from deeppose_cli.checkpoints.metadata import from_text, to_text
+    from deeppose_cli.models.spec import StagePlan
+
+    about = description()
+    preset = PRESETS[name]
+    second = about.plan.stages[1]
+    plans = (StagePlan(preset.initial), StagePlan(preset.refinement, second.sigma, second.displacement))
+    kept = type(about)(type(about.plan)(LSP14, plans, False), "face", about.records)
+    assert from_text(to_text(kept)) == kept
+
+
+def test_the_same_weights_make_the_same_file(whole: bytes, file: Path) -> None:
+    write(file)
+    assert file.read_bytes() == whole
+
+
+def test_a_stage_too_many_is_refused(whole: bytes, file: Path) -> None:
+    file.write_bytes(whole)
+    with pytest.raises(DeepPoseError, match=r"has 2 stage\(s\), not 3"):
+        load_weights(file, 3)
+
+
+def test_precision_is_kept_where_half_would_lose() -> None:
+    value = torch.randn(8, 4, 3, 3)
+    assert as_stored(value, "conv.weight", "").dtype == torch.float16
+    assert as_stored(value, "bn.running_mean", "").dtype == torch.float32
+    for factor in (1e6, 1e-9):  # infinite, or mostly 0
+        stored = as_stored(value * factor, "conv.weight", "")
+        assert stored.dtype == torch.float32
+        assert torch.equal(stored, value * factor)
+    dead = value.clone()
+    dead[0] = 1e-12  # one filter that does nothing is no reason
+    assert as_stored(dead, "conv.weight", "").dtype == torch.float16
+    assert as_stored(torch.zeros(3), "conv.bias", "").dtype == torch.float16
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_not_written(file: Path, bad: float) -> None:
+    about = description()
+    values = random_values(about)
+    values[1]["networks.0.maps.1.bias"][3] = bad
+    with pytest.raises(DeepPoseError, match=r"stage 2: networks.0.maps.1.bias is not finite"):
+        write_weights(file, about, values)
+    assert not list(file.parent.iterdir())
+
+
+def test_a_file_is_replaced_only_when_asked(whole: bytes, file: Path) -> None:
+    file.write_text("mine")
+    about = description()
+    with pytest.raises(DeepPoseError, match="--overwrite"):
+        write_weights(file, about, random_values(about))
+    assert file.read_text() == "mine"
+    write_weights(file, about, random_values(about), overwrite=True)
+    assert file.read_bytes() == whole
+
+
+def test_no_lightning_is_imported(whole: bytes, file: Path) -> None:
+    file.write_bytes(whole)
+    script = f"""if True:
+        import sys
+        from pathlib import Path
+        from deeppose_cli.weights_file import read_header
+        assert read_header(Path({str(file)!r})).num_stages == 2
+        print(sorted({{"torch", "numpy"}} & sys.modules.keys()))
+        from deeppose_cli.weights import load_weights
+        load_weights(Path({str(file)!r}))
+        print(sorted({{"lightning", "torchvision"}} & sys.modules.keys()))
+    """
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n[]\n"
+
+
+# --- Hostile files ------------------------------------------------------------------------------------------------
+
+
+def stage(document: dict[str, Any], number: int = 1) -> dict[str, Any]:
+    return document["stages"][number - 1]
+
+
+def set_(**values: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda document: stage(document)["settings"].update(values)
+
+
+def second(**values: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda document: stage(document, 2).update(values)
+
+
+DOCUMENTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "no json": (lambda d: "{", "not a weights file"),
+    "a list": (lambda d: "[1]", "the document is a list"),
+    "deep": (lambda d: "[" * 100_000, "nested too deep"),
+    "nan": (lambda d: json.dumps(d).replace("1.5", "NaN"), "NaN is no JSON"),
+    "format": (lambda d: d.update(format=2), "format 2; this version of deeppose reads 1"),
+    "format text": (lambda d: d.update(format="1"), "format is '1'"),
+    "format true": (lambda d: d.update(format=True), "format is True"),
+    "no skeleton": (lambda d: d.pop("skeleton") and None, "skeleton is missing"),
+    "unknown skeleton": (lambda d: d.update(skeleton="coco17"), "skeleton 'coco17' is unknown; known: lsp14"),
+    "other skeleton": (lambda d: d.update(skeleton="flic10"), "its joints are not those of skeleton 'flic10'"),
+    "joints in another order": (lambda d: d["joints"].reverse(), "in another order than those of skeleton 'lsp14'"),
+    "joints no text": (lambda d: d.update(joints=[[]] * 14), "its joints are not those"),
+    "first box": (lambda d: d.update(first_box="moon"), "first_box 'moon'; valid: image"),
+    "square": (lambda d: d.update(square_first_box=1), "square_first_box is 1"),
+    "no stages": (lambda d: d.update(stages=[]), "0 stages; valid: 1 to 16"),
+    "many stages": (lambda d: d.update(stages=d["stages"] * 9), "18 stages; valid: 1 to 16"),
+    "fewer stages": (lambda d: d["stages"].pop() and None, "belongs to no stage"),
+    "a stage more": (lambda d: d["stages"].append(d["stages"][1]), "stage 3"),
+    "stage no object": (lambda d: d.update(stages=[3]), "stage 1: it is 3"),
+    "no settings": (lambda d: stage(d).pop("settings") and None, "stage 1: settings is missing"),
+    "input size": (set_(input_size=10**9), "input_size 1000000000; valid: at most 1024"),
+    "input size beyond numbers": (set_(input_size=10**400), "input_size is a huge number"),
+    "input size text": (set_(input_size="32"), "input_size is '32'"),
+    "input size none": (set_(input_size=None), "input_size is None"),
+    "input size true": (set_(input_size=True), "input_size is True"),
+    "input size fraction": (set_(input_size=32.5), "input_size is 32.5"),
+    "input size odd": (set_(input_size=33), "multiples of 32"),
+    "input size 0": (set_(input_size=0), "multiples of 32"),
+    "width": (set_(width=10**9), "width 1000000000; valid: at most 4096"),
+    "width within bounds": (set_(width=4096), "its settings say"),
+    "width 0": (set_(width=0), "stage 1"),
+    "width negative": (set_(width=-1), "width -1"),
+    "another width": (set_(width=3), "its settings say"),
+    "network": (set_(network="vgg"), "network 'vgg' is unknown"),
+    "another network": (set_(network="deeppose"), "stage 1: its settings name no network"),
+    "the paper's network": (set_(network="deeppose", input_size=220), "stage 1 lacks"),
+    "backbone": (set_(network="backbone", backbone="../x"), "unknown; valid: mobilenet_v1"),
+    "dropout": (set_(dropout=7), "dropout 7; valid: 0 to 1"),
+    "rate": (set_(learning_rate=10**15), "learning_rate is 1000000000000000"),
+    "augmentation": (set_(augmentation=[]), "augmentation is a list"),
+    "augmentation's value": (set_(augmentation={"mirror": "x"}), "mirror is 'x'"),
+    "unknown field": (set_(colour_of_the_sky=1), "stored settings do not fit this version"),
+    "unknown field with an escape": (set_(**{"\x1b[2J" * 500: 1}), "stored settings do not fit this version"),
+    "skeleton with an escape": (lambda d: d.update(skeleton="\x1b[2J" * 500), "skeleton '\\x1b[2J"),
+    "first box with an escape": (lambda d: d.update(first_box="\x1b[2J" * 500), "first_box '\\x1b[2J"),
+    "a head for backbones": (set_(head="regression"), "--head regression: needs a backbone"),
+    "sigma": (second(sigma=0), "stage 2: sigma 0 is not positive"),
+    "sigma huge": (second(sigma=10**400), "sigma is a huge number"),
+    "sigma missing": (lambda d: stage(d, 2).pop("sigma") and None, "sigma is None"),
+    "displacement": (second(displacement={"mean": [[0, 0]], "std": [[1, 1]]}), "no list of 14 pairs"),
+    "displacement text": (second(displacement={"mean": ["ab"] * 14, "std": ["ab"] * 14}), "no list of 14 pairs"),
+    "displacement negative": (second(displacement={"mean": [[0, 0]] * 14, "std": [[-1, 1]] * 14}), "std is negative"),
+    "displacement none": (second(displacement=None), "displacement is None"),
+    "regressor": (lambda d: stage(d, 2)["settings"].update(regressor="both"), "regressor 'both'; valid: shared"),
+    "another regressor": (lambda d: stage(d, 2)["settings"].update(regressor="per-joint"), "stage 2"),
+    "record": (lambda d: stage(d)["training"].update(data=7), "training record's 'data' is 7"),
+    "record's escape": (lambda d: stage(d)["training"].update(command="\x1b[2J"), "command is no line of text"),
+    "record's key": (lambda d: stage(d)["training"].update(self="x"), "training record's 'self' is 'x'"),
+    "record without data": (lambda d: stage(d)["training"].pop("data") and None, "names no data set"),
+    "epochs": (lambda d: stage(d)["training"].update(epochs=-(10**400)), "epochs is a huge number"),
+}
+
+
+@pytest.mark.parametrize("harm", DOCUMENTS)
+def test_an_edited_document_is_refused_by_name(harm: str, whole: bytes, file: Path) -> None:
+    change, words = DOCUMENTS[harm]
+    file.write_bytes(with_document(whole, change))
+    assert words in refused(file)
+
+
+def rename(old: str, new: str) -> Callable[[dict[str, Any]], None]:
+    return lambda header: header.update({new: header.pop(old)})
+
+
+BIAS = "stage1.networks.0.maps.1.bias"
+HEADERS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "no metadata": (lambda h: h.pop("__metadata__"), "has no 'deeppose'"),
+    "metadata no object": (lambda h: h.update(__metadata__=[]), "has no 'deeppose'"),
+    "document no text": (lambda h: h["__metadata__"].update(deeppose={}), "has no 'deeppose'"),
+    "a tensor renamed": (rename(BIAS, "stage1.networks.0.maps.1.bios"), "stage 1 lacks 'networks.0.maps.1.bias'"),
+    "a tensor of no stage": (rename(BIAS, "stage9.x"), "stage 1 lacks"),
+    "an extra tensor": (
+        lambda h: h.update(extra={"dtype": "F16", "shape": [0], "data_offsets": [0, 0]}),
+        "tensor 'extra' belongs to no stage",
+    ),
+    "an extra tensor of a stage": (
+        lambda h: h.update({"stage2.x": {"dtype": "F16", "shape": [0], "data_offsets": [0, 0]}}),
+        "stage 2 has a needless 'x'",
+    ),
+    "shape": (lambda h: h[BIAS].update(shape=[2, 7]), "maps.1.bias is (2, 7), its settings say (14,)"),
+    "huge shape": (lambda h: h[BIAS].update(shape=[10**9, 10**9]), "another size than its shape says"),
+    "shape beyond numbers": (lambda h: h[BIAS].update(shape=[10**400]), "no valid shape"),
+    "negative shape": (lambda h: h[BIAS].update(shape=[-14]), "no valid shape"),
+    "shape text": (lambda h: h[BIAS].update(shape="14"), "no valid shape"),
+    "no shape": (lambda h: h[BIAS].pop("shape"), "no valid shape"),
+    "type": (lambda h: h[BIAS].update(dtype="I16"), "is not of type F16 or F32"),
+    "type a list": (lambda h: h[BIAS].update(dtype=["F16"]), "is not of type F16 or F32"),
+    "entry": (lambda h: h.update({BIAS: 3}), "has no entry"),
+    "offsets": (lambda h: h[BIAS].update(data_offsets=[0, 28]), "overlap or leave holes"),
+    "a hole": (lambda h: h.pop(BIAS), "overlap or leave holes"),
+}
+
+
+@pytest.mark.parametrize("harm", HEADERS)
+def test_an_edited_header_is_refused_by_name(harm: str, whole: bytes, file: Path) -> None:
+    change, words = HEADERS[harm]
+    file.write_bytes(with_header(whole, change))
+    assert words in refused(file)
+
+
+class Trap:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.file,)
+
+
+@pytest.mark.parametrize("start", [b"\x80", b"PK"])
+def test_a_header_whose_length_looks_like_the_start_of_a_checkpoint_is_read(file: Path, start: bytes) -> None:
+    write(file)
+    header, rest = parts(file.read_bytes())
+    text = json.dumps(header).encode()
+    places = 256 ** len(start)
+    length = -(-len(text) // places) * places + int.from_bytes(start, "little")
+    file.write_bytes(joined(text.ljust(length), rest))
+    assert file.read_bytes().startswith(start)
+    assert read_header(file).num_stages == 2
+
+
+def test_a_pickle_in_disguise_is_not_run(file: Path, tmp_path: Path) -> None:
+    sprung = tmp_path / "sprung"
+    file.write_bytes(pickle.dumps(Trap(sprung)))
+    assert "looks like a checkpoint; deeppose export makes" in refused(file)
+    for new in (True, False):
+        torch.save({"state_dict": Trap(sprung)}, file, _use_new_zipfile_serialization=new)
+        assert "looks like a checkpoint" in refused(file)
+    assert not sprung.exists()
+
+
+def test_what_is_no_file_of_weights_is_said(file: Path, tmp_path: Path, whole: bytes) -> None:
+    assert "No such file" in refused(file)
+    file.write_bytes(b"")
+    assert "ends early, after 0 bytes" in refused(file)
+    file.write_bytes(b"\x00" * 8)
+    refused(file)
+    file.write_bytes(struct.pack("<Q", 2**63) + whole[8:])
+    assert "ends early" in refused(file)
+    file.write_bytes(joined(b"\xff\xfe", b""))
+    refused(file)
+    for text in (b"[]", b"7", b"null", b"", b"[" * 100_000, b'{"a":' * 50_000):
+        file.write_bytes(joined(text, b""))
+        refused(file)
+    folder = tmp_path / "folder.safetensors"
+    folder.mkdir()
+    assert "not a file" in refused(folder)
+    pipe = tmp_path / "pipe.safetensors"
+    os.mkfifo(pipe)
+    assert "not a file" in refused(pipe)
+    from safetensors.torch import save_file
+
+    save_file({"conv1.conv.weight": torch.zeros(3)}, file)
+    assert "has no 'deeppose'" in refused(file)
+    assert not is_weights_file(file)
+    file.write_bytes(whole)
+    assert is_weights_file(file)
+    file.write_bytes(whole + b"\0")
+    assert "bytes of tensors where its header says" in refused(file)
+
+
+def test_a_file_that_may_not_be_read_is_said(file: Path, whole: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    file.write_bytes(whole)
+
+    def no(self: Path, *_: Any) -> Any:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", no)
+    assert "cannot be read (Permission denied)" in refused(file)
+
+
+def test_a_header_too_long_is_not_read(file: Path) -> None:
+    with file.open("wb") as out:
+        out.write(struct.pack("<Q", MAX_HEADER + 1))
+        out.truncate(MAX_HEADER + 100)
+    assert "valid: at most" in refused(file)
+
+
+def test_a_file_too_large_is_not_read(file: Path) -> None:
+    with file.open("wb") as out:
+        out.write(struct.pack("<Q", 2) + b"{}")
+        out.truncate(2**33)  # nothing but a hole
+    assert "valid: at most" in refused(file)
+
+
+@pytest.mark.parametrize("bad", ["nan", "inf"])
+def test_numbers_that_are_none_are_refused(bad: str, whole: bytes, file: Path) -> None:
+    header, rest = parts(whole)
+    begin, end = header[BIAS]["data_offsets"]
+    values = np.frombuffer(rest[begin:end], "<f2").copy()
+    values[3] = float(bad)
+    file.write_bytes(joined(header, rest[:begin] + values.tobytes() + rest[end:]))
+    assert f"tensor '{BIAS}' holds numbers that cannot be" in refused(file)
+    name = next(name for name in header if name.endswith("running_var"))
+    begin, end = header[name]["data_offsets"]
+    file.write_bytes(joined(header, rest[:begin] + struct.pack("<f", -1.0) + rest[begin + 4 :]))
+    assert f"tensor '{name}' holds numbers" in refused(file)
+
+
+def test_settings_cannot_ask_for_more_memory_than_the_file_has(whole: bytes, file: Path) -> None:
+    """Width 4096 would be 7 GB of weights. What is handed to the system's memory is measured, not only what is said."""
+    file.write_bytes(with_document(whole, set_(width=4096)))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert "its settings say" in refused(file)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
+
+
+# --- Any harm at all ----------------------------------------------------------------------------------------------
+
+
+def loads_or_is_refused(data: bytes, file: Path) -> bool:
+    file.write_bytes(data)
+    try:
+        cascade = load_weights(file, device="cpu")
+    except DeepPoseError:
+        return "\n" in refused(file)
+    assert all(value.isfinite().all() for stage in cascade.stages for value in stage.psi.state_dict().values())
+    return True
+
+
+EASY = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@EASY
+@given(st.floats(0, 1, exclude_max=True))
+def test_a_truncated_file_is_refused(whole: bytes, file: Path, share: float) -> None:
+    assert not loads_or_is_refused(whole[: int(share * len(whole))], file)
+
+
+def test_a_file_truncated_at_the_seams_is_refused(whole: bytes, file: Path) -> None:
+    (length,) = struct.unpack("<Q", whole[:8])
+    for end in (1, 7, 8, 9, 7 + length, 8 + length, 9 + length, len(whole) - 1):
+        assert not loads_or_is_refused(whole[:end], file)
+
+
+@settings(EASY, max_examples=150)
+@given(data=st.data())
+def test_any_changed_byte_gives_a_good_load_or_one_line(whole: bytes, file: Path, data: st.DataObject) -> None:
+    (length,) = struct.unpack("<Q", whole[:8])
+    harmed = bytearray(whole)
+    for _ in range(data.draw(st.integers(1, 3))):
+        # Most of the file is numbers, most of the danger is in the header.
+        end = data.draw(st.sampled_from([8, 8 + length, len(whole)]))
+        harmed[data.draw(st.integers(0, end - 1))] = data.draw(st.integers(0, 255))
+    loads_or_is_refused(bytes(harmed), file)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The way to everything within a document."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(found for key, part in inner for found in places(part, (*path, key)))]
+
+
+@settings(EASY, max_examples=60)
+@given(data=st.data())
+def test_any_changed_value_in_the_document_gives_a_good_load_or_one_line(
+    whole: bytes, file: Path, data: st.DataObject
+) -> None:
+    def change(document: dict[str, Any]) -> None:
+        *way, last = data.draw(st.sampled_from([path for path in places(document) if path]))
+        for key in way:
+            document = document[key]
+        document[last] = data.draw(JSON | st.sampled_from([10**9, 10**400, -1, 0, 64, "backbone", "resnet18"]))
+
+    loads_or_is_refused(with_document(whole, change), file)

@@ -1,0 +1,342 @@
+"""LSP and LSPET from archives as they are found in the wild, to labels in the project's convention."""
+
+from __future__ import annotations
+
+import tarfile
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+
+from deeppose_cli.core.errors import DeepPoseError, UsageError
+from deeppose_cli.data.datasets import lsp
+from tests.helpers.lsp_archives import FEW, contents, labels, packed, write
+
+LSP, LSPET = FEW
+REAL = Path(__file__).parents[4] / "shared" / "data"
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    return write(tmp_path / "small", LSP, labels(LSP.count))
+
+
+@pytest.fixture
+def extension(tmp_path: Path) -> Path:
+    joints = labels(LSPET.count, seed=1)
+    joints[..., 2] = 1
+    joints[0, 3] = 0, -26.1, 0
+    joints[1, :, 2] = 0
+    return write(tmp_path / "extension", LSPET, joints)
+
+
+def line_of(error: pytest.ExceptionInfo[DeepPoseError]) -> str:
+    line = str(error.value)
+    assert "\n" not in line
+    assert ".new-" not in line, "the temporary folder is gone when this is read"
+    return line
+
+
+# ---- reading
+
+
+def test_coordinates_start_at_zero_and_every_joint_of_lsp_is_labelled(tmp_path: Path, small: Path) -> None:
+    joints = labels(LSP.count)
+    joints[:, ::2, 2] = 1  # occluded
+    lsp.prepare([write(tmp_path / "flags", LSP, joints)], tmp_path / "data", releases=FEW)
+    splits = lsp.read(tmp_path / "data", FEW)
+    assert {name: len(split) for name, split in splits.items()} == {"train": 4, "validation": 1, "test": 5}
+    assert splits["test"].names == ("im0006.jpg", "im0007.jpg", "im0008.jpg", "im0009.jpg", "im0010.jpg")
+    np.testing.assert_allclose(splits["test"].keypoints, joints[5:, :, :2] - 1)
+    assert all(split.labelled.all() and np.isnan(split.boxes).all() for split in splits.values())
+    assert sorted(splits["train"].names + splits["validation"].names) == [f"im{i:04d}.jpg" for i in range(1, 6)]
+
+
+def test_the_extension_is_training_and_its_placeholders_are_not_labels(
+    tmp_path: Path, small: Path, extension: Path
+) -> None:
+    lsp.prepare([small, extension], tmp_path / "data", releases=FEW)
+    splits = lsp.read(tmp_path / "data", FEW)
+    assert (len(splits["validation"]), len(splits["test"])) == (1, 5)
+    added = splits["train"].take(range(4, 10))
+    assert added.names[0] == "im00001.jpg"
+    assert not added.labelled[0, 3]
+    assert added.labelled[0].sum() == 13
+    assert np.isnan(added.boxes[1]).all(), "no label, no box"
+
+    points = np.delete(added.keypoints[0], 3, axis=0)
+    cx, cy, w, h = added.boxes[0]
+    assert w == h == pytest.approx(lsp.EXTENSION_MARGIN * np.ptp(points, axis=0).max())
+    assert (cx, cy) == pytest.approx(tuple((points.min(0) + points.max(0)) / 2))
+
+
+@pytest.mark.parametrize("layout", [(2, 1, 0), (1, 2, 0)])
+def test_both_layouts_are_read(tmp_path: Path, layout: tuple[int, int, int]) -> None:
+    joints = labels(3)
+    scipy.io.savemat(tmp_path / "joints.mat", {"joints": joints.transpose(layout)})
+    np.testing.assert_allclose(lsp.read_joints(tmp_path, 3), joints - [1, 1, 0])
+
+
+def test_whole_numbers_and_a_single_record_are_read(tmp_path: Path) -> None:
+    scipy.io.savemat(tmp_path / "joints.mat", {"joints": np.ones((14, 3), np.uint8)})
+    np.testing.assert_array_equal(lsp.read_joints(tmp_path), np.tile([0.0, 0.0, 1.0], (1, 14, 1)))
+
+
+def changed(record: int, joint: int, value: int, to: float) -> dict[str, object]:
+    joints = labels(5)
+    joints[record, joint, value] = to
+    return {"joints": joints.transpose(2, 1, 0)}
+
+
+BAD_VALUES: dict[str, tuple[dict[str, object], str]] = {
+    "no joints": ({"ptsAll": np.ones(3)}, "no variable 'joints'; found 'ptsAll'"),
+    "FLIC's": ({"joints": np.ones((2, 29, 5))}, r"shape \(2, 29, 5\)"),
+    "flat": ({"joints": np.ones((1, 7))}, r"shape \(1, 7\)"),
+    "none": ({"joints": np.ones((3, 14, 0))}, "0 records"),
+    "other count": ({"joints": np.ones((3, 14, 4))}, "4 records; valid: 5"),
+    "too many axes": ({"joints": np.ones((3, 14, 5, 2))}, "shape"),
+    "text": ({"joints": "hello"}, "joints is text"),
+    "NaN": (changed(2, 12, 0, np.nan), "record 3, neck, x is nan; valid: finite"),
+    "infinite": (changed(0, 0, 1, -np.inf), "record 1, right_ankle, y is -inf"),
+    "flag": (changed(4, 13, 2, 0.5), "record 5, head_top, flag is 0.5; valid: 0 or 1"),
+    "far away": (changed(1, 7, 1, 1e6), "record 2, right_elbow, y is 1e\\+06; valid: within"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_VALUES)
+def test_a_value_that_cannot_be_right_is_named(tmp_path: Path, case: str) -> None:
+    variables, expected = BAD_VALUES[case]
+    scipy.io.savemat(tmp_path / "joints.mat", variables)
+    with pytest.raises(DeepPoseError, match=expected) as caught:
+        lsp.read_joints(tmp_path, 5)
+    assert str(tmp_path / "joints.mat") in line_of(caught)
+
+
+def test_what_is_missing_is_named_with_what_to_type(tmp_path: Path, small: Path) -> None:
+    data = tmp_path / "data"
+    with pytest.raises(DeepPoseError) as caught:
+        lsp.read(data, FEW)
+    assert line_of(caught) == (
+        f"lsp is not in {data / 'lsp'}; type: deeppose data prepare lsp "
+        f"--from lsp_dataset.zip [--from lspet_dataset.zip] --data-root {data}; without --from it is downloaded"
+    )
+    lsp.prepare([small], data, releases=FEW)
+    for row in (3, 7):
+        (data / "lsp" / "lsp" / "images" / f"{LSP.stem(row)}.jpg").unlink()
+    with pytest.raises(
+        DeepPoseError, match=r"images/im0004\.jpg: no such file \(2 of 10 pictures missing\); type: deep"
+    ):
+        lsp.read(data, FEW)
+    (data / "lsp" / "lsp" / "joints.mat").unlink()
+    with pytest.raises(DeepPoseError, match=r"lsp/joints\.mat: no such file; type: deep"):
+        lsp.read(data, FEW)
+
+
+# ---- preparing
+
+
+@pytest.mark.parametrize(
+    "pack",
+    [
+        lambda folder, to: folder,
+        lambda folder, to: packed(folder, to / "a.zip"),
+        lambda folder, to: packed(folder, to / "a.zip", "lsp_dataset/"),
+        lambda folder, to: packed(folder, to / "a.zip", "deep/er/lsp_dataset/"),
+        lambda folder, to: tarred(folder, to / "a.tar.gz"),
+    ],
+)
+def test_an_archive_gives_what_its_folder_holds(
+    tmp_path: Path, small: Path, pack: Callable[[Path, Path], Path]
+) -> None:
+    before = contents(small)
+    report = lsp.prepare([pack(small, tmp_path)], tmp_path / "data", releases=FEW)
+    assert contents(tmp_path / "data" / "lsp") == {f"lsp/{name}": data for name, data in before.items()}
+    assert contents(small) == before
+    assert report == lsp.PrepareReport(tmp_path / "data" / "lsp", {"lsp": 10})
+
+
+def tarred(folder: Path, archive: Path) -> Path:
+    with tarfile.open(archive, "w:gz") as file:
+        file.add(folder, "lsp_dataset")
+    return archive
+
+
+def in_parts(folder: Path, to: Path) -> tuple[Path, Path]:
+    """joints.mat and the first half of the pictures; the rest."""
+    names = sorted(contents(folder))
+    parts = (to / "part1.zip", to / "part2.zip")
+    pictures = [name for name in names if name.startswith("images/")]
+    second = set(pictures[len(pictures) // 2 :])
+    for part, chosen in zip(parts, ([n for n in names if n not in second], sorted(second)), strict=True):
+        with zipfile.ZipFile(part, "w") as file:
+            for name in chosen:
+                file.write(folder / name, name)
+    return parts
+
+
+def test_a_release_in_two_archives_is_prepared_from_both(tmp_path: Path, small: Path, extension: Path) -> None:
+    first, second = in_parts(extension, tmp_path)
+    for given_sources in ([second], [first]):
+        with pytest.raises(DeepPoseError, match="all of them at once: --from PART1 --from PART2") as caught:
+            lsp.prepare(given_sources, tmp_path / "data", releases=FEW)
+        assert str(given_sources[0]) in line_of(caught)
+        assert not (tmp_path / "data" / "lsp").exists()
+    report = lsp.prepare([second, packed(small, tmp_path / "a.zip"), first], tmp_path / "data", releases=FEW)
+    assert report.pictures == {"lsp": 10, "lspet": 6}
+
+
+def test_one_folder_may_hold_both_and_other_things(tmp_path: Path, small: Path, extension: Path) -> None:
+    (tmp_path / "README.md").write_text("of something else")
+    (small / "images" / "im0011.jpg").write_bytes(b"not one of the ten")
+    (small / "images" / "._im0001.jpg").write_bytes(b"left by a Mac")
+    (small / "visualized").mkdir()
+    (small / "visualized" / "im0001.jpg").write_bytes(b"drawn")
+    lsp.prepare([tmp_path], tmp_path / "data", releases=FEW)
+    there = contents(tmp_path / "data" / "lsp")
+    assert len(there) == (10 + 2) + (6 + 2)
+    assert not [name for name in there if "im0011" in name or "visualized" in name or "._" in name]
+
+
+def test_labels_without_pictures_are_recognised_by_their_number(tmp_path: Path, extension: Path) -> None:
+    alone = tmp_path / "labels"
+    alone.mkdir()
+    (extension / "joints.mat").rename(alone / "joints.mat")
+    assert lsp.prepare([alone, extension], tmp_path / "data", releases=FEW).pictures == {"lspet": 6}
+    scipy.io.savemat(alone / "joints.mat", {"joints": np.ones((3, 14, 7))})
+    with pytest.raises(DeepPoseError, match=r"7 records; valid: 10 \(lsp\), 6 \(lspet\)"):
+        lsp.prepare([alone], tmp_path / "data", releases=FEW)
+
+
+def overwrite(name: str, data: bytes) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).write_bytes(data) and None
+
+
+BAD_SETS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no labels": (lambda folder: (folder / "joints.mat").unlink(), "lsp has no joints.mat"),
+    "damaged labels": (overwrite("joints.mat", b"MATLAB 5.0"), "joints.mat: not a MATLAB file"),
+    "labels of another set": (
+        lambda folder: scipy.io.savemat(folder / "joints.mat", {"joints": np.ones((14, 3, 6))}),
+        "joints has 6 records; valid: 10",
+    ),
+    "a picture missing": (
+        lambda folder: (folder / "images" / "im0003.jpg").unlink(),
+        r"1 of 10 lsp pictures are missing, the first is images/im0003\.jpg",
+    ),
+    "a picture twice": (overwrite("images/im0003.png", b"x"), r"'images/im0003\.\w+' is in .* already"),
+    "another set": (lambda folder: (folder / "images").rename(folder / "people_all"), "10 records|has no|missing"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_SETS)
+def test_a_bad_archive_leaves_the_data_as_it_was(tmp_path: Path, small: Path, case: str) -> None:
+    data = tmp_path / "data"
+    lsp.prepare([small], data, releases=FEW)
+    before = contents(data)
+    spoil, expected = BAD_SETS[case]
+    spoil(small)
+    archive = packed(small, tmp_path / "again.zip")
+    with pytest.raises(DeepPoseError, match=expected) as caught:
+        lsp.prepare([archive], data, releases=FEW)
+    assert str(archive) in line_of(caught)
+    assert contents(data) == before
+    assert {entry.name for entry in (data / "lsp").iterdir()} == {"lsp"}
+
+
+def test_something_else_is_not_taken_for_lsp(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "people.zip", "w") as file:
+        file.writestr("people_all/im0001.jpg", b"x")
+        file.writestr("people_all/labels.mat", b"x")
+    with pytest.raises(DeepPoseError, match=r"people\.zip: holds neither LSP .* nor LSPET"):
+        lsp.prepare([tmp_path / "people.zip"], tmp_path / "data", releases=FEW)
+    with pytest.raises(UsageError, match="--from"):
+        lsp.prepare([], tmp_path / "data", releases=FEW)
+
+
+def test_an_archive_given_twice_is_refused(tmp_path: Path, small: Path) -> None:
+    archive = packed(small, tmp_path / "a.zip")
+    with pytest.raises(DeepPoseError, match="give each archive once"):
+        lsp.prepare([archive, archive], tmp_path / "data", releases=FEW)
+
+
+@pytest.mark.parametrize("stop", [RuntimeError, KeyboardInterrupt])
+def test_stopped_half_way_the_old_data_stays(tmp_path: Path, small: Path, stop: type[BaseException]) -> None:
+    data = tmp_path / "data"
+    lsp.prepare([small], data, releases=FEW)
+    before = contents(data)
+
+    def progress(what: str, done: int, total: int) -> None:
+        assert total == 12
+        assert len(list((data / "lsp").glob(".new-*/lsp/**/*.*"))) >= done, "the new files come beside the old ones"
+        if done == 6:
+            raise stop
+
+    with pytest.raises(stop):
+        lsp.prepare([small], data, progress, FEW)
+    assert contents(data) == before
+    assert {entry.name for entry in (data / "lsp").iterdir()} == {"lsp"}
+
+
+def test_preparing_again_replaces_one_release_and_keeps_the_other(tmp_path: Path, small: Path, extension: Path) -> None:
+    data = tmp_path / "data"
+    lsp.prepare([small, extension], data, releases=FEW)
+    (data / "lsp" / "lsp" / "left over").write_text("old")
+    (data / "lsp" / "lspet" / "kept").write_text("old")
+    newer = write(tmp_path / "newer", LSP, labels(LSP.count, seed=9))
+    lsp.prepare([newer], data, releases=FEW)
+    there = contents(data / "lsp")
+    assert "lsp/left over" not in there
+    assert "lspet/kept" in there
+    assert there["lsp/joints.mat"] == (newer / "joints.mat").read_bytes()
+    assert {entry.name for entry in (data / "lsp").iterdir()} == {"lsp", "lspet"}
+
+
+def test_a_data_root_that_cannot_be_written(tmp_path: Path, small: Path) -> None:
+    (tmp_path / "data").write_text("a file")
+    with pytest.raises(DeepPoseError, match=r"data/lsp: cannot be written"):
+        lsp.prepare([small], tmp_path / "data", releases=FEW)
+
+
+# ---- the originals
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    names = ("lsp_dataset.zip", "lspet_dataset.part2.zip", "lspet_dataset.part1.zip")
+    lsp.prepare([REAL / name for name in names], root)
+    return root
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real archives are not here")
+def test_the_originals_are_read_whole_and_quickly(prepared: Path) -> None:
+    start = time.process_time()
+    splits = lsp.read(prepared)
+    assert time.process_time() - start < 1.5
+    assert {name: len(split) for name, split in splits.items()} == {"train": 10800, "validation": 200, "test": 1000}
+    assert all(splits[name].labelled.all() for name in ("validation", "test"))
+    added = splits["train"].take(range(800, 10800))
+    assert added.labelled.all(1).sum() == 3945
+    assert added.labelled.sum(1).min() == 4
+    assert np.isfinite(added.boxes).all()
+    assert added.names == tuple(f"im{i:05d}.jpg" for i in range(1, 10001))
+    # Two facts of the originals, which hold at these rows alone.
+    legs = splits["test"].keypoints[184]
+    assert splits["test"].names[184] == "im1185.jpg"
+    assert np.linalg.norm(legs[0] - legs[1]) == 0
+    assert (lsp.read_joints(prepared / "lsp" / "lsp")[..., 2].mean()) == pytest.approx(0.073, abs=5e-4)
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real archives are not here")
+def test_every_label_of_the_originals_but_a_few_is_in_its_picture(prepared: Path) -> None:
+    """Wrong numbering, swapped axes or a wrong base would put thousands outside."""
+    from deeppose_cli.media.images import picture_size
+
+    test = lsp.read(prepared)["test"]
+    sizes = np.array([picture_size(file) for file in test.files])[:, None]
+    assert ((test.keypoints >= -0.5) & (test.keypoints <= sizes - 0.5)).all()

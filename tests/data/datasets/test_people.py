@@ -1,0 +1,197 @@
+"""LSP, LSPET and FLIC as one set: whose labels, boxes and rows they are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deeppose_cli.cli.app import main
+from deeppose_cli.core.annotations import Annotations
+from deeppose_cli.core.errors import DeepPoseError
+from deeppose_cli.core.skeleton import FLIC10, LSP14, PEOPLE15
+from deeppose_cli.data.datasets import flic, lsp, people, registry
+from deeppose_cli.data.datasets.spec import SPLITS
+from deeppose_cli.data.loading.datamodules import TrainingData
+from deeppose_cli.detection.initial_boxes import first_boxes
+from deeppose_cli.evaluation import predict_split
+from tests.helpers import flic_archives, lsp_archives
+from tests.helpers.flic_archives import FEW as FLIC_FEW
+from tests.helpers.lsp_archives import FEW as LSP_FEW
+
+PARTS = (
+    replace(lsp.LSP, read=partial(lsp.read, releases=LSP_FEW)),
+    replace(flic.FLIC, read=partial(flic.read, releases=FLIC_FEW)),
+)
+FEW = replace(people.PEOPLE, read=partial(people.read, parts=PARTS))
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root with LSP, LSPET and FLIC in miniature."""
+    given, data = tmp_path_factory.mktemp("given"), tmp_path_factory.mktemp("data")
+    flags = np.random.default_rng(5).random((6, 14)) < 0.7  # LSPET labels some joints
+    extension = lsp_archives.labels(6, 1)
+    extension[..., 2] = flags
+    sources = [
+        lsp_archives.write(given / "lsp", LSP_FEW[0], lsp_archives.labels(10)),
+        lsp_archives.write(given / "lspet", LSP_FEW[1], extension),
+    ]
+    lsp.prepare(sources, data, releases=LSP_FEW)
+    flic.prepare([flic_archives.write(given / "FLIC", flic_archives.few())], data, releases=FLIC_FEW)
+    return data
+
+
+def parts_of(root: Path, split: str) -> tuple[Annotations, Annotations, Annotations]:
+    """(LSP's rows, FLIC's, the joined ones)."""
+    return PARTS[0].read(root)[split], PARTS[1].read(root)[split], FEW.read(root)[split]
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_rows_and_labels_are_those_of_the_parts(root: Path, split: str) -> None:
+    whole, upper, joined = parts_of(root, split)
+    assert joined.names == whole.names + upper.names
+    assert joined.files == whole.files + upper.files
+    assert joined.skeleton is PEOPLE15
+    for part, rows in ((whole, slice(0, len(whole))), (upper, slice(len(whole), None))):
+        for joint in PEOPLE15.joints:
+            found = joined.keypoints[rows, PEOPLE15.index(joint)]
+            if joint in part.skeleton.joints and (part.skeleton, joint) != (FLIC10, "neck"):
+                np.testing.assert_array_equal(found, part.keypoints[:, part.skeleton.index(joint)])
+            else:
+                assert np.isnan(found).all(), "not labelled; FLIC's neck is another point than LSP's"
+
+
+def test_every_point_that_a_part_labels_is_in_the_union_once() -> None:
+    assert set(PEOPLE15.joints) == {*LSP14.joints, *FLIC10.joints}
+    assert len(set(PEOPLE15.joints)) == len(PEOPLE15) == 15
+    assert sorted(PEOPLE15.mirror) == list(range(15))
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_first_boxes_are_those_that_a_model_of_each_part_alone_is_trained_with(root: Path, split: str) -> None:
+    whole, upper, joined = parts_of(root, split)
+    found = first_boxes(joined, people.PEOPLE.first_box)
+    expected = [first_boxes(whole, "own").boxes, first_boxes(upper, "torso").boxes]
+    np.testing.assert_allclose(found.boxes, np.concatenate(expected))
+
+
+def test_what_is_trained_on_is_no_part_of_any_test(root: Path) -> None:
+    data = TrainingData.read(FEW, root)
+    tests = {name for part in PARTS for name in part.read(root)["test"].names}
+    assert tests
+    assert not tests & {*data.train.names, *data.validation.names}
+    assert len(data.train) == sum(len(part.read(root)["train"]) for part in PARTS)
+    assert "own" in data.said
+
+
+def test_the_truth_in_the_union_scores_whole_on_flic(root: Path) -> None:
+    """Through the union and back nothing is lost, the neck included."""
+    _, upper, joined = parts_of(root, "test")
+    back = predict_split.to_skeleton(joined.keypoints[-len(upper) :], PEOPLE15, FLIC10)
+    np.testing.assert_allclose(back, upper.keypoints)
+
+
+@pytest.mark.parametrize("missing", [("lsp",), ("flic",), ("lsp", "flic")])
+def test_what_is_not_prepared_is_named_with_what_to_type(root: Path, tmp_path: Path, missing: tuple[str, ...]) -> None:
+    for name in {"lsp", "flic"} - {*missing}:
+        (tmp_path / name).symlink_to(root / name)
+    with pytest.raises(DeepPoseError) as caught:
+        FEW.read(tmp_path)
+    line = str(caught.value)
+    assert line.startswith("people joins lsp and flic: ")
+    assert "\n" not in line
+    for name in ("lsp", "flic"):
+        assert (f"deeppose data prepare {name} --from" in line) == (name in missing)
+    assert str(tmp_path) in line
+
+
+# ---- the commands
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> None:
+    for small in (*PARTS, FEW):
+        monkeypatch.setitem(registry.CATALOGUE, small.name, small)
+
+
+@pytest.mark.usefixtures("known")
+def test_preparing_it_is_preparing_its_parts(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "prepare", "people", "--data-root", str(root)]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"people is in {root / 'lsp'} and {root / 'flic'}: train 18,")
+    assert not (root / "people").exists()
+    assert main(["data", "prepare", "people", "--data-root", str(tmp_path)]) == 1
+    assert "deeppose data prepare flic --from" in capsys.readouterr().err
+    assert main(["data", "prepare", "people", "--from", "x.zip", "--data-root", str(tmp_path)]) == 2
+    assert "--from x.zip: people has no archives of its own" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("known")
+def test_it_is_here_where_both_parts_are(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "lsp").symlink_to(root / "lsp")
+    for data, here in ((root, True), (tmp_path, False)):
+        assert main(["data", "list", "people", "--json", "--data-root", str(data)]) == 0
+        facts = json.loads(capsys.readouterr().out)
+        assert facts["here"] is here
+        assert not facts["problem"]
+
+
+@pytest.mark.usefixtures("known")
+def test_it_is_checked_and_its_first_boxes_are_reported(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "check", "people", "--json", "--data-root", str(root)]) == 0
+    report = json.loads(capsys.readouterr().out)
+    train = report["splits"]["train"]
+    assert train["joints"]["nose"] == pytest.approx(8 / 18, abs=1e-6)
+    assert report["problems"] == []
+    assert main(["data", "boxes", "people", "--box", "own", "--json", "--data-root", str(root)]) == 0
+    assert json.loads(capsys.readouterr().out)["learned"].keys() == {"torso"}
+
+
+@pytest.mark.parametrize(
+    ("trained", "box", "scored", "expected"),
+    [
+        ("people", "own", "people", "own"),
+        ("people", "own", "lsp", "image"),
+        ("people", "own", "flic", "torso"),
+        ("people", "own", "parse", "image"),
+        ("people", "own", "buffy", "face"),
+        ("people", "face", "flic", "face"),
+        ("people", "person", "lsp", "image"),
+        ("flic", "torso", "flic", "torso"),
+        ("lsp", "image", "flic", "face"),
+        ("gone", "own", "flic", "face"),
+    ],
+)
+def test_each_set_is_scored_from_the_boxes_that_the_model_expects(
+    trained: str, box: str, scored: str, expected: str
+) -> None:
+    assert registry.trained_box(trained, box, registry.description(scored)) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("known")
+def test_it_is_trained_refined_and_scored_on_its_parts(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    common = ["--preset", "tiny", "--input-size", "32", "--max-epochs", "1", "--workers", "0", "--accelerator", "cpu"]
+    places = ["--data-root", str(root)]
+    assert main(["train", "--data", "people", *common, *places]) == 0
+    assert "first box: own" in capsys.readouterr().err
+    assert main(["refine", "--stage", "2", *common, *places]) == 0
+    for flags, box, joints in ((["--data", "lsp"], "image", 14), (["--data", "flic"], "torso", 10), ([], "own", 15)):
+        capsys.readouterr()
+        assert main(["eval", "--json", "--bootstrap", "0", *flags, *places]) == 0
+        document = json.loads(capsys.readouterr().out)
+        assert document["box"] == box
+        rows = {row["name"]: row["joints_scored"] for row in document["rows"]}
+        assert [len(rows[stage]) for stage in ("stage 1", "stage 2")] == [joints] * 2
+    assert main(["data", "show", "people", "--run", "people", "--count", "2", *places, "--out", "sheet.png"]) == 0
+    picture = next((root / "flic").rglob("*.jpg"))
+    assert main(["predict", str(picture)]) == 0

@@ -1,0 +1,243 @@
+"""Random variants of a training picture: the joints go where the pixels go."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from deeppose_cli.config.schema import Augmentation
+from deeppose_cli.core.geometry import Box, denormalise, mirror_points, normalise
+from deeppose_cli.core.skeleton import FLIC10, LSP14
+from deeppose_cli.data.loading.augmentation import Augmenter, View, erase_patches
+from deeppose_cli.media.cropping import MEAN_COLOUR, crop
+from tests.helpers import dots
+
+WIDTH, HEIGHT = 200, 150
+NOTHING = Augmentation(mirror=0.0)
+EVERYTHING = Augmentation(mirror=0.5, translate=0.1, scale=0.2, rotate=40.0, colour=0.4)
+FULL = Box.of_image(WIDTH, HEIGHT)
+
+
+def scene(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    keypoints = dots.joints_on_a_grid(np.random.default_rng(seed), WIDTH, HEIGHT)
+    return dots.draw(keypoints, WIDTH, HEIGHT), keypoints
+
+
+def vary(settings: Augmentation, seed: int, box: Box = FULL, keypoints: np.ndarray | None = None) -> View:
+    picture, drawn = scene()
+    return Augmenter(settings, LSP14)(
+        picture, drawn if keypoints is None else keypoints, box, np.random.default_rng(seed)
+    )
+
+
+def turned(view: View) -> np.ndarray:
+    """The turned picture, (H, W, 3), as crops show it."""
+    height, width = view.picture.shape[:2]
+    side = max(height, width)
+    return crop(view.picture, Box.of_image(side, side), side, turn=view.turn)[:height, :width]
+
+
+def test_without_any_setting_nothing_changes() -> None:
+    picture, keypoints = scene()
+    for seed in range(5):
+        view = vary(NOTHING, seed, Box(30, 40, 50, 60))
+        np.testing.assert_array_equal(view.picture, picture)
+        np.testing.assert_array_equal(view.keypoints, keypoints)
+        assert (view.box, view.mirrored) == (Box(30, 40, 50, 60), False)
+
+
+def test_a_mirrored_left_wrist_is_a_right_wrist() -> None:
+    picture, keypoints = scene()
+    view = vary(Augmentation(mirror=1.0), 0, Box(30, 40, 50, 60))
+    assert view.mirrored
+    np.testing.assert_array_equal(view.picture, picture[:, ::-1])
+    x, y = keypoints[LSP14.index("left_wrist")]
+    np.testing.assert_allclose(view.keypoints[LSP14.index("right_wrist")], [WIDTH - 1 - x, y])
+    np.testing.assert_allclose(view.keypoints[LSP14.index("neck")][0], WIDTH - 1 - keypoints[LSP14.index("neck")][0])
+    assert view.box == Box(WIDTH - 1 - 30, 40, 50, 60)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Augmentation(mirror=0.5),
+        Augmentation(mirror=0.5, rotate=15.0),
+        Augmentation(mirror=0.5, rotate=40.0, translate=0.1, scale=0.2),
+    ],
+)
+@pytest.mark.parametrize("box", [FULL, Box(80, 70, 90, 60)])
+def test_dots_drawn_at_the_joints_move_with_the_labels(settings: Augmentation, box: Box) -> None:
+    checked, mirrored = 0, set()
+    for seed in range(30):
+        view = vary(settings, seed, box)
+        mirrored.add(view.mirrored)
+        for joint, at in enumerate(view.keypoints):
+            # A mirrored picture's dots have their partners' colours.
+            found = dots.find(turned(view), LSP14.mirror[joint] if view.mirrored else joint, 62)
+            size = np.array(view.picture.shape[1::-1])
+            if (at > dots.RADIUS + 2).all() and (at < size - dots.RADIUS - 3).all() and found is not None:
+                assert np.abs(found - at).max() < 1.0, (seed, joint)
+                checked += 1
+    assert mirrored == {True, False}
+    assert checked > 100
+
+
+def test_colours_change_but_nothing_moves() -> None:
+    picture, keypoints = scene()
+    views = [vary(Augmentation(mirror=0.0, colour=0.4), seed) for seed in range(10)]
+    assert sum(not np.array_equal(view.picture, picture) for view in views) >= 5
+    for view in views:
+        np.testing.assert_allclose(view.keypoints, keypoints, atol=1e-4)
+        edges = [np.abs(np.diff(p.astype(int), axis=1)).max(-1) > 0 for p in (view.picture, picture)]
+        assert (edges[0] & ~edges[1]).mean() < 0.01
+
+
+def test_the_same_generator_gives_the_same_variant_and_another_one_another() -> None:
+    one, same, other = vary(EVERYTHING, 5), vary(EVERYTHING, 5), vary(EVERYTHING, 6)
+    np.testing.assert_array_equal(turned(one), turned(same))
+    np.testing.assert_array_equal(one.keypoints, same.keypoints)
+    assert one.box == same.box
+    assert one.box != other.box
+    assert not np.allclose(one.keypoints, other.keypoints)
+
+
+def test_one_augmenter_remembers_nothing_of_earlier_pictures() -> None:
+    picture, keypoints = scene()
+    augmenter = Augmenter(EVERYTHING, LSP14)
+    first = augmenter(picture, keypoints, FULL, np.random.default_rng(1))
+    for seed in range(3):
+        augmenter(picture[:40], keypoints, FULL, np.random.default_rng(seed))
+    again = augmenter(picture, keypoints, FULL, np.random.default_rng(1))
+    np.testing.assert_array_equal(turned(first), turned(again))
+    np.testing.assert_array_equal(first.keypoints, again.keypoints)
+
+
+def test_a_joint_without_a_label_has_none_afterwards_and_its_partner_takes_it_over() -> None:
+    _, keypoints = scene()
+    left, right = LSP14.index("left_wrist"), LSP14.index("right_wrist")
+    keypoints[left] = np.nan
+    for seed in range(12):
+        view = vary(EVERYTHING, seed, keypoints=keypoints)
+        missing = np.flatnonzero(np.isnan(view.keypoints).any(-1))
+        assert missing.tolist() == [right if view.mirrored else left]
+    without = vary(EVERYTHING, 0, keypoints=np.full((14, 2), np.nan))
+    assert np.isnan(without.keypoints).all()
+
+
+def test_joints_outside_the_picture_keep_their_place_relative_to_the_others() -> None:
+    _, keypoints = scene()
+    keypoints[3], keypoints[8] = [-40, 30], [WIDTH + 25, HEIGHT + 60]
+    settings = Augmentation(mirror=0.0, rotate=40.0)
+    for seed in range(10):
+        view = vary(settings, seed, keypoints=keypoints)
+        assert np.isfinite(view.keypoints).all()
+        distances = [np.linalg.norm(pose[3] - pose, axis=-1) for pose in (view.keypoints, keypoints)]
+        np.testing.assert_allclose(*distances, atol=1e-2)
+
+
+def test_shift_and_size_of_the_box_vary_as_told() -> None:
+    settings = Augmentation(mirror=0.0, translate=0.05, scale=0.1)
+    box = Box(90, 70, 100, 60)
+    found = np.array([vary(settings, seed, box).box for seed in range(800)])
+    shift = (found[:, :2] - box[:2]) / np.array(box[2:])
+    np.testing.assert_allclose(shift.mean(0), 0, atol=0.008)
+    np.testing.assert_allclose(shift.std(0), 0.05, rtol=0.1)
+    factor = np.log(found[:, 2] / box[2])
+    np.testing.assert_allclose([factor.mean(), factor.std()], [0, 0.1], atol=0.012)
+    np.testing.assert_allclose(found[:, 2] / found[:, 3], 100 / 60)
+
+
+def test_what_the_box_shows_is_there_although_only_a_window_is_processed() -> None:
+    """The window around a small box must hold all that a rotated crop can show."""
+    rng = np.random.default_rng(0)
+    picture = rng.integers(130, 256, (400, 400, 3), np.uint8)  # nowhere near the fill colour
+    augmenter = Augmenter(Augmentation(mirror=0.5, rotate=45.0, translate=0.05, scale=0.1), LSP14)
+    for seed in range(40):
+        view = augmenter(picture, np.full((14, 2), 200.0), Box(200, 200, 80, 80), np.random.default_rng(seed))
+        shown = crop(view.picture, view.box, 64, turn=view.turn)
+        assert (shown.astype(int) - MEAN_COLOUR).min() > 0, seed
+
+
+def test_turns_are_about_the_boxs_middle_and_spread_evenly() -> None:
+    picture, centre = np.zeros((100, 120, 3), np.uint8), np.array([40.0, 55.0])
+    keypoints = centre + np.array([[0, 0], [30, 0], *[[0, 5]] * 12])
+    augmenter = Augmenter(Augmentation(mirror=0.0, rotate=40.0), LSP14)
+    views = [augmenter(picture, keypoints, Box(40, 55, 50, 30), np.random.default_rng(seed)) for seed in range(400)]
+    moved = np.array([view.keypoints for view in views]) - centre
+    assert all(view.box == Box(40, 55, 50, 30) for view in views)
+    np.testing.assert_allclose(moved[:, 0], 0, atol=1e-9)
+    np.testing.assert_allclose(np.linalg.norm(moved[:, 1], axis=-1), 30)
+    angles = np.sort(np.degrees(np.arctan2(moved[:, 1, 1], moved[:, 1, 0])))
+    assert np.abs(angles - np.linspace(-40, 40, 400)).max() < 80 * 0.1  # Kolmogorov–Smirnov, far beyond 1 %
+
+
+def test_what_lies_outside_of_a_turned_picture_has_the_colour_of_every_crops_outside() -> None:
+    rng = np.random.default_rng(0)
+    picture = rng.integers(200, 256, (60, 80, 3), np.uint8)
+    # The labels tell how the pixels went: an affine map that these corners fix.
+    corners = np.array([[0, 0], [79, 0], [0, 59], [79, 59]] + [[40, 30]] * 10, dtype=float)
+    augmenter = Augmenter(Augmentation(mirror=0.5, rotate=40.0, colour=0.4), LSP14)
+    y, x = np.mgrid[:60, :80]
+    outside_at_all, recoloured = 0, 0
+    for seed in range(20):
+        view = augmenter(picture, corners, Box(40, 30, 80, 60), np.random.default_rng(seed))
+        sent = corners if not view.mirrored else mirror_points(corners, 80, LSP14)
+        known = np.column_stack([view.keypoints, np.ones(14)])
+        back, *_ = np.linalg.lstsq(known, sent, rcond=None)
+        source = np.stack([x, y, np.ones_like(x)], -1) @ back
+        outside = ((source < -1.01) | (source > [80.01, 60.01])).any(-1)
+        inside = ((source > 0.01) & (source < [78.99, 58.99])).all(-1)
+        shown = turned(view)
+        assert (shown[outside] == MEAN_COLOUR).all(), seed
+        assert inside.any()
+        outside_at_all += int(outside.sum())
+        recoloured += bool((shown[inside] < 190).any())
+    assert outside_at_all > 1000
+    assert recoloured > 5
+
+
+def test_the_mirror_of_another_skeleton_is_its_own() -> None:
+    keypoints = np.arange(20.0).reshape(10, 2)
+    view = Augmenter(Augmentation(mirror=1.0), FLIC10)(
+        np.zeros((50, 50, 3), np.uint8), keypoints, Box.of_image(50, 50), np.random.default_rng(0)
+    )
+    left, right = FLIC10.index("left_hip"), FLIC10.index("right_hip")
+    np.testing.assert_array_equal(view.keypoints[left], [49 - keypoints[right, 0], keypoints[right, 1]])
+
+
+def test_targets_in_the_box_lead_back_to_the_joints() -> None:
+    view = vary(EVERYTHING, 3)
+    box = np.array(view.box)
+    np.testing.assert_allclose(denormalise(normalise(view.keypoints, box), box), view.keypoints)
+
+
+def test_erased_patches_are_rectangles_of_the_told_size_shape_and_number() -> None:
+    """Zhong et al., AAAI 2020: an area of 2 to 40 %, sides in a ratio of 0.3 to 1 / 0.3."""
+    count, side = 2000, 50
+    pixels = np.full((count, side, side, 3), 255, np.uint8)
+    erase_patches(pixels, 0.5, np.random.default_rng(0))
+    gone = (pixels == MEAN_COLOUR).all(-1)
+    assert ((pixels == 255).all(-1) | gone).all()
+    hit = gone.any((1, 2))
+    assert hit.mean() == pytest.approx(0.5, abs=0.05)
+    heights, widths = gone.any(2).sum(1)[hit], gone.any(1).sum(1)[hit]
+    areas = gone.sum((1, 2))[hit]
+    np.testing.assert_array_equal(areas, heights * widths)  # whole rectangles
+    assert 0.015 < areas.min() / side**2 < 0.03
+    assert 0.35 < areas.max() / side**2 < 0.42
+    large = areas > 200  # where a rounded side changes the ratio little
+    ratio = np.log(heights / widths)[large]
+    assert np.abs(ratio).max() < -np.log(0.3) + 0.15
+    assert ratio.min() < -1
+    assert ratio.max() > 1
+    edges = [gone[hit][:, 0], gone[hit][:, -1], gone[hit][:, :, 0], gone[hit][:, :, -1]]
+    often = [edge.any(1).mean() for edge in edges]
+    assert min(often) > 0.01, "a patch may touch every edge of the crop"
+    assert max(often) < 2 * min(often)
+
+
+def test_without_erasing_nothing_is_drawn() -> None:
+    rng, pixels = np.random.default_rng(3), np.full((4, 8, 8, 3), 9, np.uint8)
+    erase_patches(pixels, 0.0, rng)
+    assert (pixels == 9).all()
+    assert rng.random() == np.random.default_rng(3).random()

@@ -1,0 +1,399 @@
+"""Examples as the networks see them: what training calls a crop is what prediction crops."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from deeppose_cli.config.defaults import DIAMETER_BOUNDS, TORSO_SHARE
+from deeppose_cli.config.schema import Augmentation, RefinementPreset, StagePreset
+from deeppose_cli.core.annotations import Annotations
+from deeppose_cli.core.geometry import denormalise, normalise
+from deeppose_cli.core.skeleton import LSP14
+from deeppose_cli.data.loading.image_cache import PictureCache
+from deeppose_cli.data.loading.samplers import Draw
+from deeppose_cli.data.loading.stage_datasets import (
+    InitialTraining,
+    InitialValidation,
+    RefinementTraining,
+    RefinementValidation,
+    join_crops,
+)
+from deeppose_cli.detection.initial_boxes import first_boxes
+from deeppose_cli.media.cropping import MEAN_COLOUR, crop
+from deeppose_cli.media.images import read_picture
+from deeppose_cli.models.cascade import Cascade, Cut, Said, Stage, first_stage_boxes
+from deeppose_cli.models.displacement import Displacement, training_diameters
+from tests.helpers import dots
+
+STILL = Augmentation(mirror=0.0)
+SIZE = 96
+SIGMA = 1.3
+LEFT, RIGHT = LSP14.index("left_wrist"), LSP14.index("right_wrist")
+
+
+class Recorder:
+    """ψ that keeps what it is shown and answers with poses it was given."""
+
+    def __init__(self, poses: np.ndarray) -> None:
+        self.poses, self.cuts = poses, []
+
+    def answer(self, cut: Cut) -> Said:
+        self.cuts.append(cut)
+        if cut.joints is None:
+            return Said(normalise(self.poses[cut.pictures], cut.boxes[:, None]))
+        return Said(np.zeros((len(cut.pixels), 2)))
+
+    @property
+    def pixels(self) -> np.ndarray:
+        return np.concatenate([cut.pixels for cut in self.cuts])
+
+
+@pytest.fixture(scope="module")
+def everyone(tmp_path_factory: pytest.TempPathFactory) -> Annotations:
+    return dots.annotations(tmp_path_factory.mktemp("dots"), 3)
+
+
+def with_boxes(annotations: Annotations) -> np.ndarray:
+    """Full image for the first, a person's box partly outside for the others."""
+    boxes = first_boxes(annotations).boxes
+    boxes[1] = [60.3, 70.1, 150, 90]
+    boxes[2] = [150.2, 90.7, 120, 160]
+    return boxes
+
+
+def refined(settings: Augmentation = STILL, **more: object) -> RefinementPreset:
+    return RefinementPreset(input_size=SIZE, augmentation=settings, draws_per_visit=1, **more)
+
+
+def constant(shift: tuple[float, float], spread: float = 0.0) -> Displacement:
+    return Displacement(mean=(shift,) * 14, std=((spread, spread),) * 14)
+
+
+@pytest.mark.parametrize("square", [True, False])
+def test_stage_one_trains_validates_and_predicts_on_the_same_pixels(everyone: Annotations, square: bool) -> None:
+    boxes, settings = with_boxes(everyone), StagePreset(input_size=SIZE, augmentation=STILL)
+    training = InitialTraining(everyone, boxes, square, settings, seed=0)
+    validation = InitialValidation(everyone, boxes, square, settings)
+    psi = Recorder(everyone.keypoints)
+    cascade = Cascade(LSP14, [Stage(psi, SIZE)], square_first_box=square)
+    cascade.predict([read_picture(file) for file in everyone.files], boxes)
+    for row in range(3):
+        example, checked = training[Draw(4, row, 0)], validation[row]
+        np.testing.assert_array_equal(example["pixels"], psi.pixels[row])
+        np.testing.assert_array_equal(checked["pixels"], psi.pixels[row])
+        np.testing.assert_allclose(checked["box"], psi.cuts[0].boxes[row], rtol=1e-6)
+        for target in (example["target"], checked["target"]):
+            np.testing.assert_allclose(denormalise(target, checked["box"]), everyone.keypoints[row], atol=1e-4)
+        np.testing.assert_allclose(checked["keypoints"], everyone.keypoints[row], atol=1e-4)
+        assert example["visited"] == checked["visited"] == row
+        assert not example["unread"]
+
+
+@pytest.mark.parametrize("shift", [(0.0, 0.0), (0.21, -0.13)])
+def test_refinement_trains_on_the_pixels_that_prediction_cuts(
+    everyone: Annotations, shift: tuple[float, float]
+) -> None:
+    """A stage before that is off by the same vector everywhere leaves the diameter as it is: the crops must agree."""
+    boxes = with_boxes(everyone)
+    first = first_stage_boxes(boxes, square=True)
+    diam = training_diameters(everyone.keypoints, first, LSP14)
+    said = everyone.keypoints + np.array(shift) * diam[:, None, None]
+    initial, recorder = Recorder(said), Recorder(said)
+    cascade = Cascade(LSP14, [Stage(initial, SIZE), Stage(recorder, SIZE, SIGMA)], square_first_box=True)
+    cascade.predict([read_picture(file) for file in everyone.files], boxes)
+    training = RefinementTraining(everyone, boxes, True, refined(), SIGMA, constant(shift), seed=0)
+    validation = RefinementValidation(everyone, boxes, True, refined(), SIGMA, said)
+    shown = recorder.pixels.reshape(3, 14, SIZE, SIZE, 3)
+    where = recorder.cuts[0].boxes.reshape(3, 14, 4)
+    for row in range(3):
+        example, checked = training[Draw(0, row, 0)], validation[row]
+        np.testing.assert_array_equal(example["joint"], np.arange(14))
+        np.testing.assert_array_equal(example["pixels"], shown[row])
+        np.testing.assert_array_equal(checked["pixels"], shown[row])
+        np.testing.assert_allclose(checked["boxes"], where[row], rtol=1e-6)
+        all_joints = np.broadcast_to(everyone.keypoints[row], (14, 14, 2))
+        np.testing.assert_allclose(denormalise(example["target"], where[row][:, None]), all_joints, atol=1e-3)
+
+
+def test_displaced_crops_are_what_their_targets_say(everyone: Annotations) -> None:
+    boxes = with_boxes(everyone)
+    data = RefinementTraining(everyone, boxes, False, refined(), SIGMA, constant((0.05, 0.0), 0.2), seed=3)
+    diam = training_diameters(everyone.keypoints, boxes, LSP14)
+    centres = []
+    for row in range(3):
+        example = data[Draw(0, row, 0)]
+        side = SIGMA * diam[row]
+        picture = read_picture(everyone.files[row])
+        for pixels, joint, target in zip(example["pixels"], example["joint"], example["target"], strict=True):
+            centre = everyone.keypoints[row, joint] - target[joint].astype(float) * side
+            centres.append((centre - everyone.keypoints[row, joint]) / diam[row])
+            again = crop(picture, np.array([*centre, side, side]), SIZE)
+            assert np.abs(again.astype(int) - pixels).max() <= 16  # targets are float32
+            assert np.abs(again.astype(int) - pixels).mean() < 0.1
+    assert np.std(centres, axis=0) == pytest.approx(0.2, rel=0.35)
+
+
+@pytest.mark.parametrize("refinement", [False, True])
+@pytest.mark.parametrize("mirror", [0.0, 1.0])
+def test_the_dot_at_each_joint_is_where_the_target_says(everyone: Annotations, refinement: bool, mirror: float) -> None:
+    large = 192
+    vary = Augmentation(mirror=mirror, translate=0.05, scale=0.1, rotate=5.0)
+    boxes, checked = with_boxes(everyone), 0
+    for epoch in range(8):
+        for row in range(3):
+            if refinement:
+                sigma = 2.5
+                data = RefinementTraining(
+                    everyone,
+                    boxes,
+                    True,
+                    replace(refined(vary), input_size=large),
+                    sigma,
+                    constant((0.1, 0.0), 0.1),
+                    seed=1,
+                )
+                example = data[Draw(epoch, row, 0)]
+                shown = [(p, t[j], j) for p, t, j in zip(*(example[k] for k in ("pixels", "target", "joint")))]  # noqa: B905
+            else:
+                settings = StagePreset(input_size=large, augmentation=vary)
+                example = InitialTraining(everyone, boxes, True, settings, seed=1)[Draw(epoch, row, 0)]
+                shown = [(example["pixels"], target, joint) for joint, target in enumerate(example["target"])]
+            for pixels, target, joint in shown:
+                at = (target + 0.5) * large - 0.5
+                if (np.abs(target) > 0.4).any():
+                    continue
+                # In a mirrored picture the dot has the partner's colour.
+                # A dot that the rotation took out of the picture, or cut, is none.
+                spot = dots.find(pixels, LSP14.mirror[joint] if mirror else joint, least=45)
+                if spot is not None:
+                    assert np.abs(spot - at).max() < 1.5, (epoch, row, joint)
+                    checked += 1
+    assert checked > 100
+
+
+def test_refinement_crops_of_a_small_box_show_the_picture_wherever_there_is_one(tmp_path: Path) -> None:
+    """A crop around a joint at the rim of a person's box reaches far out of the box: there, too, is picture."""
+    file = tmp_path / "bright.png"
+    cv2.imwrite(str(file), np.full((400, 400, 3), 250, np.uint8))
+    keypoints = np.full((1, 14, 2), 200.0)
+    keypoints[0, :, 1] = np.linspace(150, 250, 14)
+    box = np.array([[200.0, 200.0, 100.0, 100.0]])
+    one = Annotations(LSP14, (file,), keypoints, box, (file.name,))
+    data = RefinementTraining(
+        one, box, True, refined(Augmentation(mirror=0.5, rotate=20.0)), 2.0, constant((0.0, 0.0)), seed=0
+    )
+    for epoch in range(6):
+        example = data[Draw(epoch, 0, 0)]
+        assert (example["pixels"] > 200).all(-1).mean() > 0.999
+
+
+def test_every_look_at_a_picture_is_a_function_of_seed_epoch_row_and_visit(everyone: Annotations) -> None:
+    vary = Augmentation(mirror=0.5, translate=0.05, scale=0.1, rotate=15.0, colour=0.2)
+    boxes = first_boxes(everyone).boxes
+
+    def look(draw: Draw, seed: int = 5) -> dict[str, np.ndarray]:
+        data = RefinementTraining(everyone, boxes, True, refined(vary), SIGMA, constant((0.0, 0.0), 0.1), seed)
+        return data[draw]
+
+    one, same = look(Draw(1, 2, 0)), look(Draw(1, 2, 0))
+    for key, value in one.items():
+        np.testing.assert_array_equal(value, same[key])
+    for other in (look(Draw(2, 2, 0)), look(Draw(1, 2, 1)), look(Draw(1, 2, 0), seed=6)):
+        assert not np.array_equal(one["target"], other["target"])
+
+
+@pytest.mark.parametrize("refinement", [False, True])
+def test_an_erased_patch_is_all_that_erasing_changes(everyone: Annotations, refinement: bool) -> None:
+    boxes = with_boxes(everyone)
+
+    def look(erase: float) -> dict[str, np.ndarray]:
+        settings = replace(STILL, mirror=0.5, scale=0.1, erase=erase)
+        if refinement:
+            return RefinementTraining(everyone, boxes, True, refined(settings), SIGMA, constant((0, 0), 0.1), 0)[at]
+        stage = StagePreset(input_size=SIZE, augmentation=settings)
+        return InitialTraining(everyone, boxes, True, stage, 0)[at]
+
+    at = Draw(1, 2, 0)
+    plain, erased = look(0.0), look(1.0)
+    for key in plain.keys() - {"pixels"}:
+        np.testing.assert_array_equal(plain[key], erased[key])
+    changed = (plain["pixels"] != erased["pixels"]).any(-1)
+    assert changed.any((-1, -2)).all(), "each crop has a patch of its own"
+    assert (erased["pixels"][changed] == MEAN_COLOUR).all()
+
+
+def test_each_labelled_joint_is_drawn_as_often_as_told(everyone: Annotations) -> None:
+    keypoints = everyone.keypoints.copy()
+    keypoints[1, [2, LEFT]] = np.nan
+    some = replace(everyone, keypoints=keypoints)
+    settings = replace(refined(), draws_per_visit=3)
+    data = RefinementTraining(some, first_boxes(some).boxes, True, settings, SIGMA, constant((0.0, 0.0), 0.1), seed=0)
+    example = data[Draw(0, 1, 0)]
+    expected = [joint for joint in range(14) if joint not in (2, LEFT) for _ in range(3)]
+    assert example["joint"].tolist() == expected
+    own = example["target"][np.arange(len(expected)), expected]
+    assert np.isfinite(own).all()
+    assert len(np.unique(own[:3, 0])) == 3
+    assert np.isnan(example["target"][:, [2, LEFT]]).all()
+
+
+def test_displacement_is_measured_in_diameters_joint_by_joint(everyone: Annotations) -> None:
+    rng = np.random.default_rng(0)
+    count = 40
+    truth = rng.uniform(0, 100, (count, 14, 2))
+    truth[rng.random((count, 14)) < 0.2] = np.nan
+    truth[3:, 5] = np.nan  # a joint that is labelled three times at most
+    truth[:, [9, 2]] = np.where(np.isnan(truth[:, [9, 2]]), 50 + rng.normal(0, 30, (count, 2, 2)), truth[:, [9, 2]])
+    predicted = truth + rng.normal(3, 5, truth.shape)
+    predicted[np.isnan(truth)] = 7.0
+    first = np.tile([50.0, 50.0, 100.0, 140.0], (count, 1))
+    labels = SimpleNamespace(keypoints=truth, skeleton=LSP14)
+    found = Displacement.measure(predicted, labels, first)
+
+    own: dict[int, list[np.ndarray]] = {joint: [] for joint in range(14)}
+    for n in range(count):
+        diam = np.linalg.norm(truth[n, 9] - truth[n, 2])  # left shoulder, right hip
+        diam = min(max(diam, DIAMETER_BOUNDS[0] * 140), DIAMETER_BOUNDS[1] * 140)
+        for joint in range(14):
+            if not np.isnan(truth[n, joint]).any():
+                own[joint].append((predicted[n, joint] - truth[n, joint]) / diam)
+    pooled = np.array([delta for deltas in own.values() for delta in deltas])
+    for joint in range(14):
+        deltas = np.array(own[joint]) if joint != 5 else pooled
+        assert len(deltas) >= 10
+        np.testing.assert_allclose(found.mean[joint], deltas.mean(0), rtol=1e-9)
+        np.testing.assert_allclose(found.std[joint], deltas.std(0), rtol=1e-9)
+
+
+def test_without_any_label_there_is_no_displacement() -> None:
+    nothing = SimpleNamespace(keypoints=np.full((3, 14, 2), np.nan), skeleton=LSP14)
+    found = Displacement.measure(np.zeros((3, 14, 2)), nothing, np.ones((3, 4)))
+    assert found == constant((0.0, 0.0))
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_draws_have_the_statistics_of_the_joint_and_in_a_mirror_of_its_partner(mirrored: bool) -> None:
+    mean, std = np.zeros((14, 2)), np.full((14, 2), 0.01)
+    mean[LEFT], std[LEFT] = (0.3, 0.1), (0.2, 0.05)
+    mean[RIGHT], std[RIGHT] = (-0.5, -0.2), (0.1, 0.3)
+    displacement = Displacement(tuple(map(tuple, mean.tolist())), tuple(map(tuple, std.tolist())))
+    drawn = displacement.draw(np.random.default_rng(0), [LEFT] * 4000, LSP14, mirrored)
+    expected = ((0.5, -0.2), (0.1, 0.3)) if mirrored else ((0.3, 0.1), (0.2, 0.05))
+    np.testing.assert_allclose(drawn.mean(0), expected[0], atol=0.02)
+    np.testing.assert_allclose(drawn.std(0), expected[1], rtol=0.05)
+
+
+def test_a_diameter_without_torso_labels_has_a_stand_in() -> None:
+    pose = np.random.default_rng(0).uniform(20, 80, (14, 2))
+    own, across = np.linalg.norm(pose[9] - pose[2]), np.linalg.norm(pose[8] - pose[3])
+    poses = np.stack([pose] * 4)
+    poses[1, 9] = np.nan
+    poses[2, [9, 8]] = np.nan
+    poses[3] = np.nan
+    rest = np.delete(pose, [8, 9], axis=0)
+    found = training_diameters(poses, np.tile([50.0, 50.0, 90.0, 100.0], (4, 1)), LSP14)
+    share = TORSO_SHARE * max(np.ptp(rest[:, 0]), np.ptp(rest[:, 1]))
+    np.testing.assert_allclose(found[:3], np.clip([own, across, share], 10, 60))
+    assert np.isnan(found[3])
+
+
+def test_a_diameter_stays_within_bounds_of_the_first_box() -> None:
+    low, high = DIAMETER_BOUNDS
+    for torso, expected in ((0.0, low * 200), (1e4, high * 200)):
+        pose = np.zeros((1, 14, 2))
+        pose[0, 9, 0] = torso
+        assert training_diameters(pose, np.array([[0.0, 0.0, 100.0, 200.0]]), LSP14) == pytest.approx(expected)
+
+
+def test_an_unreadable_picture_has_no_labels_and_says_so(everyone: Annotations, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff nothing more")
+    some = replace(everyone, files=(everyone.files[0], broken, everyone.files[2]))
+    boxes = with_boxes(everyone)
+    vary = Augmentation(mirror=0.5, translate=0.05, scale=0.1, rotate=15.0, colour=0.2)
+    settings = StagePreset(input_size=SIZE, augmentation=vary)
+    example = InitialTraining(some, boxes, True, settings, seed=0)[Draw(0, 1, 0)]
+    assert example["unread"]
+    assert np.isnan(example["target"]).all()
+    checked = InitialValidation(some, boxes, True, settings)[1]
+    assert checked["unread"]
+    assert np.isnan(checked["keypoints"]).all()
+    assert checked["pixels"].shape == (SIZE, SIZE, 3)
+
+    training = RefinementTraining(some, boxes, True, refined(vary), SIGMA, constant((0.0, 0.0)), seed=0)
+    parts = [training[Draw(0, row, 0)] for row in range(3)]
+    assert parts[1]["pixels"].shape == (0, SIZE, SIZE, 3)
+    batch = join_crops(parts)
+    assert batch["unread"].tolist() == [False, True, False]
+    assert batch["visited"].tolist() == [0, 1, 2]
+    assert len(batch["pixels"]) == len(batch["joint"]) == len(batch["target"]) == 28
+    assert join_crops(parts[1:2])["pixels"].shape == (0, SIZE, SIZE, 3)
+    kept = RefinementValidation(some, boxes, True, refined(), SIGMA, everyone.keypoints)[1]
+    assert kept["unread"]
+    assert np.isnan(kept["keypoints"]).all()
+
+
+@pytest.mark.parametrize("vary", [STILL, Augmentation(mirror=0.5, translate=0.1, scale=0.1, rotate=20.0, colour=0.3)])
+def test_examples_from_decoded_pictures_are_those_from_the_files(
+    everyone: Annotations, tmp_path: Path, vary: Augmentation
+) -> None:
+    folder = tmp_path / "dots"
+    folder.mkdir()
+    files = tuple(Path(shutil.copy(file, folder)) for file in everyone.files)
+    some, boxes = replace(everyone, files=files), with_boxes(everyone)
+    cache, initial, still = (
+        PictureCache(tmp_path, files),
+        StagePreset(input_size=SIZE, augmentation=vary),
+        constant((0.0, 0.0)),
+    )
+
+    def examples(read: Callable[[Path], np.ndarray]) -> list[dict[str, np.ndarray]]:
+        training = (
+            InitialTraining(some, boxes, True, initial, 1, read),
+            RefinementTraining(some, boxes, True, refined(vary), SIGMA, still, 1, read=read),
+        )
+        validation = (
+            InitialValidation(some, boxes, True, initial, read),
+            RefinementValidation(some, boxes, True, refined(), SIGMA, some.keypoints, read),
+        )
+        drawn = [data[Draw(epoch, row, 0)] for data in training for epoch in range(4) for row in range(3)]
+        return drawn + [data[row] for data in validation for row in range(-1, 3)]
+
+    pairs = list(zip(examples(cache.read), examples(read_picture), strict=True))
+    for kept, decoded in pairs:
+        assert kept.keys() == decoded.keys()
+        for key, value in decoded.items():
+            np.testing.assert_array_equal(kept[key], value)
+    assert len(pairs) == 32
+    for file in files:  # and they do come from there
+        assert cache.sets["dots"].get(file) is not None
+
+
+def test_row_minus_one_is_an_example_that_counts_nowhere(everyone: Annotations) -> None:
+    boxes = with_boxes(everyone)
+    initial = InitialValidation(everyone, boxes, True, StagePreset(input_size=SIZE))
+    refinement = RefinementValidation(everyone, boxes, True, refined(), SIGMA, everyone.keypoints)
+    for data in (initial, refinement):
+        filler, real = data[-1], data[2]
+        assert np.isnan(filler["keypoints"]).all()
+        assert not filler["unread"]
+        assert {key: value.shape for key, value in filler.items()} == {key: v.shape for key, v in real.items()}
+        assert {key: value.dtype for key, value in filler.items()} == {key: v.dtype for key, v in real.items()}
+
+
+def test_early_epochs_have_smaller_crops_of_the_same_place(everyone: Annotations) -> None:
+    settings = StagePreset(input_size=64, growth="32:0.5", max_epochs=4, augmentation=STILL)
+    boxes = first_boxes(everyone, "image").boxes
+    data = InitialTraining(everyone, boxes, True, settings, seed=0)
+    examples = [data[Draw(epoch, 0, 0)] for epoch in range(4)]
+    assert [example["pixels"].shape for example in examples] == [(32, 32, 3)] * 2 + [(64, 64, 3)] * 2
+    for example in examples:
+        np.testing.assert_array_equal(example["target"], examples[0]["target"])

@@ -1,0 +1,130 @@
+"""The sheet of `data show`: where things are drawn, and that its words can be read."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from deeppose_cli.core.skeleton import LSP14
+from deeppose_cli.data.preview.sample_sheet import (
+    CELL,
+    EMPTY,
+    FIRST_BOX_COLOUR,
+    Cell,
+    first_box_cell,
+    initial_cell,
+    joint_boxes_cell,
+    refinement_cell,
+    sample_sheet,
+)
+from deeppose_cli.data.preview.sample_views import Crop
+from deeppose_cli.visualization.drawing import joint_colour
+
+RED = (200, 30, 30)
+NOTHING = np.full((14, 2), np.nan)
+LEFT = LSP14.index("left_wrist")
+
+
+def plain(width: int, height: int) -> np.ndarray:
+    return np.full((height, width, 3), RED, np.uint8)
+
+
+def extent(pixels: np.ndarray, colour: tuple[int, int, int], tolerance: int = 12) -> np.ndarray:
+    """left, top, right, bottom of all that has the colour, in px of the cell."""
+    ys, xs = np.nonzero(np.abs(pixels.astype(int) - colour).max(-1) < tolerance)
+    assert len(xs), "nothing has this colour"
+    return np.array([xs.min() - 0.5, ys.min() - 0.5, xs.max() + 0.5, ys.max() + 0.5])
+
+
+@pytest.mark.parametrize(
+    "box",
+    [(49.5, 29.5, 100, 60), (49.5, 29.5, 100, 100), (80, 20, 90, 90), (-10, 0, 60, 40), (49.5, 29.5, 30, 20)],
+)
+def test_picture_and_first_box_lie_as_in_px(box: tuple[float, ...]) -> None:
+    cell = first_box_cell(plain(100, 60), NOTHING, np.array(box, float), LSP14)
+    assert cell.pixels.shape == (CELL, CELL, 3)
+    assert cell.caption == "100 × 60 px"
+    cx, cy, w, h = box
+    low, high = (
+        np.minimum(0, [cx - w / 2 + 0.5, cy - h / 2 + 0.5]),
+        np.maximum([100, 60], [cx + w / 2 + 0.5, cy + h / 2 + 0.5]),
+    )
+    scale = CELL / ((high - low).max() * 1.02)
+    drawn = extent(cell.pixels, FIRST_BOX_COLOUR)
+    np.testing.assert_allclose((drawn[2:] - drawn[:2]) / scale, [w, h], atol=7 / scale)
+    # Against an edge of the picture that the box does not cover.
+    red = extent(cell.pixels, RED)
+    right_of_picture = (cx + w / 2 + 0.5) - 100
+    if right_of_picture < 0:
+        assert (drawn[2] - red[2]) / scale == pytest.approx(right_of_picture, abs=5 / scale)
+
+
+def test_a_box_far_away_does_not_shrink_the_picture_to_nothing() -> None:
+    cell = first_box_cell(plain(100, 60), NOTHING, np.array([5e6, 5e6, 10.0, 10.0]), LSP14)
+    left, _, right, _ = extent(cell.pixels, RED)
+    assert right - left > CELL / 4
+
+
+def test_boxes_have_the_colour_of_the_persons_side_and_those_shown_are_thick() -> None:
+    boxes = np.full((14, 4), np.nan)
+    boxes[LEFT] = 30, 30, 20, 20
+    boxes[LSP14.mirror[LEFT]] = 70, 30, 20, 20
+    cell = joint_boxes_cell(plain(100, 60), NOTHING, boxes, [LEFT], LSP14)
+    left, right = joint_colour("left_wrist"), joint_colour("right_wrist")
+    assert left != right
+    amounts = [int((np.abs(cell.pixels.astype(int) - colour).max(-1) < 60).sum()) for colour in (left, right)]
+    assert amounts[0] > 2 * amounts[1] > 0
+    scale = CELL / 102
+    for colour, middle in ((left, 30), (right, 70)):
+        x1, _, x2, _ = extent(cell.pixels, colour, 60)
+        assert (x1 + x2) / 2 == pytest.approx((middle + 1.5) * scale, abs=1.5)
+    assert cell.caption == "side 20 px"
+
+
+def test_an_example_without_labels_is_drawn_all_the_same() -> None:
+    cell = joint_boxes_cell(plain(100, 60), NOTHING, np.full((14, 4), np.nan), [], LSP14)
+    assert cell.caption == "no labels"
+    extent(cell.pixels, RED)
+
+
+def test_a_close_up_rings_the_label_of_its_own_joint() -> None:
+    keypoints = NOTHING.copy()
+    keypoints[LEFT] = 20, 50
+    keypoints[0] = 5, 5
+    cell = refinement_cell(Crop(plain(64, 64), keypoints, LEFT), LSP14)
+    assert cell.caption == "left wrist"
+    # The line to the crop's middle leads up and to the right: left and lower ends are the ring's.
+    left, _, _, bottom = extent(cell.pixels, joint_colour("left_wrist"))
+    scale = CELL / 64
+    assert left == pytest.approx(20.5 * scale - 22, abs=4)
+    assert bottom == pytest.approx(50.5 * scale + 22, abs=4)
+    assert (cell.pixels[CELL // 2, CELL // 2] > 200).all(), "the cross in the middle is white"
+
+
+@pytest.mark.parametrize("place", [(1e7, -1e7), (np.nan, np.nan)])
+def test_labels_far_outside_or_missing_do_no_harm(place: tuple[float, float]) -> None:
+    keypoints = NOTHING.copy()
+    keypoints[LEFT] = place
+    assert refinement_cell(Crop(plain(64, 64), keypoints, LEFT), LSP14).pixels.shape == (CELL, CELL, 3)
+    assert initial_cell(Crop(plain(64, 64), keypoints), LSP14, "64 px").pixels.shape == (CELL, CELL, 3)
+
+
+@pytest.mark.parametrize(("lines", "columns"), [(1, 5), (2, 10), (6, 3)])
+def test_no_words_run_over_each_other_or_the_edge(lines: int, columns: int) -> None:
+    name = "12-oclock-high-special-edition-00034051.jpg"
+    cells = [Cell(EMPTY.pixels, "right shoulder")] * columns
+    heading = "stage 2, epoch 1,\nnot displaced yet"
+    figure = sample_sheet([(name, cells)] * lines, [heading] * columns, "lsp, train: preset small, seed 0")
+    figure.canvas.draw()
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
+    texts = [text for axes in figure.axes for text in (axes.title, axes.xaxis.label, axes.yaxis.label)]
+    texts += [*figure.legends[0].get_texts(), figure._suptitle]  # type: ignore[attr-defined]
+    shown = [(text.get_text(), text.get_window_extent(renderer)) for text in texts if text.get_text()]
+    assert len(shown) == lines * (columns + 1) + columns + 6
+    for i, (words, area) in enumerate(shown):
+        assert area.x0 >= 0, words
+        assert area.y0 >= 0, words
+        assert area.x1 <= figure.bbox.x1, words
+        assert area.y1 <= figure.bbox.y1, words
+        for others, other in shown[i + 1 :]:
+            assert not area.overlaps(other), f"{words!r} and {others!r}"

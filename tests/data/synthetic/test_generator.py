@@ -1,0 +1,207 @@
+"""The drawer: the same bytes for the same seed, and joints that are where the picture shows them."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cache
+
+import numpy as np
+import pytest
+
+from deeppose_cli.core.skeleton import LSP14, SIDES
+from deeppose_cli.data.synthetic.body import (
+    HEAD_WIDE,
+    LONG_SIDE,
+    SHORT_SIDE,
+    UPPER_LEG,
+    Figure,
+    Stage,
+    framing,
+    random_figure,
+)
+from deeppose_cli.data.synthetic.canvas import THING_PART, Canvas, rgb
+from deeppose_cli.data.synthetic.generator import Drawing, _is_covered, draw_person
+from deeppose_cli.data.synthetic.painter import paint_head, paint_person, random_look
+
+
+@cache
+def drawn(count: int, clutter: bool = True) -> list[Drawing]:
+    return [draw_person(np.random.default_rng((7, i)), clutter=clutter) for i in range(count)]
+
+
+def neighbourhood(picture: np.ndarray, point: np.ndarray) -> np.ndarray:
+    """(9, 3) the pixels around a point."""
+    x, y = np.round(point).astype(int)
+    return picture[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2].reshape(-1, 3).astype(int)
+
+
+def test_same_seed_same_bytes() -> None:
+    for i in range(3):
+        again = draw_person(np.random.default_rng((7, i)))
+        assert again.picture.tobytes() == drawn(40)[i].picture.tobytes()
+        assert again.joints.tobytes() == drawn(40)[i].joints.tobytes()
+        assert (again.occluded == drawn(40)[i].occluded).all()
+
+
+def test_other_seed_other_person() -> None:
+    assert len({drawing.picture.tobytes() for drawing in drawn(40)}) == 40
+    joints = np.array([drawing.joints for drawing in drawn(40)])
+    assert joints.std(0).min() > 5  # px, each joint and axis
+
+
+def test_types_and_sizes() -> None:
+    for picture, joints, occluded in drawn(40):
+        assert picture.dtype == np.uint8
+        assert picture.shape[2] == 3
+        assert min(picture.shape[:2]) >= SHORT_SIDE
+        assert max(picture.shape[:2]) <= LONG_SIDE[1]
+        assert joints.shape == (14, 2)
+        assert occluded.shape == (14,)
+        assert occluded.dtype == bool
+
+
+def test_joints_are_inside_the_picture() -> None:
+    for picture, joints, _ in drawn(40):
+        height, width = picture.shape[:2]
+        assert ((joints >= 0) & (joints <= (width - 1, height - 1))).all()
+
+
+def test_the_person_fills_the_picture_as_in_lsp() -> None:
+    extents = [np.ptp(joints, axis=0) / picture.shape[1::-1] for picture, joints, _ in drawn(40)]
+    assert 0.5 < np.median([extent.max() for extent in extents]) < 0.85
+
+
+def test_a_mean_pose_does_not_do() -> None:
+    """The set must not be solvable without looking: PDJ@0.2 of the mean pose in relative coordinates."""
+    people = drawn(40)
+    sizes = np.array([person.picture.shape[1::-1] for person in people])[:, None]
+    joints = np.array([person.joints for person in people])
+    error = np.linalg.norm((joints / sizes).mean(0) * sizes - joints, axis=-1)
+    a, b = LSP14.torso_index
+    diameter = np.linalg.norm(joints[:, a] - joints[:, b], axis=-1)
+    assert (error <= 0.2 * diameter[:, None]).mean() < 0.25
+
+
+def test_paint_is_where_the_joints_are() -> None:
+    """On an even background every joint that is not at the rim of the body has colour all around it."""
+    for picture, joints, _ in drawn(40, clutter=False):
+        for name, joint in zip(LSP14.joints, joints, strict=True):
+            different = np.abs(neighbourhood(picture, joint) - picture[0, 0]).sum(-1) > 12
+            assert different.mean() > (0.2 if name == "head_top" else 0.85), name
+
+
+def test_head_top_is_on_the_edge_of_the_head() -> None:
+    """Along the line from the neck over the head top, paint ends within two px of the joint: one of outline, one of
+    rounding. Heads in front of other parts do not count."""
+    gaps = []
+    for picture, joints, _ in drawn(40, clutter=False):
+        neck, top = joints[LSP14.index("neck")], joints[LSP14.index("head_top")]
+        step = (top - neck) / np.linalg.norm(top - neck)
+        if np.linalg.norm(top - neck) < 12:  # seen from above: the top is inside the head's outline
+            continue
+        beyond = [neighbourhood(picture, top + k * step)[[4]] for k in range(7)]
+        painted = [bool(np.abs(pixel - picture[0, 0]).sum() > 60) for pixel in beyond]
+        if not all(painted):
+            gaps.append(painted.index(False))
+    assert len(gaps) > 20
+    assert np.median(gaps) <= 3
+
+
+def figure(yaw: float) -> Figure:
+    """The first upright figure that is seen about from there."""
+    for i in range(200):
+        candidate = random_figure(np.random.default_rng((3, i)))
+        facing = np.cos(np.radians(yaw)) * candidate.torso[2, 2]
+        if facing > 0.85 and candidate.torso[1, 1] > 0.85:
+            return candidate
+    raise AssertionError("no such figure in 200")
+
+
+@pytest.mark.parametrize(("yaw", "sign"), [(0, 1), (180, -1)])
+def test_sides_are_the_persons(yaw: float, sign: int) -> None:
+    """Who faces us has the left shoulder and hip on our right; who turns the back, on our left."""
+    points = figure(yaw).points
+    for kind in ("shoulder", "hip"):
+        assert sign * (points[f"left_{kind}"][0] - points[f"right_{kind}"][0]) > 0
+
+
+def head_colours(yaw: float) -> np.ndarray:
+    """(n, 3) the head's pixels of that figure, drawn with red skin and green hair, without long hair."""
+    seen = figure(yaw)
+    rng = np.random.default_rng(0)
+    size, scale, origin = framing(seen, rng)
+    look = random_look(rng)
+    canvas = Canvas(*size, light=(0.0, -1.0))
+    stage = Stage(seen, scale, origin)
+    red, green = rgb(255, 0, 0), rgb(0, 255, 0)
+    paint_head(canvas, stage, dataclasses.replace(look, skin=red, hair=green, tress=0.0))
+    x, y, near = stage["head"]
+    rows, columns = np.indices(canvas.owner.shape)
+    within = np.hypot(columns - x, rows - y) < 0.9 * HEAD_WIDE * near
+    return canvas.pixels[:, within].T
+
+
+def test_faces_are_in_front_and_hair_is_behind() -> None:
+    face, back = head_colours(0), head_colours(180)
+
+    def share(pixels: np.ndarray, channel: int) -> float:
+        return float((pixels[:, channel] > pixels.sum(-1) - pixels[:, channel]).mean())
+
+    assert share(face, 0) > 0.25
+    assert face[:, 2].max() > 100  # blue is in the white of the eyes only
+    assert share(back, 1) > 0.8
+    assert back[:, 2].max() < 1
+
+
+def test_limbs_keep_their_length_in_space_but_not_in_the_picture() -> None:
+    lengths = []
+    for i in range(30):
+        points = random_figure(np.random.default_rng((4, i))).points
+        for side in SIDES:
+            thigh = points[f"{side}_knee"] - points[f"{side}_hip"]
+            assert np.linalg.norm(thigh) == pytest.approx(UPPER_LEG, rel=0.08)
+            lengths.append(np.linalg.norm(thigh[:2]) / np.linalg.norm(thigh))
+    assert min(lengths) < 0.5
+    assert max(lengths) > 0.97
+
+
+def test_occluded_is_what_something_else_covers() -> None:
+    """A post painted over the right knee hides that joint, and only joints that it touches."""
+    rng = np.random.default_rng(5)
+    seen = figure(0)
+    size, scale, origin = framing(seen, rng)
+    canvas, stage = Canvas(*size, light=(0.0, -1.0)), Stage(seen, scale, origin)
+    paint_person(canvas, stage, random_look(rng))
+    before = [_is_covered(canvas, stage, joint) for joint in LSP14.joints]
+    knee = stage["right_knee"]
+    canvas.fill(canvas.capsule(knee, knee, 4.0, 4.0), rgb(0, 0, 0), THING_PART)
+    after = [_is_covered(canvas, stage, joint) for joint in LSP14.joints]
+    changed = [joint for joint, a, b in zip(LSP14.joints, before, after, strict=True) if a != b]
+    assert changed == ["right_knee"]
+    assert after[LSP14.index("right_knee")]
+
+
+def test_some_joints_are_occluded_but_not_many() -> None:
+    share = np.mean([person.occluded for person in drawn(40)])
+    assert 0.02 < share < 0.2
+
+
+def test_a_capsules_ends_are_its_axis() -> None:
+    """The distance to a limb's surface is minus its radius on both ends of its axis, at fractions of a pixel."""
+    canvas = Canvas(40, 60, light=(0.0, -1.0))
+    shape = canvas.capsule((10.0, 12.0), (43.0, 25.0), 5.0, 3.0)
+    rows, columns = shape.window
+    assert shape.distance[12 - rows.start, 10 - columns.start] == pytest.approx(-5.0, abs=1e-4)
+    assert shape.distance[25 - rows.start, 43 - columns.start] == pytest.approx(-3.0, abs=1e-4)
+    moved = canvas.capsule((10.25, 12.0), (43.25, 25.0), 5.0, 3.0)
+    assert moved.distance[12 - moved.window[0].start, 5 - moved.window[1].start] == pytest.approx(0.25, abs=1e-3)
+
+
+def test_shapes_beyond_the_picture_are_cut_off() -> None:
+    canvas = Canvas(20, 20, light=(0.0, -1.0))
+    colour = rgb(200, 0, 0)
+    canvas.fill(canvas.capsule((-50.0, -50.0), (-40.0, -40.0), 4.0, 4.0), colour, THING_PART)
+    assert not canvas.pixels.any()
+    canvas.fill(canvas.capsule((-5.0, 10.0), (40.0, 10.0), 2.0, 2.0), colour, THING_PART)
+    assert canvas.pixels[0, 10].min() > 100
+    assert not canvas.pixels[:, :7].any()

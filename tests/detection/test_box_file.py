@@ -1,0 +1,92 @@
+"""Boxes of anyone's detector, as COCO or CSV, and files that are neither."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deeppose_cli.core.errors import UsageError
+from deeppose_cli.core.geometry import Box
+from deeppose_cli.detection.box_file import BoxFile
+
+WHOLE = Box.of_image(40, 60)
+"""As left, top, width, height: 0, 0, 40, 60."""
+
+
+def read(folder: Path, name: str, text: str) -> BoxFile:
+    file = folder / name
+    file.write_text(text)
+    return BoxFile(file)
+
+
+def test_coco_results_by_number_and_by_name(tmp_path: Path) -> None:
+    rows = [
+        {"image_id": 139, "category_id": 1, "bbox": [0, 0, 40, 60], "score": 0.7},
+        {"image_id": 139, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.9},
+        {"image_id": 139, "category_id": 1, "bbox": [9, 9, 9, 9], "score": 0.1},
+        {"image_id": 139, "category_id": 62, "bbox": [9, 9, 9, 9], "score": 0.9},
+        {"image_id": "b.jpg", "bbox": [0, 0, 40, 60]},
+    ]
+    boxes = read(tmp_path, "x.json", json.dumps(rows))
+    assert boxes.of(Path("folder/000000000139.jpg")) == [Box.of_left_top(1, 2, 3, 4), WHOLE]
+    assert boxes.of(Path("folder/b.jpg")) == [WHOLE]
+    assert boxes.of(Path("folder/c.jpg")) == []
+
+
+def test_coco_annotations_name_their_pictures_and_categories(tmp_path: Path) -> None:
+    document = {
+        "images": [{"id": 7, "file_name": "a.png"}],
+        "categories": [{"id": 1, "name": "dog"}, {"id": 5, "name": "person"}],
+        "annotations": [
+            {"image_id": 7, "category_id": 5, "bbox": [0, 0, 40, 60]},
+            {"image_id": 7, "category_id": 1, "bbox": [1, 1, 1, 1]},
+        ],
+    }
+    assert read(tmp_path, "x.json", json.dumps(document)).of(Path("a.png")) == [WHOLE]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "image,x,y,w,h\na.png,0,0,40,60\n",
+        "File_Name, Left ,top,width,height,score\r\na,0,0,40,60,0.9\r\na,0,0,40,60,0.2\r\n",
+        "\ufeffsource,x1,y1,x2,y2,score\nin/a.png,0,0,40,60,\n",
+    ],
+)
+def test_csv(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path, "x.csv", text).of(Path("in/a.png")) == [WHOLE]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("x.json", "{", "Expecting"),
+        ("x.json", "[" * 100_000, "x.json"),
+        ("x.json", "3", "no list"),
+        ("x.json", '{"images": []}', "no list"),
+        ("x.json", "[3]", "box 0: has no image_id"),
+        ("x.json", '[{"image_id": 1, "bbox": [1, 2, 3]}]', "box 0: bbox is not"),
+        ("x.json", '[{"image_id": 1, "bbox": [1, 2, 0, 4]}]', "must be positive"),
+        ("x.json", '[{"image_id": 1, "bbox": [1, 2, NaN, 4]}]', "must be positive"),
+        ("x.csv", "a.png,0,0,40,60\n", "names no picture"),
+        ("x.csv", "image,x,y,w,h\na.png,0,0,40\n", "line 2: its box or score is no number"),
+        ("x.csv", "image,x1,y1,x2,y2\na.png,9,0,4,60\n", "line 2: width and height"),
+    ],
+)
+def test_what_is_no_file_of_boxes(tmp_path: Path, name: str, text: str, said: Any) -> None:
+    with pytest.raises(UsageError) as caught:
+        read(tmp_path, name, text)
+    assert str(caught.value).startswith(f"--box {tmp_path / name}: ")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="No such file"):
+        BoxFile(tmp_path / "none.csv")
+    (tmp_path / "x.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UsageError, match="no UTF-8 text"):
+        BoxFile(tmp_path / "x.csv")

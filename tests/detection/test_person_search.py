@@ -1,0 +1,90 @@
+"""People are found where a cascade is sure of them: once each, and nobody where nobody is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deeppose_cli.core.geometry import Box, FloatArray
+from deeppose_cli.core.skeleton import LSP14
+from deeppose_cli.detection.person_search import Look, around, find_people, looks, one_each, windows
+from deeppose_cli.models.cascade import Cascade, Stage
+
+STANDING = np.random.default_rng(3).uniform(-0.5, 0.5, (14, 2)) * (0.5, 1)
+"""A pose of height about 1."""
+
+
+def person(x: float, y: float, height: float) -> FloatArray:
+    return STANDING * height + (x, y)
+
+
+def knowing(people: list[FloatArray]) -> Look:
+    """Sees the person nearest to a box's centre, the surer the better the box fits, with an error that shrinks."""
+
+    def look(picture: FloatArray, boxes: FloatArray) -> tuple[FloatArray, FloatArray]:
+        poses, sure = [], []
+        for x, y, side, other in boxes:
+            fits = []
+            for pose in people:
+                fx, fy, fit, _ = around(pose)
+                fits.append(np.exp(-np.hypot(fx - x, fy - y) / fit - abs(np.log2(max(side, other) / fit)) / 2))
+            best = int(np.argmax(fits)) if people else -1
+            sure.append(fits[best] if people else 0.2)
+            poses.append(people[best] + (1 - fits[best]) * 0.2 * side if people else STANDING * side + (x, y))
+        return np.array(poses), np.array(sure)
+
+    return look
+
+
+def test_each_of_several_is_found_once() -> None:
+    people = [person(110, 130, 180), person(330, 120, 150), person(520, 330, 200)]
+    found = find_people(knowing(people), np.zeros((480, 640, 3), np.uint8))
+    assert len(found) == 3
+    for pose in people:
+        wanted = around(pose)
+        nearest = min(found, key=lambda box: abs(box[0] - wanted[0]) + abs(box[1] - wanted[1]))
+        np.testing.assert_allclose(nearest, wanted, rtol=0.15, atol=10)
+
+
+def test_nobody() -> None:
+    assert find_people(knowing([]), np.zeros((480, 640, 3), np.uint8)) == []
+
+
+def test_what_is_too_small_to_be_seen_is_nobody() -> None:
+    people = [person(110, 130, 180), person(330, 120, 30)]
+    (found,) = find_people(knowing(people), np.zeros((480, 640, 3), np.uint8))
+    assert abs(found[0] - around(people[0])[0]) < 10
+    (found,) = find_people(knowing([person(20, 20, 30)]), np.zeros((40, 40, 3), np.uint8))
+    assert found[2] < 60
+
+
+def test_a_doubtful_pose_is_better_than_none_but_alone() -> None:
+    def look(picture: FloatArray, boxes: FloatArray) -> tuple[FloatArray, FloatArray]:
+        return boxes[:, None, :2] + STANDING * boxes[:, None, 2:], np.linspace(0.45, 0.4, len(boxes))
+
+    assert len(find_people(look, np.zeros((300, 300, 3), np.uint8))) == 1
+
+
+@given(st.integers(1, 3000), st.integers(1, 3000))
+@settings(deadline=None)
+def test_windows_cover_the_picture_and_are_not_too_many(width: int, height: int) -> None:
+    boxes = windows(width, height)
+    assert tuple(boxes[0]) == Box.of_image(width, height)
+    assert len(boxes) <= 60 * max(width, height) / min(width, height) + 1
+    sides = {box[2] for box in boxes[1:]}
+    for side in sides:
+        same = boxes[1:][boxes[1:, 2] == side]
+        assert (same[:, :2] - side / 2).min() == pytest.approx(-0.5)
+        assert (same[:, :2] + side / 2).max(0) == pytest.approx([width - 0.5, height - 0.5])
+
+
+def test_poses_of_one_person_become_the_surest() -> None:
+    poses = np.array([person(0, 0, 100), person(4, 3, 104), person(90, 0, 100)])
+    assert one_each(poses, np.array([0.5, 0.7, 0.6])) == [1, 2]
+    assert one_each(poses[:0], np.zeros(0)) == []
+
+
+def test_a_cascade_that_does_not_know_how_sure_it_is_looks_for_nobody() -> None:
+    assert looks(Cascade(LSP14, [Stage(None, 32)], square_first_box=True)) is None  # type: ignore[arg-type]

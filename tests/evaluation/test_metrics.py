@@ -1,0 +1,268 @@
+"""The metrics against slow references written from their definitions, on random and on degenerate input."""
+
+from __future__ import annotations
+
+import io
+import math
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+from numpy.typing import NDArray
+
+from deeppose_cli.core.skeleton import LSP14, Skeleton
+from deeppose_cli.evaluation import metrics
+from deeppose_cli.evaluation.metrics import THRESHOLDS
+from tests.helpers.poses import INPUTS, SKELETONS, Make, Poses, known, random_poses, share, with_gaps, zero_lengths
+
+ARCHIVE = Path(__file__).parents[3] / "shared" / "data" / "lsp_dataset.zip"
+
+TORSOS = {
+    "lsp14": ("left_shoulder", "right_hip"),
+    "flic10": ("left_shoulder", "right_hip"),
+    "people15": ("left_shoulder", "right_hip"),
+    "buffy10": ("neck", "mid_hip"),
+}
+
+
+# --- References: one image, one joint, one number at a time ----------------------------------------------------------
+
+
+def slow_pdj(pred: Poses, truth: Poses, skeleton: Skeleton, threshold: float) -> list[float]:
+    rates = []
+    for joint in range(len(skeleton)):
+        outcomes = []
+        for p, t in zip(pred, truth, strict=True):
+            a, b = (t[skeleton.index(joint)] for joint in TORSOS[skeleton.name])
+            if known(a) and known(b) and known(t[joint]):
+                outcomes.append(known(p[joint]) and math.dist(p[joint], t[joint]) <= threshold * math.dist(a, b))
+        rates.append(share(outcomes))
+    return rates
+
+
+def slow_pck(pred: Poses, truth: Poses, alpha: float) -> list[float]:
+    rates = []
+    for joint in range(truth.shape[1]):
+        outcomes = []
+        for p, t in zip(pred, truth, strict=True):
+            if known(t[joint]):
+                xs, ys = zip(*(point for point in t if known(point)), strict=True)
+                side = max(max(xs) - min(xs), max(ys) - min(ys))
+                outcomes.append(known(p[joint]) and math.dist(p[joint], t[joint]) <= alpha * side)
+        rates.append(share(outcomes))
+    return rates
+
+
+# --- Against the references ------------------------------------------------------------------------------------------
+
+
+@SKELETONS
+@INPUTS
+def test_pdj_is_its_definition(make: Make, skeleton: Skeleton) -> None:
+    pred, truth = make(skeleton)
+    thresholds = THRESHOLDS[::7]
+    expected = [slow_pdj(pred, truth, skeleton, float(t)) for t in thresholds]
+    np.testing.assert_allclose(metrics.pdj_curve(pred, truth, skeleton, thresholds), expected)
+
+
+@SKELETONS
+@INPUTS
+def test_pck_is_its_definition(make: Make, skeleton: Skeleton) -> None:
+    pred, truth = make(skeleton)
+    for alpha in (0.1, 0.2):
+        np.testing.assert_allclose(metrics.pck(pred, truth, alpha), slow_pck(pred, truth, alpha))
+
+
+# --- Properties ------------------------------------------------------------------------------------------------------
+
+
+def every_rate(pred: Poses, truth: Poses, skeleton: Skeleton) -> list[NDArray[np.float64]]:
+    return [metrics.pdj_curve(pred, truth, skeleton), metrics.pck(pred, truth, 0.1)]
+
+
+@SKELETONS
+@pytest.mark.parametrize("make", [random_poses, zero_lengths])
+def test_the_truth_itself_scores_one(make: Make, skeleton: Skeleton) -> None:
+    _, truth = make(skeleton)
+    assert all((rates == 1).all() for rates in every_rate(truth, truth, skeleton))
+
+
+@SKELETONS
+def test_the_order_of_images_does_not_matter(skeleton: Skeleton) -> None:
+    pred, truth = with_gaps(skeleton)
+    order = np.random.default_rng(5).permutation(len(pred))
+    shuffled = every_rate(pred[order], truth[order], skeleton)
+    for rates, other in zip(every_rate(pred, truth, skeleton), shuffled, strict=True):
+        np.testing.assert_array_equal(rates, other)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_shift_of_exactly_the_threshold_is_detected(dtype: type[np.floating]) -> None:
+    _, truth = random_poses(LSP14, n=300)
+    a, b = LSP14.torso_index
+    torso = np.linalg.norm(truth[:, a] - truth[:, b], axis=-1)[:, None, None]
+    angle = np.random.default_rng(6).uniform(0, 2 * np.pi, (300, 14))
+    pred = (truth + 0.3 * torso * np.stack([np.cos(angle), np.sin(angle)], -1)).astype(dtype)
+    if dtype is np.float64:
+        assert (metrics.pdj(pred, truth, LSP14, 0.3) == 1).all()
+    else:  # a coordinate of 100 px is stored to 4e-6 px: short torsos may miss by that
+        assert (metrics.pdj(pred, truth, LSP14, 0.3) > 0.97).all()
+    assert (metrics.pdj(pred, truth, LSP14, 0.2) == 0).all()
+    assert (metrics.pdj(pred, truth, LSP14, 0.2999) == 0).all()
+
+
+def test_a_millionth_over_the_threshold_is_not_detected_where_numbers_are_exact_enough() -> None:
+    truth = np.zeros((1, 14, 2))
+    truth[0, LSP14.torso_index[1]] = 30, 40
+    over = truth + np.array([10 * (1 + 1e-7), 0])
+    assert (metrics.pdj(over, truth, LSP14, 0.2) == 0).all()
+    over[0, :, 0] = truth[0, :, 0] + 10 * (1 + 1e-10)
+    assert (metrics.pdj(over, truth, LSP14, 0.2) == 1).all()
+    # As float32 the limit 0.2 · 50 is met by what is stored a step above it.
+    step = (truth + np.array([np.nextafter(np.float32(10), np.float32(11)), 0])).astype(np.float32)
+    assert metrics.pdj(step, truth, LSP14, 0.2)[0] == 1
+
+
+def test_a_missing_prediction_is_wrong_and_an_unlabelled_joint_does_not_count() -> None:
+    _, truth = random_poses(LSP14, n=4)
+    pred = truth.copy()
+    pred[0, 10], pred[1, 10] = np.nan, np.inf
+    truth[2, 10] = np.nan
+    assert metrics.pdj(pred, truth, LSP14)[10] == pytest.approx(1 / 3)
+    assert metrics.pck(pred, truth, 0.1)[10] == pytest.approx(1 / 3)
+
+
+def test_columns_that_are_not_known_leave_every_denominator() -> None:
+    pred, truth = with_gaps(LSP14)
+    known = np.arange(14) % 3 > 0
+    tally = metrics.pdj_curve_hits(pred, truth, LSP14)
+    rates = tally.among(known).rates()
+    assert np.isnan(rates[:, ~known]).all()
+    np.testing.assert_array_equal(rates[:, known], tally.rates()[:, known])
+
+
+def test_an_image_without_a_labelled_torso_is_left_out_of_pdj() -> None:
+    _, truth = random_poses(LSP14, n=2)
+    truth[0, LSP14.index("right_hip")] = np.nan
+    pred = truth.copy()
+    pred[0] += 1000
+    assert (metrics.pdj(pred, truth, LSP14) == 1).all()
+    errors = metrics.torso_errors(pred, truth, LSP14)
+    assert np.isnan(errors[0]).all()
+    assert (errors[1] == 0).all()
+
+
+def test_torso_errors_without_a_torso_are_zero_or_infinite() -> None:
+    pred, truth = zero_lengths(LSP14)
+    errors = metrics.torso_errors(pred, truth, LSP14)
+    assert (errors[::2] == 0).all()
+    assert np.isinf(errors[1]).all()
+
+
+def test_kinds_average_left_and_right_and_the_mean_is_over_joints() -> None:
+    rates = np.zeros(14)
+    rates[LSP14.index("left_elbow")], rates[LSP14.index("neck")] = 0.5, 1.0
+    kinds = metrics.joint_kind_rates(rates, LSP14)
+    assert (float(kinds["elbow"]), float(kinds["neck"])) == (0.25, 1.0)
+    assert float(metrics.mean_rate(rates)) == pytest.approx(1.5 / 14)
+
+
+def test_a_kind_with_one_labelled_side_is_that_sides_rate() -> None:
+    rates = np.full(14, np.nan)
+    rates[LSP14.index("left_elbow")] = 0.5
+    kinds = metrics.joint_kind_rates(rates, LSP14)
+    assert float(kinds["elbow"]) == 0.5
+    assert np.isnan(kinds["wrist"])
+
+
+def test_area_of_a_step() -> None:
+    """Found from 0.25 on: the trapezoid's area is (0.5 − 0.245) / 0.5."""
+    curve = (THRESHOLDS >= 0.25).astype(float)
+    assert float(metrics.area_under(curve)) == pytest.approx(0.51)
+    np.testing.assert_allclose(metrics.area_under(np.stack([curve, np.ones(51)], 1)), [0.51, 1])
+
+
+def test_shapes_that_differ_are_refused() -> None:
+    pred, truth = random_poses(LSP14, n=3)
+    with pytest.raises(ValueError, match=r"\(3, 1, 2\).*\(3, 14, 2\)"):
+        metrics.pdj(pred[:, :1], truth, LSP14)
+
+
+def test_a_thousand_images_take_well_under_a_second() -> None:
+    pred, truth = random_poses(LSP14, n=1000)
+    start = time.process_time()
+    every_rate(pred, truth, LSP14)
+    assert time.process_time() - start < 1
+
+
+# --- Observer-centric labels -----------------------------------------------------------------------------------------
+
+
+def standing() -> Poses:
+    """(1, 14, 2): someone upright who faces the camera, so the person's right is on the picture's left."""
+    pose = {
+        "ankle": (10, 100),
+        "knee": (10, 80),
+        "hip": (10, 60),
+        "wrist": (25, 60),
+        "elbow": (22, 45),
+        "shoulder": (15, 30),
+        "neck": (0, 25),
+        "head_top": (0, 5),
+    }
+    sides = {"right": -1, "left": 1}
+    points = []
+    for joint in LSP14.joints:
+        side, _, kind = joint.partition("_")
+        x, y = pose[kind if side in sides else joint]
+        points.append((50 + sides.get(side, 1) * x, y))
+    return np.array([points], dtype=float)
+
+
+def mirrored_joints(pose: Poses, kinds: tuple[str, ...]) -> Poses:
+    out = pose.copy()
+    for joint, name in enumerate(LSP14.joints):
+        if name.endswith(kinds):
+            out[:, joint] = pose[:, LSP14.mirror[joint]]
+    return out
+
+
+ARMS, LEGS = ("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle")
+
+
+@pytest.mark.parametrize("degrees", [0, 50, 90, 180, 270])
+@pytest.mark.parametrize("swapped", [(), ARMS, LEGS, ARMS + LEGS])
+def test_arms_and_legs_are_relabelled_apart_however_the_person_lies(degrees: float, swapped: tuple[str, ...]) -> None:
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    facing = standing() @ np.array([[c, s], [-s, c]])
+    seen = mirrored_joints(facing, swapped) if swapped else facing
+    np.testing.assert_array_equal(metrics.observer_centric(seen, LSP14), facing)
+
+
+def test_relabelling_twice_changes_nothing_more_and_the_input_is_left_alone() -> None:
+    _, poses = with_gaps(LSP14)
+    before = poses.copy()
+    once = metrics.observer_centric(poses, LSP14)
+    np.testing.assert_array_equal(poses, before)
+    np.testing.assert_array_equal(metrics.observer_centric(once, LSP14), once)
+    assert not np.array_equal(once, before, equal_nan=True)
+
+
+def test_a_person_whose_torso_is_not_known_is_not_relabelled() -> None:
+    back_view = mirrored_joints(standing(), ARMS + LEGS)
+    back_view[0, LSP14.index("left_hip")] = np.nan
+    np.testing.assert_array_equal(metrics.observer_centric(back_view, LSP14), back_view)
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not ARCHIVE.is_file(), reason="the real LSP archive is not here")
+def test_how_many_people_of_lsp_are_relabelled() -> None:
+    with zipfile.ZipFile(ARCHIVE) as archive:
+        name = next(name for name in archive.namelist() if name.endswith("joints.mat"))
+        joints = scipy.io.loadmat(io.BytesIO(archive.read(name)))["joints"]
+    poses = joints[:2].transpose(2, 1, 0) - 1
+    changed = (metrics.observer_centric(poses, LSP14) != poses).any((1, 2))
+    assert (len(changed), int(changed.sum())) == (2000, 756)

@@ -1,0 +1,293 @@
+"""What the scores document holds, its intervals, what a model does not know, and the table of single images."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deeppose_cli.core.skeleton import BUFFY10, FLIC10, LSP14, Skeleton
+from deeppose_cli.evaluation import bootstrap, metrics, pcp, predict_split, scores
+from deeppose_cli.evaluation.scores import Resampling, Row
+from tests.helpers.poses import INPUTS, SKELETONS, Make, random_poses, with_gaps
+
+
+@pytest.mark.parametrize("skeleton", [LSP14, FLIC10])
+def test_a_row_holds_every_metric_by_kind(skeleton: Skeleton) -> None:
+    rng = np.random.default_rng(1)
+    truth = rng.uniform(0, 100, (50, len(skeleton), 2))
+    pred = truth + rng.normal(0, 10, truth.shape)
+    row = scores.scores(Row.of_all("stage 1", pred), truth, skeleton, "mean", 0.1)
+    kinds = list(skeleton.joint_kinds)
+    limbs = ["upper_arm", "lower_arm", *(["upper_leg", "lower_leg"] if skeleton is LSP14 else []), "torso"]
+    limbs += ["head"] if skeleton is LSP14 else []
+    assert list(row) == ["name", "joints_scored", "pdj", "pcp", "pck", "curve"]
+    assert list(row["pdj"]["joints"]) == list(row["pck"]["joints"]) == kinds
+    assert list(row["pcp"]["limbs"]) == limbs
+    assert list(row["curve"]) == ["thresholds", *kinds]
+    assert row["curve"]["thresholds"][20] == row["pdj"]["threshold"] == 0.2
+    assert {kind: row["curve"][kind][20] for kind in kinds} == row["pdj"]["joints"]
+
+    elbows = metrics.pdj(pred, truth, skeleton)[[skeleton.index("left_elbow"), skeleton.index("right_elbow")]]
+    assert row["pdj"]["joints"]["elbow"] == pytest.approx(elbows.mean(), abs=1e-6)
+    weights = [len(skeleton.joint_kinds[kind]) for kind in kinds]
+    for part in ("pdj", "pck"):
+        mean = np.average(list(row[part]["joints"].values()), weights=weights)
+        assert row[part]["mean"] == pytest.approx(mean, abs=2e-6)
+    curves = np.array([row["curve"][kind] for kind in kinds])
+    areas = (curves[:, 1:] + curves[:, :-1]).mean(1) / 2
+    assert row["pdj"]["auc"] == pytest.approx(np.average(areas, weights=weights), abs=2e-6)
+    arms_legs = [row["pcp"]["limbs"][kind] for kind in limbs if kind[:5] in ("upper", "lower")]
+    assert row["pcp"]["mean_arms_legs"] == pytest.approx(np.mean(arms_legs), abs=2e-6)
+    assert row["pcp"]["mean"] == pytest.approx(np.mean(list(row["pcp"]["limbs"].values())), abs=2e-6)
+    assert (row["pcp"]["rule"], row["pck"]["alpha"]) == ("mean", 0.1)
+
+
+def test_where_nothing_is_labelled_the_document_says_null() -> None:
+    truth = np.random.default_rng(0).uniform(0, 100, (3, 14, 2))
+    truth[:, [LSP14.index("left_wrist"), LSP14.index("right_wrist")]] = np.nan
+    row = scores.scores(Row.of_all("x", truth), truth, LSP14)
+    document = json.loads(json.dumps(scores.document("lsp", "test", 3, [row], run=None), allow_nan=False))
+    assert document["rows"][0]["pdj"]["joints"]["wrist"] is None
+    assert document["rows"][0]["pcp"]["limbs"]["lower_arm"] is None
+    assert document["rows"][0]["pdj"]["mean"] == document["rows"][0]["pcp"]["mean_arms_legs"] == 1
+    assert document["rows"][0]["curve"]["wrist"] == [None] * 51
+    assert list(document) == ["data", "split", "images", "run", "rows"]
+
+
+def test_joints_and_limbs_one_by_one() -> None:
+    pred, truth = with_gaps(LSP14)
+    row = scores.scores(Row.of_all("x", pred), truth, LSP14)
+    for part in ("pdj", "pck"):
+        each = row[part]["each"]
+        assert tuple(each) == LSP14.joints
+        assert (each["left_elbow"] + each["right_elbow"]) / 2 == pytest.approx(row[part]["joints"]["elbow"], abs=1e-6)
+        assert np.mean(list(each.values())) == pytest.approx(row[part]["mean"], abs=1e-6)
+    limbs = row["pcp"]["each"]
+    assert len(limbs) == 10
+    both = (limbs["left_lower_leg"] + limbs["right_lower_leg"]) / 2
+    assert both == pytest.approx(row["pcp"]["limbs"]["lower_leg"], abs=1e-6)
+    assert limbs["head"] == row["pcp"]["limbs"]["head"]
+
+
+# --- What a model does not know --------------------------------------------------------------------------------------
+
+
+def foreign_row(source: Skeleton, target: Skeleton, n: int = 40) -> tuple[Row, np.ndarray]:
+    pred, truth = random_poses(target, n)
+    known = predict_split.known_joints(source, target)
+    return Row("x", np.where(known[:, None], pred, np.nan), known), truth
+
+
+def test_joints_and_limbs_that_the_model_does_not_know_are_left_out() -> None:
+    row, truth = foreign_row(FLIC10, LSP14)
+    found = scores.scores(row, truth, LSP14, resampling=Resampling(100))
+    unknown = {"knee", "ankle", "head_top"}
+    assert {kind for kind, rate in found["pdj"]["joints"].items() if rate is None} == unknown
+    assert {kind for kind, rate in found["pck"]["joints"].items() if rate is None} == unknown
+    assert {kind for kind, ends in found["pdj"]["interval"]["joints"].items() if ends is None} == unknown
+    assert {kind for kind, rates in found["curve"].items() if None in rates} == unknown
+    assert {kind for kind, rate in found["pcp"]["limbs"].items() if rate is None} == {"upper_leg", "lower_leg", "head"}
+    assert set(LSP14.joints) - set(found["joints_scored"]) == {
+        f"{side}_{kind}" for side in ("left", "right") for kind in ("knee", "ankle")
+    } | {"head_top"}
+    rates = metrics.pdj(row.poses, truth, LSP14)[row.known]
+    assert found["pdj"]["mean"] == pytest.approx(rates.mean(), abs=1e-6)
+    arms = [found["pcp"]["limbs"][kind] for kind in ("upper_arm", "lower_arm")]
+    assert found["pcp"]["mean_arms_legs"] == pytest.approx(np.mean(arms), abs=1e-6)
+
+
+def test_a_stranger_that_leaves_joints_out_is_wrong_there() -> None:
+    row, truth = foreign_row(FLIC10, LSP14)
+    found = scores.scores(Row.of_all("x", row.poses), truth, LSP14)
+    assert found["pdj"]["joints"]["knee"] == found["pcp"]["limbs"]["upper_leg"] == 0
+    assert found["joints_scored"] == list(LSP14.joints)
+
+
+def test_the_torso_that_measures_is_the_truths_even_where_the_model_knows_none() -> None:
+    _, truth = random_poses(LSP14)
+    known = np.array([joint not in LSP14.torso for joint in LSP14.joints])
+    found = scores.scores(Row("x", np.where(known[:, None], truth, np.nan), known), truth, LSP14)
+    assert found["pdj"]["mean"] == found["pck"]["mean"] == 1
+
+
+def test_the_table_of_images_leaves_unknown_joints_empty(tmp_path: Path) -> None:
+    row, truth = foreign_row(FLIC10, LSP14, n=3)
+    scores.write_per_image(tmp_path / "t.csv", ("a", "b", "c"), [row], truth, LSP14)
+    with (tmp_path / "t.csv").open(newline="") as file:
+        cells = list(csv.DictReader(file))
+    assert {cell[joint] for cell in cells for joint in ("left_knee", "head_top")} == {""}
+    assert all(cell["left_elbow"] not in ("", "inf") for cell in cells)
+    errors = metrics.torso_errors(row.poses, truth, LSP14)[:, row.known]
+    shares = (errors <= 0.2).mean(1)
+    assert [float(cell["pdj"]) for cell in cells] == pytest.approx(list(shares), abs=1e-4)
+
+
+# --- Buffy's scorer --------------------------------------------------------------------------------------------------
+
+
+def test_confidences_are_compared_with_what_is_detected_of_the_joints_that_count() -> None:
+    """Sure of all at .75: half of them are detected. The left ankle, which is nowhere labelled, counts nowhere."""
+    truth, n = random_poses(LSP14, 20)[1], LSP14.index("left_ankle")
+    poses = truth.copy()
+    poses[::2] += 1e4
+    truth[:, n] = np.nan
+    row = Row("stage 1", poses, np.ones(14, bool), confidence=np.full((20, 14), 0.75))
+    found = scores.scores(row, truth, LSP14)["confidence"]
+    assert found == {"error": pytest.approx(0.25), "bins": [[0.75, 0.5, 20 * 13]]}
+    assert "confidence" not in scores.scores(Row.of_all("x", poses), truth, LSP14)
+
+
+def test_the_official_numbers_stand_beside_ours_by_buffys_rule_on_buffy_only() -> None:
+    pred, truth = random_poses(BUFFY10, n=50)
+    found = scores.scores(Row.of_all("x", pred), truth, BUFFY10, "buffy")["pcp"]
+    official = found["official"]
+    assert list(official) == ["detection_rate", "pcp_of_detected", "total", "limbs_of_detected"]
+    of_detected = official["limbs_of_detected"]
+    assert list(of_detected) == list(found["limbs"])
+    # Nobody's stick is found who is not matched, and every stick is labelled.
+    for kind, share in found["limbs"].items():
+        assert share == pytest.approx(official["detection_rate"] * of_detected[kind], abs=1e-5)
+    assert official["total"] == pytest.approx(official["detection_rate"] * official["pcp_of_detected"], abs=1e-5)
+    assert official["total"] == pytest.approx(np.mean(list(found["each"].values())), abs=1e-5)
+    assert "official" not in scores.scores(Row.of_all("x", pred), truth, BUFFY10, "strict")["pcp"]
+    pred, truth = random_poses(LSP14)
+    assert "official" not in scores.scores(Row.of_all("x", pred), truth, LSP14, "buffy")["pcp"]
+
+
+def test_a_model_without_a_head_is_scored_by_the_stick_rule_alone() -> None:
+    row, truth = foreign_row(FLIC10, BUFFY10)
+    found = scores.scores(row, truth, BUFFY10, "buffy")["pcp"]
+    assert "official" not in found
+    assert found["limbs"]["head"] is None
+    alone = pcp.pcp_hits(row.poses, truth, BUFFY10, "buffy", windows=False).rates()
+    assert found["limbs"]["lower_arm"] == pytest.approx(alone[2:4].mean(), abs=1e-6)
+    assert found["limbs"]["lower_arm"] > 0
+
+
+# --- Intervals -------------------------------------------------------------------------------------------------------
+
+
+def leaves(part: dict[str, Any]) -> dict[tuple[str, ...], Any]:
+    """Values by where they stand, less facts and what has no interval."""
+    found: dict[tuple[str, ...], Any] = {}
+    for key, value in part.items():
+        if key in ("joints", "limbs"):
+            found |= {(key, kind): rate for kind, rate in value.items()}
+        elif key.startswith(("mean", "auc")):
+            found[key,] = value
+    return found
+
+
+@SKELETONS
+@INPUTS
+def test_every_value_has_an_interval_around_it(make: Make, skeleton: Skeleton) -> None:
+    pred, truth = make(skeleton)
+    row = scores.scores(Row.of_all("x", pred), truth, skeleton, resampling=Resampling(200, seed=1))
+    plain = scores.scores(Row.of_all("x", pred), truth, skeleton)
+    for part in ("pdj", "pcp", "pck"):
+        interval = row[part].pop("interval")
+        assert (interval["level"], interval["draws"]) == (0.95, 200)
+        values, ends = leaves(row[part]), leaves(interval)
+        assert values.keys() == ends.keys()
+        for key, value in values.items():
+            if value is None or len(pred) < 2:
+                assert ends[key] is None
+            else:
+                assert 0 <= ends[key][0] <= value <= ends[key][1] <= 1
+    assert row == plain
+
+
+def test_an_interval_is_that_of_the_scores_of_images_drawn_again() -> None:
+    """The whole document, worked out anew for each draw."""
+    pred, truth = with_gaps(LSP14)
+    row = scores.scores(Row.of_all("x", pred), truth, LSP14, resampling=Resampling(100, seed=5))
+    again = []
+    for weights in bootstrap.resampled_sums(np.eye(len(pred)), 100, 5):
+        images = np.repeat(np.arange(len(pred)), weights.astype(int))
+        again.append(scores.scores(Row.of_all("x", pred[images]), truth[images], LSP14))
+    for part in ("pdj", "pcp", "pck"):
+        for key, ends in leaves(row[part]["interval"]).items():
+            values = [leaves(other[part])[key] for other in again]
+            assert ends == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=2e-6)
+
+
+def test_the_seed_decides_the_interval() -> None:
+    pred, truth = random_poses(LSP14)
+    ends = [
+        scores.scores(Row.of_all("x", pred), truth, LSP14, resampling=Resampling(100, seed))["pdj"]["interval"]
+        for seed in (1, 1, 2)
+    ]
+    assert ends[0] == ends[1] != ends[2]
+
+
+def test_one_labelled_image_tells_no_interval() -> None:
+    pred, truth = random_poses(LSP14, n=20)
+    truth[1:, LSP14.index("neck")] = np.nan
+    found = scores.scores(Row.of_all("x", pred), truth, LSP14, resampling=Resampling(100))
+    for part in ("pdj", "pck"):
+        assert found[part]["joints"]["neck"] is not None
+        assert found[part]["interval"]["joints"]["neck"] is None
+        assert found[part]["interval"]["mean"] is not None
+    assert found["pcp"]["interval"]["limbs"]["head"] is None
+
+
+def test_a_thousand_images_with_all_their_intervals_take_about_a_tenth_of_a_second() -> None:
+    pred, truth = random_poses(LSP14, n=1000)
+    start = time.process_time()
+    scores.scores(Row.of_all("x", pred), truth, LSP14, resampling=Resampling(1000))
+    assert time.process_time() - start < 2
+
+
+# --- Single images ---------------------------------------------------------------------------------------------------
+
+
+def test_the_table_of_images_says_what_is_not_labelled_and_what_not_predicted(tmp_path: Path) -> None:
+    truth = np.random.default_rng(0).uniform(0, 100, (3, 14, 2))
+    pred = truth.copy()
+    a, b = LSP14.torso_index
+    pred[0, 0] += (truth[0, a] - truth[0, b]) / 2
+    truth[1, 5], pred[1, 6] = np.nan, np.nan
+    truth[2, a] = np.nan
+    scores.write_per_image(
+        tmp_path / "t.csv", ("p", "q,r", "s"), [Row.of_all("one", pred), Row.of_all("two", truth)], truth, LSP14
+    )
+    with (tmp_path / "t.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["image"], row["row"]) for row in rows[:4]] == [
+        ("p", "one"),
+        ("q,r", "one"),
+        ("s", "one"),
+        ("p", "two"),
+    ]
+    assert rows[0]["right_ankle"] == "0.5000"
+    assert rows[0]["pdj"] == f"{13 / 14:.4f}"
+    assert (rows[1]["left_ankle"], rows[1]["right_wrist"], rows[1]["pdj"]) == ("", "inf", f"{12 / 13:.4f}")
+    assert rows[2]["pdj"] == rows[2]["neck"] == ""
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 6, 7, 40])
+def test_best_median_and_worst_are_that(n: int) -> None:
+    rng = np.random.default_rng(n)
+    truth = rng.uniform(0, 100, (n + 1, 14, 2))
+    pred = truth + rng.uniform(0, 60, (n + 1, 1, 1))
+    truth[n] = np.nan  # cannot be ranked
+    picks = scores.best_median_worst(Row.of_all("x", pred), truth, LSP14, each=2)
+    rank = scores.per_image_pdj(Row.of_all("x", pred), truth, LSP14)
+    chosen = [i for images in picks.values() for i in images]
+    assert len(chosen) == len(set(chosen)) == min(n, 6)
+    assert n not in chosen
+    assert rank[picks["best"][0]] == np.nanmax(rank)
+    if "worst" in picks:
+        assert rank[picks["worst"][-1]] == np.nanmin(rank)
+    if n == 40:
+        assert list(picks) == ["best", "median", "worst"]
+        assert all(np.mean(rank[:n] >= rank[i]) > 0.4 or rank[i] == np.median(rank[:n]) for i in picks["median"])
+        errors = metrics.torso_errors(pred, truth, LSP14)[:n].clip(max=2).mean(1)
+        order = np.argsort(errors)  # one shift for all joints: the share detected falls with the error
+        assert {int(i) for i in order[18:22]} >= set(picks["median"]) or len(set(rank[:n])) < 5

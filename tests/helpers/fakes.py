@@ -1,0 +1,44 @@
+"""Stand-ins for what is slow to make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deeppose_cli.core.geometry import FloatArray, denormalise
+from deeppose_cli.core.skeleton import LSP14, Skeleton
+from deeppose_cli.models.cascade import CascadeResult
+
+RIGHT = np.array([1.0, 0.0])
+
+
+class FakeCascade:
+    """Two stages; the same answer for every picture: a pose fixed in its first box, then it 1 px to the right.
+
+    With a flip test everything lies 1 px further to the right.
+    """
+
+    def __init__(self, skeleton: Skeleton = LSP14) -> None:
+        self.skeleton = skeleton
+        self.stages = ()
+        self.batches: list[list[tuple[int, ...]]] = []
+        """The pictures' shapes, batch by batch."""
+
+    def for_many(self) -> AbstractContextManager[int]:
+        return nullcontext(2)
+
+    @property
+    def norm(self) -> NDArray[np.float64]:
+        return np.random.default_rng(0).uniform(-0.4, 0.4, (len(self.skeleton), 2))
+
+    def predict(
+        self, pictures: Sequence[NDArray[np.uint8]], boxes: FloatArray, *, flip_test: bool = False
+    ) -> CascadeResult:
+        self.batches.append([picture.shape for picture in pictures])
+        first = denormalise(self.norm, np.asarray(boxes)[:, None, :]) + flip_test * RIGHT
+        where = np.tile(np.asarray(boxes)[None, :, None, :], (2, 1, len(self.skeleton), 1))
+        unknown = np.full(where.shape[:3], np.nan)
+        return CascadeResult(np.stack([first, first + RIGHT]), where, unknown, unknown)

@@ -1,0 +1,86 @@
+"""What is named → what is looked at."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from deeppose_cli.core.errors import UsageError
+from deeppose_cli.inference.inputs import Shard, find_pictures
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("in/b.JPG", "in/a.png", "in/c.bmp", "in/deep/d.png", "in/notes.txt"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    return tmp_path
+
+
+def names(*named: str, stdin: bytes | None = None) -> list[str]:
+    files, failures = find_pictures(named, None if stdin is None else io.BytesIO(stdin))
+    assert failures == []
+    return [str(file) for file in files]
+
+
+def test_folders_give_their_pictures_in_order_of_name_and_nothing_twice() -> None:
+    Path("in/folder.jpg").mkdir()
+    assert names("in/c.bmp", "in", "in/../in/a.png") == ["in/c.bmp", "in/a.png", "in/b.JPG"]
+
+
+def test_patterns_that_no_shell_has_expanded() -> None:
+    assert names("in/*.[bJ]*") == ["in/b.JPG", "in/c.bmp"]
+    assert names("in/**/*.png") == ["in/a.png", "in/deep/d.png"]
+    Path("x[1].png").touch()
+    assert names("x[1].png") == ["x[1].png"]  # a file of that name goes first
+
+
+@pytest.mark.parametrize("stdin", [b"in/c.bmp\nin/a.png\n", b"in/c.bmp\r\n\r\nin/a.png", b"in/c.bmp\0in/a.png\0"])
+def test_a_list_on_standard_input(stdin: bytes) -> None:
+    assert names("-", stdin=stdin) == ["in/c.bmp", "in/a.png"]
+
+
+def test_names_of_any_bytes_come_through_a_list() -> None:
+    strange = Path("two\nlines \udcff.png")
+    assert names("-", stdin=b"two\nlines \xff.png\0") == [str(strange)]
+
+
+def test_a_list_may_name_folders_and_stand_among_others() -> None:
+    assert names("in/deep", "-", stdin=b"in\n") == ["in/deep/d.png", "in/a.png", "in/b.JPG", "in/c.bmp"]
+
+
+def test_an_empty_list_and_a_folder_of_folders_are_named() -> None:
+    (failure,) = find_pictures(["-"], io.BytesIO(b""))[1]
+    assert "empty" in failure.reason
+    Path("above/below").mkdir(parents=True)
+    (failure,) = find_pictures(["above"])[1]
+    assert "'above/**/*'" in failure.reason
+
+
+def test_what_holds_nothing_is_named() -> None:
+    Path("empty").mkdir()
+    files, failures = find_pictures(["empty", "in/*.gif", "missing.png"])
+    assert files == [Path("missing.png")]  # reported where it is opened, like any that cannot be read
+    assert [failure.reason.split(":")[0] for failure in failures] == ["empty", "in/*.gif"]
+    assert ".jpg" in failures[0].reason
+
+
+def test_no_list_where_there_is_none() -> None:
+    with pytest.raises(UsageError, match="-: there is no list"):
+        find_pictures(["-"])
+
+
+@pytest.mark.parametrize("of", [1, 2, 3, 7, 20])
+def test_shards_are_all_of_it_and_share_nothing(of: int) -> None:
+    parts = [{i for i in range(17) if Shard.parse(f"{n}/{of}").has(i)} for n in range(1, of + 1)]
+    assert sorted(i for part in parts for i in part) == list(range(17))
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+@pytest.mark.parametrize("text", ["", "1", "0/3", "4/3", "1/0", "a/b", "1/2/3", "-1/2", "1/2 "])
+def test_other_shards_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"--shard .*: valid: i/n"):
+        Shard.parse(text)

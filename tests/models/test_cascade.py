@@ -1,0 +1,343 @@
+"""The cascade with an oracle for ψ, and what it must never do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deeppose_cli.config.presets import TINY
+from deeppose_cli.config.schema import RefinementPreset, StagePreset
+from deeppose_cli.core.geometry import mirror_points, normalise
+from deeppose_cli.core.skeleton import FLIC10, LSP14, Skeleton
+from deeppose_cli.media.cropping import crop
+from deeppose_cli.models.cascade import Cascade, Cut, Psi, Said, Stage, first_stage_boxes, refinement_boxes
+from deeppose_cli.models.heads import Answer, expected_coordinates
+from deeppose_cli.models.regressor import Expected, Regressor
+
+NETWORK = StagePreset(network="integral", input_size=32, width=4, map_weight=1.0)
+
+
+class Oracle(Psi):
+    """Knows the truth and answers with it, normalised; in stage 1 as far off as told."""
+
+    def __init__(self, truth: np.ndarray, off: np.ndarray | float = 0.0) -> None:
+        self.truth, self.off, self.asked = truth, off, 0
+
+    def answer(self, cut: Cut) -> Said:
+        return Said(self.coordinates(cut))
+
+    def coordinates(self, cut: Cut) -> np.ndarray:
+        self.asked += len(cut.pixels)
+        if cut.mirrored:
+            joints = None if cut.joints is None else self.mirror[cut.joints]
+            said = self.coordinates(replace(cut, joints=joints, mirrored=False)) * (-1.0, 1.0)
+            return said[:, self.mirror] if cut.joints is None else said
+        if cut.joints is None:
+            return normalise(self.truth[cut.pictures], cut.boxes[:, None]) + self.off
+        return normalise(self.truth[cut.pictures, cut.joints], cut.boxes)
+
+    @property
+    def mirror(self) -> np.ndarray:
+        skeleton = LSP14 if self.truth.shape[1] == len(LSP14) else FLIC10
+        return np.array(skeleton.mirror)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    data=st.data(),
+    skeleton=st.sampled_from([LSP14, FLIC10]),
+    stages=st.integers(1, 4),
+    square=st.booleans(),
+    flip_test=st.booleans(),
+    seed=st.integers(0, 2**31),
+)
+def test_with_an_oracle_the_cascade_lands_on_the_truth(
+    data: st.DataObject, skeleton: Skeleton, stages: int, square: bool, flip_test: bool, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    count = data.draw(st.integers(1, 3))
+    shapes = [(data.draw(st.integers(1, 300)), data.draw(st.integers(1, 300))) for _ in range(count)]
+    pictures = [np.zeros((*shape, 3), np.uint8) for shape in shapes]
+    boxes = np.stack([[*rng.uniform(-50, 350, 2), *rng.uniform(1, 400, 2)] for _ in range(count)])
+    truth = rng.uniform(-100, 400, (count, len(skeleton), 2))
+    joints = sorted(data.draw(st.sets(st.integers(0, len(skeleton) - 1), min_size=1)))
+    far = rng.normal(0, 0.3, (1, len(skeleton), 2))
+    cascade = Cascade(
+        skeleton,
+        [Stage(Oracle(truth, off=far if stages > 1 else 0.0), 8)]
+        + [Stage(Oracle(truth), 8, float(rng.uniform(0.2, 3))) for _ in range(stages - 1)],
+        square_first_box=square,
+    )
+    at_once = data.draw(st.integers(1, 40))
+    result = cascade.predict(pictures, boxes, joints=joints, crops_at_once=at_once, flip_test=flip_test)
+    assert result.poses.shape == (stages, count, len(skeleton), 2)
+    assert np.abs(result.poses[-1][:, joints] - truth[:, joints]).max() < 0.01
+    others = [k for k in range(len(skeleton)) if k not in joints]
+    np.testing.assert_array_equal(result.poses[-1][:, others], result.poses[0][:, others])
+
+
+def test_no_picture_gives_no_pose() -> None:
+    cascade = Cascade(LSP14, [Stage(Oracle(np.zeros((0, 14, 2))), 8)], square_first_box=False)
+    assert cascade.predict([], np.zeros((0, 4))).poses.shape == (1, 0, 14, 2)
+
+
+def test_stage_two_looks_around_what_stage_one_said_not_around_the_truth() -> None:
+    rng = np.random.default_rng(0)
+    said = rng.uniform(20, 80, (2, 14, 2))
+    truth = said + rng.normal(0, 5, said.shape)
+    pictures = [rng.integers(0, 256, (100, 100, 3), np.uint8) for _ in range(2)]
+    first = np.tile([49.5, 49.5, 100.0, 100.0], (2, 1))
+    seen: list[Cut] = []
+
+    class Watching(Oracle):
+        def answer(self, cut: Cut) -> Said:
+            seen.append(cut)
+            return super().answer(cut)
+
+    stages = [Stage(Oracle(said), 16), Stage(Watching(truth), 16, 1.5)]
+    result = Cascade(LSP14, stages, square_first_box=False).predict(pictures, first)
+    expected = refinement_boxes(said, first, LSP14, 1.5)
+    np.testing.assert_allclose(result.boxes[1], expected)
+    np.testing.assert_allclose(seen[0].boxes, expected.reshape(-1, 4))
+    for pixels, box, owner in zip(seen[0].pixels, seen[0].boxes, seen[0].pictures, strict=True):
+        np.testing.assert_array_equal(pixels, crop(pictures[owner], box, 16))
+
+
+def noise(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Smooth, so that it does not matter between which pixels a crop is sampled."""
+    return cv2.GaussianBlur(rng.integers(0, 256, (height, width, 3), np.uint8), (0, 0), 4)
+
+
+class Projections(Psi):
+    """Answers with fixed projections of the pixels, different for each joint and axis: nothing in it is symmetric."""
+
+    def __init__(self, joints: int, size: int, seed: int) -> None:
+        self.weights = np.random.default_rng(seed).normal(0, 1e-4, (joints, 2, size * size * 3))
+
+    def of(self, pixels: np.ndarray, joint: int) -> np.ndarray:
+        return self.weights[joint] @ pixels.astype(float).ravel()
+
+    def answer(self, cut: Cut) -> Said:
+        if cut.joints is None:
+            return Said(np.stack([[self.of(pixels, j) for j in range(len(self.weights))] for pixels in cut.pixels]))
+        return Said(np.stack([self.of(pixels, j) for pixels, j in zip(cut.pixels, cut.joints, strict=True)]))
+
+
+@pytest.mark.parametrize("skeleton", [LSP14, FLIC10], ids=lambda skeleton: skeleton.name)
+def test_flip_averaging_joint_by_joint(skeleton: Skeleton) -> None:
+    k, (first_psi, second_psi) = len(skeleton), (Projections(len(skeleton), 8, seed) for seed in (1, 2))
+    cascade = Cascade(skeleton, [Stage(first_psi, 8), Stage(second_psi, 8, 1.5)], square_first_box=False)
+    picture = noise(np.random.default_rng(0), 60, 90)
+    box = np.array([40.0, 30.0, 70.0, 50.0])
+    result = cascade.predict([picture], box[None], flip_test=True)
+
+    def flipped(psi: Projections, box: np.ndarray, joint: int) -> np.ndarray:
+        pixels = crop(picture, box, 8)
+        side, _, rest = skeleton.joints[joint].partition("_")
+        partner = {"left": f"right_{rest}", "right": f"left_{rest}"}.get(side, skeleton.joints[joint])
+        x, y = psi.of(pixels, joint)
+        other_x, other_y = psi.of(cv2.flip(pixels, 1), skeleton.index(partner))
+        return box[:2] + box[2:] * [(x - other_x) / 2, (y + other_y) / 2]
+
+    first = np.stack([flipped(first_psi, box, joint) for joint in range(k)])
+    np.testing.assert_allclose(result.poses[0, 0], first)
+    boxes = refinement_boxes(first[None], box[None], skeleton, 1.5)[0]
+    np.testing.assert_allclose(result.poses[1, 0], [flipped(second_psi, boxes[j], j) for j in range(k)])
+
+
+@pytest.mark.parametrize("kind", ["shared", "per-joint"])
+def test_with_flip_averaging_the_mirrored_picture_has_the_mirrored_pose(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The peak of a random map jumps with the last bit of a pixel.
+    monkeypatch.setattr(
+        "deeppose_cli.models.networks.peak_answer",
+        lambda maps: Answer(expected_coordinates(maps), maps),
+    )
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    expected = Expected(rng.normal(0, 0.3, (14, 2)).tolist(), rng.uniform(0.1, 0.6, (14, 2)).tolist(), sigma=1.5)
+    psis = [Regressor(NETWORK, 14), Regressor(NETWORK, 14, kind, expected)]
+    for psi in psis:
+        for network in psi.networks:
+            torch.nn.init.normal_(network.maps[-1].weight, std=0.5)  # else maps hardly differ from what is expected
+    cascade = Cascade(LSP14, [Stage(psi, 32, 1.5) for psi in psis], square_first_box=False)
+    picture, box = noise(rng, 120, 160), np.array([[79.5, 59.5, 160.0, 120.0]])
+    mirrored = np.ascontiguousarray(picture[:, ::-1])
+
+    def apart(flip_test: bool) -> float:
+        poses = cascade.predict([picture], box, flip_test=flip_test).poses
+        other = cascade.predict([mirrored], box, flip_test=flip_test).poses
+        return float(np.abs(mirror_points(other, 160, LSP14) - poses).max())
+
+    assert apart(False) > 5
+    assert apart(True) < 0.5
+
+
+def test_a_flip_test_weighs_what_both_pictures_say_and_takes_no_place_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The crop's map has .6 at column 2 and .4 at 12; the mirror image's, of 16 columns, .3 and .7 at those places."""
+    regressor = Regressor(replace(NETWORK, input_size=64), 14)
+    columns = torch.full((2, 14, 16, 16), 1e-9)
+    columns[0, :, 8, 2], columns[0, :, 8, 12] = 0.6, 0.4
+    columns[1, :, 8, 13], columns[1, :, 8, 3] = 0.3, 0.7
+    said = iter([Answer(torch.zeros(1, 14, 2), torch.log(columns[i : i + 1])) for i in range(2)])
+    monkeypatch.setattr(regressor, "_said", lambda cut: next(said))
+    cut = Cut(np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 4)), np.zeros(1, np.int64), None)
+    both = regressor.answer_twice(cut, cut.mirror(LSP14), LSP14.mirror)
+    np.testing.assert_allclose(both.coordinates[0], [[12.5 / 16 - 0.5, 8.5 / 16 - 0.5]] * 14, atol=1e-6)
+
+
+def test_a_square_first_box_holds_the_whole_box() -> None:
+    boxes = np.array([[10.0, 20.0, 30.0, 50.0]])
+    np.testing.assert_array_equal(first_stage_boxes(boxes, square=True), [[10, 20, 50, 50]])
+    np.testing.assert_array_equal(first_stage_boxes(boxes, square=False), boxes)
+
+
+@pytest.fixture(scope="module")
+def pixels() -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (6, 32, 32, 3), np.uint8)
+
+
+def test_a_shared_network_answers_for_a_joint_with_its_own_pair_of_outputs(pixels: np.ndarray) -> None:
+    torch.manual_seed(0)
+    regressor = Regressor(NETWORK, 14).eval()
+    joints = np.array([0, 13, 5, 5, 7, 2])
+    boxes = np.zeros((6, 4))
+    everything = regressor.answer(Cut(pixels, boxes, np.arange(6), None)).coordinates
+    own = regressor.answer(Cut(pixels, boxes, np.arange(6), joints)).coordinates
+    np.testing.assert_array_equal(own, everything[np.arange(6), joints])
+
+
+def test_per_joint_networks_answer_each_for_its_own(pixels: np.ndarray) -> None:
+    torch.manual_seed(0)
+    regressor = Regressor(NETWORK, 14, "per-joint").eval()
+    assert len(regressor.networks) == 14
+    joints = np.array([3, 1, 3, 0, 13, 1])
+    found = regressor.answer(Cut(pixels, np.zeros((6, 4)), np.arange(6), joints)).coordinates
+    for row, joint in enumerate(joints):
+        alone = regressor.of_joint(torch.from_numpy(pixels[row : row + 1]), joint)[0][0, 0]
+        np.testing.assert_allclose(found[row], alone.detach().numpy(), atol=1e-6)
+
+
+def test_answers_come_without_dropout_and_leave_the_mode_as_it_was(pixels: np.ndarray) -> None:
+    torch.manual_seed(0)
+    regressor = Regressor(StagePreset(input_size=100), 14).train()
+    big = np.repeat(np.repeat(pixels[:1], 4, 1), 4, 2)[:, :100, :100]
+    cut = Cut(big, np.zeros((1, 4)), np.arange(1), None)
+    np.testing.assert_array_equal(regressor.answer(cut).coordinates, regressor.answer(cut).coordinates)
+    assert regressor.training
+
+
+def as_trained(regressor: Regressor) -> Regressor:
+    """Batch statistics as no new network has them."""
+    for layer in regressor.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            assert layer.running_mean is not None
+            assert layer.running_var is not None
+            torch.nn.init.normal_(layer.running_mean, std=0.3)
+            torch.nn.init.uniform_(layer.running_var, 0.3, 3.0)
+            torch.nn.init.uniform_(layer.weight, 0.5, 2.0)
+            torch.nn.init.normal_(layer.bias, std=0.3)
+    return regressor
+
+
+def test_cascade_and_module_say_the_same(pixels: np.ndarray) -> None:
+    torch.manual_seed(0)
+    expected = Expected(mean=[(0.1, -0.2)] * 14, std=[(0.3, 0.3)] * 14, sigma=2.0)
+    regressor = as_trained(Regressor(NETWORK, 14, expected=expected)).eval()
+    plain = regressor(torch.from_numpy(pixels))[0].detach().numpy()
+    said = regressor.answer(Cut(pixels, np.zeros((6, 4)), np.arange(6), None))
+    np.testing.assert_allclose(said.coordinates, plain, atol=1e-5)
+
+
+def learn(regressor: Regressor, pixels: torch.Tensor) -> None:
+    optimizer = torch.optim.SGD(regressor.parameters(), lr=0.1)
+    regressor.train()(pixels)[1].std().backward()
+    optimizer.step()
+    regressor.eval()
+
+
+def load(regressor: Regressor, pixels: torch.Tensor) -> None:
+    regressor.load_state_dict(as_trained(Regressor(NETWORK, 14)).state_dict())
+
+
+def normalise_anew(regressor: Regressor, pixels: torch.Tensor) -> None:
+    with torch.no_grad():
+        regressor.train()(pixels)
+    regressor.eval()
+
+
+def move(regressor: Regressor, pixels: torch.Tensor) -> None:
+    regressor.double().float()
+    for layer in regressor.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            assert layer.running_mean is not None
+            layer.running_mean += 1.0
+
+
+@pytest.mark.parametrize("change", [learn, load, normalise_anew, move])
+def test_answers_follow_the_values(pixels: np.ndarray, change: Callable[[Regressor, torch.Tensor], None]) -> None:
+    torch.manual_seed(0)
+    regressor = as_trained(Regressor(NETWORK, 14)).eval()
+    torch.nn.init.normal_(regressor.networks[0].maps[-1].weight, std=0.5)
+    cut = Cut(pixels, np.zeros((6, 4)), np.arange(6), None)
+    before = regressor.answer(cut).coordinates
+    change(regressor, torch.from_numpy(pixels))
+    after = regressor(torch.from_numpy(pixels))[0].detach().numpy()
+    assert np.abs(after - before).max() > 1e-3
+    np.testing.assert_allclose(regressor.answer(cut).coordinates, after, atol=1e-5)
+
+
+def test_answers_are_no_part_of_the_state_and_are_made_ready_once(pixels: np.ndarray) -> None:
+    regressor = Regressor(NETWORK, 14)
+    keys = list(regressor.state_dict())
+    regressor.answer(Cut(pixels, np.zeros((6, 4)), np.arange(6), None))
+    ready = regressor.folded()
+    regressor.answer(Cut(pixels, np.zeros((6, 4)), np.arange(6), None))
+    assert regressor.folded() is ready
+    assert list(regressor.state_dict()) == keys
+    assert regressor.training
+
+
+def test_what_is_the_mean_colour_becomes_zero() -> None:
+    outside = crop(np.zeros((4, 4, 3), np.uint8), np.array([500.0, 500.0, 10.0, 10.0]), 32)
+    prepared = Regressor(NETWORK, 14).prepare(torch.from_numpy(outside[None]))
+    assert prepared.shape == (1, 3, 32, 32)
+    assert not prepared.any()
+
+
+def test_a_map_that_tells_nothing_leaves_the_joint_where_it_is_expected() -> None:
+    expected = Expected(mean=[(0.2, -0.1), (0.0, 0.0)], std=[(0.2, 0.1), (0.15, 0.25)], sigma=2.0)
+    density = expected.log_density(64, 1.0).flatten(1).softmax(-1).view(2, 64, 64).double()
+    cells = (torch.arange(64).double() + 0.5) / 64 - 0.5
+    for joint, (mean, std) in enumerate(zip(expected.mean, expected.std, strict=True)):
+        for axis, sum_over in ((0, 0), (1, 1)):
+            marginal = density[joint].sum(sum_over)
+            found = float((marginal * cells).sum())
+            spread = float((marginal * (cells - found) ** 2).sum()) ** 0.5
+            assert found == pytest.approx(-mean[axis] / 2, abs=1e-3)  # the crop is off by δ: the joint lies at −δ / σ
+            assert spread == pytest.approx(std[axis] / 2, rel=0.02)
+
+
+def test_refinement_learns_with_the_whole_deviation_and_answers_with_its_core() -> None:
+    expected = Expected(mean=[(0.0, 0.0)] * 14, std=[(0.3, 0.3)] * 14, sigma=2.0)
+    regressor = Regressor(NETWORK, 14, expected=expected)
+    wide, narrow = regressor.train().expected(), regressor.eval().expected()
+    assert wide is not None
+    assert narrow is not None
+    shares = [float(map_.flatten(1).softmax(-1).amax()) for map_ in (wide, narrow)]
+    assert shares[1] > 1.2 * shares[0]
+
+
+def test_refinement_settings_survive_as_primitives() -> None:
+    from deeppose_cli.config.schema import refinement_from_primitives, to_primitives
+
+    assert refinement_from_primitives(to_primitives(TINY.refinement)) == TINY.refinement
+    assert isinstance(TINY.refinement, RefinementPreset)

@@ -1,0 +1,114 @@
+"""Starting values from another network: layers by name and shape, joints by name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from deeppose_cli.config.presets import MODERN, TINY
+from deeppose_cli.config.schema import StagePreset
+from deeppose_cli.core.skeleton import BUFFY10, FLIC10, LSP14, Skeleton
+from deeppose_cli.models.regressor import Regressor
+from deeppose_cli.training.weight_transfer import take
+
+SMALL = replace(TINY.initial, input_size=32, width=4)
+INTEGRAL = replace(MODERN.initial, input_size=32, width=8)
+REGRESSION = replace(MODERN.initial, input_size=32, width=8, head="regression")
+
+
+def numbered(settings: StagePreset, skeleton: Skeleton, kind: str = "shared") -> Regressor:
+    """Every number of the network another one."""
+    regressor = Regressor(settings, len(skeleton), kind)
+    count = 1
+    for value in regressor.state_dict().values():
+        value.copy_(torch.arange(count, count + value.numel()).view(value.shape))
+        count += value.numel()
+    return regressor
+
+
+@pytest.mark.parametrize(
+    ("settings", "rows"),
+    [(SMALL, 1), (INTEGRAL, 1), (REGRESSION, 2), (StagePreset(), 2)],
+)
+def test_what_depends_on_the_number_of_joints_is_named(settings: StagePreset, rows: int) -> None:
+    """And nothing else is: in sizes of 14 and 10 joints, only the named layers differ."""
+    with torch.device("meta"):
+        networks = [Regressor(settings, joints).networks[0] for joints in (14, 10)]
+    shapes = [{name: value.shape for name, value in network.state_dict().items()} for network in networks]
+    differing = {name.rpartition(".")[0] for name in shapes[0] if shapes[0][name] != shapes[1][name]}
+    assert differing == set(networks[0].joint_layers)
+    layers = dict(networks[0].named_modules())
+    assert max(len(layers[name].weight) for name in differing) == rows * 14
+
+
+@pytest.mark.parametrize("settings", [SMALL, INTEGRAL, REGRESSION])
+def test_joints_find_their_rows_by_name(settings: StagePreset) -> None:
+    donor, own = numbered(settings, LSP14), Regressor(settings, len(FLIC10))
+    before = {name: value.clone() for name, value in own.state_dict().items()}
+    taken = take(own, FLIC10, donor.state_dict(), LSP14, donor_per_joint=False)
+    assert (taken.layers, taken.joints) == (taken.of_layers, 9)
+    assert taken.said(10).endswith(f"{taken.of_layers} layers, for 9 of 10 joints")
+    own.load_state_dict(dict(taken.values), strict=False)
+    speaking = own.networks[0].joint_layers
+    for name, value in own.networks[0].state_dict().items():
+        source = donor.networks[0].state_dict()[name]
+        if name.rpartition(".")[0] not in speaking:
+            assert torch.equal(value, source)
+            continue
+        of_ours, of_theirs = value.view(len(FLIC10), -1), source.view(len(LSP14), -1)
+        for i, joint in enumerate(FLIC10.joints):
+            if joint in LSP14.joints:
+                assert torch.equal(of_ours[i], of_theirs[LSP14.joints.index(joint)]), joint
+            else:
+                assert torch.equal(of_ours[i], before[f"networks.0.{name}"].view(len(FLIC10), -1)[i]), joint
+
+
+def test_skeletons_of_one_size_are_not_taken_for_one_another() -> None:
+    donor, own = numbered(SMALL, FLIC10), Regressor(SMALL, len(BUFFY10))
+    taken = take(own, BUFFY10, donor.state_dict(), FLIC10, donor_per_joint=False)
+    bias = taken.values["networks.0.maps.1.bias"]
+    theirs = donor.networks[0].maps[1].bias
+    assert bias[BUFFY10.index("left_wrist")] == theirs[FLIC10.index("left_wrist")]
+    assert taken.joints == 7
+
+
+def test_one_network_of_each_joint_starts_from_that_joints_own() -> None:
+    donor, own = numbered(SMALL, FLIC10, "per-joint"), Regressor(SMALL, len(LSP14), "per-joint")
+    taken = take(own, LSP14, donor.state_dict(), FLIC10, donor_per_joint=True)
+    for i, joint in enumerate(LSP14.joints):
+        there = joint in FLIC10.joints
+        place = FLIC10.joints.index(joint) if there else 0
+        for name, value in donor.networks[place].state_dict().items():
+            if there or not name.startswith("maps.1."):
+                assert torch.equal(taken.values[f"networks.{i}.{name}"], value)
+            else:
+                assert f"networks.{i}.{name}" not in taken.values
+    assert taken.joints == 9
+
+
+def test_one_network_of_each_joint_starts_from_one_of_all() -> None:
+    donor, own = numbered(SMALL, LSP14), Regressor(SMALL, len(LSP14), "per-joint")
+    taken = take(own, LSP14, donor.state_dict(), LSP14, donor_per_joint=False)
+    assert taken.values.keys() == own.state_dict().keys()
+    for i in range(len(LSP14)):
+        assert torch.equal(taken.values[f"networks.{i}.maps.1.bias"], donor.networks[0].maps[1].bias[i : i + 1])
+
+
+@pytest.mark.parametrize("other", [replace(SMALL, width=6), StagePreset(), replace(MODERN.initial, input_size=32)])
+def test_of_another_network_nothing_is_taken(other: StagePreset) -> None:
+    """Not even the last layer's offsets, whose shape is the number of joints everywhere."""
+    with torch.device("meta"):
+        own = Regressor(other, len(LSP14))
+    taken = take(own, LSP14, numbered(SMALL, LSP14).state_dict(), LSP14, donor_per_joint=False)
+    assert (taken.layers, taken.joints, dict(taken.values)) == (0, 0, {})
+
+
+def test_a_layer_is_taken_whole_or_not_at_all() -> None:
+    donor = numbered(SMALL, LSP14).state_dict()
+    own = Regressor(SMALL, len(LSP14))
+    del donor["networks.0.maps.1.weight"], donor["networks.0.maps.0.1.running_var"]
+    taken = take(own, LSP14, donor, LSP14, donor_per_joint=False)
+    assert not [name for name in taken.values if "maps.1." in name or "maps.0.1." in name]
+    assert (taken.of_layers - taken.layers, taken.joints) == (2, 0)

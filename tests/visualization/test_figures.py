@@ -1,0 +1,227 @@
+"""The figures and the overlay: that the files are whole, the same each time, and show what they are given."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from deeppose_cli.core.skeleton import FLIC10, LSP14, Skeleton
+from deeppose_cli.evaluation import scores
+from deeppose_cli.evaluation.published_results import published_beside
+from deeppose_cli.evaluation.scores import Row
+from deeppose_cli.visualization import figures
+from deeppose_cli.visualization.drawing import SIDE_COLOURS, draw_pose
+
+
+def scores_document(skeleton: Skeleton, names: list[str]) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(0, 100, (30, len(skeleton), 2))
+    rows = [
+        scores.scores(Row.of_all(name, truth + rng.normal(0, 4 * i + 4, truth.shape)), truth, skeleton)
+        for i, name in enumerate(names)
+    ]
+    return scores.document("lsp", "test", 30, rows)
+
+
+MANY = ["mean pose", "stage 1", "stage 2", "stage 3", "x.npz", "a_file_with_a_name_that_is_rather_long.json"]
+
+
+@pytest.mark.parametrize(("skeleton", "names"), [(LSP14, MANY), (FLIC10, ["mean pose"])])
+def test_the_pdj_figure_has_a_panel_for_each_kind_and_a_line_for_each_row(skeleton: Skeleton, names: list[str]) -> None:
+    document = scores_document(skeleton, names)
+    figure = figures.pdj_figure(document)
+    panels = {panel.get_title(): panel for panel in figure.axes if panel.get_visible()}
+    assert list(panels) == [kind.replace("_", " ") for kind in skeleton.joint_kinds]
+    curve = [line for line in panels["elbow"].lines if len(line.get_xdata()) == 51]
+    assert len(curve) == len(names)
+    for line, row in zip(curve, document["rows"], strict=True):
+        np.testing.assert_allclose(line.get_ydata(), 100 * np.array(row["curve"]["elbow"]))
+    looks = {(line.get_color(), line.get_linestyle(), line.get_marker()) for line in curve}
+    assert len(looks) == len(names)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == names
+    assert all(panel.get_legend() is None for panel in figure.axes)
+    assert all(word in figure.get_suptitle() for word in ("lsp", "test", "30 images"))
+
+
+def test_nothing_in_the_pdj_figure_overlaps_or_is_cut() -> None:
+    figure = figures.pdj_figure(scores_document(LSP14, MANY))
+    figure.draw_without_rendering()
+    frame, legend = figure.bbox, figure.legends[0].get_window_extent()
+    assert frame.x0 <= legend.x0
+    assert legend.x1 <= frame.x1
+    for panel in figure.axes:
+        box = panel.get_tightbbox()
+        assert not legend.overlaps(box)
+        assert frame.x0 <= box.x0
+        assert box.x1 <= frame.x1
+
+
+def test_a_kind_that_is_nowhere_labelled_leaves_its_panel_empty() -> None:
+    document = scores_document(LSP14, ["stage 1"])
+    document["rows"][0]["curve"]["wrist"] = [None] * 51
+    figures.pdj_figure(document).draw_without_rendering()
+
+
+def test_the_confidence_figure_has_a_line_for_each_row_that_says_it() -> None:
+    document = scores_document(LSP14, ["mean pose", "stage 1", "stage 2"])
+    for row, off in zip(document["rows"][1:], (0.0, 0.05), strict=True):
+        bins = [[said, said + off, 10 * n] for n, said in enumerate((0.15, 0.55, 0.9), start=1)]
+        row["confidence"] = {"error": off, "bins": bins}
+    figure = figures.reliability_figure(document)
+    _, *lines = figure.axes[0].lines
+    assert [line.get_ydata().tolist() for line in lines] == [pytest.approx([15, 55, 90]), pytest.approx([20, 60, 95])]
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == ["stage 1 (off by 0.0 points)", "stage 2 (off by 5.0 points)"]
+    assert "lsp test, 30 images" in figure.get_suptitle()
+
+
+# --- Comparison ------------------------------------------------------------------------------------------------------
+
+
+def flic_document(names: list[str]) -> dict[str, Any]:
+    document = scores_document(FLIC10, names)
+    beside = published_beside("flic", "test", 1016, centric="person", usual_box=True, pcp_rule="strict")
+    return {**document, "published": [each.as_row() for each in beside]}
+
+
+def test_the_comparison_has_wrists_and_elbows_of_all_rows_and_published_figures_as_markers() -> None:
+    document = flic_document(MANY)
+    figure = figures.comparison_figure(document)
+    assert [panel.get_title() for panel in figure.axes] == ["wrist", "elbow"]
+    published = {"wrist": [82.0, 91.5], "elbow": [92.3, 93.4]}
+    for panel in figure.axes:
+        kind = panel.get_title()
+        curves = [line for line in panel.lines if len(line.get_xdata()) == 51]
+        for line, row in zip(curves, document["rows"], strict=True):
+            np.testing.assert_allclose(line.get_ydata(), 100 * np.array(row["curve"][kind]))
+        dashed = [line.get_linestyle() == "--" for line in curves]
+        assert dashed == [name == "mean pose" for name in MANY]
+        markers = [line for line in panel.lines if len(line.get_xdata()) == 1]
+        assert [float(line.get_ydata()[0]) for line in markers] == pytest.approx(published[kind])
+        assert {float(line.get_xdata()[0]) for line in markers} == {0.2}
+        marked = [line for line in panel.lines if list(line.get_xdata()) == [0.2, 0.2]]
+        assert len(marked) == 1
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == [*MANY, "DeepPose (unverified)", "MediaPipe Pose"]
+
+
+def test_a_row_that_does_not_know_wrists_has_no_line_there() -> None:
+    document = flic_document(["stage 1", "stage 2"])
+    document["rows"][0]["curve"]["wrist"] = [None] * 51
+    figure = figures.comparison_figure(document)
+    figure.draw_without_rendering()
+    shown = [line for line in figure.axes[0].lines if np.isfinite(np.asarray(line.get_ydata(), float)).sum() == 51]
+    assert len(shown) == 1
+
+
+@pytest.mark.parametrize("document", [flic_document(MANY), scores_document(LSP14, MANY[:2])])
+def test_nothing_in_the_comparison_overlaps_or_is_cut(document: dict[str, Any]) -> None:
+    figure = figures.comparison_figure(document)
+    figure.draw_without_rendering()
+    frame, legend = figure.bbox, figure.legends[0].get_window_extent()
+    assert frame.x0 <= legend.x0 < legend.x1 <= frame.x1
+    for panel in figure.axes:
+        box = panel.get_tightbbox()
+        assert not legend.overlaps(box)
+        assert frame.x0 <= box.x0 < box.x1 <= frame.x1
+        assert panel.bbox.height > 0.4 * frame.height
+
+
+def test_the_files_are_sharp_whole_and_the_same_each_time(tmp_path: Path) -> None:
+    document = scores_document(FLIC10, MANY[:3])
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        figures.save_pdj(document, tmp_path / folder)
+        figures.save_comparison(document, tmp_path / folder)
+    for name in ("pdj.png", "pdj.svg", "comparison.png", "comparison.svg"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    picture = cv2.imread(str(tmp_path / "a" / "pdj.png"))
+    assert picture is not None
+    width = figures.pdj_figure(document).get_figwidth()
+    assert picture.shape[1] >= 150 * width
+    assert ET.parse(tmp_path / "a" / "pdj.svg").getroot().tag.endswith("svg")
+
+
+def test_the_contact_sheet_takes_pictures_of_all_shapes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    cells = []
+    for label, (height, width) in {"best": (90, 50), "median": (40, 120), "worst": (700, 900)}.items():
+        picture = rng.integers(0, 255, (height, width, 3), dtype=np.uint8)
+        poses = [rng.uniform(-20, 2 * width, (14, 2)) for _ in range(3)]
+        poses[2][:] = np.nan
+        cells.append((label, picture, poses, ["im.jpg", "PDJ 50%", "PDJ 0%"]))
+    figure = figures.contact_sheet(cells, ["truth", "stage 1", "stage 2"], LSP14)
+    assert [panel.get_title() for panel in figure.axes[:3]] == ["truth", "stage 1", "stage 2"]
+    assert [panel.get_ylabel() for panel in figure.axes[::3]] == ["best", "median", "worst"]
+    path = figures.save_contact_sheet(figure, tmp_path / "poses.png")
+    assert cv2.imread(str(path)) is not None
+
+
+def test_figures_leave_pyplot_alone() -> None:
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    figures.pdj_figure(scores_document(FLIC10, ["stage 1"]))
+    assert dict(mpl.rcParams) == before
+
+
+# --- Overlay ---------------------------------------------------------------------------------------------------------
+
+
+def grey(height: int = 200, width: int = 160) -> np.ndarray:
+    return np.full((height, width, 3), 100, np.uint8)
+
+
+def spread_out() -> np.ndarray:
+    """(14, 2): every joint on a spot of its own."""
+    return np.array([(20 + 30 * (i % 5), 20 + 60 * (i // 5)) for i in range(14)], dtype=float)
+
+
+def test_joints_are_drawn_where_they_are_in_the_colour_of_their_side() -> None:
+    picture, pose = grey(), spread_out()
+    drawn = draw_pose(picture, pose, LSP14)
+    assert (picture == 100).all()
+    for (x, y), joint in zip(pose.astype(int), LSP14.joints, strict=True):
+        side = joint.partition("_")[0]
+        assert tuple(drawn[y, x]) == SIDE_COLOURS[side if side in SIDE_COLOURS else ""]
+
+
+def test_a_joint_that_is_missing_takes_its_limbs_with_it_and_no_other() -> None:
+    pose = np.full((14, 2), np.nan)
+    pose[LSP14.index("left_elbow")], pose[LSP14.index("left_wrist")] = (40, 40), (120, 40)
+    drawn = draw_pose(grey(), pose, LSP14)
+    assert tuple(drawn[40, 80]) == SIDE_COLOURS["left"]
+    pose[LSP14.index("left_wrist")] = np.nan
+    drawn = draw_pose(grey(), pose, LSP14)
+    assert (drawn[40, 80] == 100).all()
+    assert (drawn[40, 40] != 100).any()
+    assert (draw_pose(grey(), np.full((14, 2), np.nan), LSP14) == 100).all()
+
+
+def test_joints_far_outside_are_cut_off_at_the_edge() -> None:
+    pose = np.full((14, 2), np.nan)
+    pose[LSP14.index("left_elbow")], pose[LSP14.index("left_wrist")] = (40, 40), (1e12, 40)
+    drawn = draw_pose(grey(), pose, LSP14)
+    assert drawn.shape == (200, 160, 3)
+    assert tuple(drawn[40, 159]) == SIDE_COLOURS["left"]
+    pose[:] = -np.inf
+    assert (draw_pose(grey(), pose, LSP14) == 100).all()
+
+
+def test_lines_grow_with_the_picture() -> None:
+    def thickness(scale: int) -> int:
+        pose = np.full((14, 2), np.nan)
+        pose[LSP14.index("neck")], pose[LSP14.index("head_top")] = (10 * scale, 60 * scale), (90 * scale, 60 * scale)
+        drawn = draw_pose(grey(120 * scale, 100 * scale), pose, LSP14)
+        return int((drawn[:, 50 * scale] > 170).all(-1).sum())
+
+    assert 1 <= thickness(1) < thickness(5) <= 8
+
+
+def test_a_picture_of_one_pixel() -> None:
+    assert draw_pose(grey(1, 1), np.zeros((14, 2)), LSP14).shape == (1, 1, 3)
