@@ -1,6 +1,6 @@
-"""What each part of a recipe is worth: one change a row, the same pictures seen, on validation pictures only.
+"""What each part of a recipe is worth: one change a row, the same images seen, on validation images only.
 
-python -m benchmarks.ablation --data lsp --epochs 10 --seeds 3 --start FILE --out DIR [-- FLAG …]
+python -m benchmarks.ablation --data lsp --epochs 10 --seeds 3 --init-weights FILE --out DIR [-- FLAG …]
 
 Each row is a `deeppose train` of the modern preset with one change, once for each seed; all first with seed 0, then
 with seed 1, and so on. What was trained is kept under `--out`: the same line goes on where it was stopped and repeats
@@ -46,27 +46,27 @@ def changes(start: str | None) -> list[Change]:
         Change("regression", "fully connected head", ("--head", "regression")),
         Change("l2", "L2 of the coordinates", ("--coordinate-loss", "l2")),
         Change("wing", "wing loss", ("--coordinate-loss", "wing")),
-        Change("no-maps", "no loss of the maps", ("--map-weight", "0")),
+        Change("no-maps", "no loss of the maps", ("--heatmap-weight", "0")),
         Change("no-rotation", "no rotation", ("--rotate", "0")),
         Change("no-scale", "no change of scale", ("--scale", "0")),
         Change("no-shift", "no shift", ("--translate", "0")),
-        Change("no-mirror", "no mirrored copies", ("--mirror", "0")),
-        Change("no-colour", "no change of colour", ("--colour", "0")),
+        Change("no-mirror", "no mirrored copies", ("--flip", "0")),
+        Change("no-colour", "no change of colour", ("--color", "0")),
         Change("erase", "half of the crops lose a patch", ("--erase", "0.5")),
         Change("rate-double", f"learning rate {2 * rate:g}", ("--learning-rate", f"{2 * rate:g}")),
         Change("rate-half", f"learning rate {rate / 2:g}", ("--learning-rate", f"{rate / 2:g}")),
         Change("constant", "constant learning rate", ("--schedule", "constant")),
         Change("no-decay", "no weight decay", ("--weight-decay", "0")),
         Change("size-64", "input of 64 px", ("--input-size", "64")),
-        Change("growth", "input of 64 px in the first half", ("--growth", "64:0.5")),
+        Change("progressive_size", "input of 64 px in the first half", ("--progressive-size", "64:0.5")),
         Change("mixed", "bfloat16 where it serves", ("--precision", "bf16-mixed")),
         Change("float32", "float32 throughout", ("--precision", "32-true")),
     ]
-    anew = ("--start", "random", "--frozen", "0")
+    anew = ("--init-weights", "random", "--freeze-blocks", "0")
     if start:
         found.insert(1, Change("random", "random starting values, nothing frozen", anew))
-        found.insert(2, Change("frozen-0", "nothing frozen", ("--frozen", "0")))
-        found.insert(3, Change("frozen-4", "first 4 steps of the backbone frozen", ("--frozen", "4")))
+        found.insert(2, Change("frozen-0", "nothing frozen", ("--freeze-blocks", "0")))
+        found.insert(3, Change("frozen-4", "first 4 steps of the backbone frozen", ("--freeze-blocks", "4")))
     for name, title in (("mobilenet_v3_small", "MobileNetV3-small"), ("resnet18", "ResNet-18")):
         what = f"{title}, random starting values, nothing frozen"
         found.append(Change(name.replace("_", "-"), what, ("--backbone", name, *anew)))
@@ -98,7 +98,7 @@ class Plan:
 
     def _idle(self, change: Change) -> bool:
         """Whether a change is what every training has already."""
-        every = dict(pairwise(("--precision", "32-true", "--frozen", "0", *self.more)))
+        every = dict(pairwise(("--precision", "32-true", "--freeze-blocks", "0", *self.more)))
         return all(every.get(flag) == value for flag, value in zip(change.flags[::2], change.flags[1::2], strict=True))
 
     def folder(self, change: Change, seed: int) -> RunFolder:
@@ -106,7 +106,7 @@ class Plan:
 
     def arguments(self, change: Change, seed: int) -> list[str]:
         """Of `deeppose`. A flag that comes twice counts as it comes last: the row's change."""
-        start = ("--start", self.start) if self.start else ()
+        start = ("--init-weights", self.start) if self.start else ()
         which = ("--data", self.data, "--preset", MODERN.name, "--run", self.folder(change, seed).name)
         amount = ("--runs-root", str(self.out), "--max-epochs", str(self.epochs), "--seed", str(seed))
         return ["train", *which, *amount, *start, *self.more, *change.flags]
@@ -202,7 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", required=True, metavar="NAME", help="data set, by its training and validation split")
     parser.add_argument("--epochs", type=int, required=True, metavar="N", help="of every training")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="trainings of each row; default: 3")
-    parser.add_argument("--start", metavar="FILE", help="starting values of the backbone; default: random ones")
+    parser.add_argument("--init-weights", metavar="FILE", help="starting values of the backbone; default: random ones")
     parser.add_argument("--rows", default="", metavar="LIST", help="names with commas between; default: all")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the runs")
     parser.add_argument("--table", action="store_true", help="train nothing; print what there is")

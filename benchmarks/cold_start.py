@@ -1,4 +1,4 @@
-"""One picture by the command, from the shell to the prompt, against a bare script.
+"""One image by the command, from the shell to the prompt, against a bare script.
 
 Ours: `deeppose predict one.jpg --weights NAME` as a whole process, with each engine; everything is as a user has
 it: the search for people, the overlay, three files of results. Bare: a process that imports the same engine, loads the
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import cv2
 
-from benchmarks.predicting import picture
+from benchmarks.predicting import image
 from benchmarks.program import DEEPPOSE
 from benchmarks.result import Options, Result, in_turns
 from deeppose_cli.checkpoints.pretrained import in_the_box
@@ -30,8 +30,8 @@ BARE = {
 import json, sys
 from pathlib import Path
 import torch
-from deeppose_cli.weights import read_stages
-_, regressors = read_stages(Path(sys.argv[1]))
+from deeppose_cli.weights import read_file_stages
+_, regressors = read_file_stages(Path(sys.argv[1]))
 with torch.inference_mode():
     for regressor, (crops, side) in zip(regressors, json.loads(sys.argv[2])):
         network = regressor.eval().folded()
@@ -61,7 +61,7 @@ def _measure(name: str, engine: str, options: Options) -> Result:
     suffix = {"torch": ".safetensors", "onnx": ".onnx"}[engine]
     crops = inputs(in_the_box()[name])
     with tempfile.TemporaryDirectory() as folder:
-        cv2.imwrite(str(Path(folder, "one.jpg")), cv2.cvtColor(picture(), cv2.COLOR_RGB2BGR))
+        cv2.imwrite(str(Path(folder, "one.jpg")), cv2.cvtColor(image(), cv2.COLOR_RGB2BGR))
         ours = [*DEEPPOSE, "predict", "one.jpg", "--weights", name, "--engine", engine]
         bare = [sys.executable, "-c", BARE[engine], str(in_the_box(suffix)[name]), json.dumps(crops)]
         compared = in_turns(
@@ -79,7 +79,7 @@ def _measure(name: str, engine: str, options: Options) -> Result:
 
 
 def inputs(file: Path) -> list[tuple[int, int]]:
-    """Of each stage how many crops it sees of a picture, and their side in px."""
+    """Of each stage how many crops it sees of an image, and their side in px."""
     plan = read_header(file).description.plan
     return [(len(plan.skeleton) ** (i > 0), stage.settings.input_size) for i, stage in enumerate(plan.stages)]
 

@@ -1,11 +1,11 @@
-"""Refinement crops per second, against a bare loop of `cv2.warpAffine` over decoded pictures.
+"""Refinement crops per second, against a bare loop of `cv2.warpAffine` over decoded images.
 
 Ours: the training loader of a refinement stage with the paper's preset and the default number of workers. What is
 counted are crops that have arrived in the process that trains, after a warm-up long enough to use up all that the
 workers had prepared: so read, decoded, mirrored, cut, joined into batches and sent.
 
 Bare: as many processes, each calling `cv2.warpAffine` (same size, interpolation, border and boxes as ours would take)
-on pictures decoded beforehand. What is counted are its calls; nothing is read, decoded, kept or sent.
+on images decoded beforehand. What is counted are its calls; nothing is read, decoded, kept or sent.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from benchmarks.data import training_data
 from benchmarks.result import Options, Result, in_turns
 from deeppose_cli.config.presets import PAPER
 from deeppose_cli.core.geometry import crop_matrix, joint_boxes
-from deeppose_cli.data.loading.datamodules import RefinementData
+from deeppose_cli.data.loading.datamodules import RefinementStageDataModule
 from deeppose_cli.data.loading.samplers import quiet_worker
 from deeppose_cli.media.cropping import MEAN_COLOUR
-from deeppose_cli.media.images import Picture, read_picture
+from deeppose_cli.media.images import Image, read_image
 from deeppose_cli.models.displacement import Displacement, training_diameters
 from deeppose_cli.training.train import default_workers
 
 TARGET = 0.7
 SECONDS = 4.0
 """Of one turn, each side."""
-PICTURES = 64
+IMAGES = 64
 """That the bare loop goes round."""
 SPREAD = 0.15
 """Standard deviation of the displacements, in units of the pose's diameter: about what a first stage reaches."""
 
-Job = tuple[Picture, NDArray[np.float64]]
+Job = tuple[Image, NDArray[np.float64]]
 
 
 def measure(options: Options) -> Result:
@@ -50,18 +50,20 @@ def measure(options: Options) -> Result:
     displacement = Displacement(((0.0, 0.0),) * joints, ((SPREAD, SPREAD),) * joints)
     sigma = settings.sigma or description.sigma
     start = np.zeros_like(data.validation.keypoints)
-    loaders = RefinementData(data, settings, PAPER.square_first_box, sigma, displacement, start, 0, workers)
+    loaders = RefinementStageDataModule(
+        data, settings, PAPER.square_initial_box, sigma, displacement, start, 0, workers
+    )
 
     diameters = training_diameters(data.train.keypoints, data.train_boxes, description.skeleton)
     rng = np.random.default_rng(0)
     jobs: list[Job] = []
-    for row in rng.permutation(len(data.train))[:PICTURES]:
+    for row in rng.permutation(len(data.train))[:IMAGES]:
         points = data.train.keypoints[row]
         points = points[~np.isnan(points).any(-1)]
         centres = points + rng.normal(0.0, SPREAD, points.shape) * diameters[row]
         boxes = joint_boxes(centres, np.full(len(points), sigma * diameters[row]))
         matrices = np.array([crop_matrix(box, settings.input_size) for box in boxes])
-        jobs.append((read_picture(data.train.files[row]), matrices.reshape(-1, 2, 3)))
+        jobs.append((read_image(data.train.files[row]), matrices.reshape(-1, 2, 3)))
 
     batches = _forever(loaders)
     with _BareLoops(workers, jobs, settings.input_size) as loops:
@@ -74,13 +76,13 @@ def measure(options: Options) -> Result:
         target=f"≥ {TARGET}",
         met=compared.ratio >= TARGET,
         notes=(
-            f"crops: {description.name}, {settings.input_size} px, {settings.draws_per_visit} draws a visit; "
-            "ours counts crops that arrived in batches, bare counts calls of cv2.warpAffine on decoded pictures",
+            f"crops: {description.name}, {settings.input_size} px, {settings.crops_per_visit} draws a visit; "
+            "ours counts crops that arrived in batches, bare counts calls of cv2.warpAffine on decoded images",
         ),
     )
 
 
-def _forever(loaders: RefinementData) -> Iterator[dict[str, Any]]:
+def _forever(loaders: RefinementStageDataModule) -> Iterator[dict[str, Any]]:
     loader = loaders.train_dataloader()
     while True:
         yield from loader
@@ -93,7 +95,7 @@ def _ours(batches: Iterator[dict[str, Any]], workers: int) -> float:
         next(batches)
     count, began = 0, time.perf_counter()
     while time.perf_counter() - began < SECONDS:
-        count += len(next(batches)["joint"])
+        count += len(next(batches)["joint_index"])
     return count / (time.perf_counter() - began)
 
 
@@ -132,10 +134,10 @@ def _loop(end: Connection, jobs: list[Job], size: int) -> None:
     while seconds := end.recv():
         count, began = 0, time.perf_counter()
         while time.perf_counter() - began < seconds:
-            picture, matrices = next(endless)
+            image, matrices = next(endless)
             for matrix in matrices:
                 cv2.warpAffine(
-                    picture,
+                    image,
                     matrix,
                     (size, size),
                     flags=cv2.INTER_LINEAR,

@@ -1,4 +1,4 @@
-"""How runs learned: PDJ@0.2 on validation pictures against minutes of training, from each stage's `metrics.csv`.
+"""How runs learned: PDJ@0.2 on validation images against minutes of training, from each stage's `metrics.csv`.
 
 python -m benchmarks.curves "modern=lightning_logs/flic" "paper=lightning_logs/flic-paper" --out learning.png
 

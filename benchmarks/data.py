@@ -1,10 +1,10 @@
-"""Which pictures are measured on: photographs where LSP is prepared, drawn people otherwise."""
+"""Which images are measured on: photographs where LSP is prepared, drawn people otherwise."""
 
 from __future__ import annotations
 
 from benchmarks.result import Options
-from deeppose_cli.data.datasets.registry import CATALOGUE
-from deeppose_cli.data.datasets.spec import DataDescription
+from deeppose_cli.data.datasets.registry import DATASETS
+from deeppose_cli.data.datasets.spec import DatasetSpec
 from deeppose_cli.data.loading.datamodules import TrainingData
 
 
@@ -12,7 +12,7 @@ def lsp_is_prepared(options: Options) -> bool:
     return (options.data_root / "lsp" / "lsp").is_dir()
 
 
-def training_data(options: Options) -> tuple[DataDescription, TrainingData]:
+def training_data(options: Options) -> tuple[DatasetSpec, TrainingData]:
     """The demo set is made where it is absent."""
-    chosen = CATALOGUE["lsp" if lsp_is_prepared(options) else "demo"]
+    chosen = DATASETS["lsp" if lsp_is_prepared(options) else "demo"]
     return chosen, TrainingData.read(chosen, options.data_root)

@@ -1,6 +1,6 @@
 """Milliseconds of one core for one training example of the preset `modern`: with the cache, and decoding each time.
 
-An example of stage 1 is one crop; one of a refinement stage is one picture's crops around all its labelled joints.
+An example of stage 1 is one crop; one of a refinement stage is one image's crops around all its labelled joints.
 What is counted is the time of the thread that makes them, the least of the rounds: other work on the machine and
 waiting for the disk do not count.
 """
@@ -16,21 +16,21 @@ from torch.utils.data import Dataset
 
 from benchmarks.result import Options, Result
 from deeppose_cli.config.presets import MODERN
-from deeppose_cli.data.datasets.registry import CATALOGUE, is_here
-from deeppose_cli.data.loading.image_cache import PictureCache
-from deeppose_cli.data.loading.samplers import Draw
-from deeppose_cli.data.loading.stage_datasets import Example, InitialTraining, Read, RefinementTraining
-from deeppose_cli.detection.initial_boxes import first_boxes
-from deeppose_cli.media.images import read_picture
+from deeppose_cli.data.datasets.registry import DATASETS, is_here
+from deeppose_cli.data.loading.image_cache import ImageCache
+from deeppose_cli.data.loading.samplers import SampleKey
+from deeppose_cli.data.loading.stage_datasets import Example, InitialTrainDataset, Read, RefinementTrainDataset
+from deeppose_cli.detection.initial_boxes import initial_boxes
+from deeppose_cli.media.images import read_image
 from deeppose_cli.models.displacement import Displacement
 
-PICTURES = 200
+IMAGES = 200
 INPUT_SIZE = 96
 """px, of stage 1."""
 SPREAD = 0.15
 """Standard deviation of the refinement crops' displacements, in units of the pose's diameter."""
 JOBS = (("lsp", "own", 1), ("flic", "torso", 1), ("lsp", "own", 2))
-"""Data set, first box, stage."""
+"""Data set, initial box, stage."""
 
 
 def measure(options: Options) -> list[Result]:
@@ -46,20 +46,20 @@ def _measure(name: str, box: str, stage: int, options: Options) -> Result:
     what = f"ms per example, {name}, stage {stage}"
     if not is_here(name, options.data_root):
         return Result(what=what, ours="–", target="–", notes=(f"{name} is not in {options.data_root}",))
-    everyone = CATALOGUE[name].read(options.data_root)["train"]
-    some = everyone.take(np.random.default_rng(0).permutation(len(everyone))[:PICTURES])
-    boxes = first_boxes(some, box).boxes
+    everyone = DATASETS[name].read(options.data_root)["train"]
+    some = everyone.take(np.random.default_rng(0).permutation(len(everyone))[:IMAGES])
+    boxes = initial_boxes(some, box).boxes
     joints = len(some.skeleton)
     displacement = Displacement(((0.0, 0.0),) * joints, ((SPREAD, SPREAD),) * joints)
-    sigma = CATALOGUE[name].sigma
+    sigma = DATASETS[name].sigma
 
     def examples(read: Read) -> Dataset[Example]:
         if stage == 1:
-            return InitialTraining(some, boxes, True, replace(MODERN.initial, input_size=INPUT_SIZE), 0, read)
-        return RefinementTraining(some, boxes, True, MODERN.refinement, sigma, displacement, 0, read=read)
+            return InitialTrainDataset(some, boxes, True, replace(MODERN.initial, input_size=INPUT_SIZE), 0, read)
+        return RefinementTrainDataset(some, boxes, True, MODERN.refinement, sigma, displacement, 0, read=read)
 
-    cached, plain = examples(PictureCache(options.data_root, some.files).read), examples(read_picture)
-    _milliseconds(cached, 0)  # each picture's checksum is looked at the first time
+    cached, plain = examples(ImageCache(options.data_root, some.files).read), examples(read_image)
+    _milliseconds(cached, 0)  # each image's checksum is looked at the first time
     rounds = []
     for number in range(options.rounds):
         rounds.append((_milliseconds(cached, number), _milliseconds(plain, number)))
@@ -71,12 +71,12 @@ def _measure(name: str, box: str, stage: int, options: Options) -> Result:
         bare=f"{bare:.2f}",
         ratio=f"{ours / bare:.2f}",
         target="–",
-        notes=(f"{what}: {len(some)} pictures, least of {options.rounds}; ours: from the cache; bare: decoded",),
+        notes=(f"{what}: {len(some)} images, least of {options.rounds}; ours: from the cache; bare: decoded",),
     )
 
 
 def _milliseconds(examples: Dataset[Example], epoch: int) -> float:
     began = time.thread_time()
-    for row in range(PICTURES):
-        examples[Draw(epoch, row, 0)]
-    return (time.thread_time() - began) / PICTURES * 1000
+    for row in range(IMAGES):
+        examples[SampleKey(epoch, row, 0)]
+    return (time.thread_time() - began) / IMAGES * 1000

@@ -1,8 +1,8 @@
-"""A folder of 1,000 pictures, against the bare networks on tensors that are ready; and what memory it takes.
+"""A folder of 1,000 images, against the bare networks on tensors that are ready; and what memory it takes.
 
-The pictures are the test split of LSP, where it is prepared, else drawn people.
+The images are the test split of LSP, where it is prepared, else drawn people.
 
-Ours: `predict_pictures` as the command calls it, `--box image`, with overlays and without, from the first picture to
+Ours: `predict_images` as the command calls it, `--box image`, with overlays and without, from the first image to
 the last. Bare: the same folded networks, called as often, in batches as large, with nothing between. One process a
 turn.
 """
@@ -27,22 +27,22 @@ from deeppose_cli.data.datasets.registry import description
 from deeppose_cli.data.synthetic.generator import draw_person
 
 COUNT, DRAWN = 1000, 40
-"""Pictures; and how many of them differ."""
+"""Images; and how many of them differ."""
 WIDTH, HEIGHT = 640, 480
 RATE, GROWTH = 0.85, 1.05
-"""Least share of the bare rate; resident memory after the last picture over that after the 100th, at most."""
+"""Least share of the bare rate; resident memory after the last image over that after the 100th, at most."""
 OURS = """
 import json, os, sys, time
 from pathlib import Path
-from deeppose_cli.box_source import BoxSource
-from deeppose_cli.predictor import plan, predict_pictures
+from deeppose_cli.box_source import PersonFinder
+from deeppose_cli.predictor import plan, predict_images
 from deeppose_cli.results import Results
-from deeppose_cli.sources import find_pictures
+from deeppose_cli.sources import find_images
 from deeppose_cli.views import PLAIN
 from deeppose_cli.weights import load_weights
 
 cascade, seen, held = load_weights(Path(sys.argv[1]), device="cpu"), 0, []
-files, _ = find_pictures(["in"])
+files, _ = find_images(["in"])
 
 def hear(line):
     global seen
@@ -53,25 +53,25 @@ def hear(line):
 style = PLAIN if sys.argv[2] == "overlays" else None
 with Results(Path("out"), {}, overwrite=True) as results:
     began = time.perf_counter()
-    predict_pictures(cascade, plan(files, Path("out")), results, BoxSource("image"), style=style, on_line=hear)
+    predict_images(cascade, plan(files, Path("out")), results, PersonFinder("image"), style=style, on_line=hear)
     print(json.dumps([time.perf_counter() - began, *held]))
 """
 BARE = """
 import json, sys, time
 from pathlib import Path
 import torch
-from deeppose_cli.predictor import BATCH_PICTURES
-from deeppose_cli.weights import read_stages
+from deeppose_cli.predictor import BATCH_IMAGES
+from deeppose_cli.weights import read_file_stages
 
-_, regressors = read_stages(Path(sys.argv[1]))
+_, regressors = read_file_stages(Path(sys.argv[1]))
 calls = []
 for regressor, (crops, side) in zip(regressors, json.loads(sys.argv[3])):
     network = regressor.eval().folded()
-    tensor = network.prepare(torch.zeros(BATCH_PICTURES * crops, side, side, 3, dtype=torch.uint8))
+    tensor = network.prepare(torch.zeros(BATCH_IMAGES * crops, side, side, 3, dtype=torch.uint8))
     calls += [(one, tensor) for one in network.networks]
 with torch.inference_mode():
     began = time.perf_counter()
-    for _ in range(-(-int(sys.argv[2]) // BATCH_PICTURES)):
+    for _ in range(-(-int(sys.argv[2]) // BATCH_IMAGES)):
         for one, tensor in calls:
             one(tensor)
 print(json.dumps([time.perf_counter() - began]))
@@ -80,20 +80,20 @@ print(json.dumps([time.perf_counter() - began]))
 
 def measure(options: Options) -> list[Result]:
     with tempfile.TemporaryDirectory() as folder:
-        which = _pictures(Path(folder, "in"), options)
+        which = _images(Path(folder, "in"), options)
         box = in_the_box().items()
         return [_measure(*each, style, folder, which, options) for each in box for style in ("overlays", "no overlays")]
 
 
-def _pictures(folder: Path, options: Options) -> str:
+def _images(folder: Path, options: Options) -> str:
     """Puts them there; which they are."""
     folder.mkdir()
     if data.lsp_is_prepared(options):
         for file in description("lsp").read(options.data_root)["test"].files[:COUNT]:
             shutil.copy(file, folder)
-        return "LSP's test pictures"
+        return "LSP's test images"
     for seed in range(DRAWN):
-        drawn = cv2.resize(draw_person(np.random.default_rng(seed)).picture, (WIDTH, HEIGHT))
+        drawn = cv2.resize(draw_person(np.random.default_rng(seed)).image, (WIDTH, HEIGHT))
         jpeg = cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))[1].tobytes()
         for number in range(seed, COUNT, DRAWN):
             (folder / f"{number:04d}.jpg").write_bytes(jpeg)
@@ -101,13 +101,13 @@ def _pictures(folder: Path, options: Options) -> str:
 
 
 def _measure(name: str, file: Path, style: str, folder: str, which: str, options: Options) -> Result:
-    growth: list[float] = []
+    progressive_size: list[float] = []
     largest: list[float] = []
 
     def ours() -> float:
         seconds, *held = _run(OURS, folder, str(file), style)
         if held:
-            growth.append(held[1] / held[0])
+            progressive_size.append(held[1] / held[0])
             largest.append(held[1] / 1e6)
         return seconds
 
@@ -116,16 +116,16 @@ def _measure(name: str, file: Path, style: str, folder: str, which: str, options
 
     # Its rate as a share of the bare one: so the bare side's seconds come first.
     compared = in_turns(f"many {name} {style}", bare, ours, options, "s")
-    grown = max(growth, default=0.0)
+    grown = max(progressive_size, default=0.0)
     return Result(
-        what=f"predict {COUNT:,} pictures, {name}, {style}",
+        what=f"predict {COUNT:,} images, {name}, {style}",
         ours=f"{COUNT / compared.bare:.0f} a second",
         bare=f"{COUNT / compared.ours:.0f} a second",
         ratio=f"{compared.ratio:.2f} ({compared.lowest:.2f} to {compared.highest:.2f})",
         target=f"≥ {RATE}, memory ≤ × {GROWTH}",
         met=compared.ratio >= RATE and grown <= GROWTH,
         notes=(
-            f"many: {name}, {style}: resident memory × {grown:.3f} from the 100th picture to the last, "
+            f"many: {name}, {style}: resident memory × {grown:.3f} from the 100th image to the last, "
             f"{max(largest, default=0.0):.0f} MB at the end; {which}",
         ),
     )

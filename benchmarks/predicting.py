@@ -1,6 +1,6 @@
-"""One picture through a whole cascade, against the bare forward passes of its networks.
+"""One image through a whole cascade, against the bare forward passes of its networks.
 
-Ours: `Cascade.predict` on a decoded picture, all stages, flip test off, with all cores. Bare: the same folded networks,
+Ours: `Cascade.predict` on a decoded image, all stages, flip test off, with all cores. Bare: the same folded networks,
 each called once on a tensor that is ready, of the shape that it gets in prediction. So the ratio is the price of
 cutting and preparing crops and of all that lies between the stages.
 
@@ -24,9 +24,9 @@ from deeppose_cli.config.presets import MODERN
 from deeppose_cli.core.geometry import Box
 from deeppose_cli.core.skeleton import LSP14
 from deeppose_cli.data.synthetic.generator import draw_person
-from deeppose_cli.media.images import Picture
+from deeppose_cli.media.images import Image
 from deeppose_cli.models.cascade import Cascade, Stage
-from deeppose_cli.models.regressor import Expected, Regressor
+from deeppose_cli.models.regressor import JointPrior, Regressor
 
 TARGET, TARGET_RATIO = 40.0, 1.25
 """Milliseconds on two cores; and the ratio."""
@@ -42,7 +42,7 @@ def measure(options: Options) -> list[Result]:
 
 
 def _measure(name: str, cascade: Cascade, options: Options) -> Result:
-    shown = picture()
+    shown = image()
     boxes = np.array([Box.of_image(WIDTH, HEIGHT)])
     passes = _bare_passes(cascade)
 
@@ -63,7 +63,7 @@ def _measure(name: str, cascade: Cascade, options: Options) -> Result:
     finally:
         torch.set_num_threads(threads)
     return Result(
-        what=f"predict one picture, {name}, {cascade.num_stages} stage(s)",
+        what=f"predict one image, {name}, {cascade.num_stages} stage(s)",
         ours=f"{compared.ours:.1f} ms",
         bare=f"{compared.bare:.1f} ms",
         ratio=f"{compared.ratio:.2f} ({compared.lowest:.2f} to {compared.highest:.2f})",
@@ -71,7 +71,7 @@ def _measure(name: str, cascade: Cascade, options: Options) -> Result:
         met=compared.ours <= TARGET and compared.ratio <= TARGET_RATIO,
         notes=(
             f"predicting: {name}, crops of {' and '.join(str(stage.input_size) for stage in cascade.stages)} px, a "
-            f"{WIDTH}×{HEIGHT} picture, {_cores()} threads, flip test off; medians of {CALLS} calls a turn",
+            f"{WIDTH}×{HEIGHT} image, {_cores()} threads, flip test off; medians of {CALLS} calls a turn",
         ),
     )
 
@@ -84,18 +84,18 @@ def _cascades() -> list[tuple[str, Cascade]]:
         return [(name, load_weights(file, device="cpu")) for name, file in box.items()]
     torch.manual_seed(0)
     joints = len(LSP14)
-    expected = Expected([(0.0, 0.0)] * joints, [(SPREAD, SPREAD)] * joints, SIGMA)
+    expected = JointPrior([(0.0, 0.0)] * joints, [(SPREAD, SPREAD)] * joints, SIGMA)
     stages = [
         Stage(Regressor(MODERN.initial, joints), MODERN.initial.input_size),
         Stage(Regressor(MODERN.refinement, joints, expected=expected), MODERN.refinement.input_size, SIGMA),
     ]
-    return [("modern, random values", Cascade(LSP14, stages, square_first_box=True))]
+    return [("modern, random values", Cascade(LSP14, stages, square_initial_box=True))]
 
 
-def picture() -> Picture:
+def image() -> Image:
     """(HEIGHT, WIDTH, 3): a drawn person."""
     drawing = draw_person(np.random.default_rng(0))
-    return np.asarray(cv2.resize(drawing.picture, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC), np.uint8)
+    return np.asarray(cv2.resize(drawing.image, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def _bare_passes(cascade: Cascade) -> list[Callable[[], object]]:

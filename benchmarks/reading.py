@@ -1,4 +1,4 @@
-"""Time to read the labels of the classic sets: no picture is decoded."""
+"""Time to read the labels of the classic sets: no image is decoded."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from statistics import median
 
 from benchmarks.result import Options, Result
-from deeppose_cli.data.datasets.registry import CATALOGUE, is_here
+from deeppose_cli.data.datasets.registry import DATASETS, is_here
 
 TARGETS = {"flic": 1.0, "lsp": 1.5}
 """Seconds; LSP with LSPET."""
@@ -23,7 +23,7 @@ def _measure(name: str, target: float, options: Options) -> Result:
     seconds = []
     for _ in range(options.rounds):
         began = time.perf_counter()
-        splits = CATALOGUE[name].read(options.data_root)
+        splits = DATASETS[name].read(options.data_root)
         seconds.append(time.perf_counter() - began)
     took, people = median(seconds), sum(map(len, splits.values()))
     options.say(f"{what}: {took:.2f} s")

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.result import Options, Result
 from deeppose_cli.core.skeleton import LSP14
-from deeppose_cli.evaluation.scores import Resampling, Row, scores
+from deeppose_cli.evaluation.scores import Resampling, ScoredPredictions, scores
 
 TARGET = 5.0
 """Seconds."""
@@ -19,7 +19,7 @@ IMAGES, DRAWS = 1000, 1000
 def measure(options: Options) -> Result:
     rng = np.random.default_rng(0)
     truth = rng.uniform(0, 200, (IMAGES, len(LSP14), 2))
-    row = Row.of_all("noise", truth + rng.normal(0, 15, truth.shape))
+    row = ScoredPredictions.of_all("noise", truth + rng.normal(0, 15, truth.shape))
     seconds = []
     for _ in range(options.rounds):
         began = time.perf_counter()

@@ -1,8 +1,8 @@
-"""How well people are found whom nobody has shown: validation pictures, as they are and pasted into larger ones.
+"""How well people are found whom nobody has shown: validation images, as they are and pasted into larger ones.
 
 python -m benchmarks.searching [--weights full-body] [--data lsp] [--count 96]
 
-A row a kind of picture: PDJ@0.2 with the person's own picture as first box (what a perfect finder would give), with
+A row a kind of image: PDJ@0.2 with the person's own image as initial box (what a perfect finder would give), with
 `--box image` and with `--box auto`; the share of people of whom half the joints are right; how many poses there are of
 nobody. Pasted people are as large as chance has it, a quarter to a half of the canvas, and never overlap.
 """
@@ -17,31 +17,31 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from deeppose_cli.checkpoints.model_source import choose_model
+from deeppose_cli.checkpoints.model_source import resolve_model
 from deeppose_cli.core.geometry import Box, FloatArray, diameter
 from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.data.datasets.registry import description
-from deeppose_cli.detection.person_search import find_people, looks
-from deeppose_cli.media.images import Picture, read_picture
+from deeppose_cli.detection.person_search import find_people, stage1_scorer
+from deeppose_cli.media.images import Image, read_image
 from deeppose_cli.models.cascade import Cascade
 
 SIDE = 640
 """px of the canvas."""
 SIZES = (0.5, 0.95)
-"""Of a pasted picture's longer side, in half canvases."""
+"""Of a pasted image's longer side, in half canvases."""
 
-Scene = tuple[Picture, list[FloatArray], list[Box]]
-"""A picture, the joints of everyone in it, and where each one's own picture is."""
+Scene = tuple[Image, list[FloatArray], list[Box]]
+"""An image, the joints of everyone in it, and where each one's own image is."""
 
 
-def pasted(some: Sequence[tuple[Picture, FloatArray]], rng: np.random.Generator) -> Scene:
+def pasted(some: Sequence[tuple[Image, FloatArray]], rng: np.random.Generator) -> Scene:
     """Up to four people on a blurred ground, each in a quarter."""
     ground = rng.integers(60, 200, (8, 8, 3), dtype=np.uint8)
     canvas = np.asarray(cv2.resize(ground, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
     half, joints, boxes = SIDE // 2, [], []
-    for quarter, (picture, pose) in zip(rng.permutation(4), some, strict=False):
-        scale = rng.uniform(*SIZES) * half / max(picture.shape[:2])
-        small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    for quarter, (image, pose) in zip(rng.permutation(4), some, strict=False):
+        scale = rng.uniform(*SIZES) * half / max(image.shape[:2])
+        small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         height, width = small.shape[:2]
         top, left = (
             int(place * half + rng.uniform(0, half - length))
@@ -71,16 +71,16 @@ def matched(truths: Sequence[FloatArray], poses: Sequence[FloatArray], skeleton:
 
 
 def row(cascade: Cascade, scenes: Sequence[Scene]) -> str:
-    look = looks(cascade)
+    look = stage1_scorer(cascade)
     assert look is not None
     perfect, whole, found, of_nobody = [], [], [], 0
-    for picture, truths, boxes in scenes:
-        own = cascade.predict([picture] * len(boxes), np.array(boxes)).poses[-1]
+    for image, truths, boxes in scenes:
+        own = cascade.predict([image] * len(boxes), np.array(boxes)).poses[-1]
         perfect += [detected(*each, cascade.skeleton) for each in zip(truths, own, strict=True)]
-        image = cascade.predict([picture], np.array([Box.of_image(*picture.shape[1::-1])])).poses[-1]
+        image = cascade.predict([image], np.array([Box.of_image(*image.shape[1::-1])])).poses[-1]
         whole += matched(truths, list(image), cascade.skeleton)[0]
-        places = find_people(look, picture)
-        poses = list(cascade.predict([picture] * len(places), np.array(places).reshape(-1, 4)).poses[-1])
+        places = find_people(look, image)
+        poses = list(cascade.predict([image] * len(places), np.array(places).reshape(-1, 4)).poses[-1])
         shares, more = matched(truths, poses, cascade.skeleton)
         found += shares
         of_nobody += more
@@ -96,16 +96,16 @@ def main() -> int:
     parser.add_argument("--data-root", type=Path, default=Path("data"), metavar="DIR")
     parser.add_argument("--count", type=int, default=96, metavar="N", help="people; default: 96")
     given = parser.parse_args()
-    cascade = choose_model(Path(), None, given.weights).load()
+    cascade = resolve_model(Path(), None, given.weights).load()
     split = description(given.data).read(given.data_root)["validation"]
-    some = [(read_picture(file), pose) for file, pose in zip(split.files, split.keypoints, strict=True)][: given.count]
+    some = [(read_image(file), pose) for file, pose in zip(split.files, split.keypoints, strict=True)][: given.count]
     rng = np.random.default_rng(0)
     kinds: dict[str, list[Scene]] = {
-        "as it is": [(picture, [pose], [Box.of_image(*picture.shape[1::-1])]) for picture, pose in some],
+        "as it is": [(image, [pose], [Box.of_image(*image.shape[1::-1])]) for image, pose in some],
         f"one in {SIDE} × {SIDE} px": [pasted([one], rng) for one in some],
         f"three in {SIDE} × {SIDE} px": [pasted(some[i : i + 3], rng) for i in range(0, len(some) - 2, 3)],
     }
-    print("| picture | PDJ, own picture as box | `--box image` | `--box auto` | people found | poses of nobody |")
+    print("| image | PDJ, own image as box | `--box image` | `--box auto` | people found | poses of nobody |")
     print("|---|---|---|---|---|---|")
     for name, scenes in kinds.items():
         print(f"| {name} | {row(cascade, scenes)} |", flush=True)

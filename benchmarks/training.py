@@ -26,9 +26,9 @@ from benchmarks.result import Options, Result, in_turns
 from deeppose_cli.config.presets import PAPER
 from deeppose_cli.config.schema import to_primitives
 from deeppose_cli.data.datasets.demo import DEMO
-from deeppose_cli.data.loading.datamodules import InitialData, TrainingData
+from deeppose_cli.data.loading.datamodules import InitialStageDataModule, TrainingData
 from deeppose_cli.training.lightning_modules import InitialStage
-from deeppose_cli.training.train import Orders, train_stage
+from deeppose_cli.training.train import TrainOptions, train_stage
 
 TARGET = 1.15
 BATCH = 16
@@ -60,8 +60,8 @@ class _Clock(Profiler):
 def measure(options: Options) -> Result:
     ready = TrainingData.read(DEMO, options.data_root)
     settings = replace(PAPER.initial, batch_size=BATCH)
-    module = InitialStage(DEMO.skeleton.name, to_primitives(settings), PAPER.square_first_box, 0)
-    loader = InitialData(ready, settings, PAPER.square_first_box, 0, workers=0).train_dataloader()
+    module = InitialStage(DEMO.skeleton.name, to_primitives(settings), PAPER.square_initial_box, 0)
+    loader = InitialStageDataModule(ready, settings, PAPER.square_initial_box, 0, workers=0).train_dataloader()
     batch = next(iter(loader))
     optimizer = module.configure_optimizers()
 
@@ -90,7 +90,7 @@ def measure(options: Options) -> Result:
 def _ours(options: Options, runs_root: Path) -> float:
     """Seconds of one step."""
     clock = _Clock()
-    orders = Orders(
+    orders = TrainOptions(
         stage=1,
         data=DEMO.name,
         data_root=options.data_root,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["Pose", "PoseEstimator", "load"]
 
 
-# OpenCV reads them when it is first imported, wherever that is: so they stand before all imports. Of pictures larger
+# OpenCV reads them when it is first imported, wherever that is: so they stand before all imports. Of images larger
 # than 2²⁸ pixels it decodes none (its own limit is 2³⁰; some kilobytes can claim to hold as many), and of bad files
 # only `decoding.py` tells.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**28))

@@ -30,4 +30,4 @@ def mini_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """The catalogue knows the mini set, in this process."""
     from deeppose_cli.data.datasets import registry
 
-    monkeypatch.setitem(registry.CATALOGUE, mini.NAME, mini.MINI)
+    monkeypatch.setitem(registry.DATASETS, mini.NAME, mini.MINI)

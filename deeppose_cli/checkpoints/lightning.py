@@ -18,7 +18,7 @@ from deeppose_cli.config.schema import initial_from_primitives, refinement_from_
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.skeleton import skeleton_by_name
 from deeppose_cli.models.confidence import Calibration
-from deeppose_cli.models.spec import CascadePlan, StagePlan
+from deeppose_cli.models.spec import CascadeSpec, StageSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,21 +31,21 @@ def load_cascade(run: RunFolder, stages: int | None = None, device: str | None =
 
     Reads `best.ckpt` with `weights_only=True`: no code in a file is run. `device`: a GPU where there is one.
     """
-    from deeppose_cli.models.build import assemble, build_regressor, fill
+    from deeppose_cli.models.build import build_cascade, build_stage, load_stage_weights
 
-    plan, values = read_stages(run, stages)
+    plan, values = read_run_stages(run, stages)
     joints = len(plan.skeleton)
-    return assemble(
+    return build_cascade(
         plan,
         [
-            fill(build_regressor(stage, joints), state, str(run.stage(number).best))
+            load_stage_weights(build_stage(stage, joints), state, str(run.stage(number).best))
             for number, (stage, state) in enumerate(zip(plan.stages, values, strict=True), start=1)
         ],
         device,
     )
 
 
-def read_stages(run: RunFolder, stages: int | None = None) -> tuple[CascadePlan, list[dict[str, Tensor]]]:
+def read_run_stages(run: RunFolder, stages: int | None = None) -> tuple[CascadeSpec, list[dict[str, Tensor]]]:
     """What the trained stages of a run (the first `stages` of them) are, and the weights of each stage's ψ."""
     found = run.stages
     if stages is not None and stages > len(found):
@@ -64,18 +64,18 @@ def read_stages(run: RunFolder, stages: int | None = None) -> tuple[CascadePlan,
             # Stopped while its inputs were still small, a network answers well at that size only.
             size = checkpoint.get("input_size", initial.input_size)
             if size != initial.input_size:
-                initial = replace(initial, input_size=size, growth="")
-            plans.append(StagePlan(initial, calibration=read_calibration(folder)))
-            square = kept["square_first_box"]
+                initial = replace(initial, input_size=size, progressive_size="")
+            plans.append(StageSpec(initial, calibration=read_calibration(folder)))
+            square = kept["square_initial_box"]
         else:
             mean, std = (
                 tuple((float(x), float(y)) for x, y in kept[key]) for key in ("displacement_mean", "displacement_std")
             )
             settings = refinement_from_primitives(kept["settings"])
-            plans.append(StagePlan(settings, kept["sigma"], (mean, std), read_calibration(folder)))
+            plans.append(StageSpec(settings, kept["sigma"], (mean, std), read_calibration(folder)))
             _check_lineage(folder, found[folder.number - 2])
         values.append(regressor_values(checkpoint))
-    return CascadePlan(skeletons[0], tuple(plans), square), values
+    return CascadeSpec(skeletons[0], tuple(plans), square), values
 
 
 def read_calibration(folder: StageFolder) -> Calibration | None:

@@ -23,7 +23,7 @@ from deeppose_cli.config.schema import (
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.skeleton import Skeleton, skeleton_by_name
 from deeppose_cli.models.confidence import Calibration
-from deeppose_cli.models.spec import CascadePlan, Pairs, StagePlan
+from deeppose_cli.models.spec import CascadeSpec, Pairs, StageSpec
 
 FORMAT = 1
 """Version of the document. A reader refuses any other."""
@@ -48,23 +48,23 @@ class TrainingRecord:
     """Data set that it was trained on."""
     preset: str | None = None
     command: str | None = None
-    deeppose: str | None = None
+    deeppose_version: str | None = None
     """Version of this toolkit."""
     commit: str | None = None
     """Of the toolkit's source code."""
     epochs: int | None = None
-    pictures: int | None = None
-    """Training pictures."""
+    num_train_images: int | None = None
+    """Training images."""
     validation_pdj: float | None = None
-    """Best PDJ@0.2 on the data set's validation pictures, all joints."""
+    """Best PDJ@0.2 on the data set's validation images, all joints."""
 
 
 @dataclass(frozen=True)
-class Description:
+class ModelMetadata:
     """A weights file's document."""
 
-    plan: CascadePlan
-    first_box: str
+    plan: CascadeSpec
+    initial_box: str
     """Where b⁰ comes from in evaluation, as stage 1 was trained."""
     records: tuple[TrainingRecord, ...]
     """One a stage."""
@@ -75,7 +75,7 @@ class Description:
         return self.records[0].data
 
 
-def to_text(description: Description) -> str:
+def to_text(description: ModelMetadata) -> str:
     """As JSON."""
     plan = description.plan
     stages = []
@@ -91,23 +91,23 @@ def to_text(description: Description) -> str:
         "format": FORMAT,
         "skeleton": plan.skeleton.name,
         "joints": plan.skeleton.joints,
-        "square_first_box": plan.square_first_box,
-        "first_box": description.first_box,
+        "square_initial_box": plan.square_initial_box,
+        "initial_box": description.initial_box,
         "stages": stages,
     }
     return json.dumps(document, ensure_ascii=False, allow_nan=False)
 
 
-def from_text(text: str) -> Description:
+def from_text(text: str) -> ModelMetadata:
     """Raises ValueError, one line, for what `to_text` does not write."""
     document = _mapping(parse_json(text), "the document")
     version = _get(document, "format", int)
     if version != FORMAT:
         raise ValueError(f"format {version}; this version of deeppose reads {FORMAT}")
     skeleton = _skeleton(document)
-    first_box = _get(document, "first_box", str)
-    if first_box not in BOX_SOURCES:
-        raise ValueError(f"first_box '{first_box[:40]}'; valid: {', '.join(BOX_SOURCES)}")
+    initial_box = _get(document, "initial_box", str)
+    if initial_box not in BOX_SOURCES:
+        raise ValueError(f"initial_box '{initial_box[:40]}'; valid: {', '.join(BOX_SOURCES)}")
     listed = _get(document, "stages", list)
     if not 1 <= len(listed) <= MAX_STAGES:
         raise ValueError(f"{len(listed)} stages; valid: 1 to {MAX_STAGES}")
@@ -119,8 +119,8 @@ def from_text(text: str) -> Description:
             records.append(_record(_get(said, "training", dict)))
         except (ValueError, DeepPoseError) as error:
             raise ValueError(f"stage {number}: {error}") from None
-    plan = CascadePlan(skeleton, tuple(stages), _get(document, "square_first_box", bool))
-    return Description(plan, first_box, tuple(records))
+    plan = CascadeSpec(skeleton, tuple(stages), _get(document, "square_initial_box", bool))
+    return ModelMetadata(plan, initial_box, tuple(records))
 
 
 def parse_json(text: str) -> Any:
@@ -157,14 +157,14 @@ def _calibration(said: Mapping[str, Any]) -> Calibration | None:
     return Calibration(**{name: _number(value, f"calibration's {name}", MAX_CURVE) for name, value in values.items()})
 
 
-def _stage(said: Mapping[str, Any], number: int, skeleton: Skeleton) -> StagePlan:
+def _stage(said: Mapping[str, Any], number: int, skeleton: Skeleton) -> StageSpec:
     calibration = _calibration(said)
     settings = _get(said, "settings", dict)
     if number == 1:
         _check_types(StagePreset, settings)
         initial = initial_from_primitives(settings)
         _check_sizes(initial)
-        return StagePlan(initial, calibration=calibration)
+        return StageSpec(initial, calibration=calibration)
     _check_types(RefinementPreset, settings)
     refinement = refinement_from_primitives(settings)
     _check_sizes(refinement)
@@ -177,7 +177,7 @@ def _stage(said: Mapping[str, Any], number: int, skeleton: Skeleton) -> StagePla
     mean, std = (_pairs(displacement.get(key), f"displacement's {key}", len(skeleton)) for key in ("mean", "std"))
     if any(value < 0 for pair in std for value in pair):
         raise ValueError("displacement's std is negative")
-    return StagePlan(refinement, sigma, (mean, std), calibration)
+    return StageSpec(refinement, sigma, (mean, std), calibration)
 
 
 def _check_types(kind: type[Any], values: Mapping[str, Any]) -> None:
@@ -203,7 +203,7 @@ def _check_types(kind: type[Any], values: Mapping[str, Any]) -> None:
 def _check_sizes(settings: StagePreset) -> None:
     for name, value, most in (
         ("input_size", settings.input_size, MAX_SIDE),
-        ("width", settings.width, MAX_WIDTH),
+        ("head_channels", settings.head_channels, MAX_WIDTH),
     ):
         if not 0 <= value <= most:
             raise ValueError(f"{name} {value}; valid: at most {most}")

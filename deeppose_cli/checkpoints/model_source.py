@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from deeppose_cli.checkpoints.metadata import Description
+from deeppose_cli.checkpoints.metadata import ModelMetadata
 from deeppose_cli.checkpoints.onnx_cascade import SUFFIX as ONNX_SUFFIX
 from deeppose_cli.checkpoints.onnx_cascade import cascade_of, open_onnx
 from deeppose_cli.checkpoints.pretrained import fitting, in_the_box, weights_path
@@ -42,7 +42,7 @@ class Model(Protocol):
         """The data set that it was trained on."""
 
     @property
-    def first_box(self) -> str:
+    def initial_box(self) -> str:
         """Where b⁰ comes from in evaluation, as stage 1 was trained."""
 
     @property
@@ -74,8 +74,8 @@ class RunModel:
         return self.run.data_name
 
     @property
-    def first_box(self) -> str:
-        return self.run.first_box
+    def initial_box(self) -> str:
+        return self.run.initial_box
 
     @cached_property
     def num_stages(self) -> int:
@@ -96,7 +96,7 @@ class _FileModel:
 
     name: str
     file: Path
-    about: Description
+    about: ModelMetadata
     kind = "weights"
 
     @property
@@ -108,8 +108,8 @@ class _FileModel:
         return self.about.data_name
 
     @property
-    def first_box(self) -> str:
-        return self.about.first_box
+    def initial_box(self) -> str:
+        return self.about.initial_box
 
     @property
     def num_stages(self) -> int:
@@ -154,7 +154,7 @@ def check_model_flags(run: str | None, weights: str | None) -> None:
         raise UsageError(f"--run {run} and --weights {weights} exclude each other; give one of them")
 
 
-def choose_model(
+def resolve_model(
     runs_root: Path, run: str | None, weights: str | None, skeleton: str | None = None, engine: str | None = None
 ) -> Model:
     """What the flags mean; with neither, the newest run; where there is none, the weights in the box that fit the

@@ -2,10 +2,10 @@
 
 The file (`onnx_export.py` writes it) is one ONNX model for the whole cascade:
 
-- inputs: `pixels` (M, side, side, 3) uint8 RGB; with more than one stage also `stage` (), int64, from 1, and `joints`
-  (M) int64, each crop's own, which stage 1 does not look at;
-- outputs, J = K in stage 1 and 1 later: `coordinates` (M, J, 2) norm; from networks with maps also `mass` (M, J) and
-  `logits` (M, J, H, H);
+- inputs: `images` (M, side, side, 3) uint8 RGB; with more than one stage also `stage` (), int64, from 1, and
+  `joint_index` (M) int64, each crop's own, which stage 1 does not look at;
+- outputs, J = K in stage 1 and 1 later: `keypoints` (M, J, 2) norm; from networks with maps also `peak_mass` (M, J) and
+  `heatmaps` (M, J, H, H);
 - metadata `deeppose`: the document of a weights file (`weights_document.py`).
 """
 
@@ -20,54 +20,60 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppose_cli.checkpoints.metadata import Description, from_text
+from deeppose_cli.checkpoints.metadata import ModelMetadata, from_text
 from deeppose_cli.checkpoints.weights_header import KEY, MAX_FILE, MAX_SAID
 from deeppose_cli.config.defaults import PEAK_REACH
 from deeppose_cli.core.errors import DeepPoseError, one_line
 from deeppose_cli.core.geometry import FloatArray
-from deeppose_cli.models.cascade import Cascade, Cut, Said, Stage
+from deeppose_cli.models.cascade import Cascade, CropBatch, Stage, StageOutput
 
 SUFFIX = ".onnx"
 INSTALL = "pip install 'deeppose-cli[onnx]'"
 
 
-class OnnxPsi:
+class OnnxStage:
     """ψ of one stage."""
 
     def __init__(self, session: Any, stage: int) -> None:
         self.session, self.stage = session, stage
         self.inputs = {each.name for each in session.get_inputs()}
-        self.has_maps = any(each.name == "mass" for each in session.get_outputs())
+        self.has_heatmaps = any(each.name == "peak_mass" for each in session.get_outputs())
 
-    def answer(self, cut: Cut) -> Said:
-        said = self._run(cut, ["coordinates", *(["mass"] if self.has_maps else [])])
-        return self._told(said[0], said[1] if self.has_maps else None, cut)
+    def answer(self, cut: CropBatch) -> StageOutput:
+        said = self._run(cut, ["keypoints", *(["peak_mass"] if self.has_heatmaps else [])])
+        return self._told(said[0], said[1] if self.has_heatmaps else None, cut)
 
-    def answer_twice(self, cut: Cut, mirrored: Cut, mirror: Sequence[int]) -> Said:
-        """As Psi says; where there are maps, by the mean of both distributions, as `Regressor.answer_twice`."""
-        wanted = "logits" if self.has_maps else "coordinates"
+    def predict_flipped(self, cut: CropBatch, mirrored: CropBatch, mirror: Sequence[int]) -> StageOutput:
+        """As Psi says; where there are maps, by the mean of both distributions, as `Regressor.predict_flipped`."""
+        wanted = "heatmaps" if self.has_heatmaps else "keypoints"
         (one,), (other,) = self._run(cut, [wanted]), self._run(mirrored, [wanted])
         if cut.joints is None:
             other = other[:, list(mirror)]
-        if not self.has_maps:
+        if not self.has_heatmaps:
             return self._told((one + other * np.array([-1, 1], other.dtype)) / 2, None, cut)
         return self._told(*peak((_shares(one) + _shares(other[..., ::-1])) / 2), cut)
 
-    def for_many(self) -> AbstractContextManager[int]:
+    def single_threaded(self) -> AbstractContextManager[int]:
         return nullcontext(1)  # ONNX Runtime has threads of its own
 
-    def _run(self, cut: Cut, wanted: list[str]) -> list[NDArray[np.float32]]:
+    def _run(self, cut: CropBatch, wanted: list[str]) -> list[NDArray[np.float32]]:
         joints = np.zeros(len(cut.pixels), np.int64) if cut.joints is None else cut.joints
-        given = {"pixels": np.ascontiguousarray(cut.pixels), "joints": joints, "stage": np.array(self.stage, np.int64)}
+        given = {
+            "images": np.ascontiguousarray(cut.pixels),
+            "joint_index": joints,
+            "stage": np.array(self.stage, np.int64),
+        }
         found: list[NDArray[np.float32]] = self.session.run(
             wanted, {name: value for name, value in given.items() if name in self.inputs}
         )
         return found
 
     @staticmethod
-    def _told(coordinates: NDArray[Any], mass: NDArray[Any] | None, cut: Cut) -> Said:
+    def _told(coordinates: NDArray[Any], peak_mass: NDArray[Any] | None, cut: CropBatch) -> StageOutput:
         own = slice(None) if cut.joints is None else 0
-        return Said(coordinates[:, own].astype(np.float64), None if mass is None else mass[:, own].astype(np.float64))
+        return StageOutput(
+            coordinates[:, own].astype(np.float64), None if peak_mass is None else peak_mass[:, own].astype(np.float64)
+        )
 
 
 def peak(share: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -80,10 +86,10 @@ def peak(share: FloatArray) -> tuple[FloatArray, FloatArray]:
     steps = np.arange(side)
     rows, columns = (np.abs(steps - at[..., None]) <= PEAK_REACH for at in (place // side, place % side))
     near = share * rows[..., :, None] * columns[..., None, :]
-    mass = near.sum((2, 3))
-    near = near / mass[..., None, None]
+    peak_mass = near.sum((2, 3))
+    near = near / peak_mass[..., None, None]
     cells = ((steps + 0.5) / side - 0.5).astype(share.dtype)
-    return np.stack([(near.sum(2) * cells).sum(-1), (near.sum(3) * cells).sum(-1)], axis=-1), mass
+    return np.stack([(near.sum(2) * cells).sum(-1), (near.sum(3) * cells).sum(-1)], axis=-1), peak_mass
 
 
 def _shares(logits: FloatArray) -> FloatArray:
@@ -91,7 +97,7 @@ def _shares(logits: FloatArray) -> FloatArray:
     return np.asarray(weights / weights.sum((2, 3), keepdims=True))
 
 
-def open_onnx(file: Path) -> tuple[Any, Description]:
+def open_onnx(file: Path) -> tuple[Any, ModelMetadata]:
     """The session, and what the file says of itself. Raises DeepPoseError, one line, for a file that is damaged, is
     none of this toolkit, or where ONNX Runtime is not installed."""
     try:
@@ -121,20 +127,20 @@ def open_onnx(file: Path) -> tuple[Any, Description]:
     except ValueError as error:
         raise refused(str(error)) from None
     names = {each.name for each in session.get_inputs()}
-    expected = {"pixels"} if len(about.records) == 1 else {"pixels", "joints", "stage"}
-    if names != expected or "coordinates" not in {each.name for each in session.get_outputs()}:
+    expected = {"images"} if len(about.records) == 1 else {"images", "joint_index", "stage"}
+    if names != expected or "keypoints" not in {each.name for each in session.get_outputs()}:
         raise refused("its inputs or outputs are not those of a cascade")
     return session, about
 
 
-def cascade_of(session: Any, about: Description, stages: int | None = None) -> Cascade:
+def cascade_of(session: Any, about: ModelMetadata, stages: int | None = None) -> Cascade:
     """The first `stages` stages of an opened file."""
     plan = about.plan
     found = [
-        Stage(OnnxPsi(session, number), stage.settings.input_size, stage.sigma, stage.calibration)
+        Stage(OnnxStage(session, number), stage.settings.input_size, stage.sigma, stage.calibration)
         for number, stage in enumerate(plan.stages[:stages], start=1)
     ]
-    return Cascade(plan.skeleton, found, square_first_box=plan.square_first_box)
+    return Cascade(plan.skeleton, found, square_initial_box=plan.square_initial_box)
 
 
 def _refused(file: Path, reason: str) -> DeepPoseError:

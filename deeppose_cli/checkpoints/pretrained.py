@@ -20,7 +20,7 @@ def in_the_box(suffix: str = SUFFIX) -> dict[str, Path]:
 
 
 def fitting(skeleton: str | None) -> str:
-    """The weights for a skeleton, and for pictures without one."""
+    """The weights for a skeleton, and for images without one."""
     return UPPER_BODY if skeleton in _UPPER else FULL_BODY
 
 

@@ -103,7 +103,7 @@ class StageFolder:
         return int(rows[-1]["epoch"]) if rows else 0
 
     def best_pdj(self) -> float | None:
-        """Of `best.ckpt`, on validation pictures: the highest at the input size of the last validation. None before
+        """Of `best.ckpt`, on validation images: the highest at the input size of the last validation. None before
         the first. Raises ValueError for a damaged metrics.csv."""
         rows = self.history()
         sizes = [row.get("input_size") for row in rows]
@@ -171,7 +171,7 @@ class RunFolder:
         return str(self.stage(1).read_config()["data"])
 
     @property
-    def first_box(self) -> str:
+    def initial_box(self) -> str:
         """Where b⁰ comes from in evaluation, as stage 1 was trained."""
         return str(self.stage(1).read_config().get("box", "image"))
 

@@ -15,13 +15,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from deeppose_cli.checkpoints.metadata import Description, to_text
+from deeppose_cli.checkpoints.metadata import ModelMetadata, to_text
 from deeppose_cli.checkpoints.weights_header import KEY, WeightsHeader, opened, stage_prefix
 from deeppose_cli.core.errors import DeepPoseError
-from deeppose_cli.models.build import assemble, build_regressor, fill
+from deeppose_cli.models.build import build_cascade, build_stage, load_stage_weights
 from deeppose_cli.models.cascade import Cascade
 from deeppose_cli.models.regressor import Regressor
-from deeppose_cli.models.spec import StagePlan
+from deeppose_cli.models.spec import StageSpec
 
 HALF_LOSS = 2**-11
 """Share of its length that a tensor may lose by halving: what rounding takes from a number within half's range. A
@@ -31,7 +31,7 @@ _COUNTER = "num_batches_tracked"
 
 
 def write_weights(
-    file: Path, description: Description, values: Sequence[Mapping[str, Tensor]], *, overwrite: bool = False
+    file: Path, description: ModelMetadata, values: Sequence[Mapping[str, Tensor]], *, overwrite: bool = False
 ) -> WeightsHeader:
     """Writes stages' weights, as `Regressor.state_dict()` names them, and reads the file back before it gets its name.
 
@@ -52,7 +52,7 @@ def write_weights(
         file.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(save(tensors, {KEY: to_text(description)}))
         try:
-            header, _ = read_stages(temporary)
+            header, _ = read_file_stages(temporary)
         except DeepPoseError as error:
             raise DeepPoseError(str(error).replace(str(temporary), str(file))) from None
         os.replace(temporary, file)
@@ -81,15 +81,15 @@ def load_weights(file: Path, stages: int | None = None, device: str | None = Non
     Raises DeepPoseError, one line, for a file that is damaged or was made to do harm: no code of it is run, and no
     network is built that is larger than the tensors that are there for it.
     """
-    header, regressors = read_stages(file)
+    header, regressors = read_file_stages(file)
     if stages is not None and stages > len(regressors):
         raise DeepPoseError(f"{file}: has {len(regressors)} stage(s), not {stages}")
     plan = header.description.plan
-    chosen = type(plan)(plan.skeleton, plan.stages[:stages], plan.square_first_box)
-    return assemble(chosen, regressors[:stages], device)
+    chosen = type(plan)(plan.skeleton, plan.stages[:stages], plan.square_initial_box)
+    return build_cascade(chosen, regressors[:stages], device)
 
 
-def read_stages(file: Path) -> tuple[WeightsHeader, list[Regressor]]:
+def read_file_stages(file: Path) -> tuple[WeightsHeader, list[Regressor]]:
     """The header, and the network of every stage. Raises DeepPoseError as `load_weights` does."""
     from safetensors import SafetensorError
     from safetensors.torch import load
@@ -116,18 +116,18 @@ def read_stages(file: Path) -> tuple[WeightsHeader, list[Regressor]]:
             prefix = stage_prefix(number)
             own = {name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}
             counters = {name: value for name, value in regressor.state_dict().items() if name.endswith(_COUNTER)}
-            fill(regressor, {**own, **counters}, str(file))
+            load_stage_weights(regressor, {**own, **counters}, str(file))
     return header, regressors
 
 
-def _build(plan: StagePlan, joints: int, shapes: Mapping[str, tuple[int, ...]], number: int) -> Regressor:
+def _build(plan: StageSpec, joints: int, shapes: Mapping[str, tuple[int, ...]], number: int) -> Regressor:
     """A network with random weights. Raises ValueError, before anything of its size is allocated, where the tensors
     are not its own."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of layers without channels; refused below
         try:
             with torch.device("meta"):
-                shell = build_regressor(plan, joints)
+                shell = build_stage(plan, joints)
         except (DeepPoseError, RuntimeError, ValueError, TypeError, ArithmeticError, LookupError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ValueError(f"stage {number}: its settings name no network: {reason[:150]}") from None
@@ -138,4 +138,4 @@ def _build(plan: StagePlan, joints: int, shapes: Mapping[str, tuple[int, ...]], 
         for name, shape in own.items():
             if shape != shapes[name]:
                 raise ValueError(f"stage {number}: {name} is {shapes[name]}, its settings say {shape}")
-        return build_regressor(plan, joints)
+        return build_stage(plan, joints)

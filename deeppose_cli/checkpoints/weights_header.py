@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeGuard
 
-from deeppose_cli.checkpoints.metadata import Description, from_text, parse_json
+from deeppose_cli.checkpoints.metadata import ModelMetadata, from_text, parse_json
 from deeppose_cli.core.errors import DeepPoseError, one_line
 
 KEY = "deeppose"
@@ -36,7 +36,7 @@ class WeightsHeader:
     """A weights file's header."""
 
     path: Path
-    description: Description
+    description: ModelMetadata
     shapes: Mapping[str, tuple[int, ...]]
     """Of every tensor."""
     size: int

@@ -15,7 +15,7 @@ from deeppose_cli.cli import data, runs
 from deeppose_cli.cli.calibrate import calibrate
 from deeppose_cli.cli.eval import evaluate
 from deeppose_cli.cli.export import export
-from deeppose_cli.cli.groups import HELP_FLAGS, Group
+from deeppose_cli.cli.groups import HELP_FLAGS, FastHelpGroup
 from deeppose_cli.cli.import_ import import_
 from deeppose_cli.cli.merge import merge
 from deeppose_cli.cli.predict import predict
@@ -31,7 +31,7 @@ INTERRUPTED, BROKEN_PIPE = 130, 1
 """Exit codes: what a shell gives for SIGINT; what Typer gives when it is the first to meet a reader that has left."""
 
 app = typer.Typer(
-    cls=Group,
+    cls=FastHelpGroup,
     name=PROGRAM,
     help="Human pose estimation by a cascade of regressors (DeepPose, CVPR 2014).",
     epilog="In this order, with no further flag: deeppose train --stage 1; deeppose refine --stage 2; "
@@ -44,13 +44,13 @@ app = typer.Typer(
 app.command("train", short_help="Train stage 1: the whole person in, all joints out.")(train)
 app.command("refine", short_help="Train stage 2, 3, …: a crop around a joint in.")(refine)
 app.command("eval", short_help="Score a run, or anyone's predictions.")(evaluate)
-app.command("predict", short_help="Find the pose in pictures.")(predict)
+app.command("predict", short_help="Find the pose in images.")(predict)
 app.command("merge", short_help="Join what several machines predicted.")(merge)
 app.command("export", short_help="Write a trained cascade to one file.")(export)
 app.command("import", short_help="Make a run of such a file, to refine it further.")(import_)
 app.command("calibrate", short_help="Measure what makes confidences of a run's maps.")(calibrate)
 app.command("presets", short_help="List the presets and recipes, and what each costs.")(presets)
-app.add_typer(data.app, name="data", cls=Group)
+app.add_typer(data.app, name="data", cls=FastHelpGroup)
 app.add_typer(runs.app, name="runs")
 
 

@@ -75,7 +75,7 @@ def prepare(
 
 @app.command()
 def check(name: NameArgument, json: JsonOption = False, data_root: DataRootOption = DATA_ROOT) -> None:
-    """Decode every picture and count the labels. Exit code 1 where something is wrong."""
+    """Decode every image and count the labels. Exit code 1 where something is wrong."""
     from rich.console import Console
 
     from deeppose_cli.core.progress import progress_bar
@@ -104,7 +104,7 @@ def _table(report: dict[str, Any]) -> Table:
 
     everything: dict[str, dict[str, Any]] = report["splits"]
     splits = {split: values for split, values in everything.items() if values["images"]} or everything
-    title = f"{report['name']}: people, labelled joints, and labels outside the picture"
+    title = f"{report['name']}: people, labelled joints, and labels outside the image"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("joint", no_wrap=True)
     for split, values in splits.items():

@@ -1,4 +1,4 @@
-"""`deeppose data boxes`: how good the first boxes of a data set are."""
+"""`deeppose data boxes`: how good the initial boxes of a data set are."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def boxes(
     json: JsonOption = False,
     data_root: DataRootOption = DATA_ROOT,
 ) -> None:
-    """Say how often each source of first boxes finds the person, and how much of them is inside.
+    """Say how often each source of initial boxes finds the person, and how much of them is inside.
 
     Where faces or torso boxes are, what the training split teaches of the box around them is printed as well.
     """
@@ -81,7 +81,7 @@ def _table(title: str, rows: list[dict[str, Any]]) -> Table:
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("first box", vertical="bottom")
+    table.add_column("initial box", vertical="bottom")
     for head in (
         "found",
         "everyone:\nall joints in",
@@ -97,7 +97,7 @@ def _table(title: str, rows: list[dict[str, Any]]) -> Table:
         numbers = ("–" if row[key] is None else f"{row[key]:.2f}" for key in ("overlap", "size"))
         table.add_row(name, *("–" if share is None else f"{share:.1%}" for share in shares), *numbers)
     table.caption = (
-        "size: longer side, in those of the joints' box. Not found: the whole picture. *: made from the labels"
+        "size: longer side, in those of the joints' box. Not found: the whole image. *: made from the labels"
     )
     table.caption_justify = "left"
     return table

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from deeppose_cli.core.annotations import Annotations
-    from deeppose_cli.data.datasets.spec import DataDescription
+    from deeppose_cli.data.datasets.spec import DatasetSpec
 
 PREDICTIONS = (
     ("array", "keypoints: numbers (N, K, 2); N examples of the split (test, unless --split says otherwise), K joints"),
@@ -24,7 +24,7 @@ PREDICTIONS = (
     ("k", "joint k, from 0, in the order above; left and right are the person's, not the viewer's"),
     (
         "x, y",
-        "px of the picture as it is stored, 0-based: (0, 0) is the centre of the top left pixel, x to the right, y "
+        "px of the image as it is stored, 0-based: (0, 0) is the centre of the top left pixel, x to the right, y "
         "down. From MATLAB's coordinates, which start at 1, take 1 off",
     ),
     ("none", "NaN where nothing is predicted: it counts as wrong"),
@@ -48,12 +48,12 @@ def list_sets(
     as_json: JsonOption = False,
     data_root: DataRootOption = DATA_ROOT,
 ) -> None:
-    """Show the data sets: which are here, how to get the others, and the order of their joints and pictures."""
-    from deeppose_cli.data.datasets.registry import CATALOGUE, description
+    """Show the data sets: which are here, how to get the others, and the order of their joints and images."""
+    from deeppose_cli.data.datasets.registry import DATASETS, description
 
     if names and not as_json:
         raise UsageError("--names: goes with --json; type: deeppose data list NAME --json --names")
-    chosen = list(CATALOGUE.values()) if name is None else [description(name, "NAME")]
+    chosen = list(DATASETS.values()) if name is None else [description(name, "NAME")]
     facts = [_facts(known, data_root, names) for known in chosen]
     if as_json:
         import json
@@ -72,7 +72,7 @@ def list_sets(
     _print_rows(console, COCO_RESULTS)
 
 
-def _facts(known: DataDescription, data_root: Path, names: bool) -> dict[str, Any]:
+def _facts(known: DatasetSpec, data_root: Path, names: bool) -> dict[str, Any]:
     """All that is known of a set, in JSON's own types."""
     from deeppose_cli.data.prepare.urls import ADDRESSES
 
@@ -90,7 +90,7 @@ def _facts(known: DataDescription, data_root: Path, names: bool) -> dict[str, An
         "sides": "person",
         "files": known.conventions,
         "image_order": known.image_order,
-        "first_box": known.first_box,
+        "initial_box": known.initial_box,
         "sigma": known.sigma,
         "preset": known.preset,
         "evaluation_only": known.evaluation_only,
@@ -102,7 +102,7 @@ def _facts(known: DataDescription, data_root: Path, names: bool) -> dict[str, An
     return facts
 
 
-def _read(known: DataDescription, data_root: Path) -> tuple[dict[str, Annotations], str | None]:
+def _read(known: DatasetSpec, data_root: Path) -> tuple[dict[str, Annotations], str | None]:
     """The splits where the set is here, and what is wrong with it. Nothing is drawn or downloaded."""
     from deeppose_cli.data.datasets.registry import is_here
 
@@ -131,9 +131,9 @@ def _print(console: Console, facts: dict[str, Any], full: bool) -> None:
         ("problem", facts["problem"] or ""),
         ("get", "" if facts["here"] and not full else _how_to_get(facts)),
         ("joints", _joints(facts["joints"], full)),
-        ("pictures", facts["image_order"]),
+        ("images", facts["image_order"]),
         ("files", facts["files"]),
-        ("defaults", f"first box: {facts['first_box']}; σ {facts['sigma']:g}; {use}"),
+        ("defaults", f"initial box: {facts['initial_box']}; σ {facts['sigma']:g}; {use}"),
     )
     _print_rows(console, rows)
     console.print()

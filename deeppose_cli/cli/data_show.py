@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from deeppose_cli.core.annotations import Annotations
     from deeppose_cli.core.geometry import FloatArray
     from deeppose_cli.core.skeleton import Skeleton
-    from deeppose_cli.data.datasets.spec import DataDescription
+    from deeppose_cli.data.datasets.spec import DatasetSpec
     from deeppose_cli.data.preview.sample_sheet import Cell
     from deeppose_cli.data.preview.sample_views import RefinementViews
-    from deeppose_cli.media.images import Picture
+    from deeppose_cli.media.images import Image
     from deeppose_cli.models.displacement import Displacement
 
 SHEETS = "sheets"
@@ -52,7 +52,7 @@ def show(
     ] = None,
     preset: PresetOption = None,
     box: Annotated[
-        str | None, typer.Option("--box", metavar="BOX", help="First box, as in `eval`. Default: the data set's.")
+        str | None, typer.Option("--box", metavar="BOX", help="Initial box, as in `eval`. Default: the data set's.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE.png", help="Default: in sheets/ below the data root.")
@@ -61,7 +61,7 @@ def show(
     data_root: DataRootOption = DATA_ROOT,
     runs_root: RunsRootOption = RUNS_ROOT,
 ) -> None:
-    """Draw examples as the networks see them: first box, network inputs, augmented copies, refinement boxes.
+    """Draw examples as the networks see them: initial box, network inputs, augmented copies, refinement boxes.
 
     Left and right have their own colours, so that swapped sides show. Without --run the refinement boxes lie around
     the labels; with it around what the run's stages say.
@@ -74,10 +74,10 @@ def show(
     known = description(name, "NAME")
     plan = _plan(known, stage, run, runs_root, preset)
     chosen_split, annotations = _split(known, data_root, split)
-    spec = box or usual_source(plan.box or known.first_box, chosen_split, known.evaluation_only)
+    spec = box or usual_source(plan.box or known.initial_box, chosen_split, known.evaluation_only)
     examples = _choose(annotations, spec, data_root / name, count, seed)
     target = out or data_root / SHEETS / f"{name}-{chosen_split}{f'-stage{stage}' if stage else ''}.png"
-    title = f"{name}, {chosen_split}: {plan.source}, first box {spec}, seed {seed}"
+    title = f"{name}, {chosen_split}: {plan.source}, initial box {spec}, seed {seed}"
     _write(_figure(examples, plan, title, seed), target)
     print(target)
 
@@ -89,12 +89,12 @@ class _Examples:
     annotations: Annotations
     """The whole split: what varies an example depends on its row."""
     boxes: FloatArray
-    """(N, 4) first boxes, NaN but for the chosen rows."""
+    """(N, 4) initial boxes, NaN but for the chosen rows."""
     rows: list[int]
-    pictures: list[Picture]
+    images: list[Image]
     """Of the rows."""
     stand_ins: list[bool]
-    """Of the rows: the source had no box, the whole picture is taken."""
+    """Of the rows: the source had no box, the whole image is taken."""
 
 
 @dataclass(frozen=True)
@@ -117,10 +117,10 @@ class _Plan:
     later: list[_Later]
     run: RunFolder | None
     box: str | None
-    """The first box that they are trained with; None: the data set's."""
+    """The initial box that they are trained with; None: the data set's."""
 
 
-def _plan(known: DataDescription, stage: int | None, run: str | None, runs_root: Path, preset: str | None) -> _Plan:
+def _plan(known: DatasetSpec, stage: int | None, run: str | None, runs_root: Path, preset: str | None) -> _Plan:
     from deeppose_cli.config.presets import preset_by_name
 
     if run is not None:
@@ -133,7 +133,7 @@ def _plan(known: DataDescription, stage: int | None, run: str | None, runs_root:
     sigma = chosen.refinement.sigma if chosen.refinement.sigma is not None else known.sigma
     return _Plan(
         f"preset {chosen.name}",
-        chosen.square_first_box,
+        chosen.square_initial_box,
         chosen.initial if stage in (None, 1) else None,
         [_Later(2, chosen.refinement, sigma, None)] if stage in (None, 2) else [],
         None,
@@ -141,7 +141,7 @@ def _plan(known: DataDescription, stage: int | None, run: str | None, runs_root:
     )
 
 
-def _plan_of_run(known: DataDescription, stage: int | None, run: str, runs_root: Path) -> _Plan:
+def _plan_of_run(known: DatasetSpec, stage: int | None, run: str, runs_root: Path) -> _Plan:
     from deeppose_cli.checkpoints.run_folder import resolve_run
     from deeppose_cli.config.schema import initial_from_primitives
     from deeppose_cli.data.datasets.registry import trained_box
@@ -156,15 +156,15 @@ def _plan_of_run(known: DataDescription, stage: int | None, run: str, runs_root:
     numbers = range(2, max(2, trained) + 1) if stage is None else [stage] if stage > 1 else []
     return _Plan(
         f"run {run}",
-        config["square_first_box"],
+        config["square_initial_box"],
         initial_from_primitives(config["settings"]) if stage in (None, 1) else None,
         [_later(folder, number, known) for number in numbers],
         folder,
-        trained_box(folder.data_name, folder.first_box, known),
+        trained_box(folder.data_name, folder.initial_box, known),
     )
 
 
-def _later(folder: RunFolder, number: int, known: DataDescription) -> _Later:
+def _later(folder: RunFolder, number: int, known: DatasetSpec) -> _Later:
     """By the stage's own settings where it is trained, else by those that it would be trained with."""
     from deeppose_cli.checkpoints.lightning import read_checkpoint
     from deeppose_cli.config.presets import preset_by_name
@@ -180,7 +180,7 @@ def _later(folder: RunFolder, number: int, known: DataDescription) -> _Later:
     return _Later(number, refinement_from_primitives(kept["settings"]), kept["sigma"], Displacement(mean, std))
 
 
-def _split(known: DataDescription, data_root: Path, split: str | None) -> tuple[str, Annotations]:
+def _split(known: DatasetSpec, data_root: Path, split: str | None) -> tuple[str, Annotations]:
     splits = {name: part for name, part in known.read(data_root).items() if len(part)}
     chosen = split or next(iter(splits), "")
     if chosen not in splits:
@@ -192,24 +192,24 @@ def _choose(annotations: Annotations, spec: str, folder: Path, count: int, seed:
     """So many examples, by chance. What cannot be read is named on stderr, and passed over."""
     import numpy as np
 
-    from deeppose_cli.detection.initial_boxes import first_boxes
-    from deeppose_cli.media.images import read_picture
+    from deeppose_cli.detection.initial_boxes import initial_boxes
+    from deeppose_cli.media.images import read_image
 
-    pictures: dict[int, Picture] = {}
+    images: dict[int, Image] = {}
     for row in np.random.default_rng(seed).permutation(len(annotations)).tolist():
-        if len(pictures) == count:
+        if len(images) == count:
             break
         try:
-            pictures[row] = read_picture(annotations.files[row])
+            images[row] = read_image(annotations.files[row])
         except DeepPoseError as error:
             print(f"skipped: {error}", file=sys.stderr)
-    if not pictures:
-        raise DeepPoseError(f"none of {len(annotations)} pictures can be read; type: deeppose data check {folder.name}")
-    rows = sorted(pictures)
-    found = first_boxes(annotations.take(rows), spec, folder)
+    if not images:
+        raise DeepPoseError(f"none of {len(annotations)} images can be read; type: deeppose data check {folder.name}")
+    rows = sorted(images)
+    found = initial_boxes(annotations.take(rows), spec, folder)
     boxes = np.full((len(annotations), 4), np.nan)
     boxes[rows] = found.boxes
-    return _Examples(annotations, boxes, rows, [pictures[row] for row in rows], (~found.found).tolist())
+    return _Examples(annotations, boxes, rows, [images[row] for row in rows], (~found.found).tolist())
 
 
 def _figure(examples: _Examples, plan: _Plan, title: str, seed: int) -> Figure:
@@ -223,19 +223,19 @@ def _figure(examples: _Examples, plan: _Plan, title: str, seed: int) -> Figure:
         refinement_views,
     )
 
-    annotations, boxes, rows, pictures = examples.annotations, examples.boxes, examples.rows, examples.pictures
+    annotations, boxes, rows, images = examples.annotations, examples.boxes, examples.rows, examples.images
     skeleton = annotations.skeleton
     lines: list[tuple[str, list[Cell]]] = [(annotations.names[row], []) for row in rows]
     columns: list[str] = []
     if plan.initial is not None:
-        columns += ["labels, first box", "stage 1 input", *[f"stage 1, epoch {i + 1}" for i in range(COPIES)]]
+        columns += ["labels, initial box", "stage 1 input", *[f"stage 1, epoch {i + 1}" for i in range(COPIES)]]
         views = initial_views(annotations, boxes, rows, InitialSettings(plan.initial, plan.square, seed), COPIES)
         for i, (view, (_, cells)) in enumerate(zip(views, lines, strict=True)):
             labels, stand_in = annotations.keypoints[rows[i]], examples.stand_ins[i]
-            cells.append(first_box_cell(pictures[i], labels, view.box, skeleton, stand_in))
+            cells.append(first_box_cell(images[i], labels, view.box, skeleton, stand_in))
             cells.append(initial_cell(view.plain, skeleton, f"{len(view.plain.pixels)} px"))
             cells += [initial_cell(crop, skeleton, "augmented") for crop in view.varied]
-    poses = _predicted(plan, pictures, boxes[rows])
+    poses = _predicted(plan, images, boxes[rows])
     for later in plan.later:
         around = f"around stage {later.number - 1}" if poses is not None else "around labels"
         note = "" if later.displacement else ",\nnot displaced yet"
@@ -245,30 +245,30 @@ def _figure(examples: _Examples, plan: _Plan, title: str, seed: int) -> Figure:
         start = None if poses is None else poses[later.number - 2]
         rng = np.random.default_rng([seed, later.number])
         refined = refinement_views(annotations, boxes, rows, settings, start)
-        for row, picture, each, (_, cells) in zip(rows, pictures, refined, lines, strict=True):
+        for row, image, each, (_, cells) in zip(rows, images, refined, lines, strict=True):
             labelled = np.flatnonzero(annotations.labelled[row])
             shown = rng.choice(labelled, min(JOINTS, len(labelled)), replace=False).tolist()
-            cells += _refinement_cells(picture, each, shown, skeleton)
+            cells += _refinement_cells(image, each, shown, skeleton)
     return sample_sheet(lines, columns, title)
 
 
-def _refinement_cells(picture: Picture, view: RefinementViews, shown: list[int], skeleton: Skeleton) -> list[Cell]:
+def _refinement_cells(image: Image, view: RefinementViews, shown: list[int], skeleton: Skeleton) -> list[Cell]:
     from deeppose_cli.data.preview.sample_sheet import EMPTY, joint_boxes_cell, refinement_cell
 
-    cells = [joint_boxes_cell(picture, view.pose, view.boxes, shown, skeleton)]
+    cells = [joint_boxes_cell(image, view.pose, view.boxes, shown, skeleton)]
     for crops in (view.plain, view.varied):
         by_joint = {crop.joint: refinement_cell(crop, skeleton) for crop in crops if crop.joint in shown}
         cells += [by_joint.get(joint, EMPTY) for joint in shown] + [EMPTY] * (JOINTS - len(shown))
     return cells
 
 
-def _predicted(plan: _Plan, pictures: list[Picture], boxes: FloatArray) -> FloatArray | None:
+def _predicted(plan: _Plan, images: list[Image], boxes: FloatArray) -> FloatArray | None:
     """(stages, rows, K, 2) px from the run, as many stages as the sheet needs; None without a run."""
     from deeppose_cli.checkpoints.lightning import load_cascade
 
     if plan.run is None or not plan.later:
         return None
-    return load_cascade(plan.run, plan.later[-1].number - 1).predict(pictures, boxes).poses
+    return load_cascade(plan.run, plan.later[-1].number - 1).predict(images, boxes).poses
 
 
 def _write(figure: Figure, target: Path) -> None:

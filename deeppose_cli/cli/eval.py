@@ -27,7 +27,7 @@ from deeppose_cli.evaluation.report import check_target, write_files
 from deeppose_cli.evaluation.rows import (
     as_observed,
     check_files,
-    foreign_rows,
+    external_rows,
     mean_pose_row,
     mean_pose_source,
     report_windows,
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from deeppose_cli.core.annotations import Annotations
     from deeppose_cli.core.geometry import FloatArray
     from deeppose_cli.core.skeleton import Skeleton
-    from deeppose_cli.data.datasets.spec import DataDescription
-    from deeppose_cli.detection.initial_boxes import FirstBoxes
-    from deeppose_cli.evaluation.scores import Row
+    from deeppose_cli.data.datasets.spec import DatasetSpec
+    from deeppose_cli.detection.initial_boxes import InitialBoxes
+    from deeppose_cli.evaluation.scores import ScoredPredictions
 
 
 PCP_RULE_HELP = (
@@ -91,7 +91,7 @@ def evaluate(
         str | None,
         typer.Option(
             metavar="BOX",
-            help=f"First box: {', '.join(BOX_SOURCES)}, or x,y,w,h in px. Default: the model's, or the data set's.",
+            help=f"Initial box: {', '.join(BOX_SOURCES)}, or x,y,w,h in px. Default: the model's, or the data set's.",
         ),
     ] = None,
     predictions: Annotated[
@@ -121,7 +121,7 @@ def evaluate(
         ),
     ] = BOOTSTRAP_DRAWS,
     flip_test: FlipTestOption = False,
-    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Pictures in memory at a time.")] = 32,
+    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Images in memory at a time.")] = 32,
     data_root: DataRootOption = DATA_ROOT,
     runs_root: RunsRootOption = RUNS_ROOT,
     seed: SeedOption = SEED,
@@ -134,7 +134,7 @@ def evaluate(
     from rich.console import Console
 
     from deeppose_cli.evaluation import scores
-    from deeppose_cli.evaluation.published_results import published_beside
+    from deeppose_cli.evaluation.published_results import comparable_results
 
     stages = _parse_stage(stage)
     if 0 < bootstrap < LEAST_BOOTSTRAP_DRAWS:
@@ -158,22 +158,22 @@ def evaluate(
     splits = known.read(data_root)
     test = _choose_split(splits, split.value, known.name)
     skeleton = test.skeleton
-    foreign = foreign_rows(predictions or [], test, known.name)
+    foreign = external_rows(predictions or [], test, known.name)
 
-    rows: list[Row] = []
+    rows: list[ScoredPredictions] = []
     unreadable = 0
     source = mean_pose_source(known, splits, model, data_root)
     first = None
     if model is None and isinstance(source, str) and box is not None:
-        raise UsageError(f"--box {box}: no row starts from a first box ({source}); valid with --run, or without --box")
+        raise UsageError(f"--box {box}: no row starts from an initial box ({source}); valid with --run or alone")
     if isinstance(source, str):
         report(source)
     if model is not None or not isinstance(source, str):
         first = _first_boxes(test, known, model, split.value, box, data_root)
     if first is not None and not isinstance(source, str):
         trained, train = source
-        # Another set's people stand in their own first boxes as the model was trained.
-        own = first.source if model is None or trained == known.name else model.first_box
+        # Another set's people stand in their own initial boxes as the model was trained.
+        own = first.source if model is None or trained == known.name else model.initial_box
         of_training = _training_boxes(train, trained, own, data_root)
         rows.append(mean_pose_row(train, of_training, test, first.boxes, observed=centric is Centric.OBSERVER))
     if first is not None and model is not None:
@@ -188,12 +188,12 @@ def evaluate(
 
     alpha = scores.PCK_ALPHA.get(known.name, scores.OTHER_PCK_ALPHA)
     resampling = scores.Resampling(bootstrap, seed)
-    published = published_beside(
+    published = comparable_results(
         known.name,
         split.value,
         len(test),
         centric=centric.value,
-        usual_box=first is None or first.source == known.first_box or (model is None and box is None),
+        usual_box=first is None or first.source == known.initial_box or (model is None and box is None),
         pcp_rule=pcp_rule.value,
     )
     document = scores.document(
@@ -218,7 +218,7 @@ def evaluate(
         console.print(first.said())
     print_tables(console, [name.value for name in (every if metric is MetricName.ALL else [metric])], document)
     if unreadable:
-        console.print(f"{unreadable} of {len(test)} pictures could not be read; their joints count as wrong")
+        console.print(f"{unreadable} of {len(test)} images could not be read; their joints count as wrong")
     for file in files:
         console.print(str(file), markup=False, soft_wrap=True)
     if json_:
@@ -235,19 +235,19 @@ def _parse_stage(stage: str) -> int | None:
 
 def _choose(
     run: str | None, weights: str | None, runs_root: Path, data: str | None, *, files_only: bool
-) -> tuple[Model | None, DataDescription]:
+) -> tuple[Model | None, DatasetSpec]:
     """The model that is scored, none where only files are; and the data set."""
-    from deeppose_cli.checkpoints.model_source import choose_model
+    from deeppose_cli.checkpoints.model_source import resolve_model
     from deeppose_cli.checkpoints.run_folder import list_runs
-    from deeppose_cli.data.datasets.registry import CATALOGUE, description
+    from deeppose_cli.data.datasets.registry import DATASETS, description
 
     if not files_only:
         asked = None if data is None else description(data)
-        model = choose_model(runs_root, run, weights, asked.skeleton.name if asked else None)
-        if asked is None and model.data_name not in CATALOGUE:
+        model = resolve_model(runs_root, run, weights, asked.skeleton.name if asked else None)
+        if asked is None and model.data_name not in DATASETS:
             raise UsageError(
                 f"--data: needed, as {model.kind} {model.name} was trained on '{model.data_name}'; valid: "
-                f"{', '.join(CATALOGUE)}"
+                f"{', '.join(DATASETS)}"
             )
         return model, asked or description(model.data_name)
     if data is None:
@@ -255,7 +255,7 @@ def _choose(
     if data is None:
         raise UsageError(
             f"--predictions: of which data set? There is no run in {runs_root} that says it; add --data NAME, valid: "
-            f"{', '.join(CATALOGUE)}"
+            f"{', '.join(DATASETS)}"
         )
     return None, description(data)
 
@@ -277,28 +277,28 @@ def _check_sides(skeleton: Skeleton, data: str) -> None:
 
 
 def _first_boxes(
-    test: Annotations, known: DataDescription, model: Model | None, split: str, box: str | None, data_root: Path
-) -> FirstBoxes:
+    test: Annotations, known: DatasetSpec, model: Model | None, split: str, box: str | None, data_root: Path
+) -> InitialBoxes:
     """What --box says or stands for: as the model was trained, else as the data set's description says."""
     from deeppose_cli.core.progress import progress_bar
     from deeppose_cli.data.datasets.registry import trained_box
-    from deeppose_cli.detection.initial_boxes import first_boxes, usual_source
+    from deeppose_cli.detection.initial_boxes import initial_boxes, usual_source
 
     if box is None:
-        box = known.first_box if model is None else trained_box(model.data_name, model.first_box, known)
+        box = known.initial_box if model is None else trained_box(model.data_name, model.initial_box, known)
         box = usual_source(box, split, known.evaluation_only)
         if model is None and box in ("face", "person"):
-            # Only the mean pose needs it: too little for a search through thousands of pictures.
+            # Only the mean pose needs it: too little for a search through thousands of images.
             box = "image" if test.torsos is None else "torso"
     with progress_bar() as progress:
-        return first_boxes(test, box, data_root / known.name, progress)
+        return initial_boxes(test, box, data_root / known.name, progress)
 
 
 def _training_boxes(train: Annotations, name: str, source: str, data_root: Path) -> NDArray[np.float64]:
     """b⁰ (N, 4) of training images as in training; of a box in px nothing follows for them."""
     from deeppose_cli.core.progress import progress_bar
-    from deeppose_cli.detection.initial_boxes import first_boxes, training_source
+    from deeppose_cli.detection.initial_boxes import initial_boxes, training_source
 
     with progress_bar() as progress:
         source = training_source(source if source in BOX_SOURCES else "image")
-        return first_boxes(train, source, data_root / name, progress).boxes
+        return initial_boxes(train, source, data_root / name, progress).boxes

@@ -13,7 +13,7 @@ from deeppose_cli.config.defaults import DATA_ROOT, RUNS_ROOT
 from deeppose_cli.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from deeppose_cli.checkpoints.metadata import Description
+    from deeppose_cli.checkpoints.metadata import ModelMetadata
 
 
 class ExportFormat(StrEnum):
@@ -26,8 +26,8 @@ def export(
         ExportFormat,
         typer.Option(
             "--format",
-            help="safetensors: weights that predict, eval, import and --start take. onnx: the networks themselves, for "
-            "predict without torch, and for other programs.",
+            help="safetensors: weights for predict, eval, import and --init-weights. onnx: the networks, for predict "
+            "without torch and for other programs.",
         ),
     ] = ExportFormat.SAFETENSORS,
     run: RunOption = None,
@@ -48,13 +48,13 @@ def export(
     """Write a cascade, in half precision, to one file that needs no run folder and runs no code.
 
     The newest run's, or one that --run or --weights names. An ONNX file is compared with torch before it is kept: on
-    validation pictures, where its data set is prepared.
+    validation images, where its data set is prepared.
     """
-    from deeppose_cli.checkpoints.model_source import RunModel, WeightsModel, check_model_flags, choose_model
+    from deeppose_cli.checkpoints.model_source import RunModel, WeightsModel, check_model_flags, resolve_model
     from deeppose_cli.checkpoints.run_folder import resolve_run
 
     check_model_flags(run, weights)
-    model = RunModel(resolve_run(runs_root, run)) if weights is None else choose_model(runs_root, None, weights)
+    model = RunModel(resolve_run(runs_root, run)) if weights is None else resolve_model(runs_root, None, weights)
     trained = model.num_stages
     if stage is not None and not 1 <= stage <= trained:
         raise UsageError(
@@ -93,26 +93,26 @@ def export(
         console.print(line, markup=False)
     if format_ is ExportFormat.ONNX:
         most = f"{compared.furthest:.4f} px"
-        console.print(f"furthest from torch's answers: {most}, on {compared.pictures} {where}", markup=False)
+        console.print(f"furthest from torch's answers: {most}, on {compared.images} {where}", markup=False)
 
 
-def _said(about: Description) -> list[str]:
+def _said(about: ModelMetadata) -> list[str]:
     plan = about.plan
-    square = ", widened to a square" if plan.square_first_box else ""
+    square = ", widened to a square" if plan.square_initial_box else ""
     lines = [
         f"skeleton {plan.skeleton.name}, {len(plan.skeleton)} joints: {', '.join(plan.skeleton.joints)}",
-        f"first box: {about.first_box}{square}",
+        f"initial box: {about.initial_box}{square}",
     ]
     for number, (stage, record) in enumerate(zip(plan.stages, about.records, strict=True), start=1):
         s = stage.settings
         network = f"{s.network} {s.backbone}".strip()
         more = f", σ {stage.sigma:g}, {stage.kind}" if number > 1 else ""
         score = "none recorded" if record.validation_pdj is None else f"{record.validation_pdj:.3f}"
-        pictures = "" if record.pictures is None else f" ({record.pictures:,} pictures)"
+        images = "" if record.num_train_images is None else f" ({record.num_train_images:,} images)"
         lines += [
-            f"stage {number}: {network}, input {s.input_size} px{more}; trained on {record.data}{pictures}, "
-            f"{record.epochs or 'unknown'} epochs; PDJ@0.2 on validation pictures {score}",
-            f"stage {number} by: {record.command or 'unknown command'} (deeppose {record.deeppose or 'unknown'}"
+            f"stage {number}: {network}, input {s.input_size} px{more}; trained on {record.data}{images}, "
+            f"{record.epochs or 'unknown'} epochs; PDJ@0.2 on validation images {score}",
+            f"stage {number} by: {record.command or 'unknown command'} (deeppose {record.deeppose_version or 'unknown'}"
             f"{'' if record.commit is None else f', commit {record.commit}'})",
         ]
     return lines

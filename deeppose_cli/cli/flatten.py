@@ -9,7 +9,7 @@ from functools import wraps
 from typing import Any, get_type_hints
 
 
-def spread(verb: Callable[..., None]) -> Callable[..., None]:
+def flatten_flags(verb: Callable[..., None]) -> Callable[..., None]:
     """Typer makes a flag of each parameter of a verb. Here a parameter whose type is a dataclass stands for all of its
     fields, each annotated as Typer wants it, in their order. All parameters become keyword-only.
 

@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 HELP_FLAGS = ("-h", "--help")
 
 
-class Group(TyperGroup):
+class FastHelpGroup(TyperGroup):
     """A group whose unused help flag is False, not None: Typer would import pydantic, 0.3 s, to convert None."""
 
     def get_help_option(self, ctx: Any) -> Any:
@@ -19,7 +19,7 @@ class Group(TyperGroup):
         return option
 
 
-class ListingGroup(Group):
+class DefaultListGroup(FastHelpGroup):
     """A group in which `list` is meant where no verb is typed, so that its flags can follow the group's name."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

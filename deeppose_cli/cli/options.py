@@ -40,7 +40,7 @@ PresetOption = Annotated[
         "--preset",
         metavar="NAME",
         help=f"One of {', '.join(PRESETS)}. Default: the data set's own. {', '.join(RECIPES)} are recipes: train then "
-        "takes their data set and first box too. `deeppose presets` tells what each is and costs.",
+        "takes their data set and initial box too. `deeppose presets` tells what each is and costs.",
     ),
 ]
 SeedOption = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of every random draw.")]

@@ -1,4 +1,4 @@
-"""`deeppose predict`: pictures in, overlay pictures and results out."""
+"""`deeppose predict`: images in, overlay images and results out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 OUT = Path("predictions")
 SHOWN = 20
-"""Pictures that the summary names one by one; the files have them all."""
+"""Images that the summary names one by one; the files have them all."""
 BOXES_SHOWN = 2
 
 
@@ -36,7 +36,7 @@ def predict(
         list[str],
         typer.Argument(
             metavar="IMAGE...",
-            help="Pictures, films, folders of them, patterns in quotes, a camera's number, or - for a list on stdin.",
+            help="Images, videos, folders of them, patterns in quotes, a camera's number, or - for a list on stdin.",
         ),
     ],
     run: RunOption = None,
@@ -47,7 +47,7 @@ def predict(
         typer.Option(
             "--box",
             metavar="BOX",
-            help="Where the people are. auto: everyone is looked for. image: one person, who fills the picture. face, "
+            help="Where the people are. auto: everyone is looked for. image: one person, who fills the image. face, "
             "person: the clearest. left,top,width,height in px: one. FILE: a detector's boxes, COCO .json or a .csv of "
             "image,x,y,w,h.",
         ),
@@ -57,10 +57,10 @@ def predict(
     overlays: Annotated[bool, typer.Option("--overlays/--no-overlays", help="Draw the poses into copies.")] = True,
     names: Annotated[bool, typer.Option("--names", help="Write the joints' names into the overlays.")] = False,
     panels: Annotated[
-        bool, typer.Option("--panels", help="Show every stage by itself in the overlays, with where it looked.")
+        bool, typer.Option("--show-stages", help="Show every stage by itself in the overlays, with where it looked.")
     ] = False,
     frames: Annotated[
-        int | None, typer.Option("--frames", metavar="N", min=1, help="Of a film or camera no more than N frames.")
+        int | None, typer.Option("--frames", metavar="N", min=1, help="Of a video or camera no more than N frames.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
     overwrite: Annotated[
@@ -77,34 +77,34 @@ def predict(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find people's poses in pictures and films.
+    """Find people's poses in images and videos.
 
-    Writes an overlay picture or film for each; predictions.jsonl, a line for each picture or frame, as they come; at
+    Writes an overlay image or video for each; predictions.jsonl, a line for each image or frame, as they come; at
     the end predictions.json, COCO keypoint results, and predictions.csv. What cannot be read is reported and skipped;
     the exit code is then 1. A camera is watched until Ctrl-C.
     """
-    from deeppose_cli.checkpoints.model_source import choose_model
-    from deeppose_cli.inference.inputs import STDIN, Shard, find_pictures
+    from deeppose_cli.checkpoints.model_source import resolve_model
+    from deeppose_cli.inference.inputs import STDIN, Shard, find_images
 
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other")
     part = Shard.parse(shard) if shard is not None else Shard()
-    model = choose_model(runs_root, run, weights, engine=engine)
+    model = resolve_model(runs_root, run, weights, engine=engine)
     stages = _stages(model, stage)
 
     from rich.console import Console
     from rich.progress import Progress
 
-    from deeppose_cli.detection.person_finder import BoxSource
-    from deeppose_cli.inference.image_predictor import plan, predict_pictures
-    from deeppose_cli.inference.records import Line
-    from deeppose_cli.inference.video_predictor import predict_film
-    from deeppose_cli.inference.writer import Results
-    from deeppose_cli.media.video import is_film
+    from deeppose_cli.detection.person_finder import PersonFinder
+    from deeppose_cli.inference.image_predictor import plan, predict_images
+    from deeppose_cli.inference.records import Record
+    from deeppose_cli.inference.video_predictor import predict_video
+    from deeppose_cli.inference.writer import ResultWriter
+    from deeppose_cli.media.video import is_video
     from deeppose_cli.visualization.annotate import Style
 
-    boxes = BoxSource(box, model.first_box)
-    files, failures = find_pictures(images, sys.stdin.buffer if STDIN in images else None)
+    boxes = PersonFinder(box, model.initial_box)
+    files, failures = find_images(images, sys.stdin.buffer if STDIN in images else None)
     jobs = [job for i, job in enumerate(plan(files, out)) if part.has(i)]
     boxes.check(files)
     settings = {
@@ -117,7 +117,7 @@ def predict(
     summary = Summary()
     style = Style(names, panels) if overlays else None
 
-    if not any(os.path.lexists(file) or is_film(file) for file in files) and not resume:
+    if not any(os.path.lexists(file) or is_video(file) for file in files) and not resume:
         # A name that was mistyped is no reason to begin a folder, or to give up what it holds.
         reasons = [
             *(failure.reason for failure in failures),
@@ -130,19 +130,19 @@ def predict(
             _print_json(None)
         raise typer.Exit(1)
 
-    with Results(out, settings, resume=resume, overwrite=overwrite) as results:
+    with ResultWriter(out, settings, resume=resume, overwrite=overwrite) as results:
         cascade = model.load(stages)
         if results.replaced:
             errors.print(f"{out}: results of an earlier run are replaced", markup=False)
         for failure in failures:
             errors.print(f"skipped: {one_line(failure.reason)}", markup=False)
         if results.done:
-            console.print(f"{len(results.done)} picture(s) are done already", markup=False)
+            console.print(f"{len(results.done)} image(s) are done already", markup=False)
         left = [job for job in jobs if str(job.source) not in results.done]
         with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
             task = progress.add_task("predict", total=len(jobs), completed=len(jobs) - len(left))
 
-            def hear(line: Line) -> None:
+            def hear(line: Record) -> None:
                 frame = line.get("frame")
                 progress.update(task, description="predict" if frame is None else f"frame {frame}")
                 if not frame:
@@ -153,18 +153,18 @@ def predict(
                     summary.add(line)
 
             try:
-                for films, some in groupby(left, lambda job: is_film(job.source)):
-                    if films:
-                        for film in some:
-                            predict_film(
-                                *(cascade, film, results, boxes),
+                for videos, some in groupby(left, lambda job: is_video(job.source)):
+                    if videos:
+                        for video in some:
+                            predict_video(
+                                *(cascade, video, results, boxes),
                                 flip_test=flip_test,
                                 style=style,
                                 frames=frames,
                                 on_line=hear,
                             )
                     else:
-                        predict_pictures(
+                        predict_images(
                             cascade, list(some), results, boxes, flip_test=flip_test, style=style, on_line=hear
                         )
             except KeyboardInterrupt:
@@ -179,9 +179,9 @@ def predict(
         console.print(summary.table(out, count["predicted"]))
     skipped = count["skipped"] + len(failures)
     said = f", {skipped} skipped" if skipped else ""
-    of_films = f" ({count['frames']} frames of films)" if count["frames"] else ""
+    of_videos = f" ({count['frames']} frames of videos)" if count["frames"] else ""
     where = f" → {path}" if path else ""
-    done = f"{count['predicted']} predicted{of_films}{said}{where}"
+    done = f"{count['predicted']} predicted{of_videos}{said}{where}"
     console.print(f"{model.name}, {stages} stage(s): {done}", markup=False)
     if skipped:
         raise typer.Exit(1)
@@ -208,7 +208,7 @@ def _stages(model: Model, stage: int | None) -> int:
 
 
 class Summary:
-    """What is told at the end of the first pictures and films."""
+    """What is told at the end of the first images and videos."""
 
     def __init__(self) -> None:
         self.rows: dict[str, dict[str, Any]] = {}
@@ -228,7 +228,7 @@ class Summary:
         from rich.text import Text
 
         # Folded, not cut: a path must stay whole.
-        columns = (Column("picture", overflow="fold"), "people", "first box", Column("overlay", overflow="fold"))
+        columns = (Column("image", overflow="fold"), "people", "initial box", Column("overlay", overflow="fold"))
         table = Table(*columns, box=None)
         for line in self.rows.values():
             people, where = len(line["people"]), _boxes(line)
@@ -244,5 +244,5 @@ class Summary:
 def _boxes(line: dict[str, Any]) -> str:
     whole = [0, 0, line["width"], line["height"]]
     boxes = [person["box"] for person in line["people"][:BOXES_SHOWN]]
-    said = ["whole picture" if box == whole else ",".join(f"{round(value, 1):g}" for value in box) for box in boxes]
+    said = ["whole image" if box == whole else ",".join(f"{round(value, 1):g}" for value in box) for box in boxes]
     return "; ".join([*said, *(["…"] if len(line["people"]) > BOXES_SHOWN else [])])

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from deeppose_cli.cli.options import JsonOption
 from deeppose_cli.config.presets import PRESETS
-from deeppose_cli.config.progressive_resizing import parse_growth
+from deeppose_cli.config.progressive_resizing import parse_schedule
 from deeppose_cli.config.schema import Preset, StagePreset
 
 
@@ -46,5 +46,5 @@ def _facts(preset: Preset) -> list[tuple[str, str]]:
 
 
 def _growth(stage: StagePreset) -> str:
-    steps = [f"{size} px until {until:g} of them" for size, until in parse_growth(stage.growth)]
+    steps = [f"{size} px until {until:g} of them" for size, until in parse_schedule(stage.progressive_size)]
     return f" ({', '.join(steps)})" if steps else ""

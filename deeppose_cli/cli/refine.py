@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from deeppose_cli.cli import training_options as t
-from deeppose_cli.cli.flatten import spread
+from deeppose_cli.cli.flatten import flatten_flags
 from deeppose_cli.core.errors import UsageError
 
 
-@spread
+@flatten_flags
 def refine(
     *,
     stage: Annotated[int, typer.Option("--stage", metavar="N", help="The stage: 2, 3, … in their order.")] = 2,
@@ -25,21 +25,22 @@ def refine(
     sigma: Annotated[
         float | None, typer.Option("--sigma", metavar="X", help="Side of the crops in units of the torso.")
     ] = None,
-    draws: Annotated[
-        int | None, typer.Option("--draws", metavar="N", help="Displaced crops per picture and joint in one epoch.")
+    crops_per_joint: Annotated[
+        int | None,
+        typer.Option("--crops-per-joint", metavar="N", help="Displaced crops per image and joint in one epoch."),
     ] = None,
-    errors_from: Annotated[
+    displacement_split: Annotated[
         str | None,
         typer.Option(
-            "--errors-from",
+            "--displacement-split",
             metavar="SPLIT",
-            help="Crops are as far off as the stage before on pictures of this split: train, or validation.",
+            help="Crops are as far off as the stage before on images of this split: train, or validation.",
         ),
     ] = None,
     begin: Annotated[
         str | None,
         typer.Option(
-            "--start",
+            "--init-weights",
             metavar="FROM",
             help="Starting values: previous (stage), random, torchvision, a backbone's file; full-body, upper-body or "
             "a file of deeppose export.",
@@ -52,6 +53,10 @@ def refine(
     if stage < 2:
         raise UsageError(f"--stage {stage}: refine makes stages 2, 3, …; for the first type: deeppose train --stage 1")
     given = settings.overrides(
-        regressor=regressor, sigma=sigma, draws=draws, errors_from=errors_from, start=t.start_from(begin, first=False)
+        regressor=regressor,
+        sigma=sigma,
+        crops_per_joint=crops_per_joint,
+        displacement_split=displacement_split,
+        init_weights=t.start_from(begin, first=False),
     )
     t.start(t.orders(stage, which, machine, given))

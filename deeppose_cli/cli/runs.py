@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deeppose_cli.cli.groups import ListingGroup
+from deeppose_cli.cli.groups import DefaultListGroup
 from deeppose_cli.cli.options import JsonOption, RunsRootOption
 from deeppose_cli.config.defaults import RUNS_ROOT
 from deeppose_cli.core.errors import DeepPoseError
@@ -14,7 +14,7 @@ from deeppose_cli.core.errors import DeepPoseError
 if TYPE_CHECKING:
     from deeppose_cli.checkpoints.run_folder import RunFolder, StageFolder
 
-app = typer.Typer(cls=ListingGroup, help="List the runs; `runs show NAME` prints one's settings.")
+app = typer.Typer(cls=DefaultListGroup, help="List the runs; `runs show NAME` prints one's settings.")
 
 
 @app.command("list")

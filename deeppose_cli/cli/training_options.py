@@ -25,13 +25,13 @@ from deeppose_cli.config.presets import preset_by_name
 from deeppose_cli.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from deeppose_cli.training.run_config import Orders
+    from deeppose_cli.training.run_config import TrainOptions
 
 _TRAINED = tuple(source for source in BOX_SOURCES if source != "own")
 BoxOption = Annotated[
     str | None,
     typer.Option(
-        "--box", metavar="BOX", help=f"First box: {', '.join(_TRAINED)}. Default: the recipe's or the data set's."
+        "--box", metavar="BOX", help=f"Initial box: {', '.join(_TRAINED)}. Default: the recipe's or the data set's."
     ),
 ]
 
@@ -78,8 +78,8 @@ class StageFlags:
     coordinate_loss: Annotated[
         str | None, typer.Option("--coordinate-loss", metavar="NAME", help=f"{', '.join(COORDINATE_LOSSES)}.")
     ] = None
-    map_weight: Annotated[
-        float | None, typer.Option("--map-weight", metavar="X", help="Weight of the loss of the maps; 0: none.")
+    heatmap_weight: Annotated[
+        float | None, typer.Option("--heatmap-weight", metavar="X", help="Weight of the loss of the maps; 0: none.")
     ] = None
     backbone: Annotated[
         str | None,
@@ -89,26 +89,26 @@ class StageFlags:
         str | None,
         typer.Option("--head", metavar="NAME", help="integral (soft maps) or regression (fully connected)."),
     ] = None
-    frozen: Annotated[
-        int | None, typer.Option("--frozen", metavar="N", help="The backbone's first N steps keep their values.")
+    freeze_blocks: Annotated[
+        int | None, typer.Option("--freeze-blocks", metavar="N", help="The backbone's first N steps keep their values.")
     ] = None
-    width: Annotated[
-        int | None, typer.Option("--width", metavar="N", help="Channels in which the head merges the features.")
+    head_channels: Annotated[
+        int | None, typer.Option("--head-channels", metavar="N", help="Channels in which the head merges the features.")
     ] = None
-    mirror: Annotated[
-        float | None, typer.Option("--mirror", metavar="P", help="Share of pictures that are mirrored; 0: none.")
+    flip: Annotated[
+        float | None, typer.Option("--flip", metavar="P", help="Share of images that are mirrored; 0: none.")
     ] = None
     rotate: Annotated[
-        float | None, typer.Option("--rotate", metavar="DEG", help="Pictures are turned by at most so much; 0: none.")
+        float | None, typer.Option("--rotate", metavar="DEG", help="Images are turned by at most so much; 0: none.")
     ] = None
     scale: Annotated[
         float | None, typer.Option("--scale", metavar="X", help="Spread of the crops' size (log); 0: none.")
     ] = None
     translate: Annotated[
-        float | None, typer.Option("--translate", metavar="X", help="Spread of the first box's shift, in its sides.")
+        float | None, typer.Option("--translate", metavar="X", help="Spread of the initial box's shift, in its sides.")
     ] = None
-    colour: Annotated[
-        float | None, typer.Option("--colour", metavar="X", help="Strength of colour changes, 0 to 1; 0: none.")
+    color: Annotated[
+        float | None, typer.Option("--color", metavar="X", help="Strength of colour changes, 0 to 1; 0: none.")
     ] = None
     erase: Annotated[
         float | None, typer.Option("--erase", metavar="P", help="Share of crops with a patch painted over; 0: none.")
@@ -139,17 +139,17 @@ _CHOICES = {
     "coordinate_loss": COORDINATE_LOSSES,
     "head": HEADS,
     "regressor": ("shared", "per-joint"),
-    "errors_from": ("train", "validation"),
+    "displacement_split": ("train", "validation"),
 }
 _MOST = {
-    "frozen": math.inf,
+    "freeze_blocks": math.inf,
     "weight_decay": math.inf,
-    "map_weight": math.inf,
-    "mirror": 1.0,
+    "heatmap_weight": math.inf,
+    "flip": 1.0,
     "rotate": 180.0,
     "scale": 1.0,
     "translate": 1.0,
-    "colour": 1.0,
+    "color": 1.0,
     "erase": 1.0,
 }
 """What may also be 0, and how much at most."""
@@ -164,7 +164,7 @@ class MachineFlags:
         typer.Option("--workers", metavar="N", min=0, help="Processes that cut crops. Default: cores less one."),
     ] = None
     cache: Annotated[
-        bool, typer.Option("--cache/--no-cache", help="Keep decoded pictures in the data set's folder (.cache).")
+        bool, typer.Option("--cache/--no-cache", help="Keep decoded images in the data set's folder (.cache).")
     ] = True
     logger: Annotated[
         str,
@@ -203,11 +203,11 @@ class MachineFlags:
 
 def orders(
     stage: int, which: RunFlags, machine: MachineFlags, overrides: dict[str, Any], box: str | None = None
-) -> Orders:
+) -> TrainOptions:
     """What the line says. Raises UsageError for what it cannot say."""
-    from deeppose_cli.training.run_config import Orders
+    from deeppose_cli.training.run_config import TrainOptions
 
-    return Orders(
+    return TrainOptions(
         stage=stage,
         data=which.data,
         data_root=machine.data_root,
@@ -249,7 +249,7 @@ def start_from(start: str | None, *, first: bool) -> str | None:
     words = ("random", "torchvision", *(() if first else ("previous",)), *NAMES)
     if start is not None and start not in words and not Path(start).is_file():
         raise UsageError(
-            f"--start {start}: no such file; valid: {', '.join(words)}, or a file"
+            f"--init-weights {start}: no such file; valid: {', '.join(words)}, or a file"
             + ("" if first else " (previous: the stage before)")
         )
     return start
@@ -292,7 +292,7 @@ def trainer_flags(extra: list[str] | None, **given: Any) -> dict[str, Any]:
     return flags
 
 
-def start(orders: Orders) -> None:
+def start(orders: TrainOptions) -> None:
     """Finds the data set that the orders mean, and trains.
 
     Without --data `train` takes the recipe's where --preset names one. With neither, nor --run, `refine` goes on with

@@ -14,17 +14,17 @@ CHECKPOINT_SECONDS = 60.0
 PDJ_THRESHOLD = 0.2
 """Fraction of the torso at which the single PDJ number is read (paper, section 4.1)."""
 DIAMETER_BOUNDS = (0.1, 0.6)
-"""Bounds of a predicted pose's diameter, in units of b⁰'s longer side. In LSP's training pictures the true torso spans
-0.16 to 0.40 of the picture in 98 of 100 cases; the bounds leave room on both sides."""
+"""Bounds of a predicted pose's diameter, in units of b⁰'s longer side. In LSP's training images the true torso spans
+0.16 to 0.40 of the image in 98 of 100 cases; the bounds leave room on both sides."""
 ERROR_CORE = 0.5
 """Most errors of a stage are smaller than their standard deviation says, which a few gross ones (left taken for right)
-stretch: 1.4826 · median absolute deviation is 0.53 of it on LSP's validation pictures and 0.51 on the demo's. A
+stretch: 1.4826 · median absolute deviation is 0.53 of it on LSP's validation images and 0.51 on the demo's. A
 refinement stage learns with the whole deviation, as its crops are drawn with it, and answers with this share of it."""
 PEAK_REACH = 2
-"""Cells around a map's peak that count, on each side. On LSP's validation pictures a network of 96 px had PDJ@0.2 .646
+"""Cells around a map's peak that count, on each side. On LSP's validation images a network of 96 px had PDJ@0.2 .646
 with 1, .650 with 2, .650 with 3, .621 with 5, .578 with all cells."""
 TORSO_SHARE = 0.36
-"""Torso over the longer side of the labelled joints' box, median of LSP's training pictures: stands in for the diameter
+"""Torso over the longer side of the labelled joints' box, median of LSP's training images: stands in for the diameter
 of a *training* pose of which no opposing torso joints are labelled."""
 COLLAPSE_RATIO = 0.1
 """Validation predictions that vary less than this share of what the labels vary are called a collapse."""
@@ -37,7 +37,7 @@ SPLIT_SEED = 2014
 @dataclass(frozen=True)
 class Placement:
     """A person's box from that of a part of them, in units of the part's height: the fixed factor and shift of the
-    paper's first box (section 4). Left and right are alike: mirrored pictures are trained on too."""
+    paper's initial box (section 4). Left and right are alike: mirrored images are trained on too."""
 
     dy: float
     """From the part's centre down to the person's box's centre."""
@@ -46,7 +46,7 @@ class Placement:
 
 
 BOX_SOURCES = ("image", "own", "face", "torso", "person", "joints")
-"""Where a first box may come from, beside x,y,w,h; `boxes.py` tells what each is."""
+"""Where a initial box may come from, beside x,y,w,h; `boxes.py` tells what each is."""
 PLACEMENT_SHARE = 0.95
 """A placement is the smallest that holds all labelled joints of so many training people. The paper says of all; the
 last twentieth would make the box half as large again, and everyone in it so much smaller."""

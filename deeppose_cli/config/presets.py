@@ -10,13 +10,13 @@ from deeppose_cli.core.errors import UsageError
 PAPER = Preset(
     name="paper",
     title="every number from the paper; meant for a GPU",
-    initial=StagePreset(augmentation=Augmentation(mirror=0.5, translate=0.05)),
-    refinement=RefinementPreset(draws_per_visit=4),
+    initial=StagePreset(augmentation=Augmentation(flip=0.5, translate=0.05)),
+    refinement=RefinementPreset(crops_per_visit=4),
 )
 """Toshev & Szegedy, CVPR 2014, sections 3 and 4. The paper gives no number of epochs (100 is ours) and no extent of the
 translated crops (0.05 is ours)."""
 
-_TINY_AUGMENTATION = Augmentation(mirror=0.5, translate=0.05, scale=0.1, rotate=15.0, colour=0.2)
+_TINY_AUGMENTATION = Augmentation(flip=0.5, translate=0.05, scale=0.1, rotate=15.0, color=0.2)
 
 TINY = Preset(
     name="tiny",
@@ -25,7 +25,7 @@ TINY = Preset(
     initial=StagePreset(
         network="integral",
         input_size=64,
-        width=32,
+        head_channels=32,
         batch_size=32,
         max_epochs=20,
         optimizer="adamw",
@@ -33,13 +33,13 @@ TINY = Preset(
         weight_decay=0.01,
         schedule="cosine",
         coordinate_loss="l1",
-        map_weight=1.0,
+        heatmap_weight=1.0,
         augmentation=_TINY_AUGMENTATION,
     ),
     refinement=RefinementPreset(
         network="integral",
         input_size=64,
-        width=32,
+        head_channels=32,
         batch_size=128,
         max_epochs=2,
         optimizer="adamw",
@@ -47,15 +47,15 @@ TINY = Preset(
         weight_decay=0.01,
         schedule="cosine",
         coordinate_loss="l1",
-        map_weight=1.0,
-        augmentation=Augmentation(mirror=0.5, scale=0.1, rotate=15.0, colour=0.2),
-        start="previous",
-        draws=2,
+        heatmap_weight=1.0,
+        augmentation=Augmentation(flip=0.5, scale=0.1, rotate=15.0, color=0.2),
+        init_weights="previous",
+        crops_per_joint=2,
     ),
-    square_first_box=True,
+    square_initial_box=True,
 )
 
-_SMALL_AUGMENTATION = Augmentation(mirror=0.5, translate=0.05, scale=0.15, rotate=40.0, colour=0.3)
+_SMALL_AUGMENTATION = Augmentation(flip=0.5, translate=0.05, scale=0.15, rotate=40.0, color=0.3)
 
 SMALL = Preset(
     name="small",
@@ -74,11 +74,11 @@ SMALL = Preset(
         input_size=96,
         max_epochs=4,
         learning_rate=0.001,
-        draws=1,
-        draws_per_visit=1,
-        augmentation=Augmentation(mirror=0.5, scale=0.1, rotate=20.0, colour=0.3),
+        crops_per_joint=1,
+        crops_per_visit=1,
+        augmentation=Augmentation(flip=0.5, scale=0.1, rotate=20.0, color=0.3),
     ),
-    square_first_box=True,
+    square_initial_box=True,
 )
 
 MODERN = Preset(
@@ -89,19 +89,19 @@ MODERN = Preset(
         SMALL.initial,
         network="backbone",
         backbone="mobilenet_v1",
-        width=128,
+        head_channels=128,
         learning_rate=0.002,
     ),
     refinement=replace(
         SMALL.refinement,
         network="backbone",
         backbone="mobilenet_v1",
-        width=128,
+        head_channels=128,
         input_size=64,
         learning_rate=0.0005,
-        errors_from="validation",
+        displacement_split="validation",
     ),
-    square_first_box=True,
+    square_initial_box=True,
 )
 
 # Recipes: presets with their data. They start from random values, as starting values are a file that not everyone has:
@@ -113,23 +113,23 @@ LSP_RECIPE = replace(
     title="whole bodies: LSP and LSPET",
     cost="51 minutes on two CPU cores with bfloat16; on a GPU not measured",
     data="lsp",
-    initial=replace(MODERN.initial, input_size=192, growth="96:0.4,128:0.75", frozen=4, max_epochs=60),
-    refinement=replace(MODERN.refinement, sigma=1.5, frozen=4, max_epochs=6),
+    initial=replace(MODERN.initial, input_size=192, progressive_size="96:0.4,128:0.75", freeze_blocks=4, max_epochs=60),
+    refinement=replace(MODERN.refinement, sigma=1.5, freeze_blocks=4, max_epochs=6),
 )
-"""σ = 1.5: crops of 72 px of the picture in the median, so that 64 px are nearly all that there is to see. The first
-stage's 192 px show a whole picture of LSP as it is."""
+"""σ = 1.5: crops of 72 px of the image in the median, so that 64 px are nearly all that there is to see. The first
+stage's 192 px show a whole image of LSP as it is."""
 
 FLIC_RECIPE = replace(
     MODERN,
     name="flic",
-    title="upper bodies: FLIC, first boxes from its torso boxes",
+    title="upper bodies: FLIC, initial boxes from its torso boxes",
     cost="43 minutes on one CPU core with bfloat16; on a GPU not measured",
     data="flic",
     box="torso",
-    initial=replace(MODERN.initial, input_size=192, growth="96:0.4,128:0.75", frozen=4, max_epochs=60),
-    refinement=replace(MODERN.refinement, input_size=96, frozen=4, max_epochs=8),
+    initial=replace(MODERN.initial, input_size=192, progressive_size="96:0.4,128:0.75", freeze_blocks=4, max_epochs=60),
+    refinement=replace(MODERN.refinement, input_size=96, freeze_blocks=4, max_epochs=8),
 )
-"""Crops of σ = 1.0 are 107 px of the picture in the median: 64 would lose detail, and stage 1 sees 260 px at 192."""
+"""Crops of σ = 1.0 are 107 px of the image in the median: 64 would lose detail, and stage 1 sees 260 px at 192."""
 
 PEOPLE_RECIPE = replace(
     MODERN,
@@ -137,8 +137,8 @@ PEOPLE_RECIPE = replace(
     title="whole and upper bodies, one model: LSP, LSPET and FLIC",
     cost="not measured",
     data="people",
-    initial=replace(MODERN.initial, growth="96:0.5", frozen=4),
-    refinement=replace(MODERN.refinement, frozen=4),
+    initial=replace(MODERN.initial, progressive_size="96:0.5", freeze_blocks=4),
+    refinement=replace(MODERN.refinement, freeze_blocks=4),
 )
 
 PRESETS = {preset.name: preset for preset in (PAPER, TINY, SMALL, MODERN, LSP_RECIPE, FLIC_RECIPE, PEOPLE_RECIPE)}

@@ -13,7 +13,7 @@ from deeppose_cli.core.errors import UsageError
 _VALID = "valid: PX:SHARE with commas between, both rising, shares below 1, as in 96:0.4,128:0.8"
 
 
-def parse_growth(text: str) -> list[tuple[int, float]]:
+def parse_schedule(text: str) -> list[tuple[int, float]]:
     """`96:0.4,128:0.8` → [(96, 0.4), (128, 0.8)]: the input's side, and until which share of the epochs.
 
     Raises UsageError, with what is valid, for anything else.
@@ -24,24 +24,26 @@ def parse_growth(text: str) -> list[tuple[int, float]]:
         try:
             found.append((int(size), float(until)))
         except ValueError:
-            raise UsageError(f"--growth {text}: {_VALID}") from None
+            raise UsageError(f"--progressive-size {text}: {_VALID}") from None
     shares = [0.0, *(share for _, share in found), 1.0]
     sides = [0, *(size for size, _ in found)]
     if not all(a < b for row in (shares, sides) for a, b in pairwise(row)):
-        raise UsageError(f"--growth {text}: {_VALID}")
+        raise UsageError(f"--progressive-size {text}: {_VALID}")
     return found
 
 
 def input_sizes(settings: StagePreset) -> list[int]:
     """All that the network sees in training; the last and largest is `input_size`. Raises UsageError if it is not."""
-    smaller = [size for size, _ in parse_growth(settings.growth)]
+    smaller = [size for size, _ in parse_schedule(settings.progressive_size)]
     if smaller and smaller[-1] >= settings.input_size:
-        raise UsageError(f"--growth {settings.growth}: valid: sizes below the input's, {settings.input_size} px")
+        raise UsageError(
+            f"--progressive-size {settings.progressive_size}: valid: sizes below the input's, {settings.input_size} px"
+        )
     return [*smaller, settings.input_size]
 
 
 def input_size_at(settings: StagePreset, epoch: int) -> int:
     """Side of the input in an epoch, counted from 0. The last epoch has `input_size`, however few there are."""
     done = (epoch + 1) / settings.max_epochs
-    smaller = (size for size, until in parse_growth(settings.growth) if done <= until)
+    smaller = (size for size, until in parse_schedule(settings.progressive_size) if done <= until)
     return next(smaller, settings.input_size)

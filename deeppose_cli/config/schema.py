@@ -10,17 +10,17 @@ from deeppose_cli.core.errors import DeepPoseError
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How training pictures vary. Every draw is a function of (seed, epoch, row) alone."""
+    """How training images vary. Every draw is a function of (seed, epoch, row) alone."""
 
-    mirror: float = 0.5
+    flip: float = 0.5
     """Probability of a mirrored copy; left and right joints change places (paper, section 3.2)."""
     translate: float = 0.0
-    """Standard deviation of the first box's shift, in units of its side ("translated crops", paper, section 4)."""
+    """Standard deviation of the initial box's shift, in units of its side ("translated crops", paper, section 4)."""
     scale: float = 0.0
     """Standard deviation of the logarithm of the crop's size, as a share of its true one."""
     rotate: float = 0.0
     """Largest rotation, degrees either way, drawn uniformly."""
-    colour: float = 0.0
+    color: float = 0.0
     """Strength of brightness, contrast, saturation and hue changes; 0 is off."""
     erase: float = 0.0
     """Probability that a patch of a crop is painted over with its mean colour (random erasing: Zhong et al., AAAI
@@ -42,17 +42,17 @@ class StagePreset:
     head: str = "integral"
     """`integral`: K soft maps, each joint its map's expected coordinate. `regression`: averaged features, one fully
     connected layer. (`backbone` only.)"""
-    frozen: int = 0
+    freeze_blocks: int = 0
     """How many of the backbone's first steps keep their starting values (`backbone` only)."""
-    start: str = "random"
+    init_weights: str = "random"
     """Starting values: `random`; `torchvision`: those that it publishes for the backbone; a file. A refinement stage
     may also start from the stage before: `previous`."""
     input_size: int = 220
     """Side of the network's square input, px."""
-    growth: str = ""
-    """Smaller inputs in early epochs of stage 1, as `growth.py` reads them: `96:0.4` is 96 px until 0.4 of the epochs
-    are done. Not with the paper's network, which is made for one size."""
-    width: int = 0
+    progressive_size: str = ""
+    """Smaller inputs in early epochs of stage 1, as `progressive_resizing.py` reads them: `96:0.4` is 96 px until 0.4
+    of the epochs are done. Not with the paper's network, which is made for one size."""
+    head_channels: int = 0
     """Channels of the first stride-4 block (`integral`), or in which levels are merged (`backbone`)."""
     dropout: float = 0.6
     """Probability of dropping, on the two fully connected layers (`deeppose` only)."""
@@ -67,7 +67,7 @@ class StagePreset:
     """`constant`, or `cosine`: linear warm-up over the first 3 % of the steps, then half a cosine down to 1 %."""
     coordinate_loss: str = "l2"
     """`l2`: squared distance (paper, eq. 3); `l1`; `wing`: Feng et al., CVPR 2018."""
-    map_weight: float = 0.0
+    heatmap_weight: float = 0.0
     """Weight of the cross-entropy between a head's maps, where it has any, and a Gaussian around the label."""
     augmentation: Augmentation = field(default_factory=Augmentation)
 
@@ -78,15 +78,15 @@ class RefinementPreset(StagePreset):
 
     regressor: str = "shared"
     """`shared`: one network, joint i read from its i-th pair of outputs. `per-joint`: K networks."""
-    draws: int = 40
-    """Displaced crops per picture and labelled joint in one epoch (paper, section 3.2)."""
-    draws_per_visit: int = 2
-    """How many of these are cut each time a picture is decoded."""
+    crops_per_joint: int = 40
+    """Displaced crops per image and labelled joint in one epoch (paper, section 3.2)."""
+    crops_per_visit: int = 2
+    """How many of these are cut each time an image is decoded."""
     sigma: float | None = None
     """σ: the crop's side in units of the pose's diameter; none: the data set's (paper, section 4.1)."""
-    errors_from: str = "train"
+    displacement_split: str = "train"
     """Whose errors of the stage before say how far off the crops are: `train` (paper, section 3.2) or `validation`. On
-    pictures that it has learned by heart a stage errs less: FLIC's wrists .067 diam on training pictures, .157 on
+    images that it has learned by heart a stage errs less: FLIC's wrists .067 diam on training images, .157 on
     others, after 84 epochs."""
 
 
@@ -98,17 +98,17 @@ class Preset:
     title: str
     initial: StagePreset
     refinement: RefinementPreset
-    square_first_box: bool = False
+    square_initial_box: bool = False
     """Widen b⁰ to a square, so that the person is not distorted. The paper resizes the box as it is."""
     cost: str = "not measured"
     """What stage 1 takes, on which machine."""
     data: str = ""
     """Of a recipe: the data set that it trains on where --data does not say."""
     box: str = ""
-    """Of a recipe: where the first box comes from on that set where --box does not say; the set's own if empty."""
+    """Of a recipe: where the initial box comes from on that set where --box does not say; the set's own if empty."""
 
     def box_on(self, data: str) -> str | None:
-        """The recipe's first box on a data set; None: the set's own. On another set than its own it has none."""
+        """The recipe's initial box on a data set; None: the set's own. On another set than its own it has none."""
         return self.box or None if data == self.data else None
 
 

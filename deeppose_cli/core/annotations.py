@@ -1,4 +1,4 @@
-"""What a reader hands on, whatever the data set: pictures' files and their labels, in one convention."""
+"""What a reader hands on, whatever the data set: images' files and their labels, in one convention."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Annotations:
 
     skeleton: Skeleton
     files: tuple[Path, ...]
-    """(N) picture files. Two rows may name the same picture (FLIC)."""
+    """(N) image files. Two rows may name the same image (FLIC)."""
     keypoints: NDArray[np.float64]
     """(N, K, 2) px; NaN where the joint is not labelled."""
     boxes: NDArray[np.float64]

@@ -1,6 +1,6 @@
 """Boxes, the paper's normalisation N and its inverse, pose diameter, joint boxes, and the crop transform.
 
-Coordinates are px of the source picture, 0-based, pixel centres at integers, x right, y down. A picture of width W
+Coordinates are px of the source image, 0-based, pixel centres at integers, x right, y down. An image of width W
 therefore covers [-0.5, W - 0.5]. A box is (centre x, centre y, width, height) in px. `norm` coordinates are relative to
 a box: a point inside lies in [-0.5, 0.5]^2.
 
@@ -32,7 +32,7 @@ class Box(tuple[float, float, float, float]):
 
     @classmethod
     def of_image(cls, width: int, height: int) -> Box:
-        """The box that covers every pixel of a picture of this size."""
+        """The box that covers every pixel of an image of this size."""
         return cls((width - 1) / 2, (height - 1) / 2, width, height)
 
     @classmethod
@@ -55,7 +55,7 @@ class Box(tuple[float, float, float, float]):
         return cls.of_corners(x1, y1, x2, y2)
 
     def left_top(self) -> tuple[float, float, float, float]:
-        """left, top, width, height as people and COCO write them: the whole picture is 0, 0, W, H."""
+        """left, top, width, height as people and COCO write them: the whole image is 0, 0, W, H."""
         cx, cy, w, h = self
         return cx - w / 2 + 0.5, cy - h / 2 + 0.5, w, h
 
@@ -93,14 +93,14 @@ def diameter(poses: FloatArray, skeleton: Skeleton) -> FloatArray:
 
 
 def bounded_diameter(
-    poses: FloatArray, first_boxes: FloatArray, skeleton: Skeleton, bounds: tuple[float, float]
+    poses: FloatArray, initial_boxes: FloatArray, skeleton: Skeleton, bounds: tuple[float, float]
 ) -> FloatArray:
     """diam of *predicted* poses (..., K, 2), held within `bounds` × the longer side of b⁰ (..., 4).
 
     A single bad first estimate (both torso joints on one spot, or at opposite corners) can so give neither an empty nor
     an image-sized crop.
     """
-    side = first_boxes[..., 2:].max(-1)
+    side = initial_boxes[..., 2:].max(-1)
     return np.clip(np.nan_to_num(diameter(poses, skeleton)), bounds[0] * side, bounds[1] * side)
 
 
@@ -111,7 +111,7 @@ def joint_boxes(centres: FloatArray, sides: FloatArray) -> FloatArray:
 
 
 def crop_matrix(box: Box | FloatArray, size: int) -> NDArray[np.float64]:
-    """(2, 3) affine map from px of the picture to px of N(x; b), a size × size picture.
+    """(2, 3) affine map from px of the image to px of N(x; b), a size × size image.
 
     The box's edges go to the crop's edges: norm n is at crop px (n + 0.5) · size − 0.5.
     """
@@ -122,7 +122,7 @@ def crop_matrix(box: Box | FloatArray, size: int) -> NDArray[np.float64]:
 
 
 def mirror_points(poses: FloatArray, width: int, skeleton: Skeleton) -> FloatArray:
-    """Poses (..., K, 2) of the mirrored picture: x is reflected, and left and right joints change places."""
+    """Poses (..., K, 2) of the mirrored image: x is reflected, and left and right joints change places."""
     mirrored = poses[..., list(skeleton.mirror), :].copy()
     mirrored[..., 0] = width - 1 - mirrored[..., 0]
     return mirrored

@@ -53,7 +53,7 @@ class Skeleton:
 
     @cached_property
     def mirror(self) -> tuple[int, ...]:
-        """(K,) permutation: where each joint's values come from after the picture was mirrored."""
+        """(K,) permutation: where each joint's values come from after the image was mirrored."""
         return tuple(self.joints.index(_partner(joint)) for joint in self.joints)
 
     @cached_property
@@ -141,7 +141,7 @@ BUFFY10 = Skeleton(
 stick, neck to mid-hip, stands for the diameter."""
 
 PEOPLE15 = Skeleton(name="people15", joints=(*LSP14.joints, "nose"), limbs=LSP14.limbs)
-"""Every point that LSP or FLIC labels. The neck is LSP's: on its test pictures the shoulders' midpoint, which is FLIC's
+"""Every point that LSP or FLIC labels. The neck is LSP's: on its test images the shoulders' midpoint, which is FLIC's
 neck, lies 0.15 diam beside it in the median, and more than 0.2 in a quarter of them."""
 
 SKELETONS = {skeleton.name: skeleton for skeleton in (LSP14, FLIC10, BUFFY10, PEOPLE15)}

@@ -1,4 +1,4 @@
-"""What a detector found in many pictures, kept beside the data set: looking takes a tenth of a second a picture."""
+"""What a detector found in many images, kept beside the data set: looking takes a tenth of a second an image."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.progress import Progress
 from deeppose_cli.detection.detectors import Detector
-from deeppose_cli.media.images import read_picture
+from deeppose_cli.media.images import read_image
 
 KEPT_FOLDER = ".detections"
 """Inside the data set's folder. It may be deleted at any time."""
 SAVE_EVERY = 500
-"""Pictures: an interrupted search loses no more."""
+"""Images: an interrupted search loses no more."""
 
 
 def detect(
     detector: Detector, files: Sequence[Path], folder: Path | None = None, progress: Progress | None = None
 ) -> dict[Path, NDArray[np.float64]]:
-    """Each file's (M, 5): boxes (cx, cy, w, h) px and a score. (0, 5) for a picture that cannot be read.
+    """Each file's (M, 5): boxes (cx, cy, w, h) px and a score. (0, 5) for an image that cannot be read.
 
     With `folder`, what was found is kept in `<folder>/.detections/<detector>.json` and used again for files of the
     same size and time. A folder that cannot be written is no error: then everything is looked for again next time.
@@ -43,12 +43,12 @@ def detect(
 
     def look(file: Path) -> NDArray[np.float64]:
         try:
-            return detector.find(read_picture(file))
+            return detector.find(read_image(file))
         except DeepPoseError:
-            return np.zeros((0, 5))  # reported where the picture itself is needed
+            return np.zeros((0, 5))  # reported where the image itself is needed
 
     threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # one picture a thread; OpenCV's own threads would be in each other's way
+    cv2.setNumThreads(1)  # one image a thread; OpenCV's own threads would be in each other's way
     try:
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             try:
@@ -70,7 +70,7 @@ def detect(
 
 
 def _key(file: Path, base: Path | None) -> str:
-    """The file's place below the folder, its size and its time: a changed picture is looked at again."""
+    """The file's place below the folder, its size and its time: a changed image is looked at again."""
     try:
         status = file.stat()
     except OSError:

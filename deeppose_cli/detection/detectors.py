@@ -1,6 +1,6 @@
-"""Finders of faces and of people that come with OpenCV: no download, no network, a rough first box.
+"""Finders of faces and of people that come with OpenCV: no download, no network, a rough initial box.
 
-`find` takes a picture and gives (M, 5): boxes (centre x, centre y, width, height) in px and a score, best first. A
+`find` takes an image and gives (M, 5): boxes (centre x, centre y, width, height) in px and a score, best first. A
 score counts votes: how many windows of nearly the same place and size the detector accepted. A detector's `name`
 changes with its settings: kept detections go by it.
 """
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.geometry import overlap
-from deeppose_cli.media.images import Picture
+from deeppose_cli.media.images import Image
 
 FACE_VIEW = 720
-"""Pictures are searched for faces with their longer side at this many px, whatever they come with: FLIC's frames are
+"""Images are searched for faces with their longer side at this many px, whatever they come with: FLIC's frames are
 as wide. The smallest face looked for is FACE_SHARE of it."""
 FACE_SHARE = 0.045
 PERSON_VIEW = 640
@@ -38,15 +38,15 @@ _HOG_MARGIN = (16 / 64, 16 / 128)
 
 
 class Detector(Protocol):
-    """What finds boxes in a picture. One object may be used by several threads."""
+    """What finds boxes in an image. One object may be used by several threads."""
 
     name: str
 
-    def find(self, picture: Picture) -> NDArray[np.float64]:
+    def find(self, image: Image) -> NDArray[np.float64]:
         """(H, W, 3) RGB → (M, 5) cx, cy, w, h px, score; best first."""
 
 
-class HaarFaces:
+class HaarFaceDetector:
     """Viola and Jones' face detector (CVPR 2001): frontal faces, as two cascades see them, and profiles to both sides.
 
     On 120 training frames of FLIC the right face was among what it found in 81 %; with one frontal cascade and a
@@ -58,9 +58,9 @@ class HaarFaces:
     def __init__(self) -> None:
         self._local = threading.local()  # a cascade keeps state while it searches
 
-    def find(self, picture: Picture) -> NDArray[np.float64]:
+    def find(self, image: Image) -> NDArray[np.float64]:
         *frontal, profile = self._cascades()
-        grey, scale = _view(picture, FACE_VIEW)
+        grey, scale = _view(image, FACE_VIEW)
         mirrored = np.ascontiguousarray(grey[:, ::-1])
         found = [_search(cascade, grey) for cascade in (*frontal, profile)]
         return _best(np.concatenate([*found, _mirrored(_search(profile, mirrored), grey.shape[1])]), scale)
@@ -71,7 +71,7 @@ class HaarFaces:
         return list(self._local.cascades)
 
 
-class HogPeople:
+class HogPersonDetector:
     """Dalal and Triggs' pedestrian detector (CVPR 2005): people who stand; not for sports or close-ups."""
 
     name = "hog-people-1"
@@ -80,9 +80,9 @@ class HogPeople:
         self._hog = cv2.HOGDescriptor()
         self._hog.setSVMDetector(np.asarray(cv2.HOGDescriptor.getDefaultPeopleDetector(), dtype=np.float32))
 
-    def find(self, picture: Picture) -> NDArray[np.float64]:
-        grey, scale = _view(picture, PERSON_VIEW)
-        # People who fill the picture are found only with room around them for the detector's window.
+    def find(self, image: Image) -> NDArray[np.float64]:
+        grey, scale = _view(image, PERSON_VIEW)
+        # People who fill the image are found only with room around them for the detector's window.
         pad = PERSON_VIEW // 8
         room = cv2.copyMakeBorder(grey, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
         found, weights = self._hog.detectMultiScale(room, winStride=(8, 8), padding=(0, 0), scale=1.05)
@@ -102,9 +102,9 @@ def _cascade(name: str) -> cv2.CascadeClassifier:
     return cascade
 
 
-def _view(picture: Picture, side: int) -> tuple[NDArray[np.uint8], float]:
-    """The picture in grey with its longer side at `side` px, and how many px of it are one of the source."""
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+def _view(image: Image, side: int) -> tuple[NDArray[np.uint8], float]:
+    """The image in grey with its longer side at `side` px, and how many px of it are one of the source."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     scale = side / max(grey.shape)
     width, height = (max(1, round(length * scale)) for length in grey.shape[::-1])
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR

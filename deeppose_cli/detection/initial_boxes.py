@@ -1,16 +1,16 @@
-"""Where the first box b⁰ comes from.
+"""Where the initial box b⁰ comes from.
 
 | `--box` | b⁰ |
 |---|---|
-| `image` | the whole picture (LSP, Image Parse: paper, section 4) |
-| `own` | the box that the annotations hold (LSPET's, for training), else the whole picture |
+| `image` | the whole image (LSP, Image Parse: paper, section 4) |
+| `own` | the box that the annotations hold (LSPET's, for training), else the whole image |
 | `face` | the paper's, for FLIC and Buffy: a face detector's box, enlarged and shifted as training people taught |
 | `torso` | the data set's own torso box (FLIC's), enlarged likewise |
 | `person` | a pedestrian detector's box |
 | `joints` | the tight box of the labels: an upper bound, which nobody has who does not know the answer |
 | `x,y,w,h` | left, top, width, height in px |
 
-Where a detector finds nothing, or nothing that fits the torso box that says who is meant, the whole picture stands in.
+Where a detector finds nothing, or nothing that fits the torso box that says who is meant, the whole image stands in.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.geometry import Box, FloatArray
 from deeppose_cli.core.progress import Progress
 from deeppose_cli.detection.detection_cache import detect
-from deeppose_cli.detection.detectors import Detector, HaarFaces, HogPeople
-from deeppose_cli.media.images import Picture, picture_size
+from deeppose_cli.detection.detectors import Detector, HaarFaceDetector, HogPersonDetector
+from deeppose_cli.media.images import Image, image_size
 
 VALID = f"{', '.join(BOX_SOURCES)}, or x,y,w,h in px (left, top, width, height)"
 UPPER_BOUND = "joints"
@@ -45,27 +45,27 @@ UPPER_BOUND = "joints"
 
 
 @dataclass(frozen=True, eq=False)
-class FirstBoxes:
+class InitialBoxes:
     """b⁰ of each row of annotations."""
 
     source: str
     boxes: NDArray[np.float64]
-    """(N, 4) px; NaN where the picture's size was needed and could not be read."""
+    """(N, 4) px; NaN where the image's size was needed and could not be read."""
     found: NDArray[np.bool_]
-    """(N) False where the source had nothing and the whole picture stands in."""
+    """(N) False where the source had nothing and the whole image stands in."""
 
     def said(self) -> str:
         """One line for the person who reads scores."""
         notes = {
             UPPER_BOUND: " (made from the labels: an upper bound)",
-            "own": " where there is one, else the whole picture",
+            "own": " where there is one, else the whole image",
         }
         note = notes.get(self.source, "")
         if self.found.all():
-            return f"first box: {self.source}{note}"
+            return f"initial box: {self.source}{note}"
         count = int(self.found.sum())
         share = f"{count:,} of {len(self.found):,}"
-        return f"first box: {self.source}{note}, found for {share}; the whole picture for the rest"
+        return f"initial box: {self.source}{note}, found for {share}; the whole image for the rest"
 
 
 def parse_box(spec: str, valid: str = f"valid: {VALID}") -> Box:
@@ -79,20 +79,20 @@ def parse_box(spec: str, valid: str = f"valid: {VALID}") -> Box:
     return Box.of_left_top(x, y, w, h)
 
 
-def usual_source(first_box: str, split: str, evaluation_only: bool) -> str:
+def usual_source(initial_box: str, split: str, evaluation_only: bool) -> str:
     """Where b⁰ of a split comes from if nobody says: that of training images as they are trained on."""
-    return training_source(first_box) if split == "train" and not evaluation_only else first_box
+    return training_source(initial_box) if split == "train" and not evaluation_only else initial_box
 
 
-def training_source(first_box: str) -> str:
-    """What a stage is trained with where evaluation starts from `first_box`. LSPET's pictures show more than the
-    person: their own boxes stand for LSP's whole pictures."""
-    return "own" if first_box == "image" else first_box
+def training_source(initial_box: str) -> str:
+    """What a stage is trained with where evaluation starts from `initial_box`. LSPET's images show more than the
+    person: their own boxes stand for LSP's whole images."""
+    return "own" if initial_box == "image" else initial_box
 
 
-def first_boxes(
+def initial_boxes(
     annotations: Annotations, spec: str = "own", folder: Path | None = None, progress: Progress | None = None
-) -> FirstBoxes:
+) -> InitialBoxes:
     """b⁰ of each example by one of the sources above.
 
     `folder`: the data set's, in which detections are kept. Raises UsageError for another spec, or for `torso` where
@@ -100,13 +100,13 @@ def first_boxes(
     """
     n = len(annotations)
     if spec not in BOX_SOURCES:
-        return FirstBoxes(spec, np.tile(np.array(parse_box(spec)), (n, 1)), np.ones(n, dtype=bool))
+        return InitialBoxes(spec, np.tile(np.array(parse_box(spec)), (n, 1)), np.ones(n, dtype=bool))
     sources: dict[str, Callable[[], NDArray[np.float64]]] = {
         "image": lambda: np.full((n, 4), np.nan),
         "own": annotations.boxes.copy,
         "face": lambda: place(faces(annotations, folder, progress), FACE_PLACEMENT),
         "torso": lambda: place(_torsos(annotations), TORSO_PLACEMENT),
-        "person": lambda: _detected(HogPeople(), choose_person, annotations, folder, progress),
+        "person": lambda: _detected(HogPersonDetector(), choose_person, annotations, folder, progress),
         "joints": lambda: _joints(annotations.keypoints),
     }
     boxes = sources[spec]()
@@ -114,7 +114,7 @@ def first_boxes(
     for i in np.flatnonzero(missing):
         boxes[i] = _whole(annotations.files[i])
     found = np.ones(n, dtype=bool) if spec in ("image", "own") else np.asarray(~missing)
-    return FirstBoxes(spec, boxes, found)
+    return InitialBoxes(spec, boxes, found)
 
 
 def place(parts: FloatArray, placement: Placement) -> NDArray[np.float64]:
@@ -148,16 +148,16 @@ def choose_person(found: FloatArray, torso: FloatArray | None = None) -> NDArray
     return np.asarray(found[0, :4]) if len(found) else np.full(4, np.nan)
 
 
-class SingleFinder:
-    """b⁰ of one person in a picture that nobody has labelled, by `face` or `person`."""
+class SinglePersonDetector:
+    """b⁰ of one person in an image that nobody has labelled, by `face` or `person`."""
 
     def __init__(self, source: str) -> None:
         self.by_face = source == "face"
-        self.detector: Detector = HaarFaces() if self.by_face else HogPeople()
+        self.detector: Detector = HaarFaceDetector() if self.by_face else HogPersonDetector()
 
-    def find(self, picture: Picture) -> Box | None:
+    def find(self, image: Image) -> Box | None:
         """None where nobody is found."""
-        found = self.detector.find(picture)
+        found = self.detector.find(image)
         if not len(found):
             return None
         boxes = place(choose_face(found)[None], FACE_PLACEMENT) if self.by_face else choose_person(found)[None]
@@ -166,7 +166,7 @@ class SingleFinder:
 
 def faces(annotations: Annotations, folder: Path | None, progress: Progress | None = None) -> NDArray[np.float64]:
     """(N, 4) the face of each example's person, NaN where none was found."""
-    return _detected(HaarFaces(), choose_face, annotations, folder, progress)
+    return _detected(HaarFaceDetector(), choose_face, annotations, folder, progress)
 
 
 def _detected(
@@ -176,7 +176,7 @@ def _detected(
     folder: Path | None,
     progress: Progress | None,
 ) -> NDArray[np.float64]:
-    """(N, 4) what `choose` takes of the detections in each example's picture, by its torso box where there is one."""
+    """(N, 4) what `choose` takes of the detections in each example's image, by its torso box where there is one."""
     found = detect(detector, annotations.files, folder, progress)
     torsos = [None] * len(annotations) if annotations.torsos is None else list(annotations.torsos)
     chosen = [choose(found[file], torso) for file, torso in zip(annotations.files, torsos, strict=True)]
@@ -203,6 +203,6 @@ def _joints(keypoints: FloatArray) -> NDArray[np.float64]:
 
 def _whole(file: Path) -> NDArray[np.float64]:
     try:
-        return np.array(Box.of_image(*picture_size(file)))
+        return np.array(Box.of_image(*image_size(file)))
     except DeepPoseError:
         return np.full(4, np.nan)

@@ -2,7 +2,7 @@
 
 A draw takes N images with replacement from the N that there are, and the score is worked out again; an interval holds
 the middle 95 % of such scores. Images are drawn, not joints, since the joints of one person are right or wrong
-together. What the interval does not hold: that all images come from other films or sports than the next test's. Where
+together. What the interval does not hold: that all images come from other videos or sports than the next test's. Where
 every image is right the interval is [1, 1], however few they are.
 
 Drawing an image w times weighs its hits by w: all draws of all scores are one product, weights (D, N) @ columns (N, C).

@@ -1,4 +1,4 @@
-"""How good the first boxes of a data set are: found how often, and with how much of the person inside."""
+"""How good the initial boxes of a data set are: found how often, and with how much of the person inside."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deeppose_cli.config.defaults import PLACEMENT_SHARE, Placement
 from deeppose_cli.core.annotations import Annotations, labelled
 from deeppose_cli.core.geometry import FloatArray
 from deeppose_cli.core.progress import Progress
-from deeppose_cli.detection.initial_boxes import FirstBoxes, faces, first_boxes
+from deeppose_cli.detection.initial_boxes import InitialBoxes, faces, initial_boxes
 
 _EDGE = 1e-6
 """px: a joint on the edge of its own box may come out a rounding step beside it."""
@@ -21,11 +21,11 @@ _EDGE = 1e-6
 def report(
     annotations: Annotations, sources: Sequence[str], folder: Path, progress: Progress | None = None
 ) -> list[dict[str, Any]]:
-    """One entry for each source of first boxes, of JSON's own types; see `describe`."""
-    return [describe(annotations, first_boxes(annotations, source, folder, progress)) for source in sources]
+    """One entry for each source of initial boxes, of JSON's own types; see `describe`."""
+    return [describe(annotations, initial_boxes(annotations, source, folder, progress)) for source in sources]
 
 
-def describe(annotations: Annotations, first: FirstBoxes) -> dict[str, Any]:
+def describe(annotations: Annotations, first: InitialBoxes) -> dict[str, Any]:
     """`{"source", "people", "found": share for whom the source had a box, "all_inside": share of people all of whose
     labelled joints lie inside of b⁰, "all_inside_found": the same of those found, "joints_inside": share of joints,
     "overlap": mean intersection over union of b⁰ and the joints' tight box, "size": median of b⁰'s longer side over the

@@ -9,7 +9,7 @@ Two formats, told apart by the file's suffix:
   image the one with the highest score is taken (the first of equals; no score counts as 0); an image without a result
   has no prediction. A joint whose x, y and v are all 0 is COCO's way to say that there is none; v means nothing else.
 
-Where a picture shows several examples (FLIC's `x.jpg`, `x.jpg#2`), several results that all say `x.jpg` may mean any of
+Where an image shows several examples (FLIC's `x.jpg`, `x.jpg#2`), several results that all say `x.jpg` may mean any of
 them: they are refused, as the best of them would be taken for the first person and the others would be lost.
 """
 
@@ -135,14 +135,14 @@ class _Places:
         self.names, self.data = names, data
         self.by_name: dict[str, list[int]] = {}
         self.others: dict[str, str] = {}
-        """By a picture's name, that of its second example in the split."""
+        """By an image's name, that of its second example in the split."""
         for i, name in enumerate(names):
             self.by_name.setdefault(name, []).append(i)
-            picture, mark, _ = name.rpartition("#")
+            image, mark, _ = name.rpartition("#")
             if mark:
-                self.others.setdefault(picture, name)
+                self.others.setdefault(image, name)
         self.said: set[str] = set()
-        """Names that results have given, of pictures with several examples."""
+        """Names that results have given, of images with several examples."""
 
     def find(self, image_id: Any, where: str) -> int:
         """Raises DeepPoseError that begins with `where` for what is no example, or may be several."""
@@ -162,7 +162,7 @@ class _Places:
         if image_id in self.others:
             if image_id in self.said:
                 raise DeepPoseError(
-                    f"{where}: a second result for {image_id!r}, a picture with several examples; valid: the "
+                    f"{where}: a second result for {image_id!r}, an image with several examples; valid: the "
                     f"example's own name, such as {self.others[image_id]!r}, or its 0-based place in the split"
                 )
             self.said.add(image_id)

@@ -1,11 +1,11 @@
 """PDJ and PCK as pure functions of arrays, and what all rates have in common; PCP stands in `sticks`.
 
-`pred` and `truth` are (N, K, 2) in px of the source pictures. NaN in `truth` means not labelled: such a joint is left
+`pred` and `truth` are (N, K, 2) in px of the source images. NaN in `truth` means not labelled: such a joint is left
 out of the denominator. A `pred` that is not finite means that nothing was predicted: a labelled joint without a
 prediction is wrong. Rates are fractions of 1, and NaN where nothing was labelled.
 
-Each metric is first a `Tally`: image by image what is right and what counts. Rates are made of that, and so are their
-intervals (`bootstrap`) and the sums of several processes (`torch_metrics`).
+Each metric is first a `HitCounts`: image by image what is right and what counts. Rates are made of that, and so are
+their intervals (`bootstrap`) and the sums of several processes (`torch_metrics`).
 
 Nothing is divided by a torso, a limb or a box: errors are compared with a share of its length, so that a length of zero
 is met by an exact prediction and by no other.
@@ -32,7 +32,7 @@ SINGLE_SLACK = 1 + 1e-6
 """The same where either side was stored in less than float64: a step of float32 is 1e-7 of the value."""
 
 
-class Tally(NamedTuple):
+class HitCounts(NamedTuple):
     """Image by image, what every rate is made of. J joints or limbs; `hits` may have further axes in front."""
 
     hits: NDArray[np.bool_]
@@ -40,9 +40,9 @@ class Tally(NamedTuple):
     counted: NDArray[np.bool_]
     """(N, J) which count at all."""
 
-    def among(self, known: NDArray[np.bool_]) -> Tally:
+    def among(self, known: NDArray[np.bool_]) -> HitCounts:
         """Only the columns (J) that are `known` count."""
-        return Tally(self.hits & known, self.counted & known)
+        return HitCounts(self.hits & known, self.counted & known)
 
     def rates(self) -> NDArray[np.float64]:
         """(…, J) share of the counted ones that are right; NaN where none counts."""
@@ -76,15 +76,15 @@ def torso_errors(pred: FloatArray, truth: FloatArray, skeleton: Skeleton) -> NDA
     return out
 
 
-def pdj_hits(pred: FloatArray, truth: FloatArray, skeleton: Skeleton, threshold: float) -> Tally:
+def pdj_hits(pred: FloatArray, truth: FloatArray, skeleton: Skeleton, threshold: float) -> HitCounts:
     """(N, K) which joints are detected; see `pdj_curve_hits`."""
     curve = pdj_curve_hits(pred, truth, skeleton, np.array([threshold]))
-    return Tally(curve.hits[0], curve.counted)
+    return HitCounts(curve.hits[0], curve.counted)
 
 
 def pdj_curve_hits(
     pred: FloatArray, truth: FloatArray, skeleton: Skeleton, thresholds: FloatArray = THRESHOLDS
-) -> Tally:
+) -> HitCounts:
     """(T, N, K) which joints are detected at each threshold, and (N, K) which count at all.
 
     A joint is detected if its error ≤ threshold · torso, torso = |left shoulder − right hip| of the truth (paper,
@@ -94,7 +94,7 @@ def pdj_curve_hits(
     distance, torso = joint_errors(pred, truth), diameter(truth, skeleton)[:, None]
     counted = ~np.isnan(distance) & ~np.isnan(torso)
     limits = np.asarray(thresholds)[:, None, None] * torso * slack(pred, truth)  # (T, N, 1)
-    return Tally(counted & (distance <= limits), counted)
+    return HitCounts(counted & (distance <= limits), counted)
 
 
 def pdj(
@@ -118,7 +118,7 @@ def area_under(curve: FloatArray, thresholds: FloatArray = THRESHOLDS) -> NDArra
     return np.asarray(((curve[1:] + curve[:-1]) / 2 * widths).sum(0) / widths.sum())
 
 
-def pck_hits(pred: FloatArray, truth: FloatArray, alpha: float) -> Tally:
+def pck_hits(pred: FloatArray, truth: FloatArray, alpha: float) -> HitCounts:
     """(N, K) which joints have an error ≤ alpha · max(height, width) of the tight box around the image's labelled
     joints (Yang & Ramanan, PAMI 2013).
 
@@ -131,7 +131,7 @@ def pck_hits(pred: FloatArray, truth: FloatArray, alpha: float) -> Tally:
     low = np.where(known, truth, np.inf).min(1)
     high = np.where(known, truth, -np.inf).max(1)
     side = np.where(counted.any(1), (high - low).max(-1), np.nan)[:, None]
-    return Tally(counted & (distance <= alpha * side * slack(pred, truth)), counted)
+    return HitCounts(counted & (distance <= alpha * side * slack(pred, truth)), counted)
 
 
 def pck(pred: FloatArray, truth: FloatArray, alpha: float) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""PCP as pure functions of arrays, in its three readings; see `metrics` for what `pred`, `truth` and a `Tally` are.
+"""PCP as pure functions of arrays, in its three readings; see `metrics` for what `pred`, `truth` and a `HitCounts` are.
 
 Buffy Stickmen's own scorer is `rule="buffy"`. It is described in the README of that release (v3.01, Eichner & Ferrari).
 """
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from deeppose_cli.core.geometry import FloatArray
 from deeppose_cli.core.skeleton import BUFFY10, SIDES, Limb, Skeleton
-from deeppose_cli.evaluation.metrics import Tally, checked, mean_rate, slack
+from deeppose_cli.evaluation.metrics import HitCounts, checked, mean_rate, slack
 
 PcpRule = Literal["strict", "mean", "buffy"]
 PCP_RULES: tuple[PcpRule, ...] = get_args(PcpRule)
@@ -33,7 +33,7 @@ def pcp_hits(
     *,
     windows: bool = True,
     marked: FloatArray | None = None,
-) -> Tally:
+) -> HitCounts:
     """(N, L) which limbs are found, in the order of `skeleton.limbs`.
 
     `strict`: both ends lie within half the limb's length of the truth.
@@ -80,7 +80,7 @@ def pcp_hits(
             found &= matched.hits | ~matched.counted
     else:
         raise ValueError(f"PCP rule '{rule}' is unknown; valid: {', '.join(PCP_RULES)}")
-    return Tally(counted & found, counted)
+    return HitCounts(counted & found, counted)
 
 
 def pcp(pred: FloatArray, truth: FloatArray, skeleton: Skeleton, rule: PcpRule = "strict") -> NDArray[np.float64]:
@@ -98,7 +98,7 @@ def window_limbs(skeleton: Skeleton) -> NDArray[np.bool_]:
     return np.array([limb.kind in ("torso", "head") for limb in skeleton.limbs])
 
 
-def window_hits(pred: FloatArray, truth: FloatArray, skeleton: Skeleton) -> Tally:
+def window_hits(pred: FloatArray, truth: FloatArray, skeleton: Skeleton) -> HitCounts:
     """(N, 1) which people's windows match, as Buffy's scorer asks before it looks at a stick.
 
     A window reaches in y over both ends of the head stick and the centre of the torso stick; its width is its height /
@@ -110,7 +110,7 @@ def window_hits(pred: FloatArray, truth: FloatArray, skeleton: Skeleton) -> Tall
     return _window_hits(_both_ends(pred, skeleton), _both_ends(truth, skeleton), skeleton)
 
 
-def _window_hits(pred: FloatArray, truth: FloatArray, skeleton: Skeleton) -> Tally:
+def _window_hits(pred: FloatArray, truth: FloatArray, skeleton: Skeleton) -> HitCounts:
     """Of limbs' ends (2, N, L, 2)."""
     (centre, width, low, high), true = _window(pred, skeleton), _window(truth, skeleton)
     across = np.minimum(centre + width / 2, true.x + true.width / 2) - np.maximum(
@@ -122,10 +122,10 @@ def _window_hits(pred: FloatArray, truth: FloatArray, skeleton: Skeleton) -> Tal
     # Windows without an extent have no overlap to measure: the same window matches, as any other does with itself.
     same = (centre == true.x) & (low == true.top) & (high == true.bottom)
     counted = ~np.isnan(true.x + true.top + true.bottom)
-    return Tally((counted & ((shared > WINDOW_OVERLAP * union) | same))[:, None], counted[:, None])
+    return HitCounts((counted & ((shared > WINDOW_OVERLAP * union) | same))[:, None], counted[:, None])
 
 
-class Official(NamedTuple):
+class BuffyScores(NamedTuple):
     """The three numbers of Buffy's scorer."""
 
     detection_rate: float
@@ -136,18 +136,18 @@ class Official(NamedTuple):
     """The product: the share of all sticks that are found."""
 
 
-def official(sticks: Tally, people: Tally) -> Official:
+def official(sticks: HitCounts, people: HitCounts) -> BuffyScores:
     """From `pcp_hits` by the rule `buffy` and `window_hits` of the same images."""
     of_matched = of_detected(sticks, people)
     everyone, matched, all_sticks = int(people.counted.sum()), int(people.hits.sum()), int(of_matched.counted.sum())
     detection = matched / everyone if everyone else np.nan
     found = int(of_matched.hits.sum()) / all_sticks if all_sticks else np.nan
-    return Official(detection, found, detection * found if matched else detection)
+    return BuffyScores(detection, found, detection * found if matched else detection)
 
 
-def of_detected(sticks: Tally, people: Tally) -> Tally:
+def of_detected(sticks: HitCounts, people: HitCounts) -> HitCounts:
     """(N, L) the sticks of matched people; of the others none counts."""
-    return Tally(sticks.hits & people.hits, sticks.counted & people.hits)
+    return HitCounts(sticks.hits & people.hits, sticks.counted & people.hits)
 
 
 def limb_name(limb: Limb) -> str:
@@ -199,14 +199,14 @@ def _window(ends: FloatArray, skeleton: Skeleton) -> _Window:
 
 def _both_ends(poses: FloatArray, skeleton: Skeleton) -> NDArray[np.float64]:
     """(2, N, L, 2) the limbs' starts and ends."""
-    return np.stack([_ends(poses, skeleton, "start"), _ends(poses, skeleton, "end")])
+    return np.stack([_ends(poses, skeleton, "init_weights"), _ends(poses, skeleton, "end")])
 
 
-def _ends(poses: FloatArray, skeleton: Skeleton, side: Literal["start", "end"]) -> NDArray[np.float64]:
+def _ends(poses: FloatArray, skeleton: Skeleton, side: Literal["init_weights", "end"]) -> NDArray[np.float64]:
     """(N, L, 2) the limbs' ends on one side."""
 
     def end(limb: Limb) -> NDArray[np.float64]:
-        joints = limb.start if side == "start" else limb.end
+        joints = limb.start if side == "init_weights" else limb.end
         return np.asarray(poses[:, [skeleton.index(joint) for joint in joints]].mean(1))
 
     return np.stack([end(limb) for limb in skeleton.limbs], axis=1)

@@ -20,12 +20,12 @@ from deeppose_cli.core.geometry import FloatArray, denormalise, normalise
 from deeppose_cli.core.progress import report_skipped
 from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.evaluation import metrics
-from deeppose_cli.media.images import Picture, read_picture
+from deeppose_cli.media.images import Image, read_image
 from deeppose_cli.models import confidence
 from deeppose_cli.models.confidence import Calibration
 
 BATCH_SIZE = 32
-"""Pictures in memory at a time."""
+"""Images in memory at a time."""
 
 
 class Predicts(Protocol):
@@ -35,14 +35,14 @@ class Predicts(Protocol):
     def num_stages(self) -> int: ...
     @property
     def skeleton(self) -> Skeleton: ...
-    def predict(self, pictures: Sequence[Picture], boxes: FloatArray, /, *, flip_test: bool) -> Any:
-        """→ an object whose `poses` are (S, B, K, 2) px, and whose `mass`, for calibration, is (S, B, K)."""
+    def predict(self, images: Sequence[Image], boxes: FloatArray, /, *, flip_test: bool) -> Any:
+        """→ an object whose `poses` are (S, B, K, 2) px, and whose `peak_mass`, for calibration, is (S, B, K)."""
 
 
 def mean_pose_predictions(
     train: Annotations, train_boxes: FloatArray, test_boxes: FloatArray, *, observer_centric: bool = False
 ) -> NDArray[np.float64]:
-    """(M, K, 2) px: what a model would score that never looks at the picture.
+    """(M, K, 2) px: what a model would score that never looks at the image.
 
     Per joint the mean of N(y; b⁰) over the training images (boxes (N, 4)) in which it is labelled, put into each test
     image's b⁰ (M, 4). NaN for a joint that is labelled in none.
@@ -66,9 +66,9 @@ def predict_split(
     flip_test: bool = False,
     confidence: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
-    """Run a cascade over a split, from first boxes (N, 4): (S, N, K, 2) px, in the cascade's joint order.
+    """Run a cascade over a split, from initial boxes (N, 4): (S, N, K, 2) px, in the cascade's joint order.
 
-    At most `batch_size` pictures are in memory at a time. A picture that cannot be read is handed to `on_unreadable`,
+    At most `batch_size` images are in memory at a time. An image that cannot be read is handed to `on_unreadable`,
     which reports it on stderr, and left out: its poses are NaN, which the metrics count as wrong. `progress` is told
     after each batch how many images it had. `flip_test`: see `Cascade.predict`. `confidence`: (S, N, K), to be filled.
     """
@@ -81,16 +81,16 @@ def predict_split(
 
 
 def calibrate(cascade: Predicts, annotations: Annotations, boxes: FloatArray) -> list[Calibration | None]:
-    """What makes a confidence of each stage's maps, measured on pictures that it has not learned from.
+    """What makes a confidence of each stage's maps, measured on images that it has not learned from.
 
-    A joint is right where PDJ counts it. None for a stage without maps, or with too few pictures (`confidence.fit`).
+    A joint is right where PDJ counts it. None for a stage without maps, or with too few images (`confidence.fit`).
     """
     shape = (cascade.num_stages, len(annotations), len(cascade.skeleton))
-    poses, mass = np.full((*shape, 2), np.nan), np.full(shape, np.nan)
+    poses, peak_mass = np.full((*shape, 2), np.nan), np.full(shape, np.nan)
     for rows, result in _answers(cascade, annotations, boxes, BATCH_SIZE, lambda done: None, report_skipped, False):
-        poses[:, rows], mass[:, rows] = result.poses, result.mass
+        poses[:, rows], peak_mass[:, rows] = result.poses, result.peak_mass
     found = []
-    for pose, share in zip(poses, mass, strict=True):
+    for pose, share in zip(poses, peak_mass, strict=True):
         hits, counted = metrics.pdj_hits(pose, annotations.keypoints, annotations.skeleton, PDJ_THRESHOLD)
         found.append(confidence.fit(share[counted], hits[counted]))
     return found
@@ -105,19 +105,19 @@ def _answers(
     on_unreadable: Callable[[DeepPoseError], None],
     flip_test: bool,
 ) -> Iterator[tuple[list[int], Any]]:
-    """Rows, and what the cascade says of their pictures, batch by batch."""
+    """Rows, and what the cascade says of their images, batch by batch."""
     n = len(annotations)
     for start in range(0, n, batch_size):
-        rows, pictures = [], []
+        rows, images = [], []
         stop = min(start + batch_size, n)
         for i in range(start, stop):
             try:
-                pictures.append(read_picture(annotations.files[i]))
+                images.append(read_image(annotations.files[i]))
                 rows.append(i)
             except DeepPoseError as error:
                 on_unreadable(error)
         if rows:
-            yield rows, cascade.predict(pictures, np.asarray(boxes)[rows], flip_test=flip_test)
+            yield rows, cascade.predict(images, np.asarray(boxes)[rows], flip_test=flip_test)
         progress(stop - start)
 
 

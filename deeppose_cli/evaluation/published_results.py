@@ -1,7 +1,7 @@
 """Figures that others have published, to be printed beside ours. None is computed here.
 
 A figure stands beside a score only where both are taken on the whole test split, with the person's own left and right,
-from the data set's usual first box, and for PCP by the same rule. Whether both measure the same is not sure of two
+from the data set's usual initial box, and for PCP by the same rule. Whether both measure the same is not sure of two
 sources: CPM does not say here what unit of length its PCK has, and deeppose_tf counts limbs in its own way. Their notes
 say so, and the notes are printed below the table.
 """
@@ -25,7 +25,7 @@ TEST_IMAGES = {"lsp": 1000, "flic": 1016}
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedResult:
     """One row of somebody's table, as fractions of 1."""
 
     name: str
@@ -59,8 +59,8 @@ class Published:
         return {**row, self.metric: {**facts[self.metric], **parts, **self.means}}
 
 
-def _deeppose_lsp(stage: int, *values: float) -> Published:
-    return Published(
+def _deeppose_lsp(stage: int, *values: float) -> PublishedResult:
+    return PublishedResult(
         name=f"DeepPose stage {stage}",
         data="lsp",
         metric="pcp",
@@ -71,8 +71,8 @@ def _deeppose_lsp(stage: int, *values: float) -> Published:
     )
 
 
-def _deeppose_tf(start: str, mean: float) -> Published:
-    return Published(
+def _deeppose_tf(start: str, mean: float) -> PublishedResult:
+    return PublishedResult(
         name=f"deeppose_tf, {start}",
         data="lsp",
         metric="pcp",
@@ -82,8 +82,8 @@ def _deeppose_tf(start: str, mean: float) -> Published:
     )
 
 
-def _cpm(data: str, **figures: Mapping[str, float]) -> Published:
-    return Published(
+def _cpm(data: str, **figures: Mapping[str, float]) -> PublishedResult:
+    return PublishedResult(
         name="CPM",
         data=data,
         metric="pck",
@@ -100,17 +100,17 @@ PUBLISHED = (
     _deeppose_lsp(3, 0.56, 0.38, 0.77, 0.71, 0.61),
     _deeppose_tf("random", 0.420),
     _deeppose_tf("ImageNet", 0.557),
-    Published(
+    PublishedResult(
         name="MediaPipe Pose",
         data="lsp",
         metric="pcp",
         kinds={"upper_arm": 0.756, "lower_arm": 0.661, "upper_leg": 0.838, "lower_leg": 0.804},
         means={"mean_arms_legs": 0.765},
         source=MEDIAPIPE,
-        note="pictures at twice their size",
+        note="images at twice their size",
     ),
     _cpm("lsp", means={"mean": 0.8432}),
-    Published(
+    PublishedResult(
         name="DeepPose",
         data="flic",
         metric="pdj",
@@ -118,22 +118,22 @@ PUBLISHED = (
         source=DEEPPOSE,
         unverified=True,
     ),
-    Published(
+    PublishedResult(
         name="MediaPipe Pose",
         data="flic",
         metric="pdj",
         kinds={"elbow": 0.934, "wrist": 0.915},
         source=MEDIAPIPE,
-        note="first box of 3 torso boxes",
+        note="initial box of 3 torso boxes",
     ),
     _cpm("flic", kinds={"elbow": 0.9759, "wrist": 0.9503}),
 )
 
 
-def published_beside(
+def comparable_results(
     data: str, split: str, images: int, *, centric: str, usual_box: bool, pcp_rule: str
-) -> list[Published]:
-    """The figures that may stand beside scores of a data set's split of so many images. `usual_box`: the first box is
+) -> list[PublishedResult]:
+    """The figures that may stand beside scores of a data set's split of so many images. `usual_box`: the initial box is
     the one that the data set is evaluated with where nobody says otherwise."""
     if split != "test" or centric != "person" or not usual_box or images != TEST_IMAGES.get(data):
         return []

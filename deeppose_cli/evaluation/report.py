@@ -1,4 +1,4 @@
-"""The files of `deeppose eval`: scores, a table of single images, figures, a sheet of pictures with poses."""
+"""The files of `deeppose eval`: scores, a table of single images, figures, a sheet of images with poses."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from deeppose_cli.evaluation.rows import MEAN_POSE
 if TYPE_CHECKING:
     from deeppose_cli.core.annotations import Annotations
     from deeppose_cli.core.geometry import FloatArray
-    from deeppose_cli.evaluation.scores import Row
+    from deeppose_cli.evaluation.scores import ScoredPredictions
 
 MOST_COLUMNS = 5
 """Columns of the contact sheet beside the truth."""
 
 
 def write_files(
-    target: Path, document: Mapping[str, Any], test: Annotations, rows: Sequence[Row], truth: FloatArray
+    target: Path, document: Mapping[str, Any], test: Annotations, rows: Sequence[ScoredPredictions], truth: FloatArray
 ) -> list[Path]:
     """Write all files of one evaluation; returns their paths.
 
@@ -54,7 +54,7 @@ def _not_writable(target: Path, reason: str) -> DeepPoseError:
 
 
 def _write(
-    target: Path, document: Mapping[str, Any], test: Annotations, rows: Sequence[Row], truth: FloatArray
+    target: Path, document: Mapping[str, Any], test: Annotations, rows: Sequence[ScoredPredictions], truth: FloatArray
 ) -> list[Path]:
     from deeppose_cli.evaluation import scores
     from deeppose_cli.evaluation.tables import as_json
@@ -78,20 +78,20 @@ def _write(
 
 
 def _cells(
-    columns: Sequence[Row], test: Annotations, truth: FloatArray
+    columns: Sequence[ScoredPredictions], test: Annotations, truth: FloatArray
 ) -> list[tuple[str, Any, list[FloatArray], list[str]]]:
     """The lines of the contact sheet: images chosen by the last column's scores."""
     from deeppose_cli.evaluation import scores
-    from deeppose_cli.media.images import read_picture
+    from deeppose_cli.media.images import read_image
 
     shares = [scores.per_image_pdj(row, truth, test.skeleton) for row in columns]
     cells = []
     for word, images in scores.best_median_worst(columns[-1], truth, test.skeleton).items():
         for i in images:
             try:
-                picture = read_picture(test.files[i])
+                image = read_image(test.files[i])
             except DeepPoseError:
                 continue  # reported where it was to be predicted; the sheet shows what can be shown
             captions = [test.names[i], *(f"PDJ {share[i]:.0%}" for share in shares)]
-            cells.append((word, picture, [truth[i], *(row.poses[i] for row in columns)], captions))
+            cells.append((word, image, [truth[i], *(row.poses[i] for row in columns)], captions))
     return cells

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from deeppose_cli.core.annotations import Annotations
     from deeppose_cli.core.geometry import FloatArray
     from deeppose_cli.core.skeleton import Skeleton
-    from deeppose_cli.data.datasets.spec import DataDescription
-    from deeppose_cli.evaluation.scores import Row
+    from deeppose_cli.data.datasets.spec import DatasetSpec
+    from deeppose_cli.evaluation.scores import ScoredPredictions
 
 MEAN_POSE = "mean pose"
 
 
 def mean_pose_source(
-    known: DataDescription, splits: Mapping[str, Annotations], model: Model | None, data_root: Path
+    known: DatasetSpec, splits: Mapping[str, Annotations], model: Model | None, data_root: Path
 ) -> tuple[str, Annotations] | str:
     """The data set's name and its training images; for one that has none or is never trained on, those of the set
     that the model was trained on if it is on disk. Else why there is no such row."""
@@ -48,13 +48,13 @@ def mean_pose_source(
 
 def mean_pose_row(
     train: Annotations, train_boxes: FloatArray, test: Annotations, boxes: FloatArray, *, observed: bool
-) -> Row:
+) -> ScoredPredictions:
     """From boxes b⁰ of the training images (M, 4) and of those that are scored (N, 4)."""
     from deeppose_cli.evaluation import predict_split
-    from deeppose_cli.evaluation.scores import Row
+    from deeppose_cli.evaluation.scores import ScoredPredictions
 
     poses = predict_split.mean_pose_predictions(train, train_boxes, boxes, observer_centric=observed)
-    return Row(
+    return ScoredPredictions(
         MEAN_POSE,
         predict_split.to_skeleton(poses, train.skeleton, test.skeleton),
         predict_split.known_joints(train.skeleton, test.skeleton),
@@ -73,13 +73,13 @@ def check_files(paths: Sequence[Path]) -> None:
         check_file(path)
 
 
-def foreign_rows(paths: Sequence[Path], test: Annotations, data: str) -> list[Row]:
+def external_rows(paths: Sequence[Path], test: Annotations, data: str) -> list[ScoredPredictions]:
     """A row for each file, by its name; by its path where two files share the name. What it lacks is wrong: it says of
     how many images it predicts nothing."""
     from dataclasses import replace
 
     from deeppose_cli.evaluation import external_predictions
-    from deeppose_cli.evaluation.scores import Row
+    from deeppose_cli.evaluation.scores import ScoredPredictions
 
     names = [path.name for path in paths]
     rows = []
@@ -89,7 +89,7 @@ def foreign_rows(paths: Sequence[Path], test: Annotations, data: str) -> list[Ro
         missing = external_predictions.without_prediction(poses)
         if missing:
             report(f"{path}: no prediction for {missing:,} of {len(poses):,} images; counted as wrong")
-        rows.append(replace(Row.of_all(name, poses), without_prediction=missing))
+        rows.append(replace(ScoredPredictions.of_all(name, poses), without_prediction=missing))
     return rows
 
 
@@ -101,13 +101,13 @@ def stage_rows(
     batch_size: int,
     *,
     flip_test: bool = False,
-) -> tuple[list[Row], int]:
-    """A row for each stage, in the data set's joint order, and how many pictures could not be read."""
+) -> tuple[list[ScoredPredictions], int]:
+    """A row for each stage, in the data set's joint order, and how many images could not be read."""
     import numpy as np
 
     from deeppose_cli.core.progress import progress_bar
     from deeppose_cli.evaluation import predict_split
-    from deeppose_cli.evaluation.scores import Row
+    from deeppose_cli.evaluation.scores import ScoredPredictions
 
     cascade = model.load(stage)
     known = predict_split.known_joints(cascade.skeleton, test.skeleton)
@@ -136,18 +136,20 @@ def stage_rows(
             cascade, test, boxes, batch_size, advance, skip, flip_test=flip_test, confidence=sure
         )
     if len(unreadable) == len(test):
-        raise DeepPoseError(f"none of the {len(test)} pictures could be read; the first: {unreadable[0]}")
+        raise DeepPoseError(f"none of the {len(test)} images could be read; the first: {unreadable[0]}")
     poses = predict_split.to_skeleton(poses, cascade.skeleton, test.skeleton)
     sure = predict_split.confidence_in(sure, cascade.skeleton, test.skeleton)
     rows = [
-        Row(f"stage {s}", pose, known, confidence=None if np.isnan(of_pose).all() else of_pose)
+        ScoredPredictions(f"stage {s}", pose, known, confidence=None if np.isnan(of_pose).all() else of_pose)
         for s, (pose, of_pose) in enumerate(zip(poses, sure, strict=True), start=1)
         if stage in (None, s)
     ]
     return rows, len(unreadable)
 
 
-def as_observed(truth: FloatArray, rows: Sequence[Row], skeleton: Skeleton) -> tuple[FloatArray, list[Row]]:
+def as_observed(
+    truth: FloatArray, rows: Sequence[ScoredPredictions], skeleton: Skeleton
+) -> tuple[FloatArray, list[ScoredPredictions]]:
     """Truth and rows with the sides that an observer sees, each by its own torso."""
     from dataclasses import replace
 
@@ -158,7 +160,7 @@ def as_observed(truth: FloatArray, rows: Sequence[Row], skeleton: Skeleton) -> t
     ]
 
 
-def report_windows(rows: Sequence[Row], skeleton: Skeleton) -> None:
+def report_windows(rows: Sequence[ScoredPredictions], skeleton: Skeleton) -> None:
     """Says which rows Buffy's scorer cannot look for, as it makes a window of head and torso."""
     from deeppose_cli.evaluation import pcp
 

@@ -30,12 +30,12 @@ _DIGITS = 6
 
 Groups = tuple[tuple[int, ...], ...]
 """A score is the mean over groups of the mean over each group's columns: ((3, 4),) is the mean of two joints."""
-Wanted = dict[tuple[str, ...], Groups]
+ScoreGroups = dict[tuple[str, ...], Groups]
 """Scores by where they stand in the document: ("joints", "elbow")."""
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class ScoredPredictions:
     """Predictions to be scored, by name."""
 
     name: str
@@ -49,9 +49,9 @@ class Row:
     """(N, K) how likely each joint is detected, as the model says; NaN where it does not. None: nowhere."""
 
     @staticmethod
-    def of_all(name: str, poses: FloatArray) -> Row:
+    def of_all(name: str, poses: FloatArray) -> ScoredPredictions:
         """From a model that knows every joint."""
-        return Row(name, np.asarray(poses, np.float64), np.ones(np.shape(poses)[-2], dtype=bool))
+        return ScoredPredictions(name, np.asarray(poses, np.float64), np.ones(np.shape(poses)[-2], dtype=bool))
 
 
 @dataclass(frozen=True)
@@ -63,18 +63,18 @@ class Resampling:
     seed: int = 0
 
 
-class _Part(NamedTuple):
+class _MetricPart(NamedTuple):
     """Some of a metric's scores, and what they are made of. J joints or limbs."""
 
     right: NDArray[Any]
     """(N, J) how much of each is right, 0 to 1."""
     counted: NDArray[np.bool_]
     """(N, J)"""
-    wanted: Wanted
+    wanted: ScoreGroups
 
 
 def scores(
-    row: Row,
+    row: ScoredPredictions,
     truth: FloatArray,
     skeleton: Skeleton,
     pcp_rule: pcp.PcpRule = "strict",
@@ -102,11 +102,11 @@ def scores(
     areas = metrics.area_under(curve.hits.astype(np.float64))
 
     of_joints, of_limbs = joint_scores(skeleton), limb_scores(skeleton)
-    auc: Wanted = {("auc",): of_joints["mean",]}
+    auc: ScoreGroups = {("auc",): of_joints["mean",]}
     parts = {
-        "pdj": [_Part(*detected, of_joints), _Part(areas, curve.counted, auc)],
-        "pcp": [_Part(*limbs, of_limbs)],
-        "pck": [_Part(*near, of_joints)],
+        "pdj": [_MetricPart(*detected, of_joints), _MetricPart(areas, curve.counted, auc)],
+        "pcp": [_MetricPart(*limbs, of_limbs)],
+        "pck": [_MetricPart(*near, of_joints)],
     }
     facts: dict[str, dict[str, Any]] = {
         "pdj": {"threshold": PDJ_THRESHOLD},
@@ -117,7 +117,7 @@ def scores(
     for name, each in (("pdj", detected), ("pcp", limbs), ("pck", near)):
         for right, counted, wanted in parts[name]:
             rates = metrics.rate(right.sum(0), counted.sum(0))
-            _put(facts[name], {key: _number(averaged(rates, groups)) for key, groups in wanted.items()})
+            _set_nested(facts[name], {key: _number(averaged(rates, groups)) for key, groups in wanted.items()})
         names = limb_names if name == "pcp" else joint_names
         facts[name]["each"] = dict(zip(names, map(_number, each.rates()), strict=True))
     if pcp_rule == "buffy" and windows:
@@ -144,7 +144,7 @@ def scores(
     }
 
 
-def _reliability(confidence: FloatArray, detected: metrics.Tally) -> dict[str, Any]:
+def _reliability(confidence: FloatArray, detected: metrics.HitCounts) -> dict[str, Any]:
     """How the confidences of counted joints compare with how often these are detected: `error`, the expected
     calibration error; `bins`, of each tenth that has any: mean confidence, share detected, number of joints."""
     found = Reliability.of(confidence[detected.counted], detected.hits[detected.counted])
@@ -152,17 +152,17 @@ def _reliability(confidence: FloatArray, detected: metrics.Tally) -> dict[str, A
     return {"error": _number(found.error), "bins": [[_number(c), _number(r), int(n)] for c, r, n in bins]}
 
 
-def joint_scores(skeleton: Skeleton) -> Wanted:
+def joint_scores(skeleton: Skeleton) -> ScoreGroups:
     """What is made of the rates of K joints: a score for each kind, and the mean."""
-    wanted: Wanted = {("joints", kind): (index,) for kind, index in skeleton.joint_kinds.items()}
+    wanted: ScoreGroups = {("joints", kind): (index,) for kind, index in skeleton.joint_kinds.items()}
     return {**wanted, ("mean",): (tuple(range(len(skeleton))),)}
 
 
-def limb_scores(skeleton: Skeleton) -> Wanted:
+def limb_scores(skeleton: Skeleton) -> ScoreGroups:
     """What is made of the rates of L limbs: a score for each kind, and two means over kinds."""
     kinds = pcp.limb_kinds(skeleton)
     arms_legs = tuple(index for kind, index in kinds.items() if kind in pcp.ARM_AND_LEG_KINDS)
-    wanted: Wanted = {("limbs", kind): (index,) for kind, index in kinds.items()}
+    wanted: ScoreGroups = {("limbs", kind): (index,) for kind, index in kinds.items()}
     return {**wanted, ("mean_arms_legs",): arms_legs, ("mean",): tuple(kinds.values())}
 
 
@@ -176,14 +176,14 @@ def document(data: str, split: str, images: int, rows: Sequence[Mapping[str, Any
     return {"data": data, "split": split, "images": images, **more, "rows": list(rows)}
 
 
-def per_image_pdj(row: Row, truth: FloatArray, skeleton: Skeleton) -> NDArray[np.float64]:
+def per_image_pdj(row: ScoredPredictions, truth: FloatArray, skeleton: Skeleton) -> NDArray[np.float64]:
     """(N) share of each image's counted joints that are detected at 0.2; NaN where none counts."""
     hits, counted = metrics.pdj_hits(row.poses, truth, skeleton, PDJ_THRESHOLD).among(row.known)
     return metrics.mean_rate(np.where(counted, hits, np.nan))
 
 
 def write_per_image(
-    path: Path, names: Sequence[str], rows: Sequence[Row], truth: FloatArray, skeleton: Skeleton
+    path: Path, names: Sequence[str], rows: Sequence[ScoredPredictions], truth: FloatArray, skeleton: Skeleton
 ) -> None:
     """A CSV table with one line for each image and row.
 
@@ -202,7 +202,9 @@ def write_per_image(
                 writer.writerow([image, row.name, *cells])
 
 
-def best_median_worst(row: Row, truth: FloatArray, skeleton: Skeleton, each: int = 2) -> dict[str, list[int]]:
+def best_median_worst(
+    row: ScoredPredictions, truth: FloatArray, skeleton: Skeleton, each: int = 2
+) -> dict[str, list[int]]:
     """Image numbers by the words best, median and worst, up to `each` of them; no image twice.
 
     Ordered by the share of joints detected at 0.2, among equals by the mean error in torsos (an error above 2 torsos
@@ -219,14 +221,14 @@ def best_median_worst(row: Row, truth: FloatArray, skeleton: Skeleton, each: int
     return {word: rows for word, rows in picks.items() if rows}
 
 
-def _errors(row: Row, truth: FloatArray, skeleton: Skeleton) -> NDArray[np.float64]:
+def _errors(row: ScoredPredictions, truth: FloatArray, skeleton: Skeleton) -> NDArray[np.float64]:
     """(N, K) in torsos; NaN also for joints that the model does not know."""
     return np.where(row.known, metrics.torso_errors(row.poses, truth, skeleton), np.nan)
 
 
-def _intervals(parts: Sequence[_Part], resampling: Resampling) -> dict[str, Any]:
+def _intervals(parts: Sequence[_MetricPart], resampling: Resampling) -> dict[str, Any]:
     """Of one metric. Every metric and row meets the same draws, so that rows can be compared."""
-    found: dict[str, Any] = {"level": bootstrap.LEVEL, "draws": resampling.draws}
+    found: dict[str, Any] = {"level": bootstrap.LEVEL, "crops_per_joint": resampling.draws}
     for right, counted, wanted in parts:
         sums = bootstrap.resampled_sums(np.concatenate([right, counted], axis=1), resampling.draws, resampling.seed)
         rates = metrics.rate(*np.split(sums, 2, axis=1))  # (D, J)
@@ -235,11 +237,11 @@ def _intervals(parts: Sequence[_Part], resampling: Resampling) -> dict[str, Any]
             columns = [column for group in groups for column in group]
             ends = bootstrap.interval(averaged(rates, groups)) if counted[:, columns].any(1).sum() > 1 else None
             values[key] = None if ends is None else [_number(end) for end in ends]
-        _put(found, values)
+        _set_nested(found, values)
     return found
 
 
-def _put(into: dict[str, Any], values: Mapping[tuple[str, ...], Any]) -> None:
+def _set_nested(into: dict[str, Any], values: Mapping[tuple[str, ...], Any]) -> None:
     """{("joints", "elbow"): x, ("mean",): y} → {"joints": {"elbow": x}, "mean": y}."""
     for (*path, last), value in values.items():
         place = into

@@ -9,65 +9,64 @@ from typing import Any
 
 import numpy as np
 
-from deeppose_cli.checkpoints.lightning import read_stages
-from deeppose_cli.checkpoints.metadata import Description, TrainingRecord
+from deeppose_cli.checkpoints.lightning import read_run_stages
+from deeppose_cli.checkpoints.metadata import ModelMetadata, TrainingRecord
 from deeppose_cli.checkpoints.run_folder import RunFolder, StageFolder
-from deeppose_cli.checkpoints.weights_file import as_stored, write_weights
-from deeppose_cli.checkpoints.weights_file import read_stages as read_file
+from deeppose_cli.checkpoints.weights_file import as_stored, read_file_stages, write_weights
 from deeppose_cli.checkpoints.weights_header import WeightsHeader
 from deeppose_cli.core.geometry import Box, FloatArray
 from deeppose_cli.data.datasets import registry
 from deeppose_cli.data.synthetic.generator import draw_person
-from deeppose_cli.detection.initial_boxes import first_boxes
-from deeppose_cli.export.onnx import Compared, write_onnx
-from deeppose_cli.media.images import Picture, read_picture
-from deeppose_cli.models.build import build_regressor, fill
+from deeppose_cli.detection.initial_boxes import initial_boxes
+from deeppose_cli.export.onnx import ParityReport, write_onnx
+from deeppose_cli.media.images import Image, read_image
+from deeppose_cli.models.build import build_stage, load_stage_weights
 from deeppose_cli.models.regressor import Regressor
-from deeppose_cli.models.spec import CascadePlan, StagePlan
+from deeppose_cli.models.spec import CascadeSpec, StageSpec
 
 CHECKED_ON = 100
-"""Validation pictures that an ONNX file is compared with torch on, where the data set is here."""
+"""Validation images that an ONNX file is compared with torch on, where the data set is here."""
 DRAWN = 20
 """And drawn people, where it is not."""
 
 
 @dataclass(frozen=True, eq=False)
-class Trained:
+class ExportableCascade:
     """A cascade as it is written: its weights are those that the file will hold."""
 
-    about: Description
+    about: ModelMetadata
     regressors: list[Regressor]
 
     def save(self, file: Path, *, overwrite: bool = False) -> WeightsHeader:
         """As a weights file. Raises DeepPoseError where it is there already or cannot be written."""
         return write_weights(file, self.about, [each.state_dict() for each in self.regressors], overwrite=overwrite)
 
-    def save_onnx(self, file: Path, data_root: Path, *, overwrite: bool = False) -> tuple[Compared, str]:
-        """As an ONNX file, compared with torch on validation pictures of its data set, if these lie in `data_root`,
+    def save_onnx(self, file: Path, data_root: Path, *, overwrite: bool = False) -> tuple[ParityReport, str]:
+        """As an ONNX file, compared with torch on validation images of its data set, if these lie in `data_root`,
         else on drawn people; and which of the two. Raises DeepPoseError as `write_onnx` does."""
-        pictures, boxes, said = self._witnesses(data_root)
-        return write_onnx(file, self.about, self.regressors, pictures, boxes, overwrite=overwrite), said
+        images, boxes, said = self._parity_images(data_root)
+        return write_onnx(file, self.about, self.regressors, images, boxes, overwrite=overwrite), said
 
-    def _witnesses(self, data_root: Path) -> tuple[list[Picture], FloatArray, str]:
+    def _parity_images(self, data_root: Path) -> tuple[list[Image], FloatArray, str]:
         name = self.about.data_name
-        if name in registry.CATALOGUE and registry.is_here(name, data_root):
+        if name in registry.DATASETS and registry.is_here(name, data_root):
             held_back = registry.description(name).read(data_root)["validation"]
             held_back = held_back.take(np.unique(np.linspace(0, len(held_back) - 1, CHECKED_ON).astype(int)))
-            boxes = first_boxes(held_back, self.about.first_box, data_root / name).boxes
-            return [read_picture(file) for file in held_back.files], boxes, f"validation pictures of {name}"
-        drawn = [draw_person(np.random.default_rng(seed)).picture for seed in range(DRAWN)]
-        boxes = np.array([Box.of_image(picture.shape[1], picture.shape[0]) for picture in drawn])
+            boxes = initial_boxes(held_back, self.about.initial_box, data_root / name).boxes
+            return [read_image(file) for file in held_back.files], boxes, f"validation images of {name}"
+        drawn = [draw_person(np.random.default_rng(seed)).image for seed in range(DRAWN)]
+        boxes = np.array([Box.of_image(image.shape[1], image.shape[0]) for image in drawn])
         return drawn, boxes, f"drawn people, as {name} is not in {data_root}"
 
 
-def of_run(run: RunFolder, stages: int | None = None, *, commit: str | None = None) -> Trained:
+def of_run(run: RunFolder, stages: int | None = None, *, commit: str | None = None) -> ExportableCascade:
     """The best checkpoints of a run, its first `stages` stages, in half precision where that loses nothing much.
 
     The document tells how each stage was trained, without the names of this machine's folders: files are for others.
     `commit`: of the source code that trained them, for the record; of imported stages it is known. Raises DeepPoseError
     where a stage is missing.
     """
-    plan, values = read_stages(run, stages)
+    plan, values = read_run_stages(run, stages)
     records = tuple(_record(run.stage(number), commit) for number in range(1, len(values) + 1))
     regressors = []
     for number, (stage, own) in enumerate(zip(plan.stages, values, strict=True), start=1):
@@ -76,24 +75,24 @@ def of_run(run: RunFolder, stages: int | None = None, *, commit: str | None = No
             name: value if name.endswith("num_batches_tracked") else as_stored(value, name, source).float()
             for name, value in own.items()
         }
-        regressors.append(fill(build_regressor(stage, len(plan.skeleton)), stored, source))
-    return Trained(Description(_placeless(plan), run.first_box, records), regressors)
+        regressors.append(load_stage_weights(build_stage(stage, len(plan.skeleton)), stored, source))
+    return ExportableCascade(ModelMetadata(_placeless(plan), run.initial_box, records), regressors)
 
 
-def of_file(file: Path, stages: int | None = None) -> Trained:
+def of_file(file: Path, stages: int | None = None) -> ExportableCascade:
     """A weights file's first `stages` stages. Raises DeepPoseError for a bad file."""
-    header, regressors = read_file(file)
+    header, regressors = read_file_stages(file)
     about = header.description
     plan = replace(about.plan, stages=about.plan.stages[:stages])
-    return Trained(replace(about, plan=plan, records=about.records[:stages]), regressors[:stages])
+    return ExportableCascade(replace(about, plan=plan, records=about.records[:stages]), regressors[:stages])
 
 
 _FOLDER_FLAGS = ("--data-root", "--runs-root")
 
 
-def _placeless(plan: CascadePlan) -> CascadePlan:
-    def stage(of: StagePlan) -> StagePlan:
-        return replace(of, settings=replace(of.settings, start=Path(of.settings.start).name))
+def _placeless(plan: CascadeSpec) -> CascadeSpec:
+    def stage(of: StageSpec) -> StageSpec:
+        return replace(of, settings=replace(of.settings, init_weights=Path(of.settings.init_weights).name))
 
     return replace(plan, stages=tuple(map(stage, plan.stages)))
 
@@ -123,9 +122,9 @@ def _record(stage: StageFolder, commit: str | None) -> TrainingRecord:
         data=str(config["data"]),
         preset=text("preset"),
         command=None if config.get("command") is None else _placeless_command(str(config["command"])),
-        deeppose=text("deeppose"),
+        deeppose_version=text("deeppose_version"),
         commit=text("commit") or commit,
         epochs=stage.epochs or None,
-        pictures=config.get("pictures"),
+        num_train_images=config.get("num_train_images"),
         validation_pdj=None if best is None else round(best, 4),
     )

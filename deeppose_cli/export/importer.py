@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from deeppose_cli.checkpoints.lightning import fingerprint, write_calibration
-from deeppose_cli.checkpoints.metadata import Description, TrainingRecord
+from deeppose_cli.checkpoints.metadata import ModelMetadata, TrainingRecord
 from deeppose_cli.checkpoints.run_folder import RunFolder, StageFolder
 from deeppose_cli.checkpoints.weights_header import WeightsHeader
 from deeppose_cli.config.schema import to_primitives
 from deeppose_cli.core.errors import DeepPoseError, UsageError
-from deeppose_cli.models.spec import StagePlan
+from deeppose_cli.models.spec import StageSpec
 
 
 def import_cascade(file: Path, run: RunFolder, stages: int | None = None) -> WeightsHeader:
@@ -23,9 +23,9 @@ def import_cascade(file: Path, run: RunFolder, stages: int | None = None) -> Wei
     """
     import torch
 
-    from deeppose_cli.checkpoints.weights_file import read_stages
+    from deeppose_cli.checkpoints.weights_file import read_file_stages
 
-    header, regressors = read_stages(file)
+    header, regressors = read_file_stages(file)
     about = header.description
     chosen = len(regressors) if stages is None else stages
     if not 1 <= chosen <= len(regressors):
@@ -49,13 +49,13 @@ def import_cascade(file: Path, run: RunFolder, stages: int | None = None) -> Wei
     return header
 
 
-def _config(run: RunFolder, number: int, about: Description, file: Path) -> dict[str, Any]:
+def _config(run: RunFolder, number: int, about: ModelMetadata, file: Path) -> dict[str, Any]:
     record = about.records[number - 1]
     known = {
-        "deeppose": record.deeppose,
+        "deeppose": record.deeppose_version,
         "command": record.command,
         "commit": record.commit,
-        "pictures": record.pictures,
+        "num_train_images": record.num_train_images,
     }
     return {
         **{key: value for key, value in known.items() if value is not None},
@@ -65,15 +65,15 @@ def _config(run: RunFolder, number: int, about: Description, file: Path) -> dict
         "data": record.data,
         "skeleton": about.plan.skeleton.name,
         "preset": record.preset,
-        "box": about.first_box,
-        "square_first_box": about.plan.square_first_box,
+        "box": about.initial_box,
+        "square_initial_box": about.plan.square_initial_box,
         "settings": to_primitives(about.plan.stages[number - 1].settings),
     }
 
 
-def _hyper_parameters(number: int, plan: StagePlan, config: dict[str, Any]) -> dict[str, Any]:
+def _hyper_parameters(number: int, plan: StageSpec, config: dict[str, Any]) -> dict[str, Any]:
     """As the stage's LightningModule keeps them."""
-    kept = {key: config[key] for key in ("skeleton", "settings", "square_first_box")}
+    kept = {key: config[key] for key in ("skeleton", "settings", "square_initial_box")}
     if plan.displacement is not None:
         mean, std = ([list(pair) for pair in part] for part in plan.displacement)
         kept |= {"stage": number, "sigma": plan.sigma, "displacement_mean": mean, "displacement_std": std}

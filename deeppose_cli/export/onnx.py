@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deeppose_cli.checkpoints.metadata import Description, to_text
+from deeppose_cli.checkpoints.metadata import ModelMetadata, to_text
 from deeppose_cli.checkpoints.onnx_cascade import INSTALL, cascade_of, open_onnx
 from deeppose_cli.checkpoints.weights_header import KEY
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.geometry import FloatArray
-from deeppose_cli.media.images import Picture
-from deeppose_cli.models.build import assemble
+from deeppose_cli.media.images import Image
+from deeppose_cli.models.build import build_cascade
 from deeppose_cli.models.regressor import Regressor
 
 if TYPE_CHECKING:
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 OPSET = 18
 MOST_OFF = 0.05
 """px that an answer may differ from torch's."""
-_PIXELS, _JOINTS, _STAGE = "pixels", "joints", "stage"
+_PIXELS, _JOINTS, _STAGE = "images", "joint_index", "stage"
 _OUTPUTS: dict[str, list[str | int | None]] = {
-    "coordinates": ["crops", "said", 2],
-    "mass": ["crops", "said"],
-    "logits": ["crops", "said", "row", "column"],
+    "keypoints": ["crops", "said", 2],
+    "peak_mass": ["crops", "said"],
+    "heatmaps": ["crops", "said", "row", "column"],
 }
 """And their shapes."""
 _LEAST_HALVED = 1000
@@ -42,24 +42,24 @@ _LEAST_HALVED = 1000
 
 
 @dataclass(frozen=True)
-class Compared:
+class ParityReport:
     """How the written file's answers compare with torch's."""
 
-    pictures: int
+    images: int
     furthest: float
     """px, over all joints and stages."""
 
 
 def write_onnx(
     file: Path,
-    about: Description,
+    about: ModelMetadata,
     regressors: Sequence[Regressor],
-    pictures: Sequence[Picture],
+    images: Sequence[Image],
     boxes: FloatArray,
     *,
     overwrite: bool = False,
-) -> Compared:
-    """Writes a cascade, reads it back, and compares both cascades' answers on pictures with first boxes (N, 4).
+) -> ParityReport:
+    """Writes a cascade, reads it back, and compares both cascades' answers on images with initial boxes (N, 4).
 
     Raises DeepPoseError, and leaves no file, where these differ by more than MOST_OFF px, where the file is there
     already or cannot be written, or where the packages for it are not installed.
@@ -71,8 +71,8 @@ def write_onnx(
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(model.SerializeToString())
-        ours = cascade_of(*open_onnx(temporary)).predict(pictures, boxes)
-        theirs = assemble(about.plan, regressors, "cpu").predict(pictures, boxes)
+        ours = cascade_of(*open_onnx(temporary)).predict(images, boxes)
+        theirs = build_cascade(about.plan, regressors, "cpu").predict(images, boxes)
         furthest = float(np.abs(ours.poses - theirs.poses).max(initial=0.0))
         if not furthest <= MOST_OFF:
             raise DeepPoseError(f"{file}: answers differ from torch's by up to {furthest:.3f} px; not written")
@@ -81,10 +81,10 @@ def write_onnx(
         raise DeepPoseError(f"{file}: cannot be written ({error.strerror or error})") from None
     finally:
         temporary.unlink(missing_ok=True)
-    return Compared(len(pictures), furthest)
+    return ParityReport(len(images), furthest)
 
 
-class _Asked(nn.Module):
+class _StageGraph(nn.Module):
     """A stage's network from uint8 crops to what `engine.py` expects, as one graph."""
 
     def __init__(self, regressor: Regressor) -> None:
@@ -97,17 +97,17 @@ class _Asked(nn.Module):
             rest = outputs.shape[2:]
             outputs = outputs.gather(1, joints.view(-1, 1, *(1,) * len(rest)).expand(-1, 1, *rest))
         answer = self.regressor.decode(outputs)
-        return (answer.coordinates,) if answer.mass is None else (answer.coordinates, answer.mass, outputs)
+        return (answer.coordinates,) if answer.peak_mass is None else (answer.coordinates, answer.peak_mass, outputs)
 
 
-def _model(about: Description, regressors: Sequence[Regressor]) -> onnx.ModelProto:
+def _model(about: ModelMetadata, regressors: Sequence[Regressor]) -> onnx.ModelProto:
     try:
         import onnx
         import onnxscript  # noqa: F401  torch.onnx needs it, and tells in many lines
     except ImportError:
         raise DeepPoseError(f"--format onnx: needs more packages; to have them, type: {INSTALL}") from None
     models = [
-        _stage_model(_Asked(regressor), stage.settings.input_size, number)
+        _stage_model(_StageGraph(regressor), stage.settings.input_size, number)
         for number, (regressor, stage) in enumerate(zip(regressors, about.plan.stages, strict=True), start=1)
     ]
     model = models[0] if len(models) == 1 else _one_of(models)

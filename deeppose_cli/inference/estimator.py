@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppose_cli.checkpoints.model_source import ENGINES, choose_model
+from deeppose_cli.checkpoints.model_source import ENGINES, resolve_model
 from deeppose_cli.checkpoints.onnx_cascade import SUFFIX as ONNX_SUFFIX
 from deeppose_cli.checkpoints.pretrained import NAMES
 from deeppose_cli.checkpoints.run_folder import RunFolder
@@ -31,21 +31,21 @@ from deeppose_cli.config.defaults import RUNS_ROOT
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.geometry import Box
 from deeppose_cli.core.skeleton import Skeleton
-from deeppose_cli.detection.person_finder import BoxSource
-from deeppose_cli.detection.person_search import find_people, looks
-from deeppose_cli.inference.records import coco_results, picture_line
-from deeppose_cli.media.images import Picture, read_picture
+from deeppose_cli.detection.person_finder import PersonFinder
+from deeppose_cli.detection.person_search import find_people, stage1_scorer
+from deeppose_cli.inference.records import coco_results, image_record
+from deeppose_cli.media.images import Image, read_image
 from deeppose_cli.models.cascade import Person
 from deeppose_cli.visualization.annotate import view
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from pandas import DataFrame
-    from PIL.Image import Image
+    from PIL.Image import Image as PilImage
 
     from deeppose_cli.models.cascade import Cascade
 
-    AnyPicture = str | PathLike[str] | NDArray[np.uint8] | Image
+    AnyImage = str | PathLike[str] | NDArray[np.uint8] | PilImage
 
 Corners = tuple[float, float, float, float]
 """left, top, width, height in px."""
@@ -54,7 +54,7 @@ _BATCH = 16
 
 @dataclass(frozen=True, eq=False)
 class Pose:
-    """One person's joints in one picture. Coordinates are px, 0-based, pixel centres at integers, x right, y down."""
+    """One person's joints in one image. Coordinates are px, 0-based, pixel centres at integers, x right, y down."""
 
     keypoints: NDArray[np.float64]
     """(K, 2)"""
@@ -67,8 +67,8 @@ class Pose:
     stages: NDArray[np.float64]
     """(S, K, 2) what each stage of the cascade said; the last is `keypoints`."""
     source: str
-    """The picture's path; empty for one that was handed over as pixels."""
-    picture: Picture = field(repr=False)
+    """The image's path; empty for one that was handed over as pixels."""
+    image: Image = field(repr=False)
     """(H, W, 3) RGB, as it is shown."""
     _person: Person = field(repr=False)
     _skeleton: Skeleton = field(repr=False)
@@ -79,9 +79,9 @@ class Pose:
 
     def to_coco(self) -> dict[str, Any]:
         """A COCO keypoint result, as in `predictions.json`."""
-        height, width = self.picture.shape[:2]
+        height, width = self.image.shape[:2]
         name = Path(self.source).name
-        line = picture_line(self.source, name, (width, height), "", [self._person], self._skeleton)
+        line = image_record(self.source, name, (width, height), "", [self._person], self._skeleton)
         return next(coco_results(line, ""))
 
     def to_pandas(self) -> DataFrame:
@@ -93,12 +93,12 @@ class Pose:
         columns = {"x": self.keypoints[:, 0], "y": self.keypoints[:, 1], "score": self.scores}
         return pd.DataFrame(columns, index=pd.Index(self.names, name="joint"))
 
-    def drawn(self) -> Picture:
-        """(H, W, 3) the picture with the pose over it; a small one is enlarged."""
-        return view(self.picture, [self._person], self._skeleton)
+    def drawn(self) -> Image:
+        """(H, W, 3) the image with the pose over it; a small one is enlarged."""
+        return view(self.image, [self._person], self._skeleton)
 
     def plot(self, axes: Axes | None = None) -> Axes:
-        """The picture with the pose over it, on these axes or new ones."""
+        """The image with the pose over it, on these axes or new ones."""
         if axes is None:
             from matplotlib import pyplot as plt
 
@@ -111,10 +111,10 @@ class Pose:
 class PoseEstimator:
     """A trained cascade, ready to be asked."""
 
-    def __init__(self, cascade: Cascade, name: str, boxes: BoxSource) -> None:
+    def __init__(self, cascade: Cascade, name: str, boxes: PersonFinder) -> None:
         self.cascade, self.name = cascade, name
         self._boxes = boxes
-        self._look = looks(cascade) if boxes.searches else None
+        self._look = stage1_scorer(cascade) if boxes.searches else None
 
     def __repr__(self) -> str:
         return f"<PoseEstimator {self.name}: {self.cascade.num_stages} stage(s), {len(self.names)} joints>"
@@ -124,56 +124,56 @@ class PoseEstimator:
         """(K) the joints, in the order of `Pose.keypoints`."""
         return self.cascade.skeleton.joints
 
-    def __call__(self, picture: AnyPicture, box: Corners | None = None, *, flip_test: bool = False) -> Pose:
+    def __call__(self, image: AnyImage, box: Corners | None = None, *, flip_test: bool = False) -> Pose:
         """The pose of one person, the surest one.
 
-        picture: a file, or pixels: (H, W, 3) RGB or (H, W) grey, uint8, or a PIL image. box: where the person is (left,
-        top, width, height in px); by default as `load` was told, and the whole picture where nobody is found.
+        image: a file, or pixels: (H, W, 3) RGB or (H, W) grey, uint8, or a PIL image. box: where the person is (left,
+        top, width, height in px); by default as `load` was told, and the whole image where nobody is found.
         flip_test: better, in twice the time. Raises DeepPoseError for a file that cannot be read and UsageError for
-        other pixels, or a box beside the picture.
+        other pixels, or a box beside the image.
         """
-        return self.batch([picture], None if box is None else [box], flip_test=flip_test)[0]
+        return self.batch([image], None if box is None else [box], flip_test=flip_test)[0]
 
     def batch(
-        self, pictures: Sequence[AnyPicture], boxes: Sequence[Corners] | None = None, *, flip_test: bool = False
+        self, images: Sequence[AnyImage], boxes: Sequence[Corners] | None = None, *, flip_test: bool = False
     ) -> list[Pose]:
-        """The same for many pictures, of any sizes; faster than one after the other. Raises as a single call does."""
-        if boxes is not None and len(boxes) != len(pictures):
-            raise UsageError(f"{len(boxes)} boxes for {len(pictures)} pictures; valid: one each, or none")
+        """The same for many images, of any sizes; faster than one after the other. Raises as a single call does."""
+        if boxes is not None and len(boxes) != len(images):
+            raise UsageError(f"{len(boxes)} boxes for {len(images)} images; valid: one each, or none")
         poses: list[Pose] = []
-        for start in range(0, len(pictures), _BATCH):
-            some = pictures[start : start + _BATCH]
-            pixels = [_pixels(picture) for picture in some]
-            sources = [str(picture) if isinstance(picture, str | PathLike) else "" for picture in some]
+        for start in range(0, len(images), _BATCH):
+            some = images[start : start + _BATCH]
+            pixels = [_pixels(image) for image in some]
+            sources = [str(image) if isinstance(image, str | PathLike) else "" for image in some]
             own: list[Corners | None] = [None] * len(some) if boxes is None else list(boxes[start : start + _BATCH])
             where = [self._where(*each) for each in zip(pixels, sources, own, strict=True)]
             poses += self._ask(pixels, sources, where, flip_test)
         return poses
 
-    def people(self, picture: AnyPicture, *, flip_test: bool = False) -> list[Pose]:
-        """The poses of everyone who is found in a picture, the surest first; nobody may be. Raises as a call does."""
-        pixels = _pixels(picture)
-        source = str(picture) if isinstance(picture, str | PathLike) else ""
+    def people(self, image: AnyImage, *, flip_test: bool = False) -> list[Pose]:
+        """The poses of everyone who is found in an image, the surest first; nobody may be. Raises as a call does."""
+        pixels = _pixels(image)
+        source = str(image) if isinstance(image, str | PathLike) else ""
         boxes = self._everyone(pixels, source)
         return self._ask([pixels] * len(boxes), [source] * len(boxes), boxes, flip_test) if boxes else []
 
-    def _everyone(self, picture: Picture, source: str) -> list[Box]:
+    def _everyone(self, image: Image, source: str) -> list[Box]:
         if self._look is not None:
-            return find_people(self._look, picture)
-        return self._boxes.of(picture, Path(source or "picture"))
+            return find_people(self._look, image)
+        return self._boxes.of(image, Path(source or "image"))
 
-    def _where(self, picture: Picture, source: str, box: Corners | None) -> Box:
+    def _where(self, image: Image, source: str, box: Corners | None) -> Box:
         if box is not None:
-            return BoxSource(",".join(map(str, box))).of(picture, Path(source or "picture"))[0]
-        return next(iter(self._everyone(picture, source)), Box.of_image(*picture.shape[1::-1]))
+            return PersonFinder(",".join(map(str, box))).of(image, Path(source or "image"))[0]
+        return next(iter(self._everyone(image, source)), Box.of_image(*image.shape[1::-1]))
 
-    def _ask(self, pixels: list[Picture], sources: list[str], where: list[Box], flip_test: bool) -> list[Pose]:
+    def _ask(self, pixels: list[Image], sources: list[str], where: list[Box], flip_test: bool) -> list[Pose]:
         result = self.cascade.predict(pixels, np.array(where), flip_test=flip_test)
         found = []
-        for i, (picture, source, box) in enumerate(zip(pixels, sources, where, strict=True)):
+        for i, (image, source, box) in enumerate(zip(pixels, sources, where, strict=True)):
             person = Person(box, result.poses[:, i], result.boxes[:, i], result.confidence[:, i])
             poses = person.poses
-            about = (self.names, person.confidence[-1], box.left_top(), poses, source, picture, person)
+            about = (self.names, person.confidence[-1], box.left_top(), poses, source, image, person)
             found.append(Pose(poses[-1], *about, self.cascade.skeleton))
         return found
 
@@ -189,7 +189,7 @@ def load(
     """A trained cascade: `full-body` or `upper-body`, which come with the package, a weights file, or a run's name.
 
     None: the newest run; where there is none, `full-body`. stages: only so many of the cascade's. box: where the people
-    are in a picture: `auto`, `image`, `face`, `person`, x,y,w,h, or a file of boxes. engine: `torch`, or `onnx`, for
+    are in an image: `auto`, `image`, `face`, `person`, x,y,w,h, or a file of boxes. engine: `torch`, or `onnx`, for
     which no torch is imported; None: as the file is. Raises DeepPoseError, which says what is valid, for a model that
     is not there or damaged.
     """
@@ -203,20 +203,20 @@ def load(
             f"{run}: no run in {runs_root} and no weights; valid: {', '.join(NAMES)}, a run's name, or a {SUFFIX} or "
             f"{ONNX_SUFFIX} file"
         )
-    chosen = choose_model(Path(runs_root), run, weights, engine=engine)
+    chosen = resolve_model(Path(runs_root), run, weights, engine=engine)
     if stages is not None and not 1 <= stages <= chosen.num_stages:
         raise UsageError(f"stages={stages}: {chosen.name} has {chosen.num_stages}; valid: 1 to {chosen.num_stages}")
-    return PoseEstimator(chosen.load(stages), chosen.name, BoxSource(box, chosen.first_box))
+    return PoseEstimator(chosen.load(stages), chosen.name, PersonFinder(box, chosen.initial_box))
 
 
-def _pixels(picture: AnyPicture) -> Picture:
-    if isinstance(picture, str | PathLike):
-        return read_picture(Path(picture), exif=True)
-    if not isinstance(picture, np.ndarray):  # a PIL image
-        return np.asarray(picture.convert("RGB"), dtype=np.uint8)
-    if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or (picture.ndim == 3 and picture.shape[2] != 3):
+def _pixels(image: AnyImage) -> Image:
+    if isinstance(image, str | PathLike):
+        return read_image(Path(image), exif=True)
+    if not isinstance(image, np.ndarray):  # a PIL image
+        return np.asarray(image.convert("RGB"), dtype=np.uint8)
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
         valid = "valid: uint8, (H, W, 3) RGB or (H, W)"
-        raise UsageError(f"pixels of type {picture.dtype}, shape {picture.shape}; {valid}")
-    if not picture.size:
-        raise UsageError(f"pixels of shape {picture.shape}: there are none")
-    return picture if picture.ndim == 3 else np.repeat(picture[..., None], 3, axis=2)
+        raise UsageError(f"pixels of type {image.dtype}, shape {image.shape}; {valid}")
+    if not image.size:
+        raise UsageError(f"pixels of shape {image.shape}: there are none")
+    return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)

@@ -1,6 +1,6 @@
-"""What the user named as input → the pictures and films to look at, in order, none twice.
+"""What the user named as input → the images and videos to look at, in order, none twice.
 
-Named may be files, folders (their pictures and films, in order of name), cameras by number, patterns that no shell has
+Named may be files, folders (their images and videos, in order of name), cameras by number, patterns that no shell has
 expanded, and `-`: a list on standard input, one name a line, or with NUL between names.
 """
 
@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from deeppose_cli.core.errors import UsageError
-from deeppose_cli.media.video import FILM_SUFFIXES
+from deeppose_cli.media.video import VIDEO_SUFFIXES
 
-PICTURE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-SUFFIXES = (*PICTURE_SUFFIXES, *FILM_SUFFIXES)
-"""What is taken from a folder. A file that is named itself is tried as a picture if its suffix is none of these."""
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+SUFFIXES = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
+"""What is taken from a folder. A file that is named itself is tried as an image if its suffix is none of these."""
 STDIN = "-"
 _SHARD = re.compile(r"([1-9]\d{0,8})/([1-9]\d{0,8})")
 
@@ -35,7 +35,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Shard:
-    """Part `number`, from 1, of `of` parts of an input: every `of`-th picture, so that all take about as long."""
+    """Part `number`, from 1, of `of` parts of an input: every `of`-th image, so that all take about as long."""
 
     number: int = 1
     of: int = 1
@@ -52,7 +52,7 @@ class Shard:
         return index % self.of == self.number - 1
 
 
-def find_pictures(named: Sequence[str | Path], stdin: BinaryIO | None = None) -> tuple[list[Path], list[Failure]]:
+def find_images(named: Sequence[str | Path], stdin: BinaryIO | None = None) -> tuple[list[Path], list[Failure]]:
     """Files as they are named, and what folders and patterns hold. What holds nothing is a failure.
 
     `stdin`: where `-` reads its list from. Raises UsageError for `-` without one.
@@ -88,7 +88,7 @@ def _nothing_in(folder: Path) -> str:
     except OSError:
         deeper = False
     hint = f"; for folders below it, type '{folder}/**/*'" if deeper else ""
-    return f"{folder}: no picture or film in this folder ({', '.join(SUFFIXES)}){hint}"
+    return f"{folder}: no image or video in this folder ({', '.join(SUFFIXES)}){hint}"
 
 
 def _listed(named: Sequence[str | Path], stdin: BinaryIO | None) -> Iterator[str]:

@@ -1,15 +1,15 @@
-"""What was found in one picture, as a line of `predictions.jsonl`, and what other formats make of such lines.
+"""What was found in one image, as a line of `predictions.jsonl`, and what other formats make of such lines.
 
-A line is one JSON object: `source`, the picture as it was named, and either `error`, why it was skipped, or `image_id`,
+A line is one JSON object: `source`, the image as it was named, and either `error`, why it was skipped, or `image_id`,
 `width`, `height`, `overlay` (a file beside the lines), `joints` and `people`. Each of these has
 
-- `id`: in films, the person's number, which stays;
+- `id`: in videos, the person's number, which stays;
 - `box`: b⁰ as left, top, width, height;
 - `keypoints`: [x, y] for each joint;
 - `confidence`: for each joint how likely it is within 0.2 of the torso, if that was measured (`calibration.py`);
 - `stages`: of each stage its `keypoints`, and the `boxes` where it looked.
 
-Coordinates are px of the picture as it is shown, its EXIF rotation applied, 0-based, pixel centres at integers.
+Coordinates are px of the image as it is shown, its EXIF rotation applied, 0-based, pixel centres at integers.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from deeppose_cli.core.geometry import FloatArray
 from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.models.cascade import Person
 
-Line = dict[str, Any]
+Record = dict[str, Any]
 
 
-def picture_line(
+def image_record(
     source: str, image_id: str, size: tuple[int, int], overlay: str, people: Iterable[Person], skeleton: Skeleton
-) -> Line:
+) -> Record:
     """`size`: (width, height)."""
     return {
         "source": source,
@@ -42,7 +42,7 @@ def picture_line(
         "people": [
             {
                 **({} if person.track is None else {"id": person.track}),
-                "box": _corner_boxes(np.array(person.first_box)),
+                "box": _corner_boxes(np.array(person.initial_box)),
                 "keypoints": _rounded(person.poses[-1]),
                 **_confidence(person),
                 "stages": [
@@ -55,16 +55,16 @@ def picture_line(
     }
 
 
-def failure_line(source: str, reason: str) -> Line:
+def error_record(source: str, reason: str) -> Record:
     return {"source": source, "error": reason}
 
 
-def to_text(line: Line) -> str:
+def to_text(line: Record) -> str:
     """With the line's end."""
     return json.dumps(line, allow_nan=False) + "\n"
 
 
-def coco_results(line: Line, overlay_folder: str) -> Iterator[dict[str, Any]]:
+def coco_results(line: Record, overlay_folder: str) -> Iterator[dict[str, Any]]:
     """COCO keypoint results, one for each person, plus what COCO has no place for: joint names, boxes, every stage.
 
     `keypoints` is the last stage's pose, x, y and confidence for each joint (COCO gives the third number no meaning in
@@ -89,8 +89,8 @@ def coco_results(line: Line, overlay_folder: str) -> Iterator[dict[str, Any]]:
         }
 
 
-def write_coco(lines: Iterable[Line], overlay_folder: str, out: TextIO) -> None:
-    """As one JSON array, an element a line; no more than one picture is held in memory."""
+def write_coco(lines: Iterable[Record], overlay_folder: str, out: TextIO) -> None:
+    """As one JSON array, an element a line; no more than one image is held in memory."""
     between = "[\n"
     for line in lines:
         for result in coco_results(line, overlay_folder):
@@ -99,8 +99,8 @@ def write_coco(lines: Iterable[Line], overlay_folder: str, out: TextIO) -> None:
     out.write("[]\n" if between == "[\n" else "\n]\n")
 
 
-def write_csv(lines: Iterable[Line], out: TextIO) -> None:
-    """One row a person: the picture, of films the frame, the person's number (in a film it stays), the box, and x, y
+def write_csv(lines: Iterable[Record], out: TextIO) -> None:
+    """One row a person: the image, of videos the frame, the person's number (in a video it stays), the box, and x, y
     and confidence of every joint of the last stage."""
     writer = csv.writer(out)
     header: list[str] | None = None
@@ -115,7 +115,7 @@ def write_csv(lines: Iterable[Line], out: TextIO) -> None:
             writer.writerow([line["source"], line.get("frame", ""), person.get("id", number), *person["box"], *flat])
 
 
-def _confidence(person: Person) -> Line:
+def _confidence(person: Person) -> Record:
     last = person.confidence[-1]
     return {} if np.isnan(last).any() else {"confidence": np.round(last, 4).tolist()}
 
@@ -125,5 +125,5 @@ def _rounded(values: FloatArray) -> Any:
 
 
 def _corner_boxes(boxes: FloatArray) -> Any:
-    """Centre boxes (..., 4) as left, top, width, height, COCO's way: the whole picture is 0, 0, W, H."""
+    """Centre boxes (..., 4) as left, top, width, height, COCO's way: the whole image is 0, 0, W, H."""
     return _rounded(np.concatenate([boxes[..., :2] - boxes[..., 2:] / 2 + 0.5, boxes[..., 2:]], axis=-1))

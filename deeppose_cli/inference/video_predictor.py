@@ -1,4 +1,4 @@
-"""A film in; an annotated film, and a line for every frame, out. Frames are decoded ahead and drawn behind."""
+"""A video in; an annotated video, and a line for every frame, out. Frames are decoded ahead and drawn behind."""
 
 from __future__ import annotations
 
@@ -13,110 +13,110 @@ import numpy as np
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.geometry import Box
 from deeppose_cli.core.skeleton import Skeleton
-from deeppose_cli.detection.person_finder import IMAGE, BoxSource
-from deeppose_cli.detection.person_search import find_people, looks
+from deeppose_cli.detection.person_finder import IMAGE, PersonFinder
+from deeppose_cli.detection.person_search import find_people, stage1_scorer
 from deeppose_cli.inference.image_predictor import AHEAD, Job, ahead
-from deeppose_cli.inference.records import Line, failure_line, picture_line
+from deeppose_cli.inference.records import Record, error_record, image_record
 from deeppose_cli.inference.tracker import Tracker
-from deeppose_cli.inference.writer import Results
-from deeppose_cli.media.images import Picture
-from deeppose_cli.media.video import Film, FilmWriter
+from deeppose_cli.inference.writer import ResultWriter
+from deeppose_cli.media.images import Image
+from deeppose_cli.media.video import VideoReader, VideoWriter
 from deeppose_cli.models.cascade import Cascade, Person
 from deeppose_cli.visualization.annotate import PLAIN, Style, view
 
 LEAST_SHARE = 0.9
-"""A film that ends before so much of what its header tells is reported as damaged."""
+"""A video that ends before so much of what its header tells is reported as damaged."""
 
 
-def predict_film(
+def predict_video(
     cascade: Cascade,
     job: Job,
-    results: Results,
-    boxes: BoxSource,
+    results: ResultWriter,
+    boxes: PersonFinder,
     *,
     flip_test: bool = False,
     style: Style | None = PLAIN,
     frames: int | None = None,
-    on_line: Callable[[Line], None] = lambda _: None,
+    on_line: Callable[[Record], None] = lambda _: None,
 ) -> None:
-    """Follows everyone through a film or what a camera sees, and adds a line for each frame; all of a film counts, or
-    nothing. `style`: of the annotated film; None: there is none. `frames`: no more than so many. A camera is watched
+    """Follows everyone through a video or what a camera sees, and adds a line for each frame; all of a video counts, or
+    nothing. `style`: of the annotated video; None: there is none. `frames`: no more than so many. A camera is watched
     until then, or until Ctrl-C.
     """
     try:
-        film = Film(job.source)
+        video = VideoReader(job.source)
     except DeepPoseError as error:
-        _give_up(results, failure_line(str(job.source), str(error)), on_line)
+        _give_up(results, error_record(str(job.source), str(error)), on_line)
         return
     watched = 0
     with ExitStack() as stack:
-        stack.enter_context(film)
-        writer = stack.enter_context(FilmWriter(results.folder / job.overlay, film.rate)) if style is not None else None
+        stack.enter_context(video)
+        writer = (
+            stack.enter_context(VideoWriter(results.folder / job.overlay, video.rate)) if style is not None else None
+        )
         # One thread each: frames come and go in their order.
         decoding, drawing = (stack.enter_context(ThreadPoolExecutor(1)) for _ in range(2))
-        follower = _Follower(cascade, job, boxes, flip_test)
+        follower = _VideoPersonTracker(cascade, job, boxes, flip_test)
         drawn: deque[Future[None]] = deque()
         numbers = itertools.count() if frames is None else range(frames)
-        pictures = itertools.takewhile(
-            lambda picture: picture is not None, ahead(decoding, lambda _: film.read(), numbers)
-        )
+        images = itertools.takewhile(lambda image: image is not None, ahead(decoding, lambda _: video.read(), numbers))
         try:
-            for picture in pictures:
-                assert picture is not None
-                people = follower.people(picture)
+            for image in images:
+                assert image is not None
+                people = follower.people(image)
                 if writer is not None and style is not None:
-                    drawn.append(drawing.submit(_write, writer, picture, people, cascade.skeleton, style))
+                    drawn.append(drawing.submit(_write, writer, image, people, cascade.skeleton, style))
                     if len(drawn) > AHEAD:
                         drawn.popleft().result()
-                height, width = picture.shape[:2]
+                height, width = image.shape[:2]
                 about = (str(job.source), f"{job.image_id}/{watched:06d}", (width, height))
                 overlay = job.overlay if style is not None else ""
-                line = picture_line(*about, overlay, people, cascade.skeleton)
-                line |= {"frame": watched, "seconds": round(watched / film.rate, 3)}
+                line = image_record(*about, overlay, people, cascade.skeleton)
+                line |= {"frame": watched, "seconds": round(watched / video.rate, 3)}
                 results.add([line], whole=False)
                 watched += 1
                 on_line(line)
         except KeyboardInterrupt:
-            if not film.is_camera:  # of which this is the usual end
+            if not video.is_camera:  # of which this is the usual end
                 raise
         finally:
             for one in drawn:
                 one.result()
     if not watched:
-        _give_up(results, failure_line(str(job.source), f"{job.source}: no frame can be decoded"), on_line)
+        _give_up(results, error_record(str(job.source), f"{job.source}: no frame can be decoded"), on_line)
         return
     results.add([])
-    if frames is None and film.count is not None and watched < LEAST_SHARE * film.count:
-        reason = f"{job.source}: ends after {watched} of {film.count} frames"
-        _give_up(results, failure_line(str(job.source), reason), on_line)
+    if frames is None and video.count is not None and watched < LEAST_SHARE * video.count:
+        reason = f"{job.source}: ends after {watched} of {video.count} frames"
+        _give_up(results, error_record(str(job.source), reason), on_line)
 
 
-def _give_up(results: Results, line: Line, on_line: Callable[[Line], None]) -> None:
+def _give_up(results: ResultWriter, line: Record, on_line: Callable[[Record], None]) -> None:
     results.add([line])
     on_line(line)
 
 
-class _Follower:
+class _VideoPersonTracker:
     """Everyone in frame after frame."""
 
-    def __init__(self, cascade: Cascade, job: Job, boxes: BoxSource, flip_test: bool) -> None:
+    def __init__(self, cascade: Cascade, job: Job, boxes: PersonFinder, flip_test: bool) -> None:
         self._cascade, self._flip_test = cascade, flip_test
-        look = looks(cascade) if boxes.searches else None
+        look = stage1_scorer(cascade) if boxes.searches else None
 
-        def find(picture: Picture) -> list[Box]:
-            return boxes.of(picture, job.source) if look is None else find_people(look, picture)
+        def find(image: Image) -> list[Box]:
+            return boxes.of(image, job.source) if look is None else find_people(look, image)
 
-        # The whole picture is everyone's box in every frame.
+        # The whole image is everyone's box in every frame.
         still = boxes.spec == IMAGE or (boxes.searches and look is None)
         self._tracker = None if still else Tracker(find, boxes.follow, again=boxes.finds)
 
-    def people(self, picture: Picture) -> list[Person]:
-        whole = Box.of_image(*picture.shape[1::-1])
-        known = [(1, whole)] if self._tracker is None else self._tracker.boxes(picture)
+    def people(self, image: Image) -> list[Person]:
+        whole = Box.of_image(*image.shape[1::-1])
+        known = [(1, whole)] if self._tracker is None else self._tracker.boxes(image)
         if not known:
             return []
         first = np.array([box for _, box in known])
-        result = self._cascade.predict([picture] * len(known), first, flip_test=self._flip_test)
+        result = self._cascade.predict([image] * len(known), first, flip_test=self._flip_test)
         keep = [True] * len(known)
         if self._tracker is not None:
             keep = self._tracker.see(result.poses[-1], result.confidence[0].mean(-1))
@@ -127,5 +127,5 @@ class _Follower:
         ]
 
 
-def _write(writer: FilmWriter, picture: Picture, people: list[Person], skeleton: Skeleton, style: Style) -> None:
-    writer.write(view(picture, people, skeleton, style))
+def _write(writer: VideoWriter, image: Image, people: list[Person], skeleton: Skeleton, style: Style) -> None:
+    writer.write(view(image, people, skeleton, style))

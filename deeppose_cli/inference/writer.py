@@ -1,11 +1,11 @@
 """The folder that predictions are written to, line by line as they come, and what makes a stopped run go on.
 
-predictions.jsonl    a line for each picture, done or skipped, in the order of the input (`records.py`)
+predictions.jsonl    a line for each image, done or skipped, in the order of the input (`records.py`)
 predictions.json     at the end: COCO keypoint results
 predictions.csv      at the end: a row for each person
 .predictions.state   while it runs: how it was asked, and how many bytes of predictions.jsonl are whole batches
 
-Answers may depend, in their last bits, on which pictures share a batch. So a run that is taken up again forgets what
+Answers may depend, in their last bits, on which images share a batch. So a run that is taken up again forgets what
 was written of a batch that was not done, and begins with a whole one: its results are those of a run without a stop.
 """
 
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self, TextIO
 
 from deeppose_cli.core.errors import DeepPoseError
-from deeppose_cli.inference.records import Line, to_text, write_coco, write_csv
+from deeppose_cli.inference.records import Record, to_text, write_coco, write_csv
 
 LINES, COCO, CSV = "predictions.jsonl", "predictions.json", "predictions.csv"
 STATE = ".predictions.state"
@@ -30,7 +30,7 @@ _AT_ONCE = 256
 """Lines that merging writes together."""
 
 
-class Results:
+class ResultWriter:
     """A run's results, open for more. A context manager: leaving it by an error keeps what was committed."""
 
     def __init__(self, folder: Path, settings: Settings, *, resume: bool = False, overwrite: bool = False) -> None:
@@ -43,9 +43,9 @@ class Results:
         self.done: set[str] = set()
         """Sources that are done."""
         self._begun: set[str] = set()
-        """And those of which more is to come: films."""
+        """And those of which more is to come: videos."""
         self.count = {"predicted": 0, "skipped": 0, "frames": 0}
-        """Pictures and films; frames of films."""
+        """Images and videos; frames of videos."""
         self.replaced = False
         """Whether the folder held a run's results before."""
         self._file = self._open()
@@ -73,7 +73,7 @@ class Results:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def add(self, lines: Sequence[Line], *, whole: bool = True) -> None:
+    def add(self, lines: Sequence[Record], *, whole: bool = True) -> None:
         """A batch: all of it counts, or nothing. Not `whole`: it counts with the next that is."""
         try:
             self._file.write("".join(map(to_text, lines)).encode())
@@ -146,7 +146,7 @@ class Results:
         self.done |= self._begun
         self._begun.clear()
 
-    def _note(self, line: Line) -> None:
+    def _note(self, line: Record) -> None:
         self._begun.add(line["source"])
         self.count["frames"] += "frame" in line
         if line.get("frame", 0) == 0:
@@ -157,7 +157,7 @@ class Results:
         _replace(self.folder / STATE, lambda out: out.write(json.dumps(state)))
 
 
-def read_lines(file: Path) -> Iterator[Line]:
+def read_lines(file: Path) -> Iterator[Record]:
     """Raises DeepPoseError that names the file and the line which is none."""
     try:
         with file.open(encoding="utf-8") as lines:
@@ -175,7 +175,7 @@ def read_lines(file: Path) -> Iterator[Line]:
 def merge(parts: Sequence[Path], out: Path) -> dict[str, int]:
     """Joins the folders of all parts of a shared-out input (`--shard`), in the order of the input, overlays too.
 
-    Returns how many pictures were predicted and skipped. Raises DeepPoseError, before anything is written, where a part
+    Returns how many images were predicted and skipped. Raises DeepPoseError, before anything is written, where a part
     is missing, not finished, comes twice or was made in another way.
     """
     states = [_part_state(folder) for folder in parts]
@@ -191,8 +191,8 @@ def merge(parts: Sequence[Path], out: Path) -> dict[str, int]:
     lacking = [str(number) for number in range(1, of + 1) if number not in numbers]
     if lacking:
         raise DeepPoseError(f"part {', '.join(lacking)} of {of} is missing; merge takes the folders of all parts")
-    with Results(out, {**states[0], "shard": [1, 1]}) as results:
-        lines: list[Line] = []
+    with ResultWriter(out, {**states[0], "shard": [1, 1]}) as results:
+        lines: list[Record] = []
         for folder, line in _in_turns([numbers[number] for number in range(1, of + 1)]):
             if line.get("overlay") and line.get("frame", 0) == 0:
                 shutil.copyfile(folder / line["overlay"], out / line["overlay"])
@@ -217,8 +217,8 @@ def _part_state(folder: Path) -> Settings:
     return dict(settings)
 
 
-def _in_turns(folders: Sequence[Path]) -> Iterator[tuple[Path, Line]]:
-    """The parts' lines as the input had them: a picture or film of each part after the other."""
+def _in_turns(folders: Sequence[Path]) -> Iterator[tuple[Path, Record]]:
+    """The parts' lines as the input had them: an image or video of each part after the other."""
     readers = {folder: groupby(read_lines(folder / LINES), lambda line: line["source"]) for folder in folders}
     while readers:
         for folder in list(readers):

@@ -1,4 +1,4 @@
-"""Picture + box → network input. Training, testing and prediction all cut with `crop`, so they cannot disagree."""
+"""Image + box → network input. Training, testing and prediction all cut with `crop`, so they cannot disagree."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeppose_cli.core.geometry import Box, FloatArray, crop_matrix
-from deeppose_cli.media.images import Picture
+from deeppose_cli.media.images import Image
 
 MEAN_COLOUR = (124, 116, 104)
-"""RGB mean of ImageNet's training pictures: what lies outside the picture is filled with it, and so becomes 0."""
+"""RGB mean of ImageNet's training images: what lies outside the image is filled with it, and so becomes 0."""
 COLOUR_SCALE = 58.0
 """One standard deviation of ImageNet's pixel values, on all channels."""
 
 
 def crop(
-    picture: Picture, box: Box | FloatArray, size: int, out: Picture | None = None, turn: FloatArray | None = None
-) -> Picture:
-    """N(x; b): the picture cropped to the box, (size, size, 3) uint8; the mean colour outside the picture.
+    image: Image, box: Box | FloatArray, size: int, out: Image | None = None, turn: FloatArray | None = None
+) -> Image:
+    """N(x; b): the image cropped to the box, (size, size, 3) uint8; the mean colour outside the image.
 
     A box at least twice as large as the input is first reduced by area averaging, as bilinear sampling alone would skip
-    pixels. `out`: a contiguous array to write into and return. `turn`: (2, 3) rotation of the picture, in px; the box
-    is one of the turned picture, which is nowhere made: pixels are interpolated once.
+    pixels. `out`: a contiguous array to write into and return. `turn`: (2, 3) rotation of the image, in px; the box
+    is one of the turned image, which is nowhere made: pixels are interpolated once.
     """
     matrix = crop_matrix(box, size)
     if turn is not None:
         matrix = _chained(turn, matrix)
     reduction = int(min(box[2], box[3]) / size)
     if reduction > 1:
-        picture, matrix = _reduced(picture, matrix, size, reduction)
+        image, matrix = _reduced(image, matrix, size, reduction)
     return cv2.warpAffine(  # type: ignore[return-value]
-        picture,
+        image,
         matrix,
         (size, size),
         dst=out,
@@ -50,12 +50,10 @@ def _chained(first: FloatArray, second: FloatArray) -> NDArray[np.float64]:
     return np.asarray(both, dtype=np.float64)
 
 
-def _reduced(
-    picture: Picture, matrix: NDArray[np.float64], size: int, reduction: int
-) -> tuple[Picture, NDArray[np.float64]]:
-    """The part of the picture that the crop shows, averaged over about reduction × reduction px, and the map (2, 3)
+def _reduced(image: Image, matrix: NDArray[np.float64], size: int, reduction: int) -> tuple[Image, NDArray[np.float64]]:
+    """The part of the image that the crop shows, averaged over about reduction × reduction px, and the map (2, 3)
     from there to the crop."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     a, b = -0.5, size - 0.5
     back = cv2.invertAffineTransform(matrix)
     xs, ys = back @ np.array([[a, b, a, b], [a, a, b, b], [1.0, 1.0, 1.0, 1.0]])
@@ -63,9 +61,9 @@ def _reduced(
     x1, x2 = max(0, math.floor(xs.min()) - margin), min(width, math.ceil(xs.max()) + margin + 1)
     y1, y2 = max(0, math.floor(ys.min()) - margin), min(height, math.ceil(ys.max()) + margin + 1)
     if x2 - x1 < reduction or y2 - y1 < reduction:
-        return picture, matrix  # all but outside: nothing to average
+        return image, matrix  # all but outside: nothing to average
     (x1, x2), (y1, y2) = _whole_cells(x1, x2, width, reduction), _whole_cells(y1, y2, height, reduction)
-    part = picture[y1:y2, x1:x2]
+    part = image[y1:y2, x1:x2]
     small = cv2.resize(part, ((x2 - x1) // reduction, (y2 - y1) // reduction), interpolation=cv2.INTER_AREA)
     # Each axis by its true ratio: where there was no room the division above rounds down.
     fx, fy = (x2 - x1) / small.shape[1], (y2 - y1) / small.shape[0]
@@ -74,18 +72,18 @@ def _reduced(
 
 
 def _whole_cells(first: int, after: int, end: int, cell: int) -> tuple[int, int]:
-    """A stretch, lengthened to a multiple of `cell` where the picture has room: averaging is several times faster
+    """A stretch, lengthened to a multiple of `cell` where the image has room: averaging is several times faster
     then."""
     after = min(end, after + (first - after) % cell)
     return max(0, first - (first - after) % cell), after
 
 
 def crops(
-    picture: Picture, boxes: FloatArray, size: int, out: Picture | None = None, turn: FloatArray | None = None
-) -> Picture:
-    """(M, size, size, 3) crops of one picture, one for each box (M, 4). `out`: an array of that shape to write into."""
+    image: Image, boxes: FloatArray, size: int, out: Image | None = None, turn: FloatArray | None = None
+) -> Image:
+    """(M, size, size, 3) crops of one image, one for each box (M, 4). `out`: an array of that shape to write into."""
     if out is None:
         out = np.empty((len(boxes), size, size, 3), np.uint8)
     for target, box in zip(out, boxes, strict=True):
-        crop(picture, box, size, target, turn)
+        crop(image, box, size, target, turn)
     return out

@@ -1,4 +1,4 @@
-"""Picture files → pixels, whatever a user may point at: what is no whole picture is refused by name."""
+"""Image files → pixels, whatever a user may point at: what is no whole image is refused by name."""
 
 from __future__ import annotations
 
@@ -11,51 +11,52 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image as PilImage
+from PIL import UnidentifiedImageError
 
 from deeppose_cli.core.errors import DeepPoseError
 
-Picture = NDArray[np.uint8]
+Image = NDArray[np.uint8]
 """(H, W, 3), RGB."""
 
 MAX_PIXELS = int(os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"])
-"""Set in `deeppose_cli/__init__.py`; a larger picture is refused before it is decoded."""
+"""Set in `deeppose_cli/__init__.py`; a larger image is refused before it is decoded."""
 MAX_BYTES = 2**30
-"""A larger file is none of a picture of so many pixels."""
+"""A larger file is none of an image of so many pixels."""
 
 VERSION = 2
 """Of the pixels that these functions make of a file; kept ones of another version are decoded anew."""
 GROUND = (255, 255, 255)
-"""What shows where a picture is transparent, as in most programs."""
+"""What shows where an image is transparent, as in most programs."""
 
 _JPEG, _SCAN, _END = b"\xff\xd8\xff", 0xDA, b"\xff\xd9"
 _PNG, _PNG_ALPHA, _HEAD = b"\x89PNG\r\n\x1a\n", (4, 6), 4096
 _TIFF = (b"II*\0", b"MM\0*")
 
 
-def read_picture(path: Path, *, exif: bool = False) -> Picture:
+def read_image(path: Path, *, exif: bool = False) -> Image:
     """Decode a file to (H, W, 3) uint8 RGB: grey becomes RGB, 16 bits 8, CMYK RGB, transparency white.
 
-    `exif` turns the picture as its camera asks. The data sets' labels were made on the pixels as they are stored, so
-    their pictures are read without. Raises DeepPoseError, one line that names the file, when it cannot be read whole:
+    `exif` turns the image as its camera asks. The data sets' labels were made on the pixels as they are stored, so
+    their images are read without. Raises DeepPoseError, one line that names the file, when it cannot be read whole:
     OpenCV alone would fill the rest of a truncated JPEG with grey and say nothing.
     """
     data = _read(path)
     if data.startswith(_JPEG) and not _has_end(data):
         raise DeepPoseError(f"{path}: the JPEG is truncated ({len(data)} bytes, no end marker)")
     try:
-        picture = _on_ground(data, exif) if _may_be_transparent(data) else _decode(data, exif)
+        image = _on_ground(data, exif) if _may_be_transparent(data) else _decode(data, exif)
     except cv2.error as error:
         if "CV_IO_MAX_IMAGE_PIXELS" in str(error):
             raise DeepPoseError(f"{path}: more than {MAX_PIXELS:,} pixels; a smaller copy is valid") from None
-        picture = None
-    if picture is None:
-        raise DeepPoseError(f"{path}: not a picture that can be decoded (JPEG, PNG, BMP, WebP, TIFF are)")
-    return picture
+        image = None
+    if image is None:
+        raise DeepPoseError(f"{path}: not an image that can be decoded (JPEG, PNG, BMP, WebP, TIFF are)")
+    return image
 
 
 def pixel_count(path: Path) -> int:
-    """How many pixels a file's header promises; 0 where it is no picture, of which reading it will tell."""
+    """How many pixels a file's header promises; 0 where it is no image, of which reading it will tell."""
     from PIL import Image
 
     try:
@@ -63,8 +64,8 @@ def pixel_count(path: Path) -> int:
             return 0
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path) as picture:
-                return picture.width * picture.height
+            with PilImage.open(path) as image:
+                return image.width * image.height
     except Image.DecompressionBombError:
         return MAX_PIXELS
     except Exception:  # whatever a damaged header makes its reader do
@@ -76,23 +77,23 @@ def _read(path: Path) -> bytes:
     try:
         about = path.stat()
         if stat.S_ISDIR(about.st_mode):
-            raise DeepPoseError(f"{path}: is a folder; expected a picture")
+            raise DeepPoseError(f"{path}: is a folder; expected an image")
         if not stat.S_ISREG(about.st_mode):
-            raise DeepPoseError(f"{path}: not a regular file; expected a picture")
+            raise DeepPoseError(f"{path}: not a regular file; expected an image")
         if about.st_size > MAX_BYTES:
-            raise DeepPoseError(f"{path}: {about.st_size:,} bytes are more than a picture has; valid: {MAX_BYTES:,}")
+            raise DeepPoseError(f"{path}: {about.st_size:,} bytes are more than an image has; valid: {MAX_BYTES:,}")
         data = path.read_bytes()
     except OSError as error:
         raise DeepPoseError(f"{path}: cannot be read ({error.strerror or error})") from None
     if not data:
-        raise DeepPoseError(f"{path}: the file is empty; expected a picture")
+        raise DeepPoseError(f"{path}: the file is empty; expected an image")
     return data
 
 
-def _decode(data: bytes, exif: bool) -> Picture | None:
+def _decode(data: bytes, exif: bool) -> Image | None:
     flags = cv2.IMREAD_COLOR_RGB | (0 if exif else cv2.IMREAD_IGNORE_ORIENTATION)
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    return None if picture is None else np.asarray(picture, dtype=np.uint8)
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    return None if image is None else np.asarray(image, dtype=np.uint8)
 
 
 def _may_be_transparent(data: bytes) -> bool:
@@ -104,7 +105,7 @@ def _may_be_transparent(data: bytes) -> bool:
     return data.startswith(_TIFF)
 
 
-def _on_ground(data: bytes, exif: bool) -> Picture | None:
+def _on_ground(data: bytes, exif: bool) -> Image | None:
     """Laid over white. OpenCV would show the colours that are hidden where nothing should be seen."""
     plain = _decode(data, exif)  # it also refuses what is too large or cut off
     if plain is None:
@@ -113,19 +114,19 @@ def _on_ground(data: bytes, exif: bool) -> Picture | None:
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(io.BytesIO(data)) as opened:
+        with PilImage.open(io.BytesIO(data)) as opened:
             if not opened.has_transparency_data:
                 return plain
-            picture = (ImageOps.exif_transpose(opened) if exif else opened).convert("RGBA")
+            image = (ImageOps.exif_transpose(opened) if exif else opened).convert("RGBA")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):  # a kind or size that only OpenCV takes
         return plain
-    ground = Image.new("RGBA", picture.size, (*GROUND, 255))
-    return np.asarray(Image.alpha_composite(ground, picture).convert("RGB"), dtype=np.uint8)
+    ground = PilImage.new("RGBA", image.size, (*GROUND, 255))
+    return np.asarray(PilImage.alpha_composite(ground, image).convert("RGB"), dtype=np.uint8)
 
 
 def _has_end(data: bytes) -> bool:
     """Whether an end marker follows the first scan of a JPEG. The segments before it are stepped over: a preview
-    picture in one of them has an end of its own. What follows the end (phones append films) does not matter."""
+    image in one of them has an end of its own. What follows the end (phones append videos) does not matter."""
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         if data[at + 1] == _SCAN:
@@ -134,10 +135,10 @@ def _has_end(data: bytes) -> bool:
     return False
 
 
-def picture_size(path: Path) -> tuple[int, int]:
+def image_size(path: Path) -> tuple[int, int]:
     """(width, height) from the file's header; no pixel is decoded. Raises DeepPoseError that names the file."""
     try:
-        with Image.open(path) as picture:
-            return picture.size
+        with PilImage.open(path) as image:
+            return image.size
     except (OSError, UnidentifiedImageError):
-        raise DeepPoseError(f"{path}: not a picture, or not readable") from None
+        raise DeepPoseError(f"{path}: not an image, or not readable") from None

@@ -1,4 +1,4 @@
-"""Films and cameras: frames in, an annotated film out, by OpenCV's FFmpeg. Sound is not kept."""
+"""Videos and cameras: frames in, an annotated video out, by OpenCV's FFmpeg. Sound is not kept."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 
 from deeppose_cli.core.errors import DeepPoseError
-from deeppose_cli.media.images import MAX_PIXELS, Picture
+from deeppose_cli.media.images import MAX_PIXELS, Image
 
-FILM_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
+VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
 WRITTEN = ".mp4"
 USUAL_RATE = 25.0
 """Frames a second where the file or camera tells none."""
@@ -21,8 +21,8 @@ _CODEC = "mp4v"
 """MPEG-4 part 2: what OpenCV's own FFmpeg can write into an .mp4."""
 
 
-class Film:
-    """A film's frames, or a camera's. A context manager."""
+class VideoReader:
+    """A video's frames, or a camera's. A context manager."""
 
     def __init__(self, source: Path) -> None:
         """`source`: a file, or a camera's number. Raises DeepPoseError where it cannot be opened."""
@@ -30,13 +30,13 @@ class Film:
         number = camera_number(source)
         self.is_camera = number is not None
         if not self.is_camera and not source.is_file():  # FFmpeg would also take addresses, pipes and devices
-            raise DeepPoseError(f"{source}: not a file; expected a film")
+            raise DeepPoseError(f"{source}: not a file; expected a video")
         self._capture = (
             cv2.VideoCapture(os.fspath(source), cv2.CAP_FFMPEG) if number is None else cv2.VideoCapture(number)
         )
         if not self._capture.isOpened():
             self._capture.release()
-            what = "no camera has this number" if self.is_camera else "not a film that can be decoded"
+            what = "no camera has this number" if self.is_camera else "not a video that can be decoded"
             raise DeepPoseError(f"{source}: {what}")
         rate = self._capture.get(cv2.CAP_PROP_FPS)
         self.rate = float(rate) if np.isfinite(rate) and 1 <= rate <= 1000 else USUAL_RATE
@@ -51,19 +51,19 @@ class Film:
     def __exit__(self, *_: object) -> None:
         self._capture.release()
 
-    def read(self) -> Picture | None:
+    def read(self) -> Image | None:
         """The next frame, (H, W, 3) RGB; None after the last."""
         there, frame = self._capture.read()
         if not there or frame is None or frame.shape[0] * frame.shape[1] > MAX_PIXELS:
             return None
         return np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
-    def __iter__(self) -> Iterator[Picture]:
+    def __iter__(self) -> Iterator[Image]:
         while (frame := self.read()) is not None:
             yield frame
 
 
-class FilmWriter:
+class VideoWriter:
     """An .mp4 that gets its name when it is whole. A context manager: leaving it by an error leaves no file."""
 
     def __init__(self, file: Path, rate: float) -> None:
@@ -81,15 +81,15 @@ class FilmWriter:
                 os.replace(self._temporary, self.file)
         self._temporary.unlink(missing_ok=True)
 
-    def write(self, picture: Picture) -> None:
+    def write(self, image: Image) -> None:
         """(H, W, 3) RGB, all of one size. Raises DeepPoseError where it cannot be written."""
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         if self._writer is None:
             code = cv2.VideoWriter.fourcc(*_CODEC)
             self._writer = cv2.VideoWriter(os.fspath(self._temporary), cv2.CAP_FFMPEG, code, self.rate, (width, height))
             if not self._writer.isOpened():
-                raise DeepPoseError(f"{self.file}: the film cannot be written ({width} × {height} px)")
-        self._writer.write(cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+                raise DeepPoseError(f"{self.file}: the video cannot be written ({width} × {height} px)")
+        self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
 
 
 def camera_number(source: Path) -> int | None:
@@ -98,5 +98,5 @@ def camera_number(source: Path) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 4 and not source.exists() else None
 
 
-def is_film(source: Path) -> bool:
-    return source.suffix.lower() in FILM_SUFFIXES or camera_number(source) is not None
+def is_video(source: Path) -> bool:
+    return source.suffix.lower() in VIDEO_SUFFIXES or camera_number(source) is not None

@@ -34,7 +34,7 @@ def _from_torchvision(backbone: Backbone, name: str) -> None:
     import torchvision
 
     if name not in torchvision.models.list_models():
-        raise UsageError(f"--start torchvision: torchvision has no {name}; valid: random, or a file")
+        raise UsageError(f"--init-weights torchvision: torchvision has no {name}; valid: random, or a file")
     from deeppose_cli.models.backbones import BACKBONES
 
     whole = torchvision.models.get_model_weights(name).DEFAULT
@@ -42,7 +42,7 @@ def _from_torchvision(backbone: Backbone, name: str) -> None:
         values = whole.get_state_dict(progress=False, check_hash=True)
     except OSError as error:
         raise DeepPoseError(
-            f"--start torchvision: {whole.url} cannot be had ({error}); valid without a network: a file"
+            f"--init-weights torchvision: {whole.url} cannot be had ({error}); valid without a network: a file"
         ) from None
     model = torchvision.models.get_model(name)
     model.load_state_dict(values)
@@ -56,26 +56,30 @@ def _from_file(backbone: Backbone, name: str, file: Path) -> None:
     from safetensors.torch import load_file
 
     if not file.is_file():
-        raise UsageError(f"--start {file}: no such file; valid: random, torchvision, previous (stage), or a file")
+        raise UsageError(
+            f"--init-weights {file}: no such file; valid: random, torchvision, previous (stage), or a file"
+        )
     try:
         values = load_file(file)
     except (SafetensorError, OSError) as error:
-        raise DeepPoseError(f"--start {file}: not a readable .safetensors file ({error})") from None
+        raise DeepPoseError(f"--init-weights {file}: not a readable .safetensors file ({error})") from None
     own = backbone.state_dict()
     new: dict[str, Tensor] = {}
     for key, value in values.items():
         if (match := _LAYER.fullmatch(key)) is None:
-            raise DeepPoseError(f"--start {file}: holds '{key}', which is no layer of {name}")
+            raise DeepPoseError(f"--init-weights {file}: holds '{key}', which is no layer of {name}")
         block, part, kind, rest = match.groups()
         step = f"steps.{0 if block is None else int(block) + 1}" + ("" if block is None else f".{part}")
         padded = f"{step}.1.weight" in own and own[f"{step}.1.weight"].ndim == 4
         place = f"{step}.{(kind == 'bn') + padded}.{rest}"
         if place not in own or own[place].shape != value.shape:
-            raise DeepPoseError(f"--start {file}: '{key}' {tuple(value.shape)} does not fit backbone {name}")
+            raise DeepPoseError(f"--init-weights {file}: '{key}' {tuple(value.shape)} does not fit backbone {name}")
         new[place] = value
     lacking = [key for key in own if key not in new and not key.endswith("num_batches_tracked")]
     if lacking:
-        raise DeepPoseError(f"--start {file}: lacks {len(lacking)} of the layers of {name}, such as {lacking[0]}")
+        raise DeepPoseError(
+            f"--init-weights {file}: lacks {len(lacking)} of the layers of {name}, such as {lacking[0]}"
+        )
     backbone.load_state_dict(new, strict=False)
     half = torch.full((3,), 127.5)
     _fit_input(backbone, half, half)

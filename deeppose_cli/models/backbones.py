@@ -32,7 +32,7 @@ class Backbone(nn.Module):
     def freeze(self, count: int) -> None:
         """The first `count` steps learn nothing: neither their values nor their batch statistics change."""
         if not 0 <= count <= len(self.steps):
-            raise UsageError(f"--frozen {count}: this backbone has {len(self.steps)} steps")
+            raise UsageError(f"--freeze-blocks {count}: this backbone has {len(self.steps)} steps")
         self.frozen = count
         self.steps[:count].requires_grad_(False)
         self.train(self.training)

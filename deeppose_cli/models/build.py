@@ -9,27 +9,27 @@ from torch import Tensor
 
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.models.cascade import Cascade, Stage
-from deeppose_cli.models.regressor import Expected, Regressor
-from deeppose_cli.models.spec import CascadePlan, StagePlan
+from deeppose_cli.models.regressor import JointPrior, Regressor
+from deeppose_cli.models.spec import CascadeSpec, StageSpec
 
 
-def build_regressor(plan: StagePlan, num_joints: int) -> Regressor:
+def build_stage(plan: StageSpec, num_joints: int) -> Regressor:
     """ψ of one stage with random weights. Raises UsageError for settings that name no network."""
-    expected = None if plan.displacement is None else Expected(*plan.displacement, plan.sigma)
+    expected = None if plan.displacement is None else JointPrior(*plan.displacement, plan.sigma)
     return Regressor(plan.settings, num_joints, plan.kind, expected)
 
 
-def assemble(plan: CascadePlan, regressors: Sequence[Regressor], device: str | None = None) -> Cascade:
+def build_cascade(plan: CascadeSpec, regressors: Sequence[Regressor], device: str | None = None) -> Cascade:
     """The cascade in evaluation mode. `device`: a GPU where there is one."""
     place = device or ("cuda" if torch.cuda.is_available() else "cpu")
     stages = [
         Stage(regressor.to(place).eval(), stage.settings.input_size, stage.sigma, stage.calibration)
         for stage, regressor in zip(plan.stages, regressors, strict=True)
     ]
-    return Cascade(plan.skeleton, stages, square_first_box=plan.square_first_box)
+    return Cascade(plan.skeleton, stages, square_initial_box=plan.square_initial_box)
 
 
-def fill(regressor: Regressor, values: Mapping[str, Tensor], source: str) -> Regressor:
+def load_stage_weights(regressor: Regressor, values: Mapping[str, Tensor], source: str) -> Regressor:
     """Gives a network its weights. Raises DeepPoseError that names the source where they do not fit."""
     try:
         regressor.load_state_dict(dict(values))

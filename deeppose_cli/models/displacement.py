@@ -18,8 +18,8 @@ from deeppose_cli.core.skeleton import Skeleton
 
 @dataclass(frozen=True)
 class Displacement:
-    """How far the previous stage is off (y_i^{s−1} − y_i), joint by joint, in units of diam: on training pictures (the
-    paper), or on validation pictures."""
+    """How far the previous stage is off (y_i^{s−1} − y_i), joint by joint, in units of diam: on training images (the
+    paper), or on validation images."""
 
     mean: tuple[tuple[float, float], ...]
     """(K, 2)"""
@@ -41,7 +41,7 @@ class Displacement:
         return Displacement(_pairs(mean), _pairs(std))
 
     def draw(self, rng: np.random.Generator, joints: Sequence[int], skeleton: Skeleton, mirrored: bool) -> FloatArray:
-        """(M, 2) displacements δ in units of diam. In a mirrored picture a left joint behaves as its right partner."""
+        """(M, 2) displacements δ in units of diam. In a mirrored image a left joint behaves as its right partner."""
         index = [skeleton.mirror[j] for j in joints] if mirrored else list(joints)
         mean, std = np.array(self.mean)[index], np.array(self.std)[index]
         if mirrored:

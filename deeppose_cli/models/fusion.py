@@ -18,7 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 Module = TypeVar("Module", bound=nn.Module)
 
 
-class Pointwise(nn.Module):
+class PointwiseLinear(nn.Module):
     """A 1×1 convolution: (B, C, H, W) → (B, C', H, W), channels-last in memory."""
 
     def __init__(self, convolution: nn.Conv2d) -> None:
@@ -45,7 +45,7 @@ def folded(module: Module) -> Module:
             if isinstance(norm, nn.BatchNorm2d):
                 layer = fuse_conv_bn_eval(layer, norm)
                 setattr(parent, after, nn.Identity())
-            setattr(parent, name, Pointwise(layer) if _is_pointwise(layer) else layer)
+            setattr(parent, name, PointwiseLinear(layer) if _is_pointwise(layer) else layer)
     return found
 
 
@@ -54,7 +54,7 @@ def _is_pointwise(layer: nn.Conv2d) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class Folded(Generic[Module]):
+class FusedCopy(Generic[Module]):
     """A folded copy, and what tells whether it still is one."""
 
     module: Module
@@ -63,7 +63,7 @@ class Folded(Generic[Module]):
     versions: list[int]
 
     @classmethod
-    def of(cls, module: Module) -> Folded[Module]:
+    def of(cls, module: Module) -> FusedCopy[Module]:
         values = [value for value in chain(module.parameters(), module.buffers()) if not value.is_inference()]
         return cls(folded(module), values, _versions(values))
 

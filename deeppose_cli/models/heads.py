@@ -16,20 +16,20 @@ from torch import Tensor, nn
 from deeppose_cli.config.defaults import PEAK_REACH
 
 
-class Answer(NamedTuple):
+class HeadOutput(NamedTuple):
     """What a network says of a batch of crops."""
 
     coordinates: Tensor
     """(B, K, 2) norm."""
     logits: Tensor | None = None
     """(B, K, H, W) of the maps behind the coordinates, where there are any."""
-    mass: Tensor | None = None
+    peak_mass: Tensor | None = None
     """(B, K) the share of each joint's map that lies around its peak, where the answer is read there."""
 
-    def each(self, change: Callable[[Tensor], Tensor]) -> Answer:
+    def each(self, change: Callable[[Tensor], Tensor]) -> HeadOutput:
         """With `change` made to all that is there: rows or joints taken."""
         coordinates, *more = (None if values is None else change(values) for values in self)
-        return Answer(cast("Tensor", coordinates), *more)
+        return HeadOutput(cast("Tensor", coordinates), *more)
 
 
 def cell_centres(side: int, like: Tensor | None = None) -> Tensor:
@@ -48,11 +48,11 @@ def expected_coordinates(logits: Tensor) -> Tensor:
     return _mean(share)
 
 
-def peak_answer(logits: Tensor) -> Answer:
+def peak_answer(logits: Tensor) -> HeadOutput:
     """(B, K, H, H) logits → the mean of each map's distribution around its peak, and how much of it lies there.
 
     What a network answers once it is trained. It says in its maps where else a joint may be, and every doubt draws the
-    mean of the whole map to the middle of the picture (Gu et al., Removing the Bias of Integral Pose Regression, ICCV
+    mean of the whole map to the middle of the image (Gu et al., Removing the Bias of Integral Pose Regression, ICCV
     2021). The peak is looked for in the map smoothed over 3 × 3 cells.
     """
     side = logits.shape[-1]
@@ -61,8 +61,8 @@ def peak_answer(logits: Tensor) -> Answer:
     steps = torch.arange(side, device=logits.device)
     rows, columns = ((steps - at[..., None]).abs() <= PEAK_REACH for at in (place // side, place % side))
     share = share * rows[..., :, None] * columns[..., None, :]
-    mass = share.sum((2, 3))
-    return Answer(_mean(share / mass[..., None, None]), logits, mass=mass)
+    peak_mass = share.sum((2, 3))
+    return HeadOutput(_mean(share / peak_mass[..., None, None]), logits, peak_mass=peak_mass)
 
 
 def _mean(share: Tensor) -> Tensor:
@@ -105,13 +105,13 @@ class IntegralHead(nn.Module):
         logits = self.last(self.sharpen(torch.relu(x))).float()
         return logits if prior is None else logits + prior
 
-    def decode(self, logits: Tensor) -> Answer:
+    def decode(self, logits: Tensor) -> HeadOutput:
         whole = self.training or not self.peaked
-        return Answer(expected_coordinates(logits), logits) if whole else peak_answer(logits)
+        return HeadOutput(expected_coordinates(logits), logits) if whole else peak_answer(logits)
 
 
 class RegressionHead(nn.Module):
-    """The last level, averaged over the picture, and a fully connected layer: 2K numbers (the paper's way)."""
+    """The last level, averaged over the image, and a fully connected layer: 2K numbers (the paper's way)."""
 
     JOINT_LAYER = "last"
 
@@ -126,8 +126,8 @@ class RegressionHead(nn.Module):
         coordinates: Tensor = self.last(levels[-1].mean((2, 3))).float().unflatten(1, (-1, 2))
         return coordinates
 
-    def decode(self, coordinates: Tensor) -> Answer:
-        return Answer(coordinates)
+    def decode(self, coordinates: Tensor) -> HeadOutput:
+        return HeadOutput(coordinates)
 
 
 def _twice(x: Tensor) -> Tensor:

@@ -2,8 +2,8 @@
 a head on a network made for ImageNet.
 
 Shape letters: B batch, K joints, S input side, (H, W) map side. Every network maps (B, 3, S, S) to (B, K, 2) norm
-coordinates; `with_maps` also gives the logits of the maps behind them, where the network has any (`Answer`). The same
-in two steps: `outputs` (B, K, …), and `decode` of these or of some joints' alone.
+coordinates; `with_heatmaps` also gives the logits of the maps behind them, where the network has any (`HeadOutput`).
+The same in two steps: `outputs` (B, K, …), and `decode` of these or of some joints' alone.
 `joint_layers` names the layers whose outputs are the joints, one after the other: all others know of none.
 """
 
@@ -17,11 +17,11 @@ from deeppose_cli.config.progressive_resizing import input_sizes
 from deeppose_cli.config.schema import StagePreset
 from deeppose_cli.core.errors import UsageError
 from deeppose_cli.models.backbones import build_backbone
-from deeppose_cli.models.heads import Answer, IntegralHead, RegressionHead, expected_coordinates, peak_answer
+from deeppose_cli.models.heads import HeadOutput, IntegralHead, RegressionHead, expected_coordinates, peak_answer
 
 LEAST_WIDTH = 2
 """Channels: the integral head halves them."""
-MAP_STRIDE = 4
+HEATMAP_STRIDE = 4
 """Input px per cell of the integral network's maps."""
 
 
@@ -95,10 +95,10 @@ class DeepPoseNetwork(nn.Module):
         out: Tensor = self.head(self.features(x))
         return out.float().unflatten(1, (-1, 2))
 
-    def decode(self, outputs: Tensor) -> Answer:
-        return Answer(outputs)
+    def decode(self, outputs: Tensor) -> HeadOutput:
+        return HeadOutput(outputs)
 
-    def with_maps(self, x: Tensor, prior: Tensor | None = None) -> Answer:
+    def with_heatmaps(self, x: Tensor, prior: Tensor | None = None) -> HeadOutput:
         return self.decode(self.outputs(x))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -152,16 +152,16 @@ class IntegralNetwork(nn.Module):
         logits = self.maps(torch.relu(merged)).float()
         return logits if prior is None else logits + prior
 
-    def decode(self, logits: Tensor) -> Answer:
+    def decode(self, logits: Tensor) -> HeadOutput:
         whole = self.training or not self.peaked
-        return Answer(expected_coordinates(logits), logits) if whole else peak_answer(logits)
+        return HeadOutput(expected_coordinates(logits), logits) if whole else peak_answer(logits)
 
-    def with_maps(self, x: Tensor, prior: Tensor | None = None) -> Answer:
+    def with_heatmaps(self, x: Tensor, prior: Tensor | None = None) -> HeadOutput:
         return self.decode(self.outputs(x, prior))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, S, S) → (B, K, 2) norm."""
-        return self.with_maps(x).coordinates
+        return self.with_heatmaps(x).coordinates
 
 
 class BackboneNetwork(nn.Module):
@@ -177,12 +177,12 @@ class BackboneNetwork(nn.Module):
         channels = self.backbone.channels
         self.head: IntegralHead | RegressionHead
         if settings.head == "integral":
-            self.head = IntegralHead(channels, num_joints, settings.width, settings.map_weight > 0)
+            self.head = IntegralHead(channels, num_joints, settings.head_channels, settings.heatmap_weight > 0)
         elif settings.head == "regression":
             self.head = RegressionHead(channels, num_joints)
         else:
             raise UsageError(f"--head {settings.head}: unknown; valid: {', '.join(HEADS)}")
-        self.backbone.freeze(settings.frozen)
+        self.backbone.freeze(settings.freeze_blocks)
 
     @property
     def joint_layers(self) -> tuple[str, ...]:
@@ -193,10 +193,10 @@ class BackboneNetwork(nn.Module):
         found: Tensor = self.head(self.backbone(x), prior)
         return found
 
-    def decode(self, outputs: Tensor) -> Answer:
+    def decode(self, outputs: Tensor) -> HeadOutput:
         return self.head.decode(outputs)
 
-    def with_maps(self, x: Tensor, prior: Tensor | None = None) -> Answer:
+    def with_heatmaps(self, x: Tensor, prior: Tensor | None = None) -> HeadOutput:
         """(B, 3, S, S) → (B, K, 2) norm and, with a head that has them, the maps' logits, float32.
 
         `prior`: (K, S/4, S/4) log-density of where each joint is to be expected, added to the maps.
@@ -205,7 +205,7 @@ class BackboneNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, S, S) → (B, K, 2) norm."""
-        return self.with_maps(x).coordinates
+        return self.with_heatmaps(x).coordinates
 
 
 class _Residual(nn.Module):
@@ -256,8 +256,8 @@ def build_network(settings: StagePreset, num_joints: int) -> Network:
         raise UsageError(f"network '{settings.network}' is unknown; valid: deeppose, integral, backbone")
     for size in input_sizes(settings):
         _check_size(size)
-    if settings.head != "regression" and settings.width < LEAST_WIDTH:
-        raise UsageError(f"--width {settings.width}: valid: {LEAST_WIDTH} or more")
+    if settings.head != "regression" and settings.head_channels < LEAST_WIDTH:
+        raise UsageError(f"--head-channels {settings.head_channels}: valid: {LEAST_WIDTH} or more")
     if settings.network == "integral":
-        return IntegralNetwork(num_joints, settings.width, settings.map_weight > 0)
+        return IntegralNetwork(num_joints, settings.head_channels, settings.heatmap_weight > 0)
     return BackboneNetwork(num_joints, settings)

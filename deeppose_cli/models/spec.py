@@ -12,7 +12,7 @@ Pairs = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
-class StagePlan:
+class StageSpec:
     """One stage. `settings` is a RefinementPreset from stage 2 on."""
 
     settings: StagePreset
@@ -31,9 +31,9 @@ class StagePlan:
 
 
 @dataclass(frozen=True)
-class CascadePlan:
+class CascadeSpec:
     """S stages and what they share."""
 
     skeleton: Skeleton
-    stages: tuple[StagePlan, ...]
-    square_first_box: bool
+    stages: tuple[StageSpec, ...]
+    square_initial_box: bool

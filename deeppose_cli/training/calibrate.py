@@ -1,4 +1,4 @@
-"""Measures, on a run's validation pictures, what makes confidences of its maps: after each training, or later."""
+"""Measures, on a run's validation images, what makes confidences of its maps: after each training, or later."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deeppose_cli.core.progress import progress_bar
 from deeppose_cli.models.confidence import Calibration
 
 if TYPE_CHECKING:
-    from deeppose_cli.data.datasets.spec import DataDescription
+    from deeppose_cli.data.datasets.spec import DatasetSpec
     from deeppose_cli.data.loading.datamodules import TrainingData
 
 
@@ -26,15 +26,15 @@ def calibrate_stages(run: RunFolder, data: TrainingData, stages: int) -> list[Ca
     return found
 
 
-def calibrate_run(run: RunFolder, description: DataDescription, data_root: Path) -> list[Calibration | None]:
+def calibrate_run(run: RunFolder, description: DatasetSpec, data_root: Path) -> list[Calibration | None]:
     """Of every stage that there is. Raises UsageError for a data set that the run was not trained on."""
     from deeppose_cli.data.loading.datamodules import TrainingData
 
     if run.data_name != description.name:
         raise UsageError(
             f"--data {description.name}: run {run.name} has learned from {run.data_name}; valid: {run.data_name}, of "
-            "which some pictures were held back"
+            "which some images were held back"
         )
     with progress_bar() as progress:
-        data = TrainingData.read(description, data_root, run.first_box, progress)
+        data = TrainingData.read(description, data_root, run.initial_box, progress)
     return calibrate_stages(run, data, len(run.stages))

@@ -84,13 +84,13 @@ class Checkpoints(Callback):
         self._saved = time.monotonic()
 
 
-class History(Callback):
+class MetricsCsv(Callback):
     """`metrics.csv`: a row for every validation; its loss is the mean since the one before.
 
     A training that is taken up again drops rows past its step.
     """
 
-    COLUMNS = ("epoch", "step", "train_loss", "val_pdj", "val_spread", "learning_rate", "input_size", "seconds")
+    COLUMNS = ("epoch", "step", "train_loss", "val_pdj", "val_diversity", "learning_rate", "input_size", "seconds")
 
     def __init__(self, folder: StageFolder) -> None:
         self.folder = folder
@@ -122,7 +122,7 @@ class History(Callback):
                     "step": trainer.global_step,
                     "train_loss": f"{sum(self._losses) / max(1, len(self._losses)):.6g}",
                     "val_pdj": f"{_scalar(trainer, 'val_pdj'):.6f}",
-                    "val_spread": f"{_scalar(trainer, 'val_spread'):.4f}",
+                    "val_diversity": f"{_scalar(trainer, 'val_diversity'):.4f}",
                     "learning_rate": f"{trainer.optimizers[0].param_groups[0]['lr']:.4g}",
                     "input_size": input_size_at(pl_module.settings, trainer.current_epoch),  # type: ignore[arg-type]
                     "seconds": f"{time.monotonic() - self._start:.1f}",
@@ -205,8 +205,8 @@ class TerminalProgress(Callback):
         self._stop()
 
 
-class FiniteLoss(Callback):
-    """Stops at a loss that is no number, before it reaches a weight or a checkpoint, and names the pictures."""
+class StopOnNonFiniteLoss(Callback):
+    """Stops at a loss that is no number, before it reaches a weight or a checkpoint, and names the images."""
 
     SHOWN = 8
 
@@ -217,7 +217,7 @@ class FiniteLoss(Callback):
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        self._rows = batch["visited"]
+        self._rows = batch["index"]
 
     def on_before_backward(self, trainer: L.Trainer, pl_module: L.LightningModule, loss: Tensor) -> None:
         bad = not bool(torch.isfinite(loss))
@@ -233,8 +233,8 @@ class FiniteLoss(Callback):
         )
 
 
-class Unreadable(Callback):
-    """Names each picture that cannot be read when it is first met, and counts them at the end. They are left out."""
+class UnreadableImages(Callback):
+    """Names each image that cannot be read when it is first met, and counts them at the end. They are left out."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -251,9 +251,9 @@ class Unreadable(Callback):
         self._tell(batch, trainer.datamodule.validation_names)  # type: ignore[attr-defined]
 
     def _tell(self, batch: Any, names: Callable[[list[int]], list[str]]) -> None:
-        if not bool(batch["unread"].any()):
+        if not bool(batch["unreadable"].any()):
             return
-        for name in names(batch["visited"][batch["unread"]].tolist()):
+        for name in names(batch["index"][batch["unreadable"]].tolist()):
             if name not in self._seen:
                 self._seen.add(name)
                 self.console.print(f"warning: {name} cannot be read and is left out", style="yellow", highlight=False)
@@ -261,7 +261,7 @@ class Unreadable(Callback):
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self._seen:
             self.console.print(
-                f"warning: {len(self._seen)} picture(s) could not be read and were left out; "
+                f"warning: {len(self._seen)} image(s) could not be read and were left out; "
                 "deeppose data check names them all",
                 style="yellow",
                 highlight=False,
@@ -269,7 +269,7 @@ class Unreadable(Callback):
 
 
 class CollapseGuard(Callback):
-    """Says so when validation predictions barely vary from picture to picture: collapse to the mean pose.
+    """Says so when validation predictions barely vary from image to image: collapse to the mean pose.
 
     It takes two validations in a row: after a first epoch, a network may rightly still be there. A refinement stage
     (`refining`) predicts corrections. Most are small and a few labels far away, so that even a good stage's vary much
@@ -282,12 +282,12 @@ class CollapseGuard(Callback):
         self._seen = 0
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        spread = _scalar(trainer, "val_spread")
-        self._seen = self._seen + 1 if spread < self._least else 0
+        flatten_flags = _scalar(trainer, "val_diversity")
+        self._seen = self._seen + 1 if flatten_flags < self._least else 0
         if self._seen >= 2 and trainer.is_global_zero:
             what = "collapse to the mean correction" if self.refining else "collapse to the mean pose"
             self.console.print(
-                f"warning: {what}: validation predictions vary {spread:.1%} as much as the labels. "
+                f"warning: {what}: validation predictions vary {flatten_flags:.1%} as much as the labels. "
                 "Try a lower --learning-rate, more --max-epochs, or --preset tiny, whose head learns faster.",
                 style="yellow",
             )

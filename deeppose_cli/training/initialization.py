@@ -22,12 +22,12 @@ from deeppose_cli.core.skeleton import Skeleton, skeleton_by_name
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from deeppose_cli.training.lightning_modules import StageModule
-    from deeppose_cli.training.weight_transfer import Taken
+    from deeppose_cli.training.lightning_modules import StageLightningModule
+    from deeppose_cli.training.weight_transfer import MatchedWeights
 
 
 @dataclass(frozen=True)
-class Donor:
+class SourceStage:
     """A trained stage that another one starts from."""
 
     name: str
@@ -37,65 +37,65 @@ class Donor:
     """As `Regressor.state_dict()` names them."""
 
 
-def find_donor(start: str, run: RunFolder, number: int) -> Donor | None:
-    """The trained stage that `--start` names for stage `number` of the run; None where it names none.
+def find_source(start: str, run: RunFolder, number: int) -> SourceStage | None:
+    """The trained stage that `--init-weights` names for stage `number` of the run; None where it names none.
 
     Of a weights file it is the stage of that number, or stage 1 if the file has fewer. Raises DeepPoseError for a bad
     file, UsageError for weights that are not there.
     """
     if start == "previous" and number == 1:
-        raise UsageError("--start previous: there is no stage before the first")
+        raise UsageError("--init-weights previous: there is no stage before the first")
     if start == "previous":
         file = run.stage(number - 1).best
         checkpoint = read_checkpoint(file)
         kept = checkpoint["hyper_parameters"]
         per_joint = kept["settings"].get("regressor") == "per-joint"
-        return Donor(str(file), skeleton_by_name(kept["skeleton"]), per_joint, regressor_values(checkpoint))
+        return SourceStage(str(file), skeleton_by_name(kept["skeleton"]), per_joint, regressor_values(checkpoint))
     if start not in NAMES and not is_weights_file(Path(start)):
         return None
-    from deeppose_cli.checkpoints.weights_file import read_stages
+    from deeppose_cli.checkpoints.weights_file import read_file_stages
 
-    header, regressors = read_stages(weights_path(start, "--start"))
+    header, regressors = read_file_stages(weights_path(start, "--init-weights"))
     chosen = number if number <= len(regressors) else 1
     regressor = regressors[chosen - 1]
     plan = header.description.plan
-    return Donor(f"{start}, stage {chosen}", plan.skeleton, regressor.per_joint, regressor.state_dict())
+    return SourceStage(f"{start}, stage {chosen}", plan.skeleton, regressor.per_joint, regressor.state_dict())
 
 
-def check_start(settings: StagePreset, skeleton: Skeleton, kind: str, donor: Donor | None) -> None:
+def check_start(settings: StagePreset, skeleton: Skeleton, kind: str, donor: SourceStage | None) -> None:
     """Raises, before anything is written, where nothing of the start fits the network that is to be trained."""
     import torch
 
     from deeppose_cli.models.regressor import Regressor
 
     if donor is None:
-        if settings.start != "random" and settings.network != "backbone":
+        if settings.init_weights != "random" and settings.network != "backbone":
             raise UsageError(
-                f"--start {settings.start}: no weights file of deeppose, and network {settings.network} has no "
-                "backbone to give published values to; valid: random, a weights file, or --preset modern, which has one"
+                f"--init-weights {settings.init_weights}: no weights file of deeppose, and network {settings.network} "
+                "has no backbone for published values; valid: random, a weights file, or --preset modern"
             )
         return
     with torch.device("meta"):
         regressor = Regressor(settings, len(skeleton), kind)
     taken = _taken(regressor, skeleton, donor)
-    frozen = re.compile(rf"networks\.\d+\.backbone\.steps\.({'|'.join(map(str, range(settings.frozen)))})\.")
+    frozen = re.compile(rf"networks\.\d+\.backbone\.steps\.({'|'.join(map(str, range(settings.freeze_blocks)))})\.")
     random = [name for name in regressor.state_dict() if frozen.match(name) and name not in taken.values]
     if random and not all(name.endswith("num_batches_tracked") for name in random):
         raise UsageError(
-            f"--frozen {settings.frozen}: {donor.name} has no values for these steps of backbone {settings.backbone}; "
-            "valid: --frozen 0, or the backbone that it has"
+            f"--freeze-blocks {settings.freeze_blocks}: {donor.name} has no values for these blocks of backbone "
+            f"{settings.backbone}; valid: --freeze-blocks 0, or the backbone that it has"
         )
-    if settings.start == "previous":  # what fits is taken
+    if settings.init_weights == "previous":  # what fits is taken
         return
     if not taken.layers:
         what = f"network {settings.network}{f' {settings.backbone}' if settings.backbone else ''}"
         raise DeepPoseError(
-            f"--start {donor.name}: no layer fits {what}, input {settings.input_size} px; take the file's own "
+            f"--init-weights {donor.name}: no layer fits {what}, input {settings.input_size} px; take the file's own "
             "--preset, --backbone and --head"
         )
 
 
-def begin(module: StageModule, settings: StagePreset, donor: Donor | None) -> str | None:
+def begin(module: StageLightningModule, settings: StagePreset, donor: SourceStage | None) -> str | None:
     """Gives a stage its starting values, and says where they are from if that is another stage."""
     if donor is not None:
         taken = _taken(module.regressor, module.skeleton, donor)
@@ -106,11 +106,11 @@ def begin(module: StageModule, settings: StagePreset, donor: Donor | None) -> st
 
     for network in module.regressor.networks:
         if isinstance(network, BackboneNetwork):
-            start_backbone(network.backbone, settings.backbone, settings.start)
+            start_backbone(network.backbone, settings.backbone, settings.init_weights)
     return None
 
 
-def _taken(regressor: Any, skeleton: Skeleton, donor: Donor) -> Taken:
+def _taken(regressor: Any, skeleton: Skeleton, donor: SourceStage) -> MatchedWeights:
     from deeppose_cli.training.weight_transfer import take
 
     return take(regressor, skeleton, donor.values, donor.skeleton, donor_per_joint=donor.per_joint)

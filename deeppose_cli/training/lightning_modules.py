@@ -19,10 +19,10 @@ from deeppose_cli.config.progressive_resizing import input_size_at
 from deeppose_cli.config.schema import StagePreset, initial_from_primitives, refinement_from_primitives
 from deeppose_cli.core.geometry import denormalise, normalise
 from deeppose_cli.core.skeleton import skeleton_by_name
-from deeppose_cli.models.heads import Answer
-from deeppose_cli.models.regressor import Expected, Regressor
-from deeppose_cli.training.losses import coordinate_loss, labelled, map_loss
-from deeppose_cli.training.metrics import PDJ, PoseSpread
+from deeppose_cli.models.heads import HeadOutput
+from deeppose_cli.models.regressor import JointPrior, Regressor
+from deeppose_cli.training.losses import coordinate_loss, heatmap_loss, labelled
+from deeppose_cli.training.metrics import PDJ, PredictionDiversity
 
 Batch = dict[str, Tensor]
 
@@ -41,17 +41,17 @@ class Loss:
     count: Tensor
 
 
-class StageModule(L.LightningModule):
+class StageLightningModule(L.LightningModule):
     """One stage of the cascade in training. Subclasses say what a batch's loss and validation poses are."""
 
     def __init__(
-        self, skeleton: str, settings: StagePreset, kind: str, seed: int, expected: Expected | None = None
+        self, skeleton: str, settings: StagePreset, kind: str, seed: int, expected: JointPrior | None = None
     ) -> None:
         super().__init__()
         self.skeleton, self.settings, self.seed = skeleton_by_name(skeleton), settings, seed
         self.regressor = Regressor(settings, len(self.skeleton), kind, expected)
         self.pdj = PDJ(skeleton)
-        self.spread = PoseSpread(len(self.skeleton))
+        self.flatten_flags = PredictionDiversity(len(self.skeleton))
         self._known = 0.0  # labelled joints of the batch at hand, in all processes
 
     @abstractmethod
@@ -74,7 +74,7 @@ class StageModule(L.LightningModule):
         loss = self.batch_loss(batch)
         # DDP averages gradients over processes: times their number, over all labels, is the mean over all labels.
         share = self.trainer.world_size / self._known
-        total = (loss.coordinates + self.settings.map_weight * loss.maps) * share
+        total = (loss.coordinates + self.settings.heatmap_weight * loss.maps) * share
         self.log("train_loss", total.detach(), batch_size=max(1, int(loss.count)), on_step=True, on_epoch=False)
         return total
 
@@ -95,24 +95,24 @@ class StageModule(L.LightningModule):
         else:
             optimizer_closure()
 
-    def sums(self, answer: Answer, target: Tensor) -> Loss:
+    def sums(self, answer: HeadOutput, target: Tensor) -> Loss:
         """Loss sums of an answer (B, K, …) against labels (B, K, 2) norm."""
         maps = answer.coordinates.new_zeros(())
-        if answer.logits is not None and self.settings.map_weight:
-            maps = map_loss(answer.logits, target)
+        if answer.logits is not None and self.settings.heatmap_weight:
+            maps = heatmap_loss(answer.logits, target)
         loss = coordinate_loss(answer.coordinates, target, self.settings.coordinate_loss)
         return Loss(loss, maps, labelled(target).sum())
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         poses, watched, labels = self.batch_poses(batch)
         self.pdj.update(poses, batch["keypoints"])
-        self.spread.update(watched, labels)
+        self.flatten_flags.update(watched, labels)
 
     def on_validation_epoch_end(self) -> None:
         self.log("val_pdj", self.pdj.compute())
-        self.log("val_spread", self.spread.compute())
+        self.log("val_diversity", self.flatten_flags.compute())
         self.pdj.reset()
-        self.spread.reset()
+        self.flatten_flags.reset()
 
     def configure_optimizers(self) -> Any:
         s = self.settings
@@ -137,10 +137,10 @@ class StageModule(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-class InitialStage(StageModule):
+class InitialStage(StageLightningModule):
     """y¹ = N⁻¹(ψ(N(x; b⁰); θ₁); b⁰)."""
 
-    def __init__(self, skeleton: str, settings: dict[str, Any], square_first_box: bool, seed: int) -> None:
+    def __init__(self, skeleton: str, settings: dict[str, Any], square_initial_box: bool, seed: int) -> None:
         super().__init__(skeleton, initial_from_primitives(settings), "shared", seed)
         self.save_hyperparameters()
 
@@ -148,10 +148,10 @@ class InitialStage(StageModule):
         checkpoint["input_size"] = input_size_at(self.settings, self.current_epoch)
 
     def batch_loss(self, batch: Batch) -> Loss:
-        return self.sums(self.regressor(batch["pixels"]), batch["target"])
+        return self.sums(self.regressor(batch["image"]), batch["target"])
 
     def batch_poses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        pixels, size = batch["pixels"], input_size_at(self.settings, self.current_epoch)
+        pixels, size = batch["image"], input_size_at(self.settings, self.current_epoch)
         if size != pixels.shape[1]:  # so small as those of the training: a network answers well at its size only
             small = nn.functional.interpolate(
                 pixels.permute(0, 3, 1, 2).float(), size=(size, size), mode="bilinear", antialias=True
@@ -161,7 +161,7 @@ class InitialStage(StageModule):
         return denormalise(answer, batch["box"][:, None]), answer, batch["target"]
 
 
-class RefinementStage(StageModule):
+class RefinementStage(StageLightningModule):
     """y_i^s = y_i^{s−1} + (b_w, b_h) · ψ_i(N(x; b_i); θ_s)."""
 
     def __init__(
@@ -172,11 +172,11 @@ class RefinementStage(StageModule):
         sigma: float,
         displacement_mean: list[list[float]],
         displacement_std: list[list[float]],
-        square_first_box: bool,
+        square_initial_box: bool,
         seed: int,
     ) -> None:
         self.refinement = refinement_from_primitives(settings)
-        expected = Expected(displacement_mean, displacement_std, sigma)
+        expected = JointPrior(displacement_mean, displacement_std, sigma)
         super().__init__(skeleton, self.refinement, self.refinement.regressor, seed, expected)
         self.save_hyperparameters()
 
@@ -185,18 +185,18 @@ class RefinementStage(StageModule):
 
     def _targets(self, batch: Batch) -> Tensor:
         """(M, K, 2) norm: of each crop the joint that it is meant for; NaN for the others."""
-        joint = batch["joint"]
+        joint = batch["joint_index"]
         own = joint.unsqueeze(-1) == torch.arange(len(self.skeleton), device=joint.device)
         return torch.where(own.unsqueeze(-1), batch["target"], torch.nan)
 
     def batch_loss(self, batch: Batch) -> Loss:
-        targets, joints = self._targets(batch), batch["joint"]
+        targets, joints = self._targets(batch), batch["joint_index"]
         if not self.regressor.per_joint:
-            return self.sums(self.regressor(batch["pixels"]), targets)
+            return self.sums(self.regressor(batch["image"]), targets)
         parts = []
         for joint in joints.unique().tolist():
             rows = joints == joint
-            answer = self.regressor.of_joint(batch["pixels"][rows], joint)
+            answer = self.regressor.of_joint(batch["image"][rows], joint)
             parts.append(self.sums(answer, targets[rows, joint : joint + 1]))
         nothing = self.nothing()  # a batch may lack a joint: its network still has a gradient, of 0
         return Loss(
@@ -206,9 +206,9 @@ class RefinementStage(StageModule):
         )
 
     def batch_poses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        pixels, boxes = batch["pixels"], batch["boxes"]
-        pictures, joints = pixels.shape[:2]
-        each = torch.arange(joints, device=pixels.device).repeat(pictures)
+        pixels, boxes = batch["image"], batch["boxes"]
+        images, joints = pixels.shape[:2]
+        each = torch.arange(joints, device=pixels.device).repeat(images)
         said = self.regressor.joint_answers(pixels.flatten(0, 1), each).coordinates
-        answer = said.unflatten(0, (pictures, joints))[:, :, 0]
+        answer = said.unflatten(0, (images, joints))[:, :, 0]
         return denormalise(answer, boxes), answer, normalise(batch["keypoints"], boxes)

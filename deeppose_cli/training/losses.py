@@ -46,7 +46,7 @@ def coordinate_loss(prediction: Tensor, target: Tensor, kind: str = "l2") -> Ten
     raise ValueError(f"coordinate loss '{kind}' is unknown")
 
 
-def map_loss(logits: Tensor, target: Tensor) -> Tensor:
+def heatmap_loss(logits: Tensor, target: Tensor) -> Tensor:
     """Sum over labelled joints inside the box of the cross-entropy between map and label.
 
     logits: (B, K, H, W); target: (B, K, 2) norm. The label's map is a Gaussian with a standard deviation of one cell.

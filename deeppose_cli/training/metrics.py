@@ -16,7 +16,7 @@ from torchmetrics import Metric
 
 from deeppose_cli.config.defaults import PDJ_THRESHOLD
 from deeppose_cli.core.skeleton import skeleton_by_name
-from deeppose_cli.evaluation.metrics import Tally, mean_rate, pck_hits, pdj_hits, rate
+from deeppose_cli.evaluation.metrics import HitCounts, mean_rate, pck_hits, pdj_hits, rate
 from deeppose_cli.evaluation.pcp import PCP_RULES, PcpRule, limb_kind_rates, pcp_hits
 from deeppose_cli.training.losses import labelled
 
@@ -41,7 +41,7 @@ class _Rates(Metric):
             self.add_state(state, torch.zeros(self._columns(), dtype=torch.long), dist_reduce_fx="sum")
 
     @abstractmethod
-    def tally(self, pred: Poses, truth: Poses) -> Tally:
+    def tally(self, pred: Poses, truth: Poses) -> HitCounts:
         """(B, J) of poses (B, K, 2) px."""
 
     def _columns(self) -> int:
@@ -71,7 +71,7 @@ class PDJ(_Rates):
         super().__init__(skeleton_name)
         self.threshold = threshold
 
-    def tally(self, pred: Poses, truth: Poses) -> Tally:
+    def tally(self, pred: Poses, truth: Poses) -> HitCounts:
         return pdj_hits(pred, truth, self.skeleton, self.threshold)
 
 
@@ -82,7 +82,7 @@ class PCK(_Rates):
         super().__init__(skeleton_name)
         self.alpha = alpha
 
-    def tally(self, pred: Poses, truth: Poses) -> Tally:
+    def tally(self, pred: Poses, truth: Poses) -> HitCounts:
         return pck_hits(pred, truth, self.alpha)
 
 
@@ -95,7 +95,7 @@ class PCP(_Rates):
         super().__init__(skeleton_name)
         self.rule = rule
 
-    def tally(self, pred: Poses, truth: Poses) -> Tally:
+    def tally(self, pred: Poses, truth: Poses) -> HitCounts:
         return pcp_hits(pred, truth, self.skeleton, self.rule)
 
     def _columns(self) -> int:
@@ -105,8 +105,8 @@ class PCP(_Rates):
         return mean_rate(np.array(list(limb_kind_rates(rates, self.skeleton).values())))
 
 
-class PoseSpread(Metric):
-    """Standard deviation over pictures of the predicted joints, as a share of the labels' own: 0 is one pose for all.
+class PredictionDiversity(Metric):
+    """Standard deviation over images of the predicted joints, as a share of the labels' own: 0 is one pose for all.
 
     Sums only, so that processes add up. Joints without a label are left out on both sides.
     """

@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class PreviousAnswers:
+class PreviousStage:
     """Of the cascade as it was before the stage."""
 
     displacement: Displacement
-    """How far off its joints are, on pictures of one split."""
+    """How far off its joints are, on images of one split."""
     on_validation: NDArray[np.float64]
-    """(N, K, 2) px, its poses on the validation pictures."""
+    """(N, K, 2) px, its poses on the validation images."""
 
     @classmethod
-    def measure(cls, run: RunFolder, stages: int, data: TrainingData, square: bool, errors_from: str) -> Self:
-        """Of the run's first `stages` stages. `errors_from`: `train` or `validation`.
+    def measure(cls, run: RunFolder, stages: int, data: TrainingData, square: bool, displacement_split: str) -> Self:
+        """Of the run's first `stages` stages. `displacement_split`: `train` or `validation`.
 
         Raises DeepPoseError where the stages cannot be read or have another skeleton than the data set.
         """
         from deeppose_cli.evaluation.predict_split import predict_split
-        from deeppose_cli.models.cascade import first_stage_boxes
+        from deeppose_cli.models.cascade import initial_stage_boxes
         from deeppose_cli.models.displacement import Displacement
 
         cascade = load_cascade(run, stages)
@@ -49,10 +49,10 @@ class PreviousAnswers:
             )
         on_validation = predict_split(cascade, data.validation, data.validation_boxes)[-1]
         part, boxes, poses = data.validation, data.validation_boxes, on_validation
-        if errors_from == "train":
+        if displacement_split == "train":
             part, boxes = data.train, data.train_boxes
             poses = predict_split(cascade, part, boxes)[-1]
-        return cls(Displacement.measure(poses, part, first_stage_boxes(boxes, square=square)), on_validation)
+        return cls(Displacement.measure(poses, part, initial_stage_boxes(boxes, square=square)), on_validation)
 
     @classmethod
     def read(cls, file: Path) -> Self:

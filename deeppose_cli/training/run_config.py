@@ -20,11 +20,11 @@ from deeppose_cli.core.version import __version__
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from deeppose_cli.data.datasets.spec import DataDescription
+    from deeppose_cli.data.datasets.spec import DatasetSpec
 
 
 @dataclass(frozen=True)
-class Orders:
+class TrainOptions:
     """What the user asked of one training. None: not said; the preset or the stored configuration decides."""
 
     stage: int
@@ -34,13 +34,13 @@ class Orders:
     run: str | None = None
     preset: str | None = None
     box: str | None = None
-    """Where the first box comes from; the data set's own source if not said. Stage 1 decides for all."""
+    """Where the initial box comes from; the data set's own source if not said. Stage 1 decides for all."""
     overrides: dict[str, Any] = field(default_factory=dict)
     """Fields of the stage's preset, or of its augmentation, that single flags change."""
     seed: int | None = None
     workers: int | None = None
     cache: bool = True
-    """Whether decoded pictures are kept beside the data set."""
+    """Whether decoded images are kept beside the data set."""
     loggers: tuple[str, ...] = ("csv",)
     wandb_online: bool = False
     resume: bool = False
@@ -56,7 +56,7 @@ def is_follower() -> bool:
     return int(os.environ.get("LOCAL_RANK", "0")) > 0 or int(os.environ.get("NODE_RANK", "0")) > 0
 
 
-def check_previous(run: RunFolder, orders: Orders, description: DataDescription, console: Console) -> None:
+def check_previous(run: RunFolder, orders: TrainOptions, description: DatasetSpec, console: Console) -> None:
     for number in range(1, orders.stage):
         stage = run.stage(number)
         if not stage.best.is_file():
@@ -74,7 +74,7 @@ def check_previous(run: RunFolder, orders: Orders, description: DataDescription,
             )
 
 
-def stored(folder: StageFolder, orders: Orders, description: DataDescription) -> dict[str, Any]:
+def stored(folder: StageFolder, orders: TrainOptions, description: DatasetSpec) -> dict[str, Any]:
     """The configuration of a training that is taken up again. The flags that it was started with may be given again."""
     if not folder.config_file.is_file():
         raise DeepPoseError(f"{folder.path}: nothing to resume; leave out --resume to start")
@@ -92,7 +92,7 @@ def stored(folder: StageFolder, orders: Orders, description: DataDescription) ->
     return config
 
 
-def fresh(run: RunFolder, folder: StageFolder, orders: Orders, description: DataDescription) -> dict[str, Any]:
+def fresh(run: RunFolder, folder: StageFolder, orders: TrainOptions, description: DatasetSpec) -> dict[str, Any]:
     """The configuration of a new training; nothing is written yet."""
     if folder.config_file.is_file() and not orders.overwrite:
         raise DeepPoseError(
@@ -106,11 +106,11 @@ def fresh(run: RunFolder, folder: StageFolder, orders: Orders, description: Data
         settings = with_changes(base, {**inherited, **orders.overrides})
     except TypeError as error:
         raise UsageError(f"a flag does not fit stage {orders.stage}: {error}") from None
-    if settings.start == "random" and "frozen" not in orders.overrides:
-        settings = replace(settings, frozen=0)  # what is random must learn
+    if settings.init_weights == "random" and "freeze_blocks" not in orders.overrides:
+        settings = replace(settings, freeze_blocks=0)  # what is random must learn
     _check_effect(settings, orders.overrides, preset.name)
     config: dict[str, Any] = {
-        "deeppose": __version__,
+        "deeppose_version": __version__,
         "command": shlex.join(["deeppose", *sys.argv[1:]]),
         "run": run.name,
         "stage": orders.stage,
@@ -118,8 +118,8 @@ def fresh(run: RunFolder, folder: StageFolder, orders: Orders, description: Data
         "skeleton": description.skeleton.name,
         "preset": preset.name,
         "seed": orders.seed or 0,
-        "box": orders.box or preset.box_on(description.name) or description.first_box,
-        "square_first_box": preset.square_first_box,
+        "box": orders.box or preset.box_on(description.name) or description.initial_box,
+        "square_initial_box": preset.square_initial_box,
         "settings": to_primitives(settings),
         # From Python a caller may hand over objects, which a file cannot hold.
         "trainer": {key: value for key, value in orders.trainer.items() if isinstance(value, str | int | float | list)},
@@ -131,47 +131,49 @@ def fresh(run: RunFolder, folder: StageFolder, orders: Orders, description: Data
                 f"{run.path}: stage 1 has skeleton '{first['skeleton']}', data set {description.name} has "
                 f"'{description.skeleton.name}'; --data {first['data']} fits"
             )
-        config["previous"] = fingerprint(run.stage(orders.stage - 1).best)
-        config["box"] = first.get("box", description.first_box)
-        config["square_first_box"] = first["square_first_box"]
+        config["previous_stage_sha256"] = fingerprint(run.stage(orders.stage - 1).best)
+        config["box"] = first.get("box", description.initial_box)
+        config["square_initial_box"] = first["square_initial_box"]
         config["sigma"] = settings.sigma if settings.sigma is not None else description.sigma
     return config
 
 
-def starting_advice(config: dict[str, Any], orders: Orders) -> list[str]:
+def starting_advice(config: dict[str, Any], orders: TrainOptions) -> list[str]:
     """One line for a new training of stage 1 that could start from values learned on ImageNet, and was not told."""
     settings = config["settings"]
-    if orders.resume or orders.stage > 1 or settings["network"] != "backbone" or settings["start"] != "random":
+    if orders.resume or orders.stage > 1 or settings["network"] != "backbone" or settings["init_weights"] != "random":
         return []
-    if "start" in orders.overrides:
+    if "init_weights" in orders.overrides:
         return []
     backbone = settings["backbone"]
-    how = f"--start FILE ({backbone}, .safetensors)" if backbone == "mobilenet_v1" else "--start torchvision"
+    how = (
+        f"--init-weights FILE ({backbone}, .safetensors)"
+        if backbone == "mobilenet_v1"
+        else "--init-weights torchvision"
+    )
     return [
         "starting values: random; values learned on ImageNet save most of the time (small backbones on LSP: PCP 0.51 "
-        f"after 66,000 pictures with them, 0.46 after 360,000 without): {how}"
+        f"after 66,000 images with them, 0.46 after 360,000 without): {how}"
     ]
 
 
 def _check_effect(settings: StagePreset, given: dict[str, Any], preset: str) -> None:
     """Raises UsageError for a flag that this network would not heed."""
-    foreign = [name for name in ("backbone", "head", "frozen") if name in given]
+    foreign = [name for name in ("backbone", "head", "freeze_blocks") if name in given]
     if foreign and settings.network != "backbone":
         raise UsageError(
             f"--{foreign[0]} {given[foreign[0]]}: preset {preset} has a network of its own, no backbone; "
             "--preset modern has one"
         )
-    if "width" in given and (settings.network == "deeppose" or settings.head == "regression"):
+    if "head_channels" in given and (settings.network == "deeppose" or settings.head == "regression"):
         what = f"preset {preset}'s network" if settings.network == "deeppose" else "--head regression"
-        raise UsageError(f"--width {given['width']}: {what} has none to set; leave it out")
-    if settings.growth and settings.network == "deeppose":
-        raise UsageError(
-            f"--growth {settings.growth}: preset {preset}'s network is made for one size; valid: --growth ''"
-        )
+        raise UsageError(f"--head-channels {given['width']}: {what} has none to set; leave it out")
+    if settings.progressive_size and settings.network == "deeppose":
+        raise UsageError(f"--progressive-size {settings.progressive_size}: preset {preset} has one size; valid: ''")
     mapless = settings.network == "deeppose" or (settings.network == "backbone" and settings.head == "regression")
-    if mapless and given.get("map_weight"):
+    if mapless and given.get("heatmap_weight"):
         what = f"--head {settings.head}" if settings.network == "backbone" else f"preset {preset}"
-        raise UsageError(f"--map-weight {given['map_weight']:g}: {what} has no maps; valid: 0")
+        raise UsageError(f"--heatmap-weight {given['heatmap_weight']:g}: {what} has no maps; valid: 0")
 
 
 def _inherited_preset(run: RunFolder, stage: int) -> str | None:
@@ -183,7 +185,7 @@ def _inherited_preset(run: RunFolder, stage: int) -> str | None:
 def _inherited_network(run: RunFolder) -> dict[str, Any]:
     """A refinement stage has the kind of network that stage 1 was given: it starts from its values."""
     settings = run.stage(1).read_config()["settings"]
-    return {name: settings[name] for name in ("network", "backbone", "head", "width") if name in settings}
+    return {name: settings[name] for name in ("network", "backbone", "head", "head_channels") if name in settings}
 
 
 def clear(run: RunFolder, stage: int) -> None:

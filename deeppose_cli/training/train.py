@@ -23,28 +23,36 @@ from deeppose_cli.config.schema import (
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.progress import progress_bar
 from deeppose_cli.core.skeleton import skeleton_by_name
-from deeppose_cli.models.spec import StagePlan
+from deeppose_cli.models.spec import StageSpec
 from deeppose_cli.training.calibrate import calibrate_stages
-from deeppose_cli.training.initialization import Donor, begin, check_start, find_donor
+from deeppose_cli.training.initialization import SourceStage, begin, check_start, find_source
 from deeppose_cli.training.memory import keep_memory
-from deeppose_cli.training.previous_stage import PreviousAnswers
-from deeppose_cli.training.run_config import Orders, check_previous, clear, fresh, is_follower, starting_advice, stored
+from deeppose_cli.training.previous_stage import PreviousStage
+from deeppose_cli.training.run_config import (
+    TrainOptions,
+    check_previous,
+    clear,
+    fresh,
+    is_follower,
+    starting_advice,
+    stored,
+)
 
 if TYPE_CHECKING:
     import lightning as L
     from rich.console import Console
 
-    from deeppose_cli.data.datasets.spec import DataDescription
+    from deeppose_cli.data.datasets.spec import DatasetSpec
     from deeppose_cli.data.loading.datamodules import PoseDataModule, TrainingData
-    from deeppose_cli.training.lightning_modules import StageModule
+    from deeppose_cli.training.lightning_modules import StageLightningModule
 
 
 def default_workers() -> int:
-    """Processes that prepare pictures: all cores but one, up to eight."""
+    """Processes that prepare images: all cores but one, up to eight."""
     return max(1, min(8, (os.cpu_count() or 2) - 1))
 
 
-def train_stage(orders: Orders, description: DataDescription, console: Console) -> StageFolder:
+def train_stage(orders: TrainOptions, description: DatasetSpec, console: Console) -> StageFolder:
     """Trains stage `orders.stage` of a run, or takes it up again, and returns its folder.
 
     Raises DeepPoseError or UsageError, before anything is written, when the set is only scored on, when a stage
@@ -70,8 +78,8 @@ def _train(
     run: RunFolder,
     folder: StageFolder,
     config: dict[str, Any],
-    orders: Orders,
-    description: DataDescription,
+    orders: TrainOptions,
+    description: DatasetSpec,
     console: Console,
 ) -> StageFolder:
     import lightning as L
@@ -80,10 +88,10 @@ def _train(
     from deeppose_cli.training.callbacks import (
         Checkpoints,
         CollapseGuard,
-        FiniteLoss,
-        History,
+        MetricsCsv,
+        StopOnNonFiniteLoss,
         TerminalProgress,
-        Unreadable,
+        UnreadableImages,
     )
 
     keep_memory()
@@ -104,11 +112,11 @@ def _train(
             {"max_epochs": settings.max_epochs, **config.get("trainer", {}), **orders.trainer},
             callbacks=[
                 checkpoints,
-                History(folder),
-                FiniteLoss(folder),
+                MetricsCsv(folder),
+                StopOnNonFiniteLoss(folder),
                 TerminalProgress(f"stage {folder.number}", console, checkpoints),
                 CollapseGuard(console, refining=folder.number > 1),
-                Unreadable(console),
+                UnreadableImages(console),
             ],
             logger=_loggers(orders, run, folder, config),
             default_root_dir=str(folder.path),
@@ -131,7 +139,7 @@ def _train(
             console.print(f"stage {folder.number}: {said}", highlight=False)
         if not going_on:  # all that can be refused has been: now the old may go
             clear(run, folder.number)
-            folder.write_config({**config, "pictures": len(data.train)})
+            folder.write_config({**config, "num_train_images": len(data.train)})
         if before is not None and leader:
             before.write(folder.start)
         with _told_how_to_go_on(folder, run, console):
@@ -147,21 +155,21 @@ def _stage(
     config: dict[str, Any],
     settings: StagePreset,
     data: TrainingData,
-    before: PreviousAnswers | None,
+    before: PreviousStage | None,
     workers: int,
-) -> tuple[StageModule, PoseDataModule]:
+) -> tuple[StageLightningModule, PoseDataModule]:
     """The stage's LightningModule, with random values, and what it trains on."""
-    from deeppose_cli.data.loading.datamodules import InitialData, RefinementData
+    from deeppose_cli.data.loading.datamodules import InitialStageDataModule, RefinementStageDataModule
     from deeppose_cli.training.lightning_modules import InitialStage, RefinementStage
 
-    seed, square, skeleton = config["seed"], config["square_first_box"], config["skeleton"]
+    seed, square, skeleton = config["seed"], config["square_initial_box"], config["skeleton"]
     if before is None or not isinstance(settings, RefinementPreset):
         first = InitialStage(skeleton, config["settings"], square, seed)
-        return first, InitialData(data, settings, square, seed, workers)
+        return first, InitialStageDataModule(data, settings, square, seed, workers)
     mean, std = ([list(pair) for pair in part] for part in (before.displacement.mean, before.displacement.std))
     sigma = config["sigma"]
     refinement = RefinementStage(skeleton, config["settings"], number, sigma, mean, std, square, seed)
-    return refinement, RefinementData(
+    return refinement, RefinementStageDataModule(
         data, settings, square, sigma, before.displacement, before.on_validation, seed, workers
     )
 
@@ -197,7 +205,7 @@ def _told_how_to_go_on(folder: StageFolder, run: RunFolder, console: Console) ->
 
 def _announcement(folder: StageFolder, config: dict[str, Any], data: TrainingData) -> list[str]:
     s = config["settings"]
-    head = f"stage {folder.number} on {config['data']}: {len(data.train)} pictures to train, {len(data.validation)} to "
+    head = f"stage {folder.number} on {config['data']}: {len(data.train)} images to train, {len(data.validation)} to "
     more = f", σ {config['sigma']:g}, {s['regressor']}, {s['draws']} draws" if folder.number > 1 else ""
     lines = [
         f"{head}validate; preset {config['preset']} (network {s['network']}, input {s['input_size']} px, "
@@ -206,22 +214,22 @@ def _announcement(folder: StageFolder, config: dict[str, Any], data: TrainingDat
     ]
     if data.unreadable:
         shown = ", ".join(data.unreadable[:8]) + (", …" if len(data.unreadable) > 8 else "")
-        lines.append(f"warning: {len(data.unreadable)} picture(s) cannot be read and are left out: {shown}")
+        lines.append(f"warning: {len(data.unreadable)} image(s) cannot be read and are left out: {shown}")
     return lines
 
 
 def _previous_answers(
     run: RunFolder, folder: StageFolder, config: dict[str, Any], data: TrainingData, going_on: bool, console: Console
-) -> PreviousAnswers | None:
+) -> PreviousStage | None:
     """What the stages before say; a training that goes on takes what it began with. None for stage 1."""
     if folder.number == 1:
         return None
     if going_on and folder.start.is_file():
-        return PreviousAnswers.read(folder.start)
-    before, source = folder.number - 1, config["settings"]["errors_from"]
+        return PreviousStage.read(folder.start)
+    before, source = folder.number - 1, config["settings"]["displacement_split"]
     where = {"train": "training", "validation": "validation"}[source]
-    console.print(f"stage {folder.number}: measuring how far stage {before} is off on {where} pictures")
-    return PreviousAnswers.measure(run, before, data, config["square_first_box"], source)
+    console.print(f"stage {folder.number}: measuring how far stage {before} is off on {where} images")
+    return PreviousStage.measure(run, before, data, config["square_initial_box"], source)
 
 
 def _settings(config: dict[str, Any]) -> StagePreset:
@@ -239,10 +247,10 @@ def _check_network(settings: StagePreset) -> None:
         build_network(settings, 1)
 
 
-def _checked_donor(run: RunFolder, config: dict[str, Any], settings: StagePreset) -> Donor | None:
+def _checked_donor(run: RunFolder, config: dict[str, Any], settings: StagePreset) -> SourceStage | None:
     """The trained stage that this one starts from, if any. Raises where nothing of it fits."""
-    donor = find_donor(settings.start, run, config["stage"])
-    check_start(settings, skeleton_by_name(config["skeleton"]), StagePlan(settings).kind, donor)
+    donor = find_source(settings.init_weights, run, config["stage"])
+    check_start(settings, skeleton_by_name(config["skeleton"]), StageSpec(settings).kind, donor)
     return donor
 
 
@@ -254,8 +262,8 @@ def _resume_point(folder: StageFolder, config: dict[str, Any]) -> str | None:
     if not folder.last.is_file():
         if "imported" in config:
             raise DeepPoseError(
-                f"{folder.path}: holds weights only, no training to go on with; --overwrite starts one, --start FILE "
-                "from these"
+                f"{folder.path}: holds weights only, no training to go on with; --overwrite starts one, --init-weights "
+                "FILE from these"
             )
         return None
     state = read_checkpoint(folder.last)
@@ -268,7 +276,7 @@ def _resume_point(folder: StageFolder, config: dict[str, Any]) -> str | None:
     return str(folder.last)
 
 
-def _loggers(orders: Orders, run: RunFolder, folder: StageFolder, config: dict[str, Any]) -> list[Any]:
+def _loggers(orders: TrainOptions, run: RunFolder, folder: StageFolder, config: dict[str, Any]) -> list[Any]:
     """metrics.csv is always written, by a callback; these come besides it."""
     loggers: list[Any] = []
     if "tensorboard" in orders.loggers:
@@ -290,13 +298,13 @@ def _loggers(orders: Orders, run: RunFolder, folder: StageFolder, config: dict[s
     return loggers
 
 
-def _report(folder: StageFolder, data: TrainingData, before: PreviousAnswers | None, console: Console) -> None:
-    """One line at the end; a refinement stage says what it gained on validation pictures, or that it gained nothing."""
+def _report(folder: StageFolder, data: TrainingData, before: PreviousStage | None, console: Console) -> None:
+    """One line at the end; a refinement stage says what it gained on validation images, or that it gained nothing."""
     from deeppose_cli.evaluation.metrics import mean_rate, pdj
 
     best = folder.best_pdj()
     best = float("nan") if best is None else best
-    said = f"stage {folder.number}: PDJ@0.2 {best:.3f} on validation pictures"
+    said = f"stage {folder.number}: PDJ@0.2 {best:.3f} on validation images"
     if before is not None:
         known = float(mean_rate(pdj(before.on_validation, data.validation.keypoints, data.validation.skeleton)))
         gain = best - known

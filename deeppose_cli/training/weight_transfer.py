@@ -18,7 +18,7 @@ from deeppose_cli.models.regressor import Regressor
 
 
 @dataclass(frozen=True)
-class Taken:
+class MatchedWeights:
     """What of a network another one starts from."""
 
     values: Mapping[str, Tensor]
@@ -35,7 +35,7 @@ class Taken:
 
 def take(
     own: Regressor, skeleton: Skeleton, donor: Mapping[str, Tensor], donor_skeleton: Skeleton, *, donor_per_joint: bool
-) -> Taken:
+) -> MatchedWeights:
     """What of the donor's weights, as `Regressor.state_dict()` names them, fits `own`.
 
     The network of one joint starts from the donor's network of that joint, or of all joints; one network of all joints
@@ -67,7 +67,7 @@ def take(
     whole = _layers(own.state_dict())
     fitting = {layer for layer, tensors in _layers(values).items() if tensors >= whole[layer]}
     values = {name: value for name, value in values.items() if name.rpartition(".")[0] in fitting}
-    return Taken(values, len(fitting), len(whole), len(joints) if speaking & fitting else 0)
+    return MatchedWeights(values, len(fitting), len(whole), len(joints) if speaking & fitting else 0)
 
 
 def _by_joint(value: Tensor, joints: tuple[str, ...], source: Tensor, source_joints: tuple[str, ...]) -> Tensor | None:

@@ -1,4 +1,4 @@
-"""A pose drawn over its picture."""
+"""A pose drawn over its image."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ SIDE_COLOURS = {"left": (230, 159, 0), "right": (86, 180, 233), "": (240, 240, 2
 blindness (Okabe & Ito, 2008)."""
 _EDGE = (0, 0, 0)
 _NAME, _LABEL = 0.022, 0.035
-"""Height of letters, in longer sides of the picture."""
+"""Height of letters, in longer sides of the image."""
 _NAME_OF_PERSON, _LEAST_LETTER = 0.045, 8.0
 """No larger than so, in longer sides of the person; px."""
 _LETTER = 22
 """px of a capital letter of OpenCV's font at scale 1."""
 _SHIFT = 4  # cv2 takes whole numbers: these are 1/16 px
-_FAR = 4.0  # in picture sizes; beyond it cv2's whole numbers would run over
+_FAR = 4.0  # in image sizes; beyond it cv2's whole numbers would run over
 
 
 def draw_pose(
-    picture: NDArray[np.uint8], pose: FloatArray, skeleton: Skeleton, *, names: bool = False, label: str = ""
+    image: NDArray[np.uint8], pose: FloatArray, skeleton: Skeleton, *, names: bool = False, label: str = ""
 ) -> NDArray[np.uint8]:
-    """A copy of the picture (H, W, 3) RGB with the pose (K, 2) in px over it.
+    """A copy of the image (H, W, 3) RGB with the pose (K, 2) in px over it.
 
     Limbs and joints take the colour of the person's side, with a dark edge that shows on any ground. Lines are as thick
-    as the picture's size asks. Joints that are NaN are left out, with the limbs that need them; joints outside of the
-    picture are cut off at its edge. `names` writes the joints' names beside them, `label` something above all.
+    as the image's size asks. Joints that are NaN are left out, with the limbs that need them; joints outside of the
+    image are cut off at its edge. `names` writes the joints' names beside them, `label` something above all.
     """
-    canvas = np.ascontiguousarray(picture).copy()
+    canvas = np.ascontiguousarray(image).copy()
     size = max(canvas.shape[:2])
     width = max(1.0, size / 120)
     points = np.clip(np.asarray(pose, np.float64), -_FAR * size, (1 + _FAR) * size)
@@ -58,9 +58,9 @@ def draw_pose(
     return canvas
 
 
-def draw_boxes(picture: NDArray[np.uint8], corners: FloatArray) -> NDArray[np.uint8]:
-    """A copy of the picture with thin boxes over it: (N, 2, 2), left top and right bottom in px."""
-    canvas = np.ascontiguousarray(picture).copy()
+def draw_boxes(image: NDArray[np.uint8], corners: FloatArray) -> NDArray[np.uint8]:
+    """A copy of the image with thin boxes over it: (N, 2, 2), left top and right bottom in px."""
+    canvas = np.ascontiguousarray(image).copy()
     size = max(canvas.shape[:2])
     for (x1, y1), (x2, y2) in np.clip(corners, -_FAR * size, (1 + _FAR) * size):
         ends = _fixed(np.array([x1, y1])), _fixed(np.array([x2, y2]))
@@ -69,9 +69,9 @@ def draw_boxes(picture: NDArray[np.uint8], corners: FloatArray) -> NDArray[np.ui
     return canvas
 
 
-def draw_title(picture: NDArray[np.uint8], title: str) -> NDArray[np.uint8]:
-    """A copy of the picture with a line of text in its upper left corner."""
-    canvas = np.ascontiguousarray(picture).copy()
+def draw_title(image: NDArray[np.uint8], title: str) -> NDArray[np.uint8]:
+    """A copy of the image with a line of text in its upper left corner."""
+    canvas = np.ascontiguousarray(image).copy()
     unit = max(canvas.shape[:2]) / 120
     _write(canvas, title, np.array([2 * unit, 5 * unit]), _LABEL * 120 * unit, SIDE_COLOURS[""])
     return canvas
@@ -100,7 +100,7 @@ def _write(
     *,
     to_left: bool = False,
 ) -> None:
-    """From `base` to the right, or to it; inside the picture, with a dark edge. `letters`: their height, px."""
+    """From `base` to the right, or to it; inside the image, with a dark edge. `letters`: their height, px."""
     scale = letters / _LETTER
     thick = max(1, round(scale * 1.6))
     (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thick)

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from deeppose_cli.core.geometry import FloatArray
 from deeppose_cli.core.skeleton import Skeleton
-from deeppose_cli.media.images import Picture
+from deeppose_cli.media.images import Image
 from deeppose_cli.visualization.drawing import draw_pose
 
 DPI = 200
@@ -37,7 +37,7 @@ _PUBLISHED = ("*", "d", "p", "h", ">", "<")
 COMPARED = ("wrist", "elbow")
 """The joint kinds of the comparison, as in the paper's figures."""
 _CELL = 420
-"""Longer side of a picture on the contact sheet, px."""
+"""Longer side of an image on the contact sheet, px."""
 
 
 def pdj_figure(document: Mapping[str, Any]) -> Figure:
@@ -131,23 +131,23 @@ def save_comparison(document: Mapping[str, Any], folder: Path) -> list[Path]:
 
 
 def contact_sheet(
-    cells: Sequence[tuple[str, Picture, Sequence[FloatArray], Sequence[str]]], titles: Sequence[str], skeleton: Skeleton
+    cells: Sequence[tuple[str, Image, Sequence[FloatArray], Sequence[str]]], titles: Sequence[str], skeleton: Skeleton
 ) -> Figure:
-    """Pictures with poses over them: a line of cells for each picture, a column for each title.
+    """Images with poses over them: a line of cells for each image, a column for each title.
 
-    A line is (what stands at its left, the picture, the poses (K, 2) px of its columns, the captions below them).
+    A line is (what stands at its left, the image, the poses (K, 2) px of its columns, the captions below them).
     """
-    tallest = [min(1.2, max(0.6, picture.shape[0] / max(picture.shape[1], 1))) for _, picture, _, _ in cells]
+    tallest = [min(1.2, max(0.6, image.shape[0] / max(image.shape[1], 1))) for _, image, _, _ in cells]
     width = 1.6
     figure = Figure(
         figsize=(0.5 + width * len(titles), 0.4 + sum(width * ratio + 0.25 for ratio in tallest)), layout="constrained"
     )
     FigureCanvasAgg(figure)
     panels = figure.subplots(len(cells), len(titles), squeeze=False, gridspec_kw={"height_ratios": tallest})
-    for line, (label, picture, poses, captions) in zip(panels, cells, strict=True):
-        factor = _CELL / max(picture.shape[:2])
+    for line, (label, image, poses, captions) in zip(panels, cells, strict=True):
+        factor = _CELL / max(image.shape[:2])
         method = cv2.INTER_CUBIC if factor > 1 else cv2.INTER_AREA
-        large = np.asarray(cv2.resize(picture, None, fx=factor, fy=factor, interpolation=method), dtype=np.uint8)
+        large = np.asarray(cv2.resize(image, None, fx=factor, fy=factor, interpolation=method), dtype=np.uint8)
         for panel, pose, caption in zip(line, poses, captions, strict=True):
             panel.imshow(
                 draw_pose(large, (np.asarray(pose) + 0.5) * factor - 0.5, skeleton), interpolation="antialiased"

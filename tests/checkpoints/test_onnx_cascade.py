@@ -16,14 +16,14 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from deeppose_cli.checkpoints.metadata import Description, to_text
+from deeppose_cli.checkpoints.metadata import ModelMetadata, to_text
 from deeppose_cli.checkpoints.onnx_cascade import cascade_of, open_onnx, peak
 from deeppose_cli.checkpoints.pretrained import NAMES
 from deeppose_cli.checkpoints.weights_file import load_weights
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.skeleton import FLIC10, LSP14
 from deeppose_cli.data.synthetic.generator import draw_person
-from deeppose_cli.models.build import assemble, build_regressor, fill
+from deeppose_cli.models.build import build_cascade, build_stage, fill
 from deeppose_cli.models.cascade import Cascade
 from deeppose_cli.models.confidence import Calibration
 from deeppose_cli.models.heads import peak_answer
@@ -33,29 +33,29 @@ from tests.helpers.weights_files import description, random_values
 onnx = pytest.importorskip("onnx")
 from deeppose_cli.export import onnx as onnx_export  # noqa: E402
 
-PICTURES = [draw_person(np.random.default_rng(seed)).picture for seed in range(3)]
-BOXES = np.array([[p.shape[1] / 2 - 3.5, p.shape[0] / 2, p.shape[1] * 0.9, p.shape[0] * 1.1] for p in PICTURES])
+IMAGES = [draw_person(np.random.default_rng(seed)).image for seed in range(3)]
+BOXES = np.array([[p.shape[1] / 2 - 3.5, p.shape[0] / 2, p.shape[1] * 0.9, p.shape[0] * 1.1] for p in IMAGES])
 
 
-def networks(about: Description, seed: int = 0) -> list[Regressor]:
+def networks(about: ModelMetadata, seed: int = 0) -> list[Regressor]:
     k = len(about.plan.skeleton)
     both = zip(about.plan.stages, random_values(about, seed), strict=True)
-    return [fill(build_regressor(plan, k), values, "").eval() for plan, values in both]
+    return [fill(build_stage(plan, k), values, "").eval() for plan, values in both]
 
 
-def calibrated(about: Description) -> Description:
+def calibrated(about: ModelMetadata) -> ModelMetadata:
     stages = tuple(replace(stage, calibration=Calibration(0.7, 1.5)) for stage in about.plan.stages)
     return replace(about, plan=replace(about.plan, stages=stages))
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Description, Cascade]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ModelMetadata, Cascade]:
     """A file of two stages, and torch's cascade."""
     about = calibrated(description())
     both = networks(about)
     file = tmp_path_factory.mktemp("onnx") / "two.onnx"
-    onnx_export.write_onnx(file, about, both, PICTURES, BOXES)
-    return file, about, assemble(about.plan, both, "cpu")
+    onnx_export.write_onnx(file, about, both, IMAGES, BOXES)
+    return file, about, build_cascade(about.plan, both, "cpu")
 
 
 # --- As torch says ------------------------------------------------------------------------------------------------
@@ -69,10 +69,10 @@ def test_a_maps_peak_is_read_as_torch_reads_it(seed: int, side: int, sharp: floa
     best, second = smooth.topk(2).values.unbind(-1)
     assume(bool((best - second > 1e-5).all()))  # of peaks that are equal, rounding chooses
     theirs = peak_answer(logits)
-    coordinates, mass = peak(logits.flatten(2).softmax(-1).view_as(logits).numpy())
+    coordinates, peak_mass = peak(logits.flatten(2).softmax(-1).view_as(logits).numpy())
     np.testing.assert_allclose(coordinates, theirs.coordinates.numpy(), atol=1e-5)
-    assert theirs.mass is not None
-    np.testing.assert_allclose(mass, theirs.mass.numpy(), atol=1e-5)
+    assert theirs.peak_mass is not None
+    np.testing.assert_allclose(peak_mass, theirs.peak_mass.numpy(), atol=1e-5)
 
 
 @pytest.mark.parametrize("flip_test", [False, True])
@@ -81,22 +81,22 @@ def test_every_stage_answers_as_in_torch(made: Any, stages: int, flip_test: bool
     file, about, theirs = made
     session, known = open_onnx(file)
     assert known == about
-    ours = cascade_of(session, known, stages).predict(PICTURES, BOXES, flip_test=flip_test)
-    expected = theirs.predict(PICTURES, BOXES, flip_test=flip_test)
+    ours = cascade_of(session, known, stages).predict(IMAGES, BOXES, flip_test=flip_test)
+    expected = theirs.predict(IMAGES, BOXES, flip_test=flip_test)
     np.testing.assert_allclose(ours.poses, expected.poses[:stages], atol=0.01)
     np.testing.assert_allclose(ours.confidence, expected.confidence[:stages], atol=1e-3)
     assert not np.isnan(ours.confidence).any()
 
 
-def test_any_number_of_pictures_at_once(made: Any) -> None:
+def test_any_number_of_images_at_once(made: Any) -> None:
     cascade = cascade_of(*open_onnx(made[0]))
-    together = cascade.predict(PICTURES, BOXES).poses
-    alone = [cascade.predict([picture], box[None]).poses[:, 0] for picture, box in zip(PICTURES, BOXES, strict=True)]
+    together = cascade.predict(IMAGES, BOXES).poses
+    alone = [cascade.predict([image], box[None]).poses[:, 0] for image, box in zip(IMAGES, BOXES, strict=True)]
     np.testing.assert_allclose(together, np.stack(alone, axis=1), atol=0.01)
     assert cascade.predict([], np.zeros((0, 4))).poses.shape == (2, 0, 14, 2)
 
 
-BACKBONE = {"network": "backbone", "backbone": "mobilenet_v1", "width": 16}
+BACKBONE = {"network": "backbone", "backbone": "mobilenet_v1", "head_channels": 16}
 SHAPES: dict[str, tuple[Any, ...]] = {
     "one-stage": (LSP14, 1, "shared", {}),
     "without-maps": (FLIC10, 2, "shared", {**BACKBONE, "head": "regression"}),
@@ -113,12 +113,12 @@ def test_other_networks_come_back_too(tmp_path: Path, shape: str) -> None:
     about = description(skeleton, stages, regressor, **sizes)
     both = networks(about)
     file = tmp_path / "other.onnx"
-    compared = onnx_export.write_onnx(file, about, both, PICTURES, BOXES)
-    assert (compared.pictures, compared.furthest <= 0.05) == (3, True)
+    compared = onnx_export.write_onnx(file, about, both, IMAGES, BOXES)
+    assert (compared.images, compared.furthest <= 0.05) == (3, True)
     session, known = open_onnx(file)
     assert known == about
-    expected = assemble(about.plan, both, "cpu").predict(PICTURES, BOXES)
-    np.testing.assert_allclose(cascade_of(session, known).predict(PICTURES, BOXES).poses, expected.poses, atol=0.05)
+    expected = build_cascade(about.plan, both, "cpu").predict(IMAGES, BOXES)
+    np.testing.assert_allclose(cascade_of(session, known).predict(IMAGES, BOXES).poses, expected.poses, atol=0.05)
 
 
 def test_the_box_holds_the_same_cascades_for_both_engines(box: Path) -> None:
@@ -126,8 +126,8 @@ def test_the_box_holds_the_same_cascades_for_both_engines(box: Path) -> None:
     for name in NAMES:
         theirs = load_weights(folder / f"{name}.safetensors", device="cpu")
         session, known = open_onnx(folder / f"{name}.onnx")
-        result = cascade_of(session, known).predict(PICTURES, BOXES)
-        np.testing.assert_allclose(result.poses, theirs.predict(PICTURES, BOXES).poses, atol=0.1)
+        result = cascade_of(session, known).predict(IMAGES, BOXES)
+        np.testing.assert_allclose(result.poses, theirs.predict(IMAGES, BOXES).poses, atol=0.1)
 
 
 # --- What is not written ------------------------------------------------------------------------------------------
@@ -137,14 +137,14 @@ def test_a_file_that_differs_from_torch_is_not_kept(made: Any, tmp_path: Path, m
     about = description(stages=1)
     monkeypatch.setattr(onnx_export, "cascade_of", lambda *_: cascade_of(*open_onnx(made[0]), 1))
     with pytest.raises(DeepPoseError, match=r"differ from torch's by up to \d+\.\d+ px; not written"):
-        onnx_export.write_onnx(tmp_path / "x.onnx", about, networks(about, seed=1), PICTURES, BOXES)
+        onnx_export.write_onnx(tmp_path / "x.onnx", about, networks(about, seed=1), IMAGES, BOXES)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_is_there_is_not_written_over(made: Any) -> None:
     before = made[0].read_bytes()
     with pytest.raises(DeepPoseError, match="is there already"):
-        onnx_export.write_onnx(made[0], made[1], [], PICTURES, BOXES)
+        onnx_export.write_onnx(made[0], made[1], [], IMAGES, BOXES)
     assert made[0].read_bytes() == before
 
 
@@ -230,10 +230,10 @@ sys.exit(main(sys.argv[1:]))
 
 
 @pytest.mark.slow
-def test_pictures_are_looked_at_without_torch(made: Any, tmp_path: Path) -> None:
+def test_images_are_looked_at_without_torch(made: Any, tmp_path: Path) -> None:
     import cv2
 
-    cv2.imwrite(str(tmp_path / "a.png"), PICTURES[0])
+    cv2.imwrite(str(tmp_path / "a.png"), IMAGES[0])
     command = [sys.executable, "-c", WITHOUT_TORCH, "predict", "a.png", "--weights", str(made[0]), "--json"]
     done = subprocess.run(
         [*command, "--engine", "onnx", "--box", "image"], cwd=tmp_path, capture_output=True, text=True

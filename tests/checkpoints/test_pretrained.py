@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from deeppose_cli.checkpoints import pretrained
-from deeppose_cli.checkpoints.model_source import RunModel, WeightsModel, choose_model
+from deeppose_cli.checkpoints.model_source import RunModel, WeightsModel, resolve_model
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.skeleton import SKELETONS, skeleton_by_name
 from tests.helpers.weights_files import description, write
@@ -42,38 +42,38 @@ def test_legs_decide_which_weights_fit() -> None:
 
 def test_an_empty_box_says_what_to_type(box: Path) -> None:
     with pytest.raises(DeepPoseError, match="type: deeppose train --stage 1; or give weights with --weights FILE"):
-        choose_model(RUNS, None, None)
+        resolve_model(RUNS, None, None)
     with pytest.raises(UsageError, match="--weights full-body: not in this installation; valid: a file"):
-        choose_model(RUNS, None, "full-body")
+        resolve_model(RUNS, None, "full-body")
     with pytest.raises(UsageError, match=r"--weights x\.safetensors: no such file"):
-        choose_model(RUNS, None, "x.safetensors")
+        resolve_model(RUNS, None, "x.safetensors")
 
 
 def test_the_box_stands_in_where_there_is_no_run(box: Path) -> None:
     write(box / "upper-body.safetensors", description(skeleton_by_name("flic10")))
-    found = choose_model(RUNS, None, None, "buffy10")
+    found = resolve_model(RUNS, None, None, "buffy10")
     assert isinstance(found, WeightsModel)
-    assert (found.name, found.data_name, found.first_box, found.num_stages) == ("upper-body", "mini", "image", 2)
+    assert (found.name, found.data_name, found.initial_box, found.num_stages) == ("upper-body", "mini", "image", 2)
     with pytest.raises(DeepPoseError, match="no full-body weights"):
-        choose_model(RUNS, None, None, "lsp14")
+        resolve_model(RUNS, None, None, "lsp14")
     with pytest.raises(UsageError, match="--weights full-body: not in this installation; valid: upper-body, a file"):
-        choose_model(RUNS, None, "full-body")
+        resolve_model(RUNS, None, "full-body")
     with pytest.raises(DeepPoseError, match="--run mine"):
-        choose_model(RUNS, "mine", None)
+        resolve_model(RUNS, "mine", None)
     make_run()
-    run = choose_model(RUNS, None, None, "buffy10")
+    run = resolve_model(RUNS, None, None, "buffy10")
     assert isinstance(run, RunModel)
-    assert (run.name, run.data_name, run.first_box, run.num_stages) == ("mine", "flic", "face", 1)
-    assert choose_model(RUNS, None, "upper-body").kind == "weights"
+    assert (run.name, run.data_name, run.initial_box, run.num_stages) == ("mine", "flic", "face", 1)
+    assert resolve_model(RUNS, None, "upper-body").kind == "weights"
 
 
 def test_a_file_has_its_own_name(box: Path, tmp_path: Path) -> None:
     write(tmp_path / "ours.safetensors")
-    found = choose_model(RUNS, None, "ours.safetensors")
+    found = resolve_model(RUNS, None, "ours.safetensors")
     assert (found.name, found.folder) == ("ours", "weights-ours")
     assert found.load(1).num_stages == 1
 
 
 def test_a_run_and_weights_exclude_each_other(box: Path) -> None:
     with pytest.raises(UsageError, match="--run mine and --weights full-body exclude each other"):
-        choose_model(RUNS, "mine", "full-body")
+        resolve_model(RUNS, "mine", "full-body")

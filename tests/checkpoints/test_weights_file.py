@@ -19,7 +19,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deeppose_cli.checkpoints.weights_file import as_stored, load_weights, read_stages, write_weights
+from deeppose_cli.checkpoints.weights_file import as_stored, load_weights, read_file_stages, write_weights
 from deeppose_cli.checkpoints.weights_header import MAX_HEADER, is_weights_file, read_header
 from deeppose_cli.config.presets import PAPER, PRESETS
 from deeppose_cli.core.errors import DeepPoseError
@@ -66,13 +66,16 @@ def predicted(cascade: Any) -> CascadeResult:
     ("skeleton", "regressor"), [(LSP14, "shared"), (FLIC10, "per-joint")], ids=["shared", "per-joint"]
 )
 def test_a_cascade_comes_back_with_its_predictions(file: Path, skeleton: Any, regressor: str) -> None:
-    from deeppose_cli.models.build import assemble, build_regressor, fill
+    from deeppose_cli.models.build import build_cascade, build_stage, load_stage_weights
 
     about = description(skeleton, regressor=regressor)
     values = write(file, about)
-    original = assemble(
+    original = build_cascade(
         about.plan,
-        [fill(build_regressor(p, len(skeleton)), v, "") for p, v in zip(about.plan.stages, values, strict=True)],
+        [
+            load_stage_weights(build_stage(p, len(skeleton)), v, "")
+            for p, v in zip(about.plan.stages, values, strict=True)
+        ],
         "cpu",
     )
     header, loaded = read_header(file), load_weights(file, device="cpu")
@@ -91,7 +94,7 @@ def test_a_cascade_comes_back_with_its_predictions(file: Path, skeleton: Any, re
 def test_every_backbone_can_be_kept(backbone: str, file: Path) -> None:
     about = description(stages=1, network="backbone", backbone=backbone)
     values = write(file, about)
-    _, (loaded,) = read_stages(file)
+    _, (loaded,) = read_file_stages(file)
     for name, value in loaded.state_dict().items():
         torch.testing.assert_close(value, values[0][name], rtol=1e-3, atol=1e-6, check_dtype=False)
 
@@ -99,12 +102,12 @@ def test_every_backbone_can_be_kept(backbone: str, file: Path) -> None:
 @pytest.mark.parametrize("name", [name for name in PRESETS if name != PAPER.name])
 def test_every_preset_can_be_kept(name: str, file: Path) -> None:
     from deeppose_cli.checkpoints.metadata import from_text, to_text
-    from deeppose_cli.models.spec import StagePlan
+    from deeppose_cli.models.spec import StageSpec
 
     about = description()
     preset = PRESETS[name]
     second = about.plan.stages[1]
-    plans = (StagePlan(preset.initial), StagePlan(preset.refinement, second.sigma, second.displacement))
+    plans = (StageSpec(preset.initial), StageSpec(preset.refinement, second.sigma, second.displacement))
     kept = type(about)(type(about.plan)(LSP14, plans, False), "face", about.records)
     assert from_text(to_text(kept)) == kept
 
@@ -198,8 +201,8 @@ DOCUMENTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "other skeleton": (lambda d: d.update(skeleton="flic10"), "its joints are not those of skeleton 'flic10'"),
     "joints in another order": (lambda d: d["joints"].reverse(), "in another order than those of skeleton 'lsp14'"),
     "joints no text": (lambda d: d.update(joints=[[]] * 14), "its joints are not those"),
-    "first box": (lambda d: d.update(first_box="moon"), "first_box 'moon'; valid: image"),
-    "square": (lambda d: d.update(square_first_box=1), "square_first_box is 1"),
+    "initial box": (lambda d: d.update(initial_box="moon"), "initial_box 'moon'; valid: image"),
+    "square": (lambda d: d.update(square_initial_box=1), "square_initial_box is 1"),
     "no stages": (lambda d: d.update(stages=[]), "0 stages; valid: 1 to 16"),
     "many stages": (lambda d: d.update(stages=d["stages"] * 9), "18 stages; valid: 1 to 16"),
     "fewer stages": (lambda d: d["stages"].pop() and None, "belongs to no stage"),
@@ -214,11 +217,11 @@ DOCUMENTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "input size fraction": (set_(input_size=32.5), "input_size is 32.5"),
     "input size odd": (set_(input_size=33), "multiples of 32"),
     "input size 0": (set_(input_size=0), "multiples of 32"),
-    "width": (set_(width=10**9), "width 1000000000; valid: at most 4096"),
-    "width within bounds": (set_(width=4096), "its settings say"),
-    "width 0": (set_(width=0), "stage 1"),
-    "width negative": (set_(width=-1), "width -1"),
-    "another width": (set_(width=3), "its settings say"),
+    "head_channels": (set_(head_channels=10**9), "head_channels 1000000000; valid: at most 4096"),
+    "head_channels within bounds": (set_(head_channels=4096), "its settings say"),
+    "head_channels 0": (set_(head_channels=0), "stage 1"),
+    "head_channels negative": (set_(head_channels=-1), "width -1"),
+    "another width": (set_(head_channels=3), "its settings say"),
     "network": (set_(network="vgg"), "network 'vgg' is unknown"),
     "another network": (set_(network="deeppose"), "stage 1: its settings name no network"),
     "the paper's network": (set_(network="deeppose", input_size=220), "stage 1 lacks"),
@@ -226,11 +229,11 @@ DOCUMENTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "dropout": (set_(dropout=7), "dropout 7; valid: 0 to 1"),
     "rate": (set_(learning_rate=10**15), "learning_rate is 1000000000000000"),
     "augmentation": (set_(augmentation=[]), "augmentation is a list"),
-    "augmentation's value": (set_(augmentation={"mirror": "x"}), "mirror is 'x'"),
+    "augmentation's value": (set_(augmentation={"flip": "x"}), "mirror is 'x'"),
     "unknown field": (set_(colour_of_the_sky=1), "stored settings do not fit this version"),
     "unknown field with an escape": (set_(**{"\x1b[2J" * 500: 1}), "stored settings do not fit this version"),
     "skeleton with an escape": (lambda d: d.update(skeleton="\x1b[2J" * 500), "skeleton '\\x1b[2J"),
-    "first box with an escape": (lambda d: d.update(first_box="\x1b[2J" * 500), "first_box '\\x1b[2J"),
+    "initial box with an escape": (lambda d: d.update(initial_box="\x1b[2J" * 500), "initial_box '\\x1b[2J"),
     "a head for backbones": (set_(head="regression"), "--head regression: needs a backbone"),
     "sigma": (second(sigma=0), "stage 2: sigma 0 is not positive"),
     "sigma huge": (second(sigma=10**400), "sigma is a huge number"),
@@ -264,7 +267,7 @@ BIAS = "stage1.networks.0.maps.1.bias"
 HEADERS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "no metadata": (lambda h: h.pop("__metadata__"), "has no 'deeppose'"),
     "metadata no object": (lambda h: h.update(__metadata__=[]), "has no 'deeppose'"),
-    "document no text": (lambda h: h["__metadata__"].update(deeppose={}), "has no 'deeppose'"),
+    "document no text": (lambda h: h["__metadata__"].update(deeppose_version={}), "has no 'deeppose'"),
     "a tensor renamed": (rename(BIAS, "stage1.networks.0.maps.1.bios"), "stage 1 lacks 'networks.0.maps.1.bias'"),
     "a tensor of no stage": (rename(BIAS, "stage9.x"), "stage 1 lacks"),
     "an extra tensor": (
@@ -306,7 +309,7 @@ class Trap:
         return Path.touch, (self.file,)
 
 
-@pytest.mark.parametrize("start", [b"\x80", b"PK"])
+@pytest.mark.parametrize("init_weights", [b"\x80", b"PK"])
 def test_a_header_whose_length_looks_like_the_start_of_a_checkpoint_is_read(file: Path, start: bytes) -> None:
     write(file)
     header, rest = parts(file.read_bytes())
@@ -398,7 +401,7 @@ def test_numbers_that_are_none_are_refused(bad: str, whole: bytes, file: Path) -
 
 def test_settings_cannot_ask_for_more_memory_than_the_file_has(whole: bytes, file: Path) -> None:
     """Width 4096 would be 7 GB of weights. What is handed to the system's memory is measured, not only what is said."""
-    file.write_bytes(with_document(whole, set_(width=4096)))
+    file.write_bytes(with_document(whole, set_(head_channels=4096)))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert "its settings say" in refused(file)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB

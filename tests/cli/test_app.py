@@ -106,10 +106,10 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "part", "see"),
     [
         (["trian"], "No such command 'trian'", "see deeppose --help"),
-        (["--colour"], "No such option: --colour", "see deeppose --help"),
+        (["--color"], "No such option: --color", "see deeppose --help"),
         (["predict"], "Missing argument", "see deeppose predict --help"),
         (["predict", "x.jpg", "--stage", "two"], "--stage", "see deeppose predict --help"),
-        (["runs", "--colour"], "No such option: --colour", "see deeppose runs list --help"),
+        (["runs", "--color"], "No such option: --color", "see deeppose runs list --help"),
     ],
 )
 def test_usage_errors_are_one_line(

@@ -25,14 +25,14 @@ GET = "deeppose data prepare lsp --from lsp_dataset.zip [--from lspet_dataset.zi
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As many pictures as LSP has, all the same."""
+    """As many images as LSP has, all the same."""
     folder = tmp_path_factory.mktemp("archives")
     return packed(write(folder / "lsp", RELEASES[0], labels(2000)), folder / "lsp_dataset.zip", "lsp_dataset/")
 
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Makes `lsp` three pictures, one a split; returns their folder."""
+    """Makes `lsp` three images, one a split; returns their folder."""
     for name in "abc":
         (tmp_path / f"{name}.jpg").write_bytes(jpeg())
 
@@ -44,7 +44,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
             for split, x in zip(("train", "validation", "test"), "abc", strict=True)
         }
 
-    monkeypatch.setitem(registry.CATALOGUE, "lsp", replace(registry.CATALOGUE["lsp"], read=read))
+    monkeypatch.setitem(registry.DATASETS, "lsp", replace(registry.DATASETS["lsp"], read=read))
     return tmp_path
 
 
@@ -81,13 +81,13 @@ def test_check_prints_a_table_that_fits_a_terminal(
 
 
 @pytest.mark.parametrize("flags", [[], ["--json"]])
-def test_check_ends_with_1_where_a_picture_is_bad(
+def test_check_ends_with_1_where_a_image_is_bad(
     tiny: Path, capsys: pytest.CaptureFixture[str], flags: list[str]
 ) -> None:
     (tiny / "b.jpg").write_bytes(b"<html>")
     assert main(["data", "check", "lsp", *flags]) == 1
     out = capsys.readouterr().out
-    assert f"{tiny / 'b.jpg'}: not a picture" in out
+    assert f"{tiny / 'b.jpg'}: not an image" in out
     assert "is whole" not in out
     if flags:
         assert len(json.loads(out)["problems"]) == 1
@@ -172,35 +172,35 @@ def test_a_dead_address_is_one_more_line(site: Site, tmp_path: Path, capsys: pyt
 def test_ctrl_c_says_how_to_go_on(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write = download._Part.write
+    write = download._MetricPart.write
 
-    def interrupted(part: download._Part, chunk: bytes) -> None:
+    def interrupted(part: download._MetricPart, chunk: bytes) -> None:
         write(part, chunk[:1000])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(download._Part, "write", interrupted)
+    monkeypatch.setattr(download._MetricPart, "write", interrupted)
     root = tmp_path / "data"
     assert main(["data", "prepare", "lsp", "--data-root", str(root)]) == 130
     assert capsys.readouterr().err.splitlines()[-2:] == [
         f"what has come is kept in {root / 'downloads'}; the same command goes on from there",
         "interrupted",
     ]
-    monkeypatch.setattr(download._Part, "write", write)
+    monkeypatch.setattr(download._MetricPart, "write", write)
     assert main(["data", "prepare", "lsp", "--data-root", str(root)]) == 0
     assert site.seen[:2] == ["", "bytes=1000-"]
 
 
-def test_check_copes_with_empty_splits_and_shared_pictures(
+def test_check_copes_with_empty_splits_and_shared_images(
     tiny: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    known = registry.CATALOGUE["lsp"]
+    known = registry.DATASETS["lsp"]
 
     def read(root: Path) -> dict[str, Annotations]:
         splits = known.read(root)
         train = splits["train"]
         return {"train": train.take([]), "validation": train.take([]), "test": train.take([0, 0])}
 
-    monkeypatch.setitem(registry.CATALOGUE, "lsp", replace(known, read=read))
+    monkeypatch.setitem(registry.DATASETS, "lsp", replace(known, read=read))
     assert main(["data", "check", "lsp", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert {split: values["images"] for split, values in report["splits"].items()} == {

@@ -25,9 +25,9 @@ def listed(capsys: pytest.CaptureFixture[str], *typed: str) -> str:
 
 def test_every_set_is_described_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     facts = json.loads(listed(capsys, "--json", "--data-root", str(tmp_path)))
-    assert [each["name"] for each in facts] == list(registry.CATALOGUE)
+    assert [each["name"] for each in facts] == list(registry.DATASETS)
     for each in facts:
-        known = registry.CATALOGUE[each["name"]]
+        known = registry.DATASETS[each["name"]]
         assert not each["here"]
         assert each["splits"] == {}
         assert each["problem"] is None
@@ -35,7 +35,7 @@ def test_every_set_is_described_in_json(tmp_path: Path, capsys: pytest.CaptureFi
         assert (each["base"], each["sides"]) == (0, "person")
         assert each["how_to_get"]
         assert each["image_order"]
-        assert {"title", "first_box", "sigma", "preset", "evaluation_only", "downloads"} <= each.keys()
+        assert {"title", "initial_box", "sigma", "preset", "evaluation_only", "downloads"} <= each.keys()
     assert list(tmp_path.iterdir()) == [], "to list is not to draw the demo set"
 
 
@@ -43,10 +43,10 @@ def test_every_set_is_described_in_json(tmp_path: Path, capsys: pytest.CaptureFi
 def test_a_stranger_who_goes_by_it_scores_right_the_first_time(
     mini_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The truth in the listed order of joints and pictures is perfect; in any other order it is not."""
+    """The truth in the listed order of joints and images is perfect; in any other order it is not."""
     facts = json.loads(listed(capsys, "mini", "--json", "--names", "--data-root", str(mini_root)))
     truth = np.load(mini_root / mini.NAME / "poses.npy")
-    drawn = mini.MINI.skeleton.joints  # as the pictures' own drawing has them
+    drawn = mini.MINI.skeleton.joints  # as the images' own drawing has them
     rows = [int(re.fullmatch(r"p(\d+)\.png", name)[1]) for name in facts["images"]["test"]]  # type: ignore[index]
     columns = [drawn.index(joint) for joint in facts["joints"]]
     keypoints = truth[rows][:, columns]
@@ -74,7 +74,7 @@ def test_it_fits_the_terminal_and_breaks_no_word(
     out = listed(capsys, *name, "--data-root", str(mini_root))
     assert max(map(len, out.splitlines())) <= width
     words = set(re.findall(r"\w+", out))
-    sets = [registry.CATALOGUE[each] for each in name or registry.CATALOGUE]
+    sets = [registry.DATASETS[each] for each in name or registry.DATASETS]
     for known in sets:
         assert {known.name, *known.skeleton.joints} <= words
     for needed in (
@@ -108,7 +108,7 @@ def test_a_damaged_set_is_called_so_and_hides_no_other(
     def read(root: Path) -> None:
         raise DeepPoseError(f"{root}/mini/labels: record 3, x is nan; valid: finite numbers")
 
-    monkeypatch.setitem(registry.CATALOGUE, "mini", replace(mini.MINI, read=read))
+    monkeypatch.setitem(registry.DATASETS, "mini", replace(mini.MINI, read=read))
     monkeypatch.setenv("COLUMNS", "200")
     out = listed(capsys, "--data-root", str(mini_root))
     assert "mini  damaged\n" in out

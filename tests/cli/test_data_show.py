@@ -56,7 +56,7 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         folder = tmp_path / "runs" / "mine" / f"stage{number}"
         (folder / "checkpoints").mkdir(parents=True)
         (folder / "checkpoints" / "best.ckpt").write_bytes(b"weights")
-        config = {"data": "mini", "preset": "tiny", "skeleton": "lsp14", "square_first_box": True}
+        config = {"data": "mini", "preset": "tiny", "skeleton": "lsp14", "square_initial_box": True}
         (folder / "config.yaml").write_text(yaml.safe_dump({**config, "settings": to_primitives(settings)}))
     kept = {
         "settings": to_primitives(TINY.refinement),
@@ -81,7 +81,7 @@ def test_stages_have_columns_of_their_own(show, columns: list[list[str]]) -> Non
     show("--count", "1", "--stage", "2", "--split", "test")
     both, first, second = columns
     assert both == first + second
-    assert first[:2] == ["labels, first box", "stage 1 input"]
+    assert first[:2] == ["labels, initial box", "stage 1 input"]
     assert second[0] == "stage 2 boxes,\naround labels"
     assert "not displaced yet" in second[-1]
 
@@ -106,17 +106,17 @@ def test_the_default_place_is_below_the_data_root(
     assert (root / "sheets" / "mini-train-stage1.png").is_file()
 
 
-def test_pictures_that_cannot_be_read_are_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_images_that_cannot_be_read_are_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = mini.make(tmp_path / "data")
     for number in range(33, 37):  # all but one of the test split
-        (root / "mini" / f"p{number}.png").write_bytes(b"no picture")
+        (root / "mini" / f"p{number}.png").write_bytes(b"no image")
     flags = ["--split", "test", "--stage", "1", "--data-root", str(root), "--out", str(tmp_path / "a.png")]
     assert main(["data", "show", "mini", *flags]) == 0
     assert capsys.readouterr().err.count("skipped: ") == 4
     (root / "mini" / "p37.png").unlink()
     (tmp_path / "a.png").unlink()
     assert main(["data", "show", "mini", *flags]) == 1
-    assert capsys.readouterr().err.endswith("error: none of 5 pictures can be read; type: deeppose data check mini\n")
+    assert capsys.readouterr().err.endswith("error: none of 5 images can be read; type: deeppose data check mini\n")
     assert not (tmp_path / "a.png").exists()
 
 

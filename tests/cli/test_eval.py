@@ -1,4 +1,4 @@
-"""`deeppose eval` from flags to files, on a data set of a few pictures and a cascade that knows the answers."""
+"""`deeppose eval` from flags to files, on a data set of a few images and a cascade that knows the answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from deeppose_cli.cli.app import main
 from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.skeleton import BUFFY10, FLIC10, LSP14, Skeleton
 from deeppose_cli.data.datasets import registry
-from deeppose_cli.data.datasets.spec import SPLITS, DataDescription
+from deeppose_cli.data.datasets.spec import SPLITS, DatasetSpec
 from deeppose_cli.evaluation.metrics import observer_centric
 from deeppose_cli.evaluation.pcp import PCP_RULES
 from deeppose_cli.evaluation.published_results import TEST_IMAGES
@@ -42,8 +42,8 @@ def few(folder: Path, skeleton: Skeleton = LSP14, seed: int = 0) -> Annotations:
     return Annotations(skeleton, files, poses, np.full((N, 4), np.nan), tuple(file.name for file in files))
 
 
-def described(name: str, skeleton: Skeleton, read: Callable[[Path], dict[str, Annotations]]) -> DataDescription:
-    return DataDescription(name, name, skeleton, "tiny", 1.0, "image", "", "", read)
+def described(name: str, skeleton: Skeleton, read: Callable[[Path], dict[str, Annotations]]) -> DatasetSpec:
+    return DatasetSpec(name, name, skeleton, "tiny", 1.0, "image", "", "", read)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtur
             evaluation_only=True,
         ),
     }
-    monkeypatch.setattr(registry, "CATALOGUE", sets)
+    monkeypatch.setattr(registry, "DATASETS", sets)
     monkeypatch.chdir(tmp_path)
     # Drawing takes seconds and has tests of its own; those that ask for `figures` get the real ones.
     if "real_figures" not in request.fixturenames:
@@ -101,8 +101,8 @@ def run(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         def __init__(self, folder: Any, stages: int | None = None) -> None:
             self.num_stages = stages or 2
 
-        def predict(self, pictures: Any, boxes: Any, *, flip_test: bool) -> SimpleNamespace:
-            right = truth().keypoints[[int(picture[0, 0, 2]) for picture in pictures]]
+        def predict(self, images: Any, boxes: Any, *, flip_test: bool) -> SimpleNamespace:
+            right = truth().keypoints[[int(image[0, 0, 2]) for image in images]]
             if flip_test:
                 right = right + 1000
             poses = np.stack([right + 100, right])[: self.num_stages]
@@ -175,22 +175,22 @@ def test_one_stage_alone(run: Path, capsys: Any) -> None:
     assert pdj(scored(capsys, "--stage", "1"))["stage 1"] == 0
 
 
-def test_an_unreadable_picture_is_told_counted_and_wrong(run: Path, capsys: Any) -> None:
+def test_an_unreadable_image_is_told_counted_and_wrong(run: Path, capsys: Any) -> None:
     truth().files[2].write_bytes(b"")
     assert main(["eval"]) == 0
     streams = capsys.readouterr()
     assert "im2.png: the file is empty" in streams.err
-    assert f"1 of {N} pictures could not be read" in streams.out
+    assert f"1 of {N} images could not be read" in streams.out
     document = scored(capsys)
     assert document["unreadable"] == 1
     assert pdj(document)["stage 2"] == pytest.approx((N - 1) / N, abs=1e-6)
 
 
-def test_no_readable_picture_is_an_error(run: Path, capsys: Any) -> None:
+def test_no_readable_image_is_an_error(run: Path, capsys: Any) -> None:
     for file in truth().files:
         file.write_bytes(b"")
     assert main(["eval"]) == 1
-    assert f"none of the {N} pictures could be read" in capsys.readouterr().err
+    assert f"none of the {N} images could be read" in capsys.readouterr().err
 
 
 def test_a_set_with_other_joints_is_scored_by_name(run: Path, capsys: Any) -> None:
@@ -272,7 +272,7 @@ def test_tables_are_neither_cut_nor_wrapped(run: Path, capsys: Any, monkeypatch:
 
 
 def test_published_figures_stand_below_ours_and_not_among_the_rows(run: Path, capsys: Any, monkeypatch: Any) -> None:
-    monkeypatch.setitem(registry.CATALOGUE, "lsp", replace(registry.description("demo"), name="lsp"))
+    monkeypatch.setitem(registry.DATASETS, "lsp", replace(registry.description("demo"), name="lsp"))
     monkeypatch.setitem(TEST_IMAGES, "lsp", N)
     monkeypatch.setenv("COLUMNS", "80")
     assert main(["eval", "--data", "lsp", "--metric", "pcp"]) == 0
@@ -297,8 +297,8 @@ def test_files_alone_are_compared_with_published_figures_whatever_the_usual_box(
     here: Path, capsys: Any, monkeypatch: Any
 ) -> None:
     """Their boxes are their own affair; the mean pose takes one that needs no detector."""
-    face = replace(registry.description("upper"), name="flic", first_box="face")
-    monkeypatch.setitem(registry.CATALOGUE, "flic", face)
+    face = replace(registry.description("upper"), name="flic", initial_box="face")
+    monkeypatch.setitem(registry.DATASETS, "flic", face)
     monkeypatch.setitem(TEST_IMAGES, "flic", N)
     np.savez("them.npz", keypoints=face.read(Path())["test"].keypoints)
     flags = ["--data", "flic", "--predictions", "them.npz"]
@@ -309,7 +309,7 @@ def test_files_alone_are_compared_with_published_figures_whatever_the_usual_box(
 def test_intervals_are_of_as_many_draws_as_are_asked_for(run: Path, capsys: Any) -> None:
     first, again, other = (scored(capsys, "--bootstrap", "100", "--seed", seed) for seed in "112")
     assert first == again
-    assert first["rows"][0]["pdj"]["interval"]["draws"] == 100
+    assert first["rows"][0]["pdj"]["interval"]["crops_per_joint"] == 100
     assert first["rows"][0]["pdj"]["mean"] == other["rows"][0]["pdj"]["mean"]
     assert first["rows"][0]["pdj"]["interval"] != other["rows"][0]["pdj"]["interval"]
     assert main(["eval", "--bootstrap", "0"]) == 0
@@ -320,14 +320,14 @@ def test_intervals_are_of_as_many_draws_as_are_asked_for(run: Path, capsys: Any)
 # --- With weights -------------------------------------------------------------------------------------------------
 
 
-def make_weights(file: Path, skeleton: Skeleton = LSP14, data: str = "demo", first_box: str = "image") -> None:
+def make_weights(file: Path, skeleton: Skeleton = LSP14, data: str = "demo", initial_box: str = "image") -> None:
     about = weights_description(skeleton)
     records = (replace(RECORD, data=data),) * 2
-    write(file, replace(about, records=records, first_box=first_box))
+    write(file, replace(about, records=records, initial_box=initial_box))
 
 
 def test_weights_are_scored_in_place_of_a_run(run: Path, capsys: Any) -> None:
-    make_weights(Path("ours.safetensors"), first_box="joints")
+    make_weights(Path("ours.safetensors"), initial_box="joints")
     document = scored(capsys, "--weights", "ours.safetensors")
     assert list(pdj(document)) == ["mean pose", "stage 1", "stage 2"]
     assert (document["run"], document["weights"], document["data"]) == (None, "ours", "demo")
@@ -414,14 +414,14 @@ def test_files_alone_import_no_network(here: Path) -> None:
         from deeppose_cli import plotting
         from deeppose_cli.cli.app import main
         from deeppose_cli.datamodules import catalogue
-        from deeppose_cli.datamodules.description import DataDescription
+        from deeppose_cli.datamodules.description import DatasetSpec
         from deeppose_cli.samples import Annotations
         from deeppose_cli.skeleton import LSP14
         points = np.load("labels.npz")["keypoints"]
         files = tuple(Path(f"data/test/im{i}.png") for i in range(len(points)))
         part = Annotations(LSP14, files, points, np.full((len(points), 4), np.nan), tuple(f.name for f in files))
         read = lambda root: {"train": part, "validation": part, "test": part}
-        registry.CATALOGUE["demo"] = DataDescription("demo", "", LSP14, "tiny", 1.0, "image", "", "", read)
+        registry.DATASETS["demo"] = DatasetSpec("demo", "", LSP14, "tiny", 1.0, "image", "", "", read)
         figures.save_pdj = figures.save_comparison = lambda document, folder: []
         figures.save_contact_sheet = lambda *args: (args[-1].touch(), args[-1])[1]
         figures.contact_sheet = lambda *args: None
@@ -447,12 +447,12 @@ def test_help_imports_nothing_heavy() -> None:
     assert "--pcp-rule" in ran.stdout
 
 
-def test_files_alone_without_a_mean_pose_take_no_first_box(here: Path, capsys: Any) -> None:
+def test_files_alone_without_a_mean_pose_take_no_initial_box(here: Path, capsys: Any) -> None:
     np.savez("them.npz", keypoints=truth().keypoints)
     assert main(["eval", "--json", "--data", "bare", "--predictions", "them.npz"]) == 0
     streams = capsys.readouterr()
     assert not {"box", "box_found"} & json.loads(streams.out).keys()
-    assert "first box" not in streams.err
+    assert "initial box" not in streams.err
     assert scored(capsys, "--data", "demo", "--predictions", "them.npz")["box"] == "image"
 
 
@@ -484,7 +484,7 @@ def test_what_is_wrong_with_files_is_said_before_a_set_is_read(
     def read(root: Path) -> dict[str, Annotations]:
         raise AssertionError("read, and so drawn")
 
-    monkeypatch.setitem(registry.CATALOGUE, "demo", replace(registry.description("demo"), read=read))
+    monkeypatch.setitem(registry.DATASETS, "demo", replace(registry.description("demo"), read=read))
     Path("them.npz").write_bytes(b"")
     found, line = failed(capsys, *flags)
     assert found == code

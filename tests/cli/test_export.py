@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from PIL import Image
+from PIL import Image as PilImage
 
 from deeppose_cli.checkpoints.lightning import load_cascade
 from deeppose_cli.checkpoints.run_folder import RunFolder
@@ -29,12 +29,12 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         folder = Path("lightning_logs", "mine", f"stage{number}")
         (folder / "checkpoints").mkdir(parents=True)
         config = {"data": "mini", "preset": "tiny", "settings": {}, "skeleton": "lsp14", "box": "torso"}
-        more = {"command": "deeppose train", "deeppose": "0.1.0"} | ({"pictures": 26} if number == 1 else {})
+        more = {"command": "deeppose train", "deeppose": "0.1.0"} | ({"images": 26} if number == 1 else {})
         (folder / "config.yaml").write_text(yaml.safe_dump(config | more))
         scores = ["0.25", "0.75", "nan"][: 4 - number]
         rows = "".join(f"{epoch},{score}\n" for epoch, score in enumerate(scores, 1))
         (folder / "metrics.csv").write_text(f"epoch,val_pdj\n{rows}")
-        kept = {"skeleton": "lsp14", "settings": to_primitives(plan.settings), "square_first_box": True}
+        kept = {"skeleton": "lsp14", "settings": to_primitives(plan.settings), "square_initial_box": True}
         if plan.displacement is not None:
             mean, std = ([list(pair) for pair in part] for part in plan.displacement)
             kept |= {"sigma": 1.5, "displacement_mean": mean, "displacement_std": std}
@@ -54,17 +54,17 @@ def test_a_run_becomes_one_file_that_says_what_it_is(capsys: pytest.CaptureFixtu
     file = Path("mine.safetensors")
     header = read_header(file)
     assert header.description.plan == description().plan
-    assert header.description.first_box == "torso"
+    assert header.description.initial_box == "torso"
     first, second = header.description.records
     assert (first.data, first.preset, first.command, first.deeppose) == ("mini", "tiny", "deeppose train", "0.1.0")
-    assert (first.epochs, first.pictures, first.validation_pdj, first.commit) == (3, 26, 0.75, "c0ffee")
-    assert (second.epochs, second.pictures, second.validation_pdj) == (2, None, 0.75)
+    assert (first.epochs, first.images, first.validation_pdj, first.commit) == (3, 26, 0.75, "c0ffee")
+    assert (second.epochs, second.images, second.validation_pdj) == (2, None, 0.75)
     said = capsys.readouterr().out
     for part in (
         f"mine.safetensors: {file.stat().st_size / 1e6:.2f} MB, 2 stage(s)",
         "skeleton lsp14, 14 joints: right_ankle",
-        "first box: torso, widened to a square",
-        "stage 1: integral, input 32 px; trained on mini (26 pictures), 3 epochs; PDJ@0.2 on validation pictures 0.750",
+        "initial box: torso, widened to a square",
+        "stage 1: integral, input 32 px; trained on mini (26 images), 3 epochs; PDJ@0.2 on validation images 0.750",
         "stage 2: integral, input 32 px, σ 1.5, shared; trained on mini, 2 epochs",
         "(deeppose 0.1.0, commit c0ffee)",
     ):
@@ -127,7 +127,7 @@ def test_a_run_becomes_an_onnx_file_that_predicts_alike(capsys: pytest.CaptureFi
     said = capsys.readouterr().out
     assert "mine.onnx: 0." in said
     assert "on 20 drawn people, as mini is not in data" in said
-    Image.fromarray(np.full((60, 40, 3), 90, np.uint8)).save("a.png")
+    PilImage.fromarray(np.full((60, 40, 3), 90, np.uint8)).save("a.png")
     poses = []
     for flags in (["--weights", "mine.onnx"], ["--run", "mine", "--stage", "1"]):
         assert main(["predict", "a.png", "--json", *flags]) == 0

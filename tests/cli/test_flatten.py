@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from deeppose_cli.cli.flatten import spread
+from deeppose_cli.cli.flatten import flatten_flags
 from deeppose_cli.cli.training_options import StageFlags
 from deeppose_cli.config.schema import Augmentation, RefinementPreset
 
@@ -26,7 +26,7 @@ def test_a_group_is_typed_flag_by_flag_and_arrives_whole() -> None:
     app = typer.Typer()
 
     @app.command()
-    @spread
+    @flatten_flags
     def verb(*, basket: Annotated[str, typer.Option("--basket")] = "round", fruit: Fruit) -> None:
         seen.append((basket, fruit))
 
@@ -41,7 +41,7 @@ def test_two_flags_of_one_name_are_refused() -> None:
     def verb(*, ripe: bool = False, fruit: Fruit) -> None: ...
 
     with pytest.raises(ValueError, match="ripe"):
-        spread(verb)
+        flatten_flags(verb)
 
 
 def test_every_stage_flag_is_a_setting() -> None:

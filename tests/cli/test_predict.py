@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image as PilImage
 
 from deeppose_cli.checkpoints import pretrained
 from deeppose_cli.cli.app import main
@@ -19,10 +19,10 @@ from tests.helpers.weights_files import write
 
 @pytest.fixture(autouse=True)
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder with two pictures, a run of two stages, and its cascade. `asked` tells what was loaded."""
+    """An empty folder with two images, a run of two stages, and its cascade. `asked` tells what was loaded."""
     monkeypatch.chdir(tmp_path)
     for name in ("a.jpg", "b.jpg"):
-        Image.fromarray(np.full((60, 40, 3), 90, np.uint8)).save(name)
+        PilImage.fromarray(np.full((60, 40, 3), 90, np.uint8)).save(name)
     for stage in (1, 2):
         folder = Path("lightning_logs", "demo", f"stage{stage}", "checkpoints")
         folder.mkdir(parents=True)
@@ -43,7 +43,7 @@ def test_the_newest_run_and_all_its_stages_are_taken(capsys: pytest.CaptureFixtu
     assert Path("asked").read_text() == "demo 2"
     out, err = capsys.readouterr()
     assert err == ""
-    for part in ("a.jpg", "predictions/a_pose.jpg", "whole picture", "2 predicted", "predictions/predictions.json"):
+    for part in ("a.jpg", "predictions/a_pose.jpg", "whole image", "2 predicted", "predictions/predictions.json"):
         assert part in out
     assert len(json.loads(Path("predictions/predictions.json").read_text())) == 2
 
@@ -74,7 +74,7 @@ def test_json_has_stdout_for_itself(capsys: pytest.CaptureFixture[str]) -> None:
     assert "1 predicted, 1 skipped" in err
 
 
-def test_bad_pictures_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_images_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     Path("empty").mkdir()
     Path("bad.jpg").write_bytes(b"\xff\xd8\xff")
     assert main(["predict", "a.jpg", "bad.jpg", "empty"]) == 1
@@ -90,7 +90,7 @@ def test_a_name_of_many_lines_is_told_in_one(capsys: pytest.CaptureFixture[str])
     assert err.count("\n") == 1
 
 
-def test_no_picture_at_all_leaves_no_document(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_image_at_all_leaves_no_document(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", "missing.jpg"]) == 1
     assert "0 predicted, 1 skipped" in capsys.readouterr().out
     assert not Path("predictions").exists()
@@ -107,10 +107,10 @@ def test_a_mistyped_name_costs_no_results_and_what_is_replaced_is_said(capsys: p
     assert capsys.readouterr().err == "predictions: results of an earlier run are replaced\n"
 
 
-def test_boxes_of_other_pictures_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_boxes_of_other_images_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     Path("boxes.csv").write_text("image,x,y,w,h\nc.jpg,1,1,20,20\n")
     assert main(["predict", "a.jpg", "--box", "boxes.csv"]) == 2
-    assert "has no box for any of these pictures, such as a.jpg" in capsys.readouterr().err
+    assert "has no box for any of these images, such as a.jpg" in capsys.readouterr().err
     Path("boxes.csv").write_text("image,x,y,w,h\na.jpg,1,1,20,20\na.jpg,2,2,20,20\n")
     assert main(["predict", "a.jpg", "b.jpg", "--box", "boxes.csv", "--no-overlays", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deeppose_cli.cli.app import main
-from deeppose_cli.data.datasets.spec import DataDescription
+from deeppose_cli.data.datasets.spec import DatasetSpec
 from deeppose_cli.training import train
 from tests.helpers import mini
 
@@ -49,31 +49,34 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["train", "--workers", "-1"], ["--workers"]),
         (["train", "--run", "../away"], ["--run ../away"]),
         (["refine", "--regressor", "both"], ["--regressor both", "shared", "per-joint"]),
-        (["refine", "--start", "middle"], ["--start middle", "previous"]),
-        (["train", "--start", "previous"], ["--start previous", "random", "torchvision", "full-body", "a file"]),
+        (["refine", "--init-weights", "middle"], ["--init-weights middle", "previous"]),
+        (
+            ["train", "--init-weights", "previous"],
+            ["--init-weights previous", "random", "torchvision", "full-body", "a file"],
+        ),
         (["refine", "--sigma", "0"], ["--sigma 0", "positive"]),
         (["train", "--optimizer", "sgd"], ["--optimizer sgd", "adagrad, adamw"]),
         (["train", "--schedule", "step"], ["--schedule step", "constant, cosine"]),
         (["train", "--coordinate-loss", "huber"], ["--coordinate-loss huber", "l1, l2, wing"]),
         (["refine", "--head", "round"], ["--head round", "integral, regression"]),
         (["train", "--weight-decay", "-1"], ["--weight-decay -1", "0 or more"]),
-        (["train", "--map-weight", "nan"], ["--map-weight nan", "0 or more"]),
+        (["train", "--heatmap-weight", "nan"], ["--heatmap-weight nan", "0 or more"]),
         (["refine", "--erase", "1.5"], ["--erase 1.5", "0 to 1"]),
         (["train", "--rotate", "181"], ["--rotate 181", "0 to 180"]),
-        (["train", "--colour", "2"], ["--colour 2", "0 to 1"]),
-        (["train", "--frozen", "-1"], ["--frozen -1", "0 or more"]),
+        (["train", "--color", "2"], ["--color 2", "0 to 1"]),
+        (["train", "--freeze-blocks", "-1"], ["--freeze-blocks -1", "0 or more"]),
         (["train", "--preset", "tiny", "--backbone", "resnet18"], ["--backbone resnet18", "tiny", "--preset modern"]),
         (
-            ["train", "--preset", "tiny", "--start", "torchvision"],
-            ["--start torchvision", "network integral", "--preset modern"],
+            ["train", "--preset", "tiny", "--init-weights", "torchvision"],
+            ["--init-weights torchvision", "network integral", "--preset modern"],
         ),
-        (["train", "--preset", "paper", "--width", "64"], ["--width 64", "paper", "leave it out"]),
-        (["train", "--preset", "tiny", "--width", "1"], ["--width 1", "2 or more"]),
+        (["train", "--preset", "paper", "--head-channels", "64"], ["--head-channels 64", "paper", "leave it out"]),
+        (["train", "--preset", "tiny", "--head-channels", "1"], ["--head-channels 1", "2 or more"]),
         (["refine", "--sigma", "inf"], ["--sigma inf", "finite"]),
-        (["train", "--preset", "paper", "--map-weight", "1"], ["--map-weight 1", "paper", "no maps"]),
+        (["train", "--preset", "paper", "--heatmap-weight", "1"], ["--heatmap-weight 1", "paper", "no maps"]),
         (
-            ["train", "--preset", "modern", "--head", "regression", "--map-weight", "0.5"],
-            ["--map-weight 0.5", "--head regression", "no maps"],
+            ["train", "--preset", "modern", "--head", "regression", "--heatmap-weight", "0.5"],
+            ["--heatmap-weight 0.5", "--head regression", "no maps"],
         ),
     ],
 )
@@ -125,9 +128,9 @@ def test_every_number_on_the_line_reaches_the_stored_settings(
     monkeypatch.setattr(train, "train_stage", lambda orders, *_: asked.append(orders.overrides))
     typed = {
         "max_epochs": 3, "input_size": 64, "batch_size": 7, "optimizer": "adagrad", "learning_rate": 0.1,
-        "weight_decay": 0.0, "schedule": "constant", "coordinate_loss": "wing", "map_weight": 0.0,
-        "backbone": "resnet18", "head": "regression", "frozen": 0, "width": 9, "mirror": 0.0, "rotate": 0.0,
-        "scale": 0.25, "translate": 0.125, "colour": 0.0, "erase": 0.5, "start": "torchvision",
+        "weight_decay": 0.0, "schedule": "constant", "coordinate_loss": "wing", "heatmap_weight": 0.0,
+        "backbone": "resnet18", "head": "regression", "freeze_blocks": 0, "head_channels": 9, "flip": 0.0,
+        "rotate": 0.0, "scale": 0.25, "translate": 0.125, "color": 0.0, "erase": 0.5, "init_weights": "torchvision",
     }  # fmt: skip
     line = [word for name, value in typed.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     assert main(["train", "--preset", "modern", *line, *places]) == 0
@@ -172,13 +175,13 @@ def test_without_a_data_set_it_says_which_one_it_takes_and_how_to_take_photograp
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str, str, int]]:
-    """What each training would be: run, data, preset, first box, input size. Nothing is trained."""
+    """What each training would be: run, data, preset, initial box, input size. Nothing is trained."""
     from deeppose_cli.checkpoints.run_folder import run_folder
     from deeppose_cli.training import run_config
 
     found: list[tuple[str, str, str, str, int]] = []
 
-    def take(order: run_config.Orders, description: DataDescription, console: object) -> None:
+    def take(order: run_config.TrainOptions, description: DatasetSpec, console: object) -> None:
         run = run_folder(order.runs_root, order.run or description.name)
         stage = run.stage(order.stage)
         again = order.resume
@@ -216,7 +219,7 @@ def test_a_recipe_brings_its_data_set_its_first_box_and_the_name_of_its_run(
 def test_what_is_said_goes_before_what_a_recipe_brings(
     typed: list[str], expected: tuple[str, ...], asked: list[tuple[str, ...]], tmp_path: Path
 ) -> None:
-    """On another data set than its own a recipe is its numbers, without its first box."""
+    """On another data set than its own a recipe is its numbers, without its initial box."""
     assert main(["train", *typed, "--runs-root", str(tmp_path)]) == 0
     assert asked[0][:4] == expected
 
@@ -247,26 +250,26 @@ def test_starting_again_by_a_recipe_takes_its_data_whatever_the_run_held(
 
 
 @pytest.mark.parametrize(
-    ("preset", "overrides", "frozen", "advised"),
+    ("preset", "overrides", "freeze_blocks", "advised"),
     [
-        ("lsp", {}, 0, "--start FILE (mobilenet_v1"),
-        ("lsp", {"backbone": "resnet18"}, 0, "--start torchvision"),
-        ("lsp", {"start": "values.safetensors"}, 4, ""),
-        ("lsp", {"start": "random"}, 0, ""),
-        ("lsp", {"frozen": 2}, 2, "--start FILE"),
+        ("lsp", {}, 0, "--init-weights FILE (mobilenet_v1"),
+        ("lsp", {"backbone": "resnet18"}, 0, "--init-weights torchvision"),
+        ("lsp", {"init_weights": "values.safetensors"}, 4, ""),
+        ("lsp", {"init_weights": "random"}, 0, ""),
+        ("lsp", {"freeze_blocks": 2}, 2, "--init-weights FILE"),
         ("tiny", {}, 0, ""),
     ],
 )
 def test_random_values_are_not_frozen_and_one_line_tells_of_better_ones(
-    preset: str, overrides: dict[str, object], frozen: int, advised: str, tmp_path: Path
+    preset: str, overrides: dict[str, object], freeze_blocks: int, advised: str, tmp_path: Path
 ) -> None:
     from deeppose_cli.checkpoints.run_folder import run_folder
-    from deeppose_cli.training.run_config import Orders, fresh, starting_advice
+    from deeppose_cli.training.run_config import TrainOptions, fresh, starting_advice
 
-    orders = Orders(1, preset=preset, overrides=overrides)
+    orders = TrainOptions(1, preset=preset, overrides=overrides)
     run = run_folder(tmp_path, "mine")
     config = fresh(run, run.stage(1), orders, mini.MINI)
-    assert config["settings"]["frozen"] == frozen
+    assert config["settings"]["freeze_blocks"] == freeze_blocks
     lines = starting_advice(config, orders)
     assert len(lines) == bool(advised)
     assert all(line.startswith("starting values: random") and advised in line for line in lines)

@@ -32,12 +32,12 @@ def test_the_papers_numbers() -> None:
         assert stage.weight_decay == 0
         assert stage.schedule == "constant"
         assert stage.coordinate_loss == "l2"
-        assert stage.map_weight == 0
-        assert stage.augmentation.mirror == 0.5
-    assert paper.refinement.draws == 40
+        assert stage.heatmap_weight == 0
+        assert stage.augmentation.flip == 0.5
+    assert paper.refinement.crops_per_joint == 40
     assert paper.refinement.sigma is None, "σ depends on the data set: 1.0 on FLIC, 2.0 on LSP"
     assert paper.refinement.regressor == "shared"
-    assert not paper.square_first_box
+    assert not paper.square_initial_box
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
@@ -49,7 +49,7 @@ def test_settings_survive_a_file(preset: Preset) -> None:
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
 def test_the_draws_of_an_epoch_are_whole_visits(preset: Preset) -> None:
-    assert preset.refinement.draws % preset.refinement.draws_per_visit == 0
+    assert preset.refinement.crops_per_joint % preset.refinement.crops_per_visit == 0
 
 
 def test_an_unknown_preset_names_those_there_are() -> None:

@@ -36,7 +36,7 @@ def test_coco_results_by_number_and_by_name(tmp_path: Path) -> None:
     assert boxes.of(Path("folder/c.jpg")) == []
 
 
-def test_coco_annotations_name_their_pictures_and_categories(tmp_path: Path) -> None:
+def test_coco_annotations_name_their_images_and_categories(tmp_path: Path) -> None:
     document = {
         "images": [{"id": 7, "file_name": "a.png"}],
         "categories": [{"id": 1, "name": "dog"}, {"id": 5, "name": "person"}],
@@ -71,7 +71,7 @@ def test_csv(tmp_path: Path, text: str) -> None:
         ("x.json", '[{"image_id": 1, "bbox": [1, 2, 3]}]', "box 0: bbox is not"),
         ("x.json", '[{"image_id": 1, "bbox": [1, 2, 0, 4]}]', "must be positive"),
         ("x.json", '[{"image_id": 1, "bbox": [1, 2, NaN, 4]}]', "must be positive"),
-        ("x.csv", "a.png,0,0,40,60\n", "names no picture"),
+        ("x.csv", "a.png,0,0,40,60\n", "names no image"),
         ("x.csv", "image,x,y,w,h\na.png,0,0,40\n", "line 2: its box or score is no number"),
         ("x.csv", "image,x1,y1,x2,y2\na.png,9,0,4,60\n", "line 2: width and height"),
     ],

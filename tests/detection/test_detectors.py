@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 
 from deeppose_cli.core.geometry import overlap
 from deeppose_cli.detection.detection_cache import KEPT_FOLDER, detect
-from deeppose_cli.detection.detectors import HaarFaces, HogPeople
-from deeppose_cli.media.images import Picture
+from deeppose_cli.detection.detectors import HaarFaceDetector, HogPersonDetector
+from deeppose_cli.media.images import Image
 
 
-def draw_face(picture: Picture, x: int, y: int, side: int) -> None:
+def draw_face(image: Image, x: int, y: int, side: int) -> None:
     """A face as tall as `side` px with its middle at (x, y)."""
 
     def oval(cx: float, cy: float, rx: float, ry: float, colour: tuple[int, int, int]) -> None:
         centre, radii = (round(x + cx * side), round(y + cy * side)), (round(rx * side), round(ry * side))
-        cv2.ellipse(picture, centre, radii, 0, 0, 360, colour, -1)
+        cv2.ellipse(image, centre, radii, 0, 0, 360, colour, -1)
 
     oval(0, -0.1, 0.46, 0.55, (60, 45, 35))
     oval(0, 0, 0.38, 0.5, (224, 180, 150))
@@ -34,33 +34,33 @@ def draw_face(picture: Picture, x: int, y: int, side: int) -> None:
     oval(0, 0.28, 0.15, 0.04, (150, 70, 70))
 
 
-def scene(width: int, height: int, *faces: tuple[int, int, int]) -> Picture:
-    picture = np.full((height, width, 3), 110, np.uint8)
+def scene(width: int, height: int, *faces: tuple[int, int, int]) -> Image:
+    image = np.full((height, width, 3), 110, np.uint8)
     for face in faces:
-        draw_face(picture, *face)
-    return np.asarray(cv2.GaussianBlur(picture, (0, 0), width / 200), dtype=np.uint8)
+        draw_face(image, *face)
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), width / 200), dtype=np.uint8)
 
 
 @pytest.mark.parametrize(("width", "side"), [(400, 60), (400, 150), (1600, 400)])
-def test_a_face_is_found_where_it_is_whatever_the_size_of_the_picture(width: int, side: int) -> None:
+def test_a_face_is_found_where_it_is_whatever_the_size_of_the_image(width: int, side: int) -> None:
     x, y = width // 2, width // 3
-    best = HaarFaces().find(scene(width, width * 3 // 4, (x, y, side)))[0]
+    best = HaarFaceDetector().find(scene(width, width * 3 // 4, (x, y, side)))[0]
     assert np.hypot(best[0] - x, best[1] - y) < 0.15 * side
     assert 0.8 * side < best[2] < 1.3 * side
 
 
 def test_two_faces_are_two_boxes() -> None:
-    found = HaarFaces().find(scene(600, 300, (150, 150, 90), (430, 140, 130)))
+    found = HaarFaceDetector().find(scene(600, 300, (150, 150, 90), (430, 140, 130)))
     strong = found[found[:, 4] >= 0.3 * found[0, 4]]
     assert sorted(round(x, -1) for x in strong[:, 0]) == [150, 430]
 
 
 def test_where_nobody_is_nobody_is_found() -> None:
     empty = np.full((300, 400, 3), 110, np.uint8)
-    assert HaarFaces().find(empty).shape == (0, 5)
-    assert HogPeople().find(empty).shape == (0, 5)
-    assert HaarFaces().find(np.zeros((1, 1, 3), np.uint8)).shape == (0, 5)
-    assert HogPeople().find(np.zeros((1, 5000, 3), np.uint8)).shape == (0, 5)
+    assert HaarFaceDetector().find(empty).shape == (0, 5)
+    assert HogPersonDetector().find(empty).shape == (0, 5)
+    assert HaarFaceDetector().find(np.zeros((1, 1, 3), np.uint8)).shape == (0, 5)
+    assert HogPersonDetector().find(np.zeros((1, 5000, 3), np.uint8)).shape == (0, 5)
 
 
 def test_overlap_of_two_boxes() -> None:
@@ -72,16 +72,16 @@ def test_overlap_of_two_boxes() -> None:
 
 
 class Counting:
-    """A detector that says how bright the picture's first pixel is, and remembers how often it was asked."""
+    """A detector that says how bright the image's first pixel is, and remembers how often it was asked."""
 
     name = "counting-1"
 
     def __init__(self) -> None:
         self.asked = 0
 
-    def find(self, picture: Picture) -> NDArray[np.float64]:
+    def find(self, image: Image) -> NDArray[np.float64]:
         self.asked += 1
-        return np.array([[1.0, 2, 3, 4, picture[0, 0, 0]]])
+        return np.array([[1.0, 2, 3, 4, image[0, 0, 0]]])
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_nothing_is_looked_at_twice(files: tuple[Path, ...], tmp_path: Path) -> 
         np.testing.assert_array_equal(again[file], first[file])
 
 
-def test_a_changed_picture_is_looked_at_again(files: tuple[Path, ...], tmp_path: Path) -> None:
+def test_a_changed_image_is_looked_at_again(files: tuple[Path, ...], tmp_path: Path) -> None:
     detector = Counting()
     detect(detector, files, tmp_path)
     cv2.imwrite(str(files[2]), np.full((4, 4, 3), 77, np.uint8))
@@ -146,7 +146,7 @@ def test_a_damaged_entry_is_looked_at_again(entry: object, files: tuple[Path, ..
 
 def test_what_cannot_be_read_has_no_boxes_and_what_cannot_be_kept_is_no_error(tmp_path: Path) -> None:
     broken = tmp_path / "broken.jpg"
-    broken.write_bytes(b"no picture")
+    broken.write_bytes(b"no image")
     (tmp_path / KEPT_FOLDER).write_text("a file where the folder should be")
     found = detect(Counting(), [broken, tmp_path / "missing.png"], tmp_path)
     assert [len(boxes) for boxes in found.values()] == [0, 0]

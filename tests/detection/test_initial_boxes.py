@@ -1,4 +1,4 @@
-"""Where the first box comes from."""
+"""Where the initial box comes from."""
 
 from __future__ import annotations
 
@@ -12,9 +12,16 @@ from deeppose_cli.config.defaults import FACE_PLACEMENT, TORSO_PLACEMENT, Placem
 from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.skeleton import FLIC10, LSP14
-from deeppose_cli.detection.initial_boxes import FirstBoxes, choose_face, choose_person, first_boxes, parse_box, place
+from deeppose_cli.detection.initial_boxes import (
+    InitialBoxes,
+    choose_face,
+    choose_person,
+    initial_boxes,
+    parse_box,
+    place,
+)
 from deeppose_cli.evaluation.box_quality import describe, learn_placement
-from deeppose_cli.media.images import picture_size
+from deeppose_cli.media.images import image_size
 from tests.detection.test_detectors import scene
 
 SIZES = [(30, 20), (17, 40), (8, 8)]
@@ -22,7 +29,7 @@ SIZES = [(30, 20), (17, 40), (8, 8)]
 
 @pytest.fixture
 def three(tmp_path: Path) -> Annotations:
-    """Three pictures; the middle one's person has a box of its own."""
+    """Three images; the middle one's person has a box of its own."""
     files = tuple(tmp_path / f"{i}.png" for i in range(3))
     for file, (width, height) in zip(files, SIZES, strict=True):
         cv2.imwrite(str(file), np.zeros((height, width, 3), np.uint8))
@@ -32,7 +39,7 @@ def three(tmp_path: Path) -> Annotations:
 
 
 def of_image(size: tuple[int, int]) -> list[float]:
-    """Pixel centres are at integers: a picture W wide covers -0.5 to W - 0.5."""
+    """Pixel centres are at integers: an image W wide covers -0.5 to W - 0.5."""
     return [(size[0] - 1) / 2, (size[1] - 1) / 2, *size]
 
 
@@ -58,45 +65,45 @@ def test_the_size_is_read_without_decoding(tmp_path: Path) -> None:
     file = tmp_path / "cut.png"
     whole = cv2.imencode(".png", np.random.default_rng(0).integers(0, 256, (33, 21, 3), np.uint8))[1].tobytes()
     file.write_bytes(whole[:200])  # header and some pixels
-    assert picture_size(file) == (21, 33)
-    for name, content in (("text.jpg", b"no picture"), ("empty.jpg", b"")):
+    assert image_size(file) == (21, 33)
+    for name, content in (("text.jpg", b"no image"), ("empty.jpg", b"")):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(DeepPoseError, match=name):
-            picture_size(tmp_path / name)
+            image_size(tmp_path / name)
 
 
-def test_own_boxes_where_there_are_and_the_picture_elsewhere(three: Annotations) -> None:
+def test_own_boxes_where_there_are_and_the_image_elsewhere(three: Annotations) -> None:
     expected = [of_image(SIZES[0]), [5, 6, 7, 8], of_image(SIZES[2])]
-    np.testing.assert_allclose(first_boxes(three).boxes, expected)
+    np.testing.assert_allclose(initial_boxes(three).boxes, expected)
     assert np.isnan(three.boxes[0]).all(), "the annotations themselves were changed"
 
 
 def test_image_leaves_own_boxes_aside(three: Annotations) -> None:
-    np.testing.assert_allclose(first_boxes(three, "image").boxes, [of_image(size) for size in SIZES])
+    np.testing.assert_allclose(initial_boxes(three, "image").boxes, [of_image(size) for size in SIZES])
 
 
 def test_one_box_for_all(three: Annotations) -> None:
-    np.testing.assert_allclose(first_boxes(three, "1,2,3,4").boxes, [[2, 3.5, 3, 4]] * 3)
-    np.testing.assert_allclose(first_boxes(three, "0,0,30,20").boxes[0], first_boxes(three, "image").boxes[0])
+    np.testing.assert_allclose(initial_boxes(three, "1,2,3,4").boxes, [[2, 3.5, 3, 4]] * 3)
+    np.testing.assert_allclose(initial_boxes(three, "0,0,30,20").boxes[0], initial_boxes(three, "image").boxes[0])
     with pytest.raises(UsageError, match="--box head"):
-        first_boxes(three, "head")
-    assert first_boxes(three.take([]), "own").boxes.shape == (0, 4)
+        initial_boxes(three, "head")
+    assert initial_boxes(three.take([]), "own").boxes.shape == (0, 4)
 
 
-def test_a_picture_whose_size_cannot_be_read_has_no_box(three: Annotations) -> None:
+def test_a_image_whose_size_cannot_be_read_has_no_box(three: Annotations) -> None:
     three.files[0].unlink()
-    assert np.isnan(first_boxes(three).boxes).any(-1).tolist() == [True, False, False]
-    assert not np.isnan(first_boxes(three, "0,0,5,5").boxes).any()  # nobody asks for it
+    assert np.isnan(initial_boxes(three).boxes).any(-1).tolist() == [True, False, False]
+    assert not np.isnan(initial_boxes(three, "0,0,5,5").boxes).any()  # nobody asks for it
 
 
 def test_the_joints_own_box_is_tight_and_said_to_be_an_upper_bound(three: Annotations) -> None:
     three.keypoints[0] = np.nan
     three.keypoints[1, :, 0], three.keypoints[1, :, 1] = np.arange(14), np.linspace(3, 8, 14)
     three.keypoints[1, 13] = np.nan
-    found = first_boxes(three, "joints")
+    found = initial_boxes(three, "joints")
     low, high = np.array([0, 3]), np.array([12, 3 + 5 * 12 / 13])
     np.testing.assert_allclose(found.boxes[1], [*(low + high) / 2, *(high - low)])
-    # Nothing labelled, and all joints on one spot: the whole picture.
+    # Nothing labelled, and all joints on one spot: the whole image.
     assert found.found.tolist() == [False, True, False]
     np.testing.assert_allclose(found.boxes[[0, 2]], [of_image(SIZES[0]), of_image(SIZES[2])])
     assert "upper bound" in found.said()
@@ -105,10 +112,10 @@ def test_the_joints_own_box_is_tight_and_said_to_be_an_upper_bound(three: Annota
 
 def test_the_torso_box_is_enlarged_and_refused_where_there_is_none(three: Annotations) -> None:
     with pytest.raises(UsageError, match="--box torso"):
-        first_boxes(three, "torso")
+        initial_boxes(three, "torso")
     torsos = np.array([[10.0, 12, 6, 8], [np.nan] * 4, [20, 30, 10, 10]])
     some = Annotations(LSP14, three.files, three.keypoints, three.boxes, three.names, torsos)
-    found = first_boxes(some, "torso")
+    found = initial_boxes(some, "torso")
     p = TORSO_PLACEMENT
     np.testing.assert_allclose(found.boxes[0], [10, 12 + 8 * p.dy, 8 * p.width, 8 * p.height])
     assert found.found.tolist() == [True, False, True]
@@ -130,14 +137,14 @@ def frame(tmp_path: Path) -> Annotations:
 
 
 def test_the_face_of_the_person_who_is_meant(frame: Annotations, tmp_path: Path) -> None:
-    found = first_boxes(frame, "face", tmp_path)
+    found = initial_boxes(frame, "face", tmp_path)
     assert found.found.tolist() == [True, True, False]
     np.testing.assert_allclose(found.boxes[2], of_image((600, 400)))
     for box, x, side in ((found.boxes[0], 150, 70), (found.boxes[1], 430, 120)):
         assert abs(box[0] - x) < 0.2 * side
         assert box[2] == pytest.approx(FACE_PLACEMENT.width * side, rel=0.25)
         assert box[2] / box[3] == pytest.approx(FACE_PLACEMENT.width / FACE_PLACEMENT.height)
-    assert "found for 2 of 3; the whole picture for the rest" in found.said()
+    assert "found for 2 of 3; the whole image for the rest" in found.said()
 
 
 def test_without_a_hint_the_surest_face() -> None:
@@ -185,7 +192,7 @@ def test_what_the_report_counts(three: Annotations) -> None:
     three.keypoints[:] = np.nan
     three.keypoints[0, :2] = [[0, 0], [10, 10]]  # all inside, the joints' box is a quarter of b⁰
     three.keypoints[1, :4] = [[0, 0], [10, 10], [0, 10], [25, 10]]  # one of four outside
-    first = FirstBoxes(
+    first = InitialBoxes(
         "face", np.array([[5.0, 5, 20, 20], [5, 5, 20, 20], [5, 5, 20, 20]]), np.array([True, False, True])
     )
     report = describe(three, first)

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from deeppose_cli.core.geometry import Box, FloatArray
 from deeppose_cli.core.skeleton import LSP14
-from deeppose_cli.detection.person_search import Look, around, find_people, looks, one_each, windows
+from deeppose_cli.detection.person_search import (
+    Stage1Scorer,
+    box_around_pose,
+    find_people,
+    non_max_suppression,
+    stage1_scorer,
+    windows,
+)
 from deeppose_cli.models.cascade import Cascade, Stage
 
 STANDING = np.random.default_rng(3).uniform(-0.5, 0.5, (14, 2)) * (0.5, 1)
@@ -20,15 +27,15 @@ def person(x: float, y: float, height: float) -> FloatArray:
     return STANDING * height + (x, y)
 
 
-def knowing(people: list[FloatArray]) -> Look:
+def knowing(people: list[FloatArray]) -> Stage1Scorer:
     """Sees the person nearest to a box's centre, the surer the better the box fits, with an error that shrinks."""
 
-    def look(picture: FloatArray, boxes: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def look(image: FloatArray, boxes: FloatArray) -> tuple[FloatArray, FloatArray]:
         poses, sure = [], []
         for x, y, side, other in boxes:
             fits = []
             for pose in people:
-                fx, fy, fit, _ = around(pose)
+                fx, fy, fit, _ = box_around_pose(pose)
                 fits.append(np.exp(-np.hypot(fx - x, fy - y) / fit - abs(np.log2(max(side, other) / fit)) / 2))
             best = int(np.argmax(fits)) if people else -1
             sure.append(fits[best] if people else 0.2)
@@ -43,7 +50,7 @@ def test_each_of_several_is_found_once() -> None:
     found = find_people(knowing(people), np.zeros((480, 640, 3), np.uint8))
     assert len(found) == 3
     for pose in people:
-        wanted = around(pose)
+        wanted = box_around_pose(pose)
         nearest = min(found, key=lambda box: abs(box[0] - wanted[0]) + abs(box[1] - wanted[1]))
         np.testing.assert_allclose(nearest, wanted, rtol=0.15, atol=10)
 
@@ -55,13 +62,13 @@ def test_nobody() -> None:
 def test_what_is_too_small_to_be_seen_is_nobody() -> None:
     people = [person(110, 130, 180), person(330, 120, 30)]
     (found,) = find_people(knowing(people), np.zeros((480, 640, 3), np.uint8))
-    assert abs(found[0] - around(people[0])[0]) < 10
+    assert abs(found[0] - box_around_pose(people[0])[0]) < 10
     (found,) = find_people(knowing([person(20, 20, 30)]), np.zeros((40, 40, 3), np.uint8))
     assert found[2] < 60
 
 
 def test_a_doubtful_pose_is_better_than_none_but_alone() -> None:
-    def look(picture: FloatArray, boxes: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def look(image: FloatArray, boxes: FloatArray) -> tuple[FloatArray, FloatArray]:
         return boxes[:, None, :2] + STANDING * boxes[:, None, 2:], np.linspace(0.45, 0.4, len(boxes))
 
     assert len(find_people(look, np.zeros((300, 300, 3), np.uint8))) == 1
@@ -69,7 +76,7 @@ def test_a_doubtful_pose_is_better_than_none_but_alone() -> None:
 
 @given(st.integers(1, 3000), st.integers(1, 3000))
 @settings(deadline=None)
-def test_windows_cover_the_picture_and_are_not_too_many(width: int, height: int) -> None:
+def test_windows_cover_the_image_and_are_not_too_many(width: int, height: int) -> None:
     boxes = windows(width, height)
     assert tuple(boxes[0]) == Box.of_image(width, height)
     assert len(boxes) <= 60 * max(width, height) / min(width, height) + 1
@@ -82,9 +89,9 @@ def test_windows_cover_the_picture_and_are_not_too_many(width: int, height: int)
 
 def test_poses_of_one_person_become_the_surest() -> None:
     poses = np.array([person(0, 0, 100), person(4, 3, 104), person(90, 0, 100)])
-    assert one_each(poses, np.array([0.5, 0.7, 0.6])) == [1, 2]
-    assert one_each(poses[:0], np.zeros(0)) == []
+    assert non_max_suppression(poses, np.array([0.5, 0.7, 0.6])) == [1, 2]
+    assert non_max_suppression(poses[:0], np.zeros(0)) == []
 
 
 def test_a_cascade_that_does_not_know_how_sure_it_is_looks_for_nobody() -> None:
-    assert looks(Cascade(LSP14, [Stage(None, 32)], square_first_box=True)) is None  # type: ignore[arg-type]
+    assert stage1_scorer(Cascade(LSP14, [Stage(None, 32)], square_initial_box=True)) is None  # type: ignore[arg-type]

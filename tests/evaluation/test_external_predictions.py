@@ -194,7 +194,7 @@ def test_marks_and_capitals_of_other_systems_are_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(tmp_path / "them.NPZ"), poses())
 
 
-def test_a_picture_with_several_examples_is_named_once_or_by_example(tmp_path: Path) -> None:
+def test_a_image_with_several_examples_is_named_once_or_by_example(tmp_path: Path) -> None:
     names = ("x.jpg", "y.jpg", "x.jpg#2", "z.jpg#2")
 
     def of(*results: dict[str, Any]) -> list[bool]:

@@ -202,7 +202,7 @@ def test_a_thousand_images_take_well_under_a_second() -> None:
 
 
 def standing() -> Poses:
-    """(1, 14, 2): someone upright who faces the camera, so the person's right is on the picture's left."""
+    """(1, 14, 2): someone upright who faces the camera, so the person's right is on the image's left."""
     pose = {
         "ankle": (10, 100),
         "knee": (10, 80),

@@ -65,7 +65,7 @@ def slow_found(p: Poses, t: Poses, skeleton: Skeleton, limb: Limb, rule: PcpRule
         p1, p2 = p2, p1
     if length == 0:
         return p1 == t1 and p2 == t2
-    # Turn the picture so that the true stick lies on the x axis.
+    # Turn the image so that the true stick lies on the x axis.
     angle = -math.atan2(t2[1] - t1[1], t2[0] - t1[0])
     turned = [
         (x * math.cos(angle) - y * math.sin(angle), x * math.sin(angle) + y * math.cos(angle))

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.skeleton import BUFFY10, FLIC10, LSP14, PEOPLE15, Skeleton
-from deeppose_cli.detection.initial_boxes import first_boxes
+from deeppose_cli.detection.initial_boxes import initial_boxes
 from deeppose_cli.evaluation import metrics, predict_split
 
 Poses = NDArray[np.float64]
 
 
 def split(folder: Path, n: int = 7, skeleton: Skeleton = LSP14, seed: int = 0) -> Annotations:
-    """Pictures of different sizes; the blue value of each picture's pixels is its number."""
+    """Images of different sizes; the blue value of each image's pixels is its number."""
     rng = np.random.default_rng(seed)
     files, poses = [], []
     for i in range(n):
@@ -35,7 +35,7 @@ def split(folder: Path, n: int = 7, skeleton: Skeleton = LSP14, seed: int = 0) -
 
 
 class Oracle:
-    """Knows the picture by its colour. Stage 1 is 5 px off, stage 2 right; says what it was asked."""
+    """Knows the image by its colour. Stage 1 is 5 px off, stage 2 right; says what it was asked."""
 
     num_stages = 2
 
@@ -43,9 +43,9 @@ class Oracle:
         self.truth, self.skeleton, self.asked = truth, truth.skeleton, []  # type: ignore[var-annotated]
         self.flip_test: bool | None = None
 
-    def predict(self, pictures: Sequence[NDArray[np.uint8]], boxes: Poses, /, *, flip_test: bool) -> SimpleNamespace:
+    def predict(self, images: Sequence[NDArray[np.uint8]], boxes: Poses, /, *, flip_test: bool) -> SimpleNamespace:
         self.flip_test = flip_test
-        numbers = [int(picture[0, 0, 2]) for picture in pictures]
+        numbers = [int(image[0, 0, 2]) for image in images]
         self.asked.append((numbers, boxes.copy()))
         right = self.truth.keypoints[numbers]
         return SimpleNamespace(poses=np.stack([right + 5, right]))
@@ -72,7 +72,7 @@ def test_the_mean_pose_is_the_mean_of_relative_positions_put_into_each_box() -> 
 
 def test_the_mean_pose_is_the_same_place_in_every_box(tmp_path: Path) -> None:
     train = split(tmp_path)
-    boxes = first_boxes(train, "image").boxes
+    boxes = initial_boxes(train, "image").boxes
     found = predict_split.mean_pose_predictions(train, boxes, boxes)
     relative = (found - boxes[:, None, :2]) / boxes[:, None, 2:]
     assert np.ptp(relative, axis=0).max() < 1e-9
@@ -81,21 +81,21 @@ def test_the_mean_pose_is_the_same_place_in_every_box(tmp_path: Path) -> None:
 # --- Boxes and cascades ----------------------------------------------------------------------------------------------
 
 
-def test_a_picture_that_is_gone_has_no_box_and_the_others_keep_theirs(tmp_path: Path) -> None:
+def test_a_image_that_is_gone_has_no_box_and_the_others_keep_theirs(tmp_path: Path) -> None:
     part = split(tmp_path)
-    whole = first_boxes(part, "image").boxes
+    whole = initial_boxes(part, "image").boxes
     part.files[2].unlink()
-    boxes = first_boxes(part, "own").boxes
+    boxes = initial_boxes(part, "own").boxes
     assert np.isnan(boxes[2]).all()
     np.testing.assert_array_equal(np.delete(boxes, 2, 0), np.delete(whole, 2, 0))
     with pytest.raises(UsageError):
-        first_boxes(part, "none")
+        initial_boxes(part, "none")
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
-def test_poses_and_boxes_stay_with_their_picture_in_batches_of_any_size(tmp_path: Path, batch_size: int) -> None:
+def test_poses_and_boxes_stay_with_their_image_in_batches_of_any_size(tmp_path: Path, batch_size: int) -> None:
     part = split(tmp_path)
-    boxes = first_boxes(part, "image").boxes
+    boxes = initial_boxes(part, "image").boxes
     oracle, told = Oracle(part), []
     poses = predict_split.predict_split(oracle, part, boxes, batch_size, told.append)
     np.testing.assert_array_equal(poses, [part.keypoints + 5, part.keypoints])
@@ -109,17 +109,17 @@ def test_poses_and_boxes_stay_with_their_picture_in_batches_of_any_size(tmp_path
 def test_the_flip_test_is_the_cascades(tmp_path: Path, flip_test: bool) -> None:
     part = split(tmp_path)
     oracle = Oracle(part)
-    predict_split.predict_split(oracle, part, first_boxes(part, "image").boxes, flip_test=flip_test)
+    predict_split.predict_split(oracle, part, initial_boxes(part, "image").boxes, flip_test=flip_test)
     assert oracle.flip_test is flip_test
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
-def test_an_unreadable_picture_is_reported_and_counts_as_wrong(
+def test_an_unreadable_image_is_reported_and_counts_as_wrong(
     tmp_path: Path, batch_size: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     part = split(tmp_path)
-    boxes = first_boxes(part, "image").boxes
-    part.files[4].write_bytes(b"no picture")
+    boxes = initial_boxes(part, "image").boxes
+    part.files[4].write_bytes(b"no image")
     poses = predict_split.predict_split(Oracle(part), part, boxes, batch_size)
     assert np.isnan(poses[:, 4]).all()
     np.testing.assert_array_equal(np.delete(poses[1], 4, 0), np.delete(part.keypoints, 4, 0))

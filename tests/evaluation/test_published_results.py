@@ -9,18 +9,18 @@ import pytest
 
 from deeppose_cli.core.skeleton import FLIC10, LSP14
 from deeppose_cli.evaluation.pcp import limb_kinds
-from deeppose_cli.evaluation.published_results import PUBLISHED, TEST_IMAGES, Published, published_beside
+from deeppose_cli.evaluation.published_results import PUBLISHED, TEST_IMAGES, PublishedResult, comparable_results
 
 USUAL: dict[str, Any] = {"centric": "person", "usual_box": True, "pcp_rule": "strict"}
 
 
 def names(data: str, split: str = "test", images: int | None = None, **changed: Any) -> list[str]:
     images = TEST_IMAGES.get(data, 100) if images is None else images
-    return [each.name for each in published_beside(data, split, images, **{**USUAL, **changed})]
+    return [each.name for each in comparable_results(data, split, images, **{**USUAL, **changed})]
 
 
 @pytest.mark.parametrize("each", PUBLISHED, ids=lambda each: f"{each.data}-{each.metric}-{each.name}")
-def test_a_figure_is_a_fraction_of_a_joint_or_limb_that_exists_and_has_a_source(each: Published) -> None:
+def test_a_figure_is_a_fraction_of_a_joint_or_limb_that_exists_and_has_a_source(each: PublishedResult) -> None:
     skeleton = {"lsp": LSP14, "flic": FLIC10}[each.data]
     assert each.source
     assert each.kinds or each.means
@@ -38,7 +38,7 @@ def test_what_is_quoted_from_memory_of_the_paper_says_so() -> None:
 
 
 @pytest.mark.parametrize("each", [each for each in PUBLISHED if len(each.kinds) == 4], ids=lambda each: each.name)
-def test_means_over_arms_and_legs_agree_with_their_limbs(each: Published) -> None:
+def test_means_over_arms_and_legs_agree_with_their_limbs(each: PublishedResult) -> None:
     """To what rounding to two digits leaves."""
     assert sum(each.kinds.values()) / 4 == pytest.approx(each.means["mean_arms_legs"], abs=0.006)
 

@@ -13,7 +13,7 @@ import pytest
 
 from deeppose_cli.core.skeleton import BUFFY10, FLIC10, LSP14, Skeleton
 from deeppose_cli.evaluation import bootstrap, metrics, pcp, predict_split, scores
-from deeppose_cli.evaluation.scores import Resampling, Row
+from deeppose_cli.evaluation.scores import Resampling, ScoredPredictions
 from tests.helpers.poses import INPUTS, SKELETONS, Make, random_poses, with_gaps
 
 
@@ -22,7 +22,7 @@ def test_a_row_holds_every_metric_by_kind(skeleton: Skeleton) -> None:
     rng = np.random.default_rng(1)
     truth = rng.uniform(0, 100, (50, len(skeleton), 2))
     pred = truth + rng.normal(0, 10, truth.shape)
-    row = scores.scores(Row.of_all("stage 1", pred), truth, skeleton, "mean", 0.1)
+    row = scores.scores(ScoredPredictions.of_all("stage 1", pred), truth, skeleton, "mean", 0.1)
     kinds = list(skeleton.joint_kinds)
     limbs = ["upper_arm", "lower_arm", *(["upper_leg", "lower_leg"] if skeleton is LSP14 else []), "torso"]
     limbs += ["head"] if skeleton is LSP14 else []
@@ -51,7 +51,7 @@ def test_a_row_holds_every_metric_by_kind(skeleton: Skeleton) -> None:
 def test_where_nothing_is_labelled_the_document_says_null() -> None:
     truth = np.random.default_rng(0).uniform(0, 100, (3, 14, 2))
     truth[:, [LSP14.index("left_wrist"), LSP14.index("right_wrist")]] = np.nan
-    row = scores.scores(Row.of_all("x", truth), truth, LSP14)
+    row = scores.scores(ScoredPredictions.of_all("x", truth), truth, LSP14)
     document = json.loads(json.dumps(scores.document("lsp", "test", 3, [row], run=None), allow_nan=False))
     assert document["rows"][0]["pdj"]["joints"]["wrist"] is None
     assert document["rows"][0]["pcp"]["limbs"]["lower_arm"] is None
@@ -62,7 +62,7 @@ def test_where_nothing_is_labelled_the_document_says_null() -> None:
 
 def test_joints_and_limbs_one_by_one() -> None:
     pred, truth = with_gaps(LSP14)
-    row = scores.scores(Row.of_all("x", pred), truth, LSP14)
+    row = scores.scores(ScoredPredictions.of_all("x", pred), truth, LSP14)
     for part in ("pdj", "pck"):
         each = row[part]["each"]
         assert tuple(each) == LSP14.joints
@@ -78,10 +78,10 @@ def test_joints_and_limbs_one_by_one() -> None:
 # --- What a model does not know --------------------------------------------------------------------------------------
 
 
-def foreign_row(source: Skeleton, target: Skeleton, n: int = 40) -> tuple[Row, np.ndarray]:
+def foreign_row(source: Skeleton, target: Skeleton, n: int = 40) -> tuple[ScoredPredictions, np.ndarray]:
     pred, truth = random_poses(target, n)
     known = predict_split.known_joints(source, target)
-    return Row("x", np.where(known[:, None], pred, np.nan), known), truth
+    return ScoredPredictions("x", np.where(known[:, None], pred, np.nan), known), truth
 
 
 def test_joints_and_limbs_that_the_model_does_not_know_are_left_out() -> None:
@@ -104,7 +104,7 @@ def test_joints_and_limbs_that_the_model_does_not_know_are_left_out() -> None:
 
 def test_a_stranger_that_leaves_joints_out_is_wrong_there() -> None:
     row, truth = foreign_row(FLIC10, LSP14)
-    found = scores.scores(Row.of_all("x", row.poses), truth, LSP14)
+    found = scores.scores(ScoredPredictions.of_all("x", row.poses), truth, LSP14)
     assert found["pdj"]["joints"]["knee"] == found["pcp"]["limbs"]["upper_leg"] == 0
     assert found["joints_scored"] == list(LSP14.joints)
 
@@ -112,7 +112,7 @@ def test_a_stranger_that_leaves_joints_out_is_wrong_there() -> None:
 def test_the_torso_that_measures_is_the_truths_even_where_the_model_knows_none() -> None:
     _, truth = random_poses(LSP14)
     known = np.array([joint not in LSP14.torso for joint in LSP14.joints])
-    found = scores.scores(Row("x", np.where(known[:, None], truth, np.nan), known), truth, LSP14)
+    found = scores.scores(ScoredPredictions("x", np.where(known[:, None], truth, np.nan), known), truth, LSP14)
     assert found["pdj"]["mean"] == found["pck"]["mean"] == 1
 
 
@@ -137,15 +137,15 @@ def test_confidences_are_compared_with_what_is_detected_of_the_joints_that_count
     poses = truth.copy()
     poses[::2] += 1e4
     truth[:, n] = np.nan
-    row = Row("stage 1", poses, np.ones(14, bool), confidence=np.full((20, 14), 0.75))
+    row = ScoredPredictions("stage 1", poses, np.ones(14, bool), confidence=np.full((20, 14), 0.75))
     found = scores.scores(row, truth, LSP14)["confidence"]
     assert found == {"error": pytest.approx(0.25), "bins": [[0.75, 0.5, 20 * 13]]}
-    assert "confidence" not in scores.scores(Row.of_all("x", poses), truth, LSP14)
+    assert "confidence" not in scores.scores(ScoredPredictions.of_all("x", poses), truth, LSP14)
 
 
 def test_the_official_numbers_stand_beside_ours_by_buffys_rule_on_buffy_only() -> None:
     pred, truth = random_poses(BUFFY10, n=50)
-    found = scores.scores(Row.of_all("x", pred), truth, BUFFY10, "buffy")["pcp"]
+    found = scores.scores(ScoredPredictions.of_all("x", pred), truth, BUFFY10, "buffy")["pcp"]
     official = found["official"]
     assert list(official) == ["detection_rate", "pcp_of_detected", "total", "limbs_of_detected"]
     of_detected = official["limbs_of_detected"]
@@ -155,9 +155,9 @@ def test_the_official_numbers_stand_beside_ours_by_buffys_rule_on_buffy_only() -
         assert share == pytest.approx(official["detection_rate"] * of_detected[kind], abs=1e-5)
     assert official["total"] == pytest.approx(official["detection_rate"] * official["pcp_of_detected"], abs=1e-5)
     assert official["total"] == pytest.approx(np.mean(list(found["each"].values())), abs=1e-5)
-    assert "official" not in scores.scores(Row.of_all("x", pred), truth, BUFFY10, "strict")["pcp"]
+    assert "official" not in scores.scores(ScoredPredictions.of_all("x", pred), truth, BUFFY10, "strict")["pcp"]
     pred, truth = random_poses(LSP14)
-    assert "official" not in scores.scores(Row.of_all("x", pred), truth, LSP14, "buffy")["pcp"]
+    assert "official" not in scores.scores(ScoredPredictions.of_all("x", pred), truth, LSP14, "buffy")["pcp"]
 
 
 def test_a_model_without_a_head_is_scored_by_the_stick_rule_alone() -> None:
@@ -188,11 +188,11 @@ def leaves(part: dict[str, Any]) -> dict[tuple[str, ...], Any]:
 @INPUTS
 def test_every_value_has_an_interval_around_it(make: Make, skeleton: Skeleton) -> None:
     pred, truth = make(skeleton)
-    row = scores.scores(Row.of_all("x", pred), truth, skeleton, resampling=Resampling(200, seed=1))
-    plain = scores.scores(Row.of_all("x", pred), truth, skeleton)
+    row = scores.scores(ScoredPredictions.of_all("x", pred), truth, skeleton, resampling=Resampling(200, seed=1))
+    plain = scores.scores(ScoredPredictions.of_all("x", pred), truth, skeleton)
     for part in ("pdj", "pcp", "pck"):
         interval = row[part].pop("interval")
-        assert (interval["level"], interval["draws"]) == (0.95, 200)
+        assert (interval["level"], interval["crops_per_joint"]) == (0.95, 200)
         values, ends = leaves(row[part]), leaves(interval)
         assert values.keys() == ends.keys()
         for key, value in values.items():
@@ -206,11 +206,11 @@ def test_every_value_has_an_interval_around_it(make: Make, skeleton: Skeleton) -
 def test_an_interval_is_that_of_the_scores_of_images_drawn_again() -> None:
     """The whole document, worked out anew for each draw."""
     pred, truth = with_gaps(LSP14)
-    row = scores.scores(Row.of_all("x", pred), truth, LSP14, resampling=Resampling(100, seed=5))
+    row = scores.scores(ScoredPredictions.of_all("x", pred), truth, LSP14, resampling=Resampling(100, seed=5))
     again = []
     for weights in bootstrap.resampled_sums(np.eye(len(pred)), 100, 5):
         images = np.repeat(np.arange(len(pred)), weights.astype(int))
-        again.append(scores.scores(Row.of_all("x", pred[images]), truth[images], LSP14))
+        again.append(scores.scores(ScoredPredictions.of_all("x", pred[images]), truth[images], LSP14))
     for part in ("pdj", "pcp", "pck"):
         for key, ends in leaves(row[part]["interval"]).items():
             values = [leaves(other[part])[key] for other in again]
@@ -220,7 +220,9 @@ def test_an_interval_is_that_of_the_scores_of_images_drawn_again() -> None:
 def test_the_seed_decides_the_interval() -> None:
     pred, truth = random_poses(LSP14)
     ends = [
-        scores.scores(Row.of_all("x", pred), truth, LSP14, resampling=Resampling(100, seed))["pdj"]["interval"]
+        scores.scores(ScoredPredictions.of_all("x", pred), truth, LSP14, resampling=Resampling(100, seed))["pdj"][
+            "interval"
+        ]
         for seed in (1, 1, 2)
     ]
     assert ends[0] == ends[1] != ends[2]
@@ -229,7 +231,7 @@ def test_the_seed_decides_the_interval() -> None:
 def test_one_labelled_image_tells_no_interval() -> None:
     pred, truth = random_poses(LSP14, n=20)
     truth[1:, LSP14.index("neck")] = np.nan
-    found = scores.scores(Row.of_all("x", pred), truth, LSP14, resampling=Resampling(100))
+    found = scores.scores(ScoredPredictions.of_all("x", pred), truth, LSP14, resampling=Resampling(100))
     for part in ("pdj", "pck"):
         assert found[part]["joints"]["neck"] is not None
         assert found[part]["interval"]["joints"]["neck"] is None
@@ -240,7 +242,7 @@ def test_one_labelled_image_tells_no_interval() -> None:
 def test_a_thousand_images_with_all_their_intervals_take_about_a_tenth_of_a_second() -> None:
     pred, truth = random_poses(LSP14, n=1000)
     start = time.process_time()
-    scores.scores(Row.of_all("x", pred), truth, LSP14, resampling=Resampling(1000))
+    scores.scores(ScoredPredictions.of_all("x", pred), truth, LSP14, resampling=Resampling(1000))
     assert time.process_time() - start < 2
 
 
@@ -255,7 +257,11 @@ def test_the_table_of_images_says_what_is_not_labelled_and_what_not_predicted(tm
     truth[1, 5], pred[1, 6] = np.nan, np.nan
     truth[2, a] = np.nan
     scores.write_per_image(
-        tmp_path / "t.csv", ("p", "q,r", "s"), [Row.of_all("one", pred), Row.of_all("two", truth)], truth, LSP14
+        tmp_path / "t.csv",
+        ("p", "q,r", "s"),
+        [ScoredPredictions.of_all("one", pred), ScoredPredictions.of_all("two", truth)],
+        truth,
+        LSP14,
     )
     with (tmp_path / "t.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -277,8 +283,8 @@ def test_best_median_and_worst_are_that(n: int) -> None:
     truth = rng.uniform(0, 100, (n + 1, 14, 2))
     pred = truth + rng.uniform(0, 60, (n + 1, 1, 1))
     truth[n] = np.nan  # cannot be ranked
-    picks = scores.best_median_worst(Row.of_all("x", pred), truth, LSP14, each=2)
-    rank = scores.per_image_pdj(Row.of_all("x", pred), truth, LSP14)
+    picks = scores.best_median_worst(ScoredPredictions.of_all("x", pred), truth, LSP14, each=2)
+    rank = scores.per_image_pdj(ScoredPredictions.of_all("x", pred), truth, LSP14)
     chosen = [i for images in picks.values() for i in images]
     assert len(chosen) == len(set(chosen)) == min(n, 6)
     assert n not in chosen

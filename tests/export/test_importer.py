@@ -34,10 +34,10 @@ def test_export_gives_the_same_file_again(file: Path, tmp_path: Path) -> None:
 def test_the_run_answers_as_the_file_does(file: Path, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "runs" / "ours")
     import_cascade(file, run, 1)
-    picture = np.random.default_rng(0).integers(0, 256, (50, 40, 3), dtype=np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (50, 40, 3), dtype=np.uint8)
     box = np.array([[0.0, 0.0, 40.0, 50.0]])
-    poses = load_cascade(run).predict([picture], box).poses
-    np.testing.assert_array_equal(poses, load_weights(file, 1).predict([picture], box).poses)
+    poses = load_cascade(run).predict([image], box).poses
+    np.testing.assert_array_equal(poses, load_weights(file, 1).predict([image], box).poses)
     assert run.stage(1).best_pdj() == 0.5
     assert run.stage(1).epochs == 3
 
@@ -62,7 +62,7 @@ def test_from_a_file_to_a_cascade_with_another_stage(
     from deeppose_cli.data.datasets import registry
     from tests.helpers.mini import MINI, NAME
 
-    monkeypatch.setitem(registry.CATALOGUE, NAME, MINI)
+    monkeypatch.setitem(registry.DATASETS, NAME, MINI)
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "ours.safetensors", description(stages=1))
     assert main(["import", "ours.safetensors"]) == 0
@@ -70,7 +70,7 @@ def test_from_a_file_to_a_cascade_with_another_stage(
     train = ["--run", "ours", "--data-root", str(mini_root), "--workers", "0", "--accelerator", "cpu"]
     assert main(["train", "--stage", "1", *train, "--resume"]) == 1
     assert "holds weights only" in capsys.readouterr().err
-    small = ["--input-size", "32", "--width", "4", "--max-epochs", "1", "--batch-size", "182"]
+    small = ["--input-size", "32", "--head-channels", "4", "--max-epochs", "1", "--batch-size", "182"]
     assert main(["refine", "--stage", "2", *train, *small]) == 0, capsys.readouterr().err
     said = capsys.readouterr().err
     assert "warning" not in said.replace("warning: collapse", "")

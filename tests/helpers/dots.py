@@ -1,4 +1,4 @@
-"""Pictures with a dot of its own colour at every joint, and how to find the dots again."""
+"""Images with a dot of its own colour at every joint, and how to find the dots again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RADIUS = 5
 
 
 def joints_on_a_grid(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
-    """(14, 2) px, at least four radii apart and inside the picture."""
+    """(14, 2) px, at least four radii apart and inside the image."""
     columns, rows = 5, 3
     cells = np.array([[c, r] for r in range(rows) for c in range(columns)])[rng.permutation(columns * rows)[:14]]
     size = np.array([width / columns, height / rows])
@@ -28,17 +28,17 @@ def joints_on_a_grid(rng: np.random.Generator, width: int, height: int) -> np.nd
 
 def draw(keypoints: np.ndarray, width: int, height: int) -> np.ndarray:
     """(height, width, 3) RGB: dots drawn with sub-pixel centres."""
-    picture = np.full((height, width, 3), BACKGROUND, np.uint8)
+    image = np.full((height, width, 3), BACKGROUND, np.uint8)
     for (x, y), colour in zip(keypoints, COLOURS, strict=True):
         if not np.isnan([x, y]).any():
             centre = (round(x * 16), round(y * 16))
-            cv2.circle(picture, centre, RADIUS * 16, colour.tolist(), -1, cv2.LINE_AA, shift=4)
-    return picture
+            cv2.circle(image, centre, RADIUS * 16, colour.tolist(), -1, cv2.LINE_AA, shift=4)
+    return image
 
 
-def find(picture: np.ndarray, joint: int, least: int = 12) -> np.ndarray | None:
+def find(image: np.ndarray, joint: int, least: int = 12) -> np.ndarray | None:
     """The centroid (x, y) of the spot with the joint's colour; None where none has at least so many pixels."""
-    near = np.abs(picture.astype(int) - COLOURS[joint]).max(-1) < 40
+    near = np.abs(image.astype(int) - COLOURS[joint]).max(-1) < 40
     # Where two colours meet, a pixel may have a third one by chance: the largest spot is the dot.
     count, _, spots, centres = cv2.connectedComponentsWithStats(near.astype(np.uint8))
     if count < 2 or spots[1:, cv2.CC_STAT_AREA].max() < least:
@@ -47,7 +47,7 @@ def find(picture: np.ndarray, joint: int, least: int = 12) -> np.ndarray | None:
 
 
 def annotations(folder: Path, count: int, width: int = 200, height: int = 150) -> Annotations:
-    """Writes `count` such pictures, every joint labelled."""
+    """Writes `count` such images, every joint labelled."""
     keypoints = np.stack([joints_on_a_grid(np.random.default_rng([3, i]), width, height) for i in range(count)])
     files = tuple(folder / f"dots{i}.png" for i in range(count))
     for file, pose in zip(files, keypoints, strict=True):

@@ -16,7 +16,7 @@ RIGHT = np.array([1.0, 0.0])
 
 
 class FakeCascade:
-    """Two stages; the same answer for every picture: a pose fixed in its first box, then it 1 px to the right.
+    """Two stages; the same answer for every image: a pose fixed in its initial box, then it 1 px to the right.
 
     With a flip test everything lies 1 px further to the right.
     """
@@ -25,9 +25,9 @@ class FakeCascade:
         self.skeleton = skeleton
         self.stages = ()
         self.batches: list[list[tuple[int, ...]]] = []
-        """The pictures' shapes, batch by batch."""
+        """The images' shapes, batch by batch."""
 
-    def for_many(self) -> AbstractContextManager[int]:
+    def single_threaded(self) -> AbstractContextManager[int]:
         return nullcontext(2)
 
     @property
@@ -35,9 +35,9 @@ class FakeCascade:
         return np.random.default_rng(0).uniform(-0.4, 0.4, (len(self.skeleton), 2))
 
     def predict(
-        self, pictures: Sequence[NDArray[np.uint8]], boxes: FloatArray, *, flip_test: bool = False
+        self, images: Sequence[NDArray[np.uint8]], boxes: FloatArray, *, flip_test: bool = False
     ) -> CascadeResult:
-        self.batches.append([picture.shape for picture in pictures])
+        self.batches.append([image.shape for image in images])
         first = denormalise(self.norm, np.asarray(boxes)[:, None, :]) + flip_test * RIGHT
         where = np.tile(np.asarray(boxes)[None, :, None, :], (2, 1, len(self.skeleton), 1))
         unknown = np.full(where.shape[:3], np.nan)

@@ -18,16 +18,16 @@ LABELLED = (0, 1, 2, 3, 4, 5, 6, 9, 12, 13, 16)
 Record = dict[str, object]
 
 
-def record(row: int, film: str, frame: int, test: bool) -> Record:
+def record(row: int, movie: str, frame: int, test: bool) -> Record:
     """One person as MATLAB has it, counting from 1, in the number types of the original."""
     random = np.random.default_rng([row, frame])
     coords = np.full((2, 29), np.nan)
     coords[:, LABELLED] = random.uniform(1, 40, (2, len(LABELLED)))
     return {
         "poselet_hit_idx": random.integers(0, 300, (5 + row % 3, 1)).astype(np.uint16),
-        "moviename": film,
+        "moviename": movie,
         "coords": coords,
-        "filepath": f"{film}-{frame:08d}.jpg",
+        "filepath": f"{movie}-{frame:08d}.jpg",
         "imgdims": np.array([[50.0, 40.0, 3.0]]),
         "currframe": np.array([[frame]], np.uint16 if frame < 2**16 else np.int32),
         "torsobox": np.array([[5.5, 6.25, 20.5, 30.75 + row]], np.float32),
@@ -37,12 +37,12 @@ def record(row: int, film: str, frame: int, test: bool) -> Record:
 
 
 def few(release: Release = FEW[0]) -> list[Record]:
-    """Two films; rows 2, 3 and 4 (from 0) are of one frame, of whom the first is the test's, as most third rows are."""
+    """Two movies; rows 2, 3 and 4 (from 0) are of one frame; the first of them is the test's."""
     people = []
     for row in range(release.count):
-        film = "along-came-polly" if row < release.count // 2 else "mr-mrs-smith-ws"
+        movie = "along-came-polly" if row < release.count // 2 else "mr-mrs-smith-ws"
         frame = 60001 + 2000 * (2 if row in (3, 4) else row)
-        one = record(row, film, frame, test=row % 3 == 2 and row != 5)
+        one = record(row, movie, frame, test=row % 3 == 2 and row != 5)
         if release.name == "FLIC-full":
             one |= {"isbad": np.array([[row == 1]]), "isunchecked": np.array([[row == 2]])}
         people.append(one)
@@ -59,11 +59,11 @@ def save(file: Path, people: Sequence[Record], compressed: bool = True, name: st
 
 
 def write(folder: Path, people: Sequence[Record]) -> Path:
-    """An extracted archive's folder: `examples.mat` and the pictures that it names."""
+    """An extracted archive's folder: `examples.mat` and the images that it names."""
     (folder / "images").mkdir(parents=True)
-    picture = jpeg()
+    image = jpeg()
     for person in people:
-        (folder / "images" / str(person["filepath"])).write_bytes(picture)
+        (folder / "images" / str(person["filepath"])).write_bytes(image)
     save(folder / "examples.mat", people)
     return folder
 

@@ -30,9 +30,9 @@ def labels(count: int, seed: int = 0) -> NDArray[np.float64]:
 def write(folder: Path, release: Release, joints: NDArray[np.float64]) -> Path:
     """An extracted archive, joints (N, 14, 3) laid out as this release has them."""
     (folder / "images").mkdir(parents=True)
-    picture = jpeg()
+    image = jpeg()
     for row in range(release.count):
-        (folder / "images" / f"{release.stem(row)}.jpg").write_bytes(picture)
+        (folder / "images" / f"{release.stem(row)}.jpg").write_bytes(image)
     stored = joints.transpose(2, 1, 0) if release.name == "lsp" else joints.transpose(1, 2, 0)
     scipy.io.savemat(folder / "joints.mat", {"joints": stored}, do_compression=True)
     (folder / "README.txt").write_text("miniature")

@@ -14,7 +14,7 @@ import numpy as np
 from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.skeleton import LSP14
 from deeppose_cli.data.datasets import registry
-from deeppose_cli.data.datasets.spec import DataDescription
+from deeppose_cli.data.datasets.spec import DatasetSpec
 from deeppose_cli.data.synthetic.generator import draw_person
 
 COUNTS = {"train": 26, "validation": 7, "test": 5}
@@ -23,13 +23,13 @@ NAME = "mini"
 
 
 def make(root: Path) -> Path:
-    """Draws the pictures under the root."""
+    """Draws the images under the root."""
     folder = root / NAME
     folder.mkdir(parents=True)
     poses = []
     for i in range(sum(COUNTS.values())):
         drawn = draw_person(np.random.default_rng([7, i]))
-        cv2.imwrite(str(folder / f"p{i:02d}.png"), drawn.picture[..., ::-1])
+        cv2.imwrite(str(folder / f"p{i:02d}.png"), drawn.image[..., ::-1])
         poses.append(drawn.joints)
     keypoints = np.stack(poses)
     keypoints[3, 5] = np.nan  # a joint without a label
@@ -50,13 +50,13 @@ def read(root: Path) -> dict[str, Annotations]:
     return splits
 
 
-MINI = DataDescription(
+MINI = DatasetSpec(
     name=NAME,
     title="a few drawn people",
     skeleton=LSP14,
     preset="tiny",
     sigma=2.0,
-    first_box="image",
+    initial_box="image",
     conventions="px, 0-based",
     how_to_get="made by the tests",
     read=read,
@@ -65,5 +65,5 @@ MINI = DataDescription(
 if __name__ == "__main__":
     from deeppose_cli.cli.app import main
 
-    registry.CATALOGUE[NAME] = MINI
+    registry.DATASETS[NAME] = MINI
     sys.exit(main())

@@ -12,33 +12,35 @@ from typing import Any
 
 import torch
 
-from deeppose_cli.checkpoints.metadata import Description, TrainingRecord
+from deeppose_cli.checkpoints.metadata import ModelMetadata, TrainingRecord
 from deeppose_cli.checkpoints.weights_file import write_weights
 from deeppose_cli.config.presets import TINY
 from deeppose_cli.core.skeleton import LSP14, Skeleton
-from deeppose_cli.models.build import build_regressor
-from deeppose_cli.models.spec import CascadePlan, StagePlan
+from deeppose_cli.models.build import build_stage
+from deeppose_cli.models.spec import CascadeSpec, StageSpec
 
 RECORD = TrainingRecord("mini", "tiny", "deeppose train", "0.1.0", "c0ffee", 3, 26, 0.5)
 
 
-def description(skeleton: Skeleton = LSP14, stages: int = 2, regressor: str = "shared", **settings: Any) -> Description:
+def description(
+    skeleton: Skeleton = LSP14, stages: int = 2, regressor: str = "shared", **settings: Any
+) -> ModelMetadata:
     """Of a cascade of tiny networks."""
-    sizes = {"input_size": 32, "width": 4, **settings}
+    sizes = {"input_size": 32, "head_channels": 4, **settings}
     count = len(skeleton)
-    plans = [StagePlan(replace(TINY.initial, **sizes))]
+    plans = [StageSpec(replace(TINY.initial, **sizes))]
     refinement = replace(TINY.refinement, regressor=regressor, **sizes)
     displacement = (((0.01, -0.02),) * count, ((0.3, 0.2),) * count)
-    plans += [StagePlan(refinement, 1.5, displacement)] * (stages - 1)
-    return Description(CascadePlan(skeleton, tuple(plans), True), "image", (RECORD,) * stages)
+    plans += [StageSpec(refinement, 1.5, displacement)] * (stages - 1)
+    return ModelMetadata(CascadeSpec(skeleton, tuple(plans), True), "image", (RECORD,) * stages)
 
 
-def random_values(about: Description, seed: int = 0) -> list[dict[str, torch.Tensor]]:
-    """Weights as after some training: no layer gives the same for every picture, statistics are not 0 and 1."""
+def random_values(about: ModelMetadata, seed: int = 0) -> list[dict[str, torch.Tensor]]:
+    """Weights as after some training: no layer gives the same for every image, statistics are not 0 and 1."""
     torch.manual_seed(seed)
     made = []
     for plan in about.plan.stages:
-        state = build_regressor(plan, len(about.plan.skeleton)).state_dict()
+        state = build_stage(plan, len(about.plan.skeleton)).state_dict()
         for name, value in state.items():
             if name.endswith("running_var"):
                 value.uniform_(0.5, 2)
@@ -48,7 +50,7 @@ def random_values(about: Description, seed: int = 0) -> list[dict[str, torch.Ten
     return made
 
 
-def write(file: Path, about: Description | None = None, seed: int = 0) -> list[dict[str, torch.Tensor]]:
+def write(file: Path, about: ModelMetadata | None = None, seed: int = 0) -> list[dict[str, torch.Tensor]]:
     about = about or description()
     values = random_values(about, seed)
     write_weights(file, about, values)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image as PilImage
 
 import deeppose_cli
 from deeppose_cli import load
@@ -24,7 +24,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(Path("ours.safetensors"))
     for number, size in enumerate([(40, 60), (90, 50), (64, 64)]):
         pixels = np.random.default_rng(number).integers(0, 256, (*size, 3), np.uint8)
-        Image.fromarray(pixels).save(f"{number}.png")
+        PilImage.fromarray(pixels).save(f"{number}.png")
 
 
 @pytest.fixture
@@ -39,23 +39,23 @@ def test_a_pose_says_all_of_itself(find: PoseEstimator) -> None:
     assert pose.stages.shape == (2, 14, 2)
     np.testing.assert_array_equal(pose.stages[-1], pose.keypoints)
     assert pose.box == (0, 0, 60, 40)
-    assert pose.picture.shape == (40, 60, 3)
+    assert pose.image.shape == (40, 60, 3)
     assert pose.source == "0.png"
     assert np.isnan(pose.scores).all()  # these weights were never measured
     assert "PoseEstimator ours: 2 stage(s), 14 joints" in repr(find)
     assert len(repr(pose)) < 3000
 
 
-def test_files_pixels_and_pil_pictures_are_alike(find: PoseEstimator) -> None:
+def test_files_pixels_and_pil_images_are_alike(find: PoseEstimator) -> None:
     from_file = find("1.png")
-    with Image.open("1.png") as opened:
-        for picture in (Path("1.png"), np.asarray(opened), opened):
-            np.testing.assert_array_equal(find(picture).keypoints, from_file.keypoints)
+    with PilImage.open("1.png") as opened:
+        for image in (Path("1.png"), np.asarray(opened), opened):
+            np.testing.assert_array_equal(find(image).keypoints, from_file.keypoints)
     grey = np.full((30, 20), 90, np.uint8)
     np.testing.assert_array_equal(find(grey).keypoints, find(np.repeat(grey[..., None], 3, 2)).keypoints)
 
 
-def test_a_batch_is_its_pictures_one_by_one(find: PoseEstimator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_is_its_images_one_by_one(find: PoseEstimator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deeppose_cli.inference.estimator._BATCH", 2)
     files, boxes = ["0.png", "1.png", "2.png"], [(0, 0, 30, 30), (5, 5, 20, 40), (1, 2, 50, 60)]
     for pose, file, box in zip(find.batch(files, boxes), files, boxes, strict=True):
@@ -84,7 +84,7 @@ def test_stages_and_flip_test(find: PoseEstimator) -> None:
     assert not np.allclose(find("0.png", flip_test=True).keypoints, find("0.png").keypoints)
 
 
-def test_a_table_and_pictures_of_it(find: PoseEstimator) -> None:
+def test_a_table_and_images_of_it(find: PoseEstimator) -> None:
     pose = find("0.png")
     table = pose.to_pandas()
     assert table.loc["neck", ["x", "y"]].tolist() == pose.keypoints[LSP14.index("neck")].tolist()
@@ -104,11 +104,11 @@ def test_a_table_and_pictures_of_it(find: PoseEstimator) -> None:
         (lambda find: load("ours.safetensors", stages=3), "stages=3: ours has 2; valid: 1 to 2"),
         (lambda find: load("ours.safetensors", box="torso"), "--box torso"),
         (lambda find: find("gone.png"), "gone.png: cannot be read"),
-        (lambda find: find("0.png", (200, 0, 9, 9)), "lies outside of the picture (60 × 40 px)"),
+        (lambda find: find("0.png", (200, 0, 9, 9)), "lies outside of the image (60 × 40 px)"),
         (lambda find: find(np.zeros((5, 5, 4), np.uint8)), "shape (5, 5, 4); valid: uint8"),
         (lambda find: find(np.zeros((5, 5, 3))), "type float64"),
         (lambda find: find(np.zeros((0, 5, 3), np.uint8)), "there are none"),
-        (lambda find: find.batch(["0.png"], []), "0 boxes for 1 pictures"),
+        (lambda find: find.batch(["0.png"], []), "0 boxes for 1 images"),
     ],
 )
 def test_mistakes_are_named(mistake: object, words: str, find: PoseEstimator) -> None:

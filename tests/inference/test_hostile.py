@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image as PilImage
 
 PROGRAM = """
 import sys
@@ -22,9 +22,9 @@ from deeppose_cli import models, predictor
 from deeppose_cli.cli.app import main
 from tests.fakes import FakeCascade
 
-model = SimpleNamespace(name="fake", kind="run", first_box="image", num_stages=2)
+model = SimpleNamespace(name="fake", kind="run", initial_box="image", num_stages=2)
 model.fingerprint, model.load = lambda stages: "same", lambda stages: FakeCascade()
-models.choose_model = lambda *_, **__: model
+models.resolve_model = lambda *_, **__: model
 commit, going = predictor.Results.add, [Path(name) for name in sys.argv[2].split("|")]
 
 def add(self, lines, **more):
@@ -39,44 +39,44 @@ if Path("/proc/self/status").is_file():  # ru_maxrss would count what the parent
 sys.exit(code)
 """
 MOST_MEMORY = 1500 * 2**10
-"""Kilobytes. The imports take 150 MB; a large picture 75, and as much again while it is drawn and written."""
+"""Kilobytes. The imports take 150 MB; a large image 75, and as much again while it is drawn and written."""
 
 
 def good(rng: np.random.Generator) -> dict[str, Callable[[Path], object]]:
-    """Makers of good pictures, by the endings of their names."""
+    """Makers of good images, by the endings of their names."""
     pixels = rng.integers(0, 255, (30, 40, 3), dtype=np.uint8)
-    picture = Image.fromarray(pixels)
-    deep = Image.fromarray(pixels[..., 0].astype(np.uint16) * 256)
-    turned = Image.Exif()
+    image = PilImage.fromarray(pixels)
+    deep = PilImage.fromarray(pixels[..., 0].astype(np.uint16) * 256)
+    turned = PilImage.Exif()
     turned[0x0112] = 6
 
     def with_tail(file: Path) -> None:
-        picture.save(file, "JPEG")
+        image.save(file, "JPEG")
         file.write_bytes(file.read_bytes() + b"\0ftypmp42" * 50)
 
     return {
-        "plain.jpg": picture.save,
-        "cmyk.jpg": picture.convert("CMYK").save,
-        "turned.jpg": lambda file: picture.save(file, exif=turned),
-        "with a film behind.jpg": with_tail,
+        "plain.jpg": image.save,
+        "cmyk.jpg": image.convert("CMYK").save,
+        "turned.jpg": lambda file: image.save(file, exif=turned),
+        "with a video behind.jpg": with_tail,
         "deep.png": deep.save,
-        "grey alpha.png": picture.convert("LA").save,
-        "palette.png": picture.convert("P").save,
-        "one pixel.png": lambda file: picture.resize((1, 1)).save(file),
-        "strip.png": lambda file: picture.resize((3000, 1)).save(file),
-        "lossy.webp": picture.save,
-        "grey.tif": picture.convert("L").save,
-        "old.bmp": picture.save,
-        "two\nlines \U0001f938.png": lambda file: picture.save(file, "PNG"),
-        "[b]*?.png": picture.save,
-        "no suffix at all": lambda file: picture.save(file, "PNG"),
-        "é" * 110 + ".png": picture.save,
+        "grey alpha.png": image.convert("LA").save,
+        "palette.png": image.convert("P").save,
+        "one pixel.png": lambda file: image.resize((1, 1)).save(file),
+        "strip.png": lambda file: image.resize((3000, 1)).save(file),
+        "lossy.webp": image.save,
+        "grey.tif": image.convert("L").save,
+        "old.bmp": image.save,
+        "two\nlines \U0001f938.png": lambda file: image.save(file, "PNG"),
+        "[b]*?.png": image.save,
+        "no suffix at all": lambda file: image.save(file, "PNG"),
+        "é" * 110 + ".png": image.save,
     }
 
 
 def bad(rng: np.random.Generator, large: bytes) -> dict[str, Callable[[Path], object]]:
-    """Makers of what is no good picture."""
-    whole = Image.fromarray(rng.integers(0, 255, (60, 60, 3), dtype=np.uint8))
+    """Makers of what is no good image."""
+    whole = PilImage.fromarray(rng.integers(0, 255, (60, 60, 3), dtype=np.uint8))
 
     def cut(file: Path) -> None:
         whole.save(file)
@@ -96,7 +96,7 @@ def bad(rng: np.random.Generator, large: bytes) -> dict[str, Callable[[Path], ob
         "loop.jpg": lambda file: file.symlink_to(file.name),
         "nowhere.jpg": lambda file: file.symlink_to(f"nothing for {file.name}"),
         "endless.jpg": lambda file: file.symlink_to("/dev/zero"),
-        "no film.mp4": lambda file: file.write_bytes(b"\0\0\0\x18ftypmp42" + rng.bytes(2000)),
+        "no video.mp4": lambda file: file.write_bytes(b"\0\0\0\x18ftypmp42" + rng.bytes(2000)),
         "gone soon.png": whole.save,
     }
 
@@ -106,7 +106,7 @@ def bad(rng: np.random.Generator, large: bytes) -> dict[str, Callable[[Path], ob
 def test_200_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
-    Image.new("1", (20_000, 20_000)).save("large.png")
+    PilImage.new("1", (20_000, 20_000)).save("large.png")
     makers = {**{name: (make, True) for name, make in good(rng).items()}}
     makers |= {name: (make, False) for name, make in bad(rng, Path("large.png").read_bytes()).items()}
     fine: set[str] = set()
@@ -114,7 +114,7 @@ def test_200_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     listed: list[str] = []
     for number in range(200 - 21):
         name, (make, is_good) = list(makers.items())[number % len(makers)]
-        # Half of them in one folder, half named in a list; those without a picture's suffix must be named.
+        # Half of them in one folder, half named in a list; those without an image's suffix must be named.
         folder = Path("named" if number // len(makers) % 2 or name.startswith("no suffix") else "in")
         folder.mkdir(exist_ok=True)
         file = folder / f"{number:03d} {name}"
@@ -123,10 +123,10 @@ def test_200_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         if folder.name == "named":
             listed.append(str(file))
     for number in range(20):  # all at once they would take more than is allowed
-        Image.new("RGB", (5000, 5000)).save(f"in/camera {number}.jpg")
+        PilImage.new("RGB", (5000, 5000)).save(f"in/camera {number}.jpg")
         fine.add(f"in/camera {number}.jpg")
     if os.getuid():
-        Image.new("RGB", (50, 50)).save("in/secret.jpg")
+        PilImage.new("RGB", (50, 50)).save("in/secret.jpg")
         Path("in/secret.jpg").chmod(0)
         wrong.add("in/secret.jpg")
     # What several links lead to is one input, under the name that comes first.

@@ -1,4 +1,4 @@
-"""Pictures in, overlays and COCO results out."""
+"""Images in, overlays and COCO results out."""
 
 from __future__ import annotations
 
@@ -10,46 +10,46 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image as PilImage
 
 from deeppose_cli.config.defaults import FACE_PLACEMENT
 from deeppose_cli.core.errors import UsageError
 from deeppose_cli.core.geometry import Box, denormalise
 from deeppose_cli.core.skeleton import LSP14
-from deeppose_cli.detection.person_finder import BoxSource
+from deeppose_cli.detection.person_finder import PersonFinder
 from deeppose_cli.evaluation.external_predictions import read_predictions
 from deeppose_cli.inference import image_predictor
-from deeppose_cli.inference.image_predictor import plan, predict_pictures
-from deeppose_cli.inference.inputs import find_pictures
-from deeppose_cli.inference.records import Line
-from deeppose_cli.inference.writer import Results
-from deeppose_cli.media.images import read_picture
+from deeppose_cli.inference.image_predictor import plan, predict_images
+from deeppose_cli.inference.inputs import find_images
+from deeppose_cli.inference.records import Record
+from deeppose_cli.inference.writer import ResultWriter
+from deeppose_cli.media.images import read_image
 from tests.detection.test_detectors import scene
 from tests.helpers.fakes import RIGHT, FakeCascade
 
 
-def picture(path: Path, width: int = 40, height: int = 60, exif_orientation: int | None = None) -> Path:
+def image(path: Path, width: int = 40, height: int = 60, exif_orientation: int | None = None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(len(path.name)).integers(0, 255, (height, width, 3), np.uint8)
-    exif = Image.Exif()
+    exif = PilImage.Exif()
     if exif_orientation:
         exif[0x0112] = exif_orientation
-    Image.fromarray(pixels).save(path, exif=exif)
+    PilImage.fromarray(pixels).save(path, exif=exif)
     return path
 
 
 def run(
     files: list[Path], out: Path, box: str = "image", cascade: FakeCascade | None = None
-) -> tuple[list[Line], list[dict]]:
+) -> tuple[list[Record], list[dict]]:
     """The lines, and the COCO results."""
-    heard: list[Line] = []
-    with Results(out, {}) as results:
-        predict_pictures(cascade or FakeCascade(), plan(files, out), results, BoxSource(box), on_line=heard.append)
+    heard: list[Record] = []
+    with ResultWriter(out, {}) as results:
+        predict_images(cascade or FakeCascade(), plan(files, out), results, PersonFinder(box), on_line=heard.append)
         path = results.finish()
     return heard, [] if path is None else json.loads(path.read_text())
 
 
-def failed(lines: list[Line]) -> dict[str, str]:
+def failed(lines: list[Record]) -> dict[str, str]:
     return {line["source"]: line["error"] for line in lines if "error" in line}
 
 
@@ -66,8 +66,8 @@ def test_of_hostile_files_in_a_folder_the_good_are_done_and_each_bad_one_is_name
     folder = tmp_path / "in"
     good = {"good.png", "two\nlines.png", "emoji \U0001f600.png", "no text \udcff.png", "small.png"}
     for name in good:
-        picture(folder / name)
-    picture(folder / "small.png", 1, 1)
+        image(folder / name)
+    image(folder / "small.png", 1, 1)
     (folder / "cut.png").write_bytes((folder / "good.png").read_bytes()[:500])
     (folder / "empty.jpg").touch()
     (folder / "document.jpg").write_bytes(b"%PDF-1.4\n" + bytes(100))
@@ -75,7 +75,7 @@ def test_of_hostile_files_in_a_folder_the_good_are_done_and_each_bad_one_is_name
     (folder / "loop.png").symlink_to("loop.png")
     (folder / "gone.png").symlink_to("nowhere.png")
     (folder / "folder.png").mkdir()
-    files, failures = find_pictures([folder])
+    files, failures = find_images([folder])
     assert failures == []
     heard, document = run(files, tmp_path / "out")
     assert {result["image_id"] for result in document} == good
@@ -99,33 +99,33 @@ def test_an_image_is_called_by_its_name_unless_two_share_it() -> None:
 # Boxes
 
 
-def test_box_of_the_whole_picture_and_box_of_the_user(tmp_path: Path) -> None:
-    file = picture(tmp_path / "x.png")
-    image = read_picture(file)
-    assert BoxSource("image").of(image, file) == [Box.of_image(40, 60)]
-    assert BoxSource("10,20,30,16").of(image, file) == [Box(24.5, 27.5, 30, 16)]
-    assert BoxSource("-5,-5,10,10").of(image, file) == [Box(-0.5, -0.5, 10, 10)]
+def test_box_of_the_whole_image_and_box_of_the_user(tmp_path: Path) -> None:
+    file = image(tmp_path / "x.png")
+    pixels = read_image(file)
+    assert PersonFinder("image").of(pixels, file) == [Box.of_image(40, 60)]
+    assert PersonFinder("10,20,30,16").of(pixels, file) == [Box(24.5, 27.5, 30, 16)]
+    assert PersonFinder("-5,-5,10,10").of(pixels, file) == [Box(-0.5, -0.5, 10, 10)]
 
 
 @pytest.mark.parametrize("spec", ["own", "torso", "joints", "head", "1,2,3", "1,2,0,4"])
 def test_boxes_that_cannot_be(spec: str) -> None:
     with pytest.raises(UsageError, match=f"^--box {spec}: "):
-        BoxSource(spec)
+        PersonFinder(spec)
 
 
-def test_the_box_around_a_face_and_the_whole_picture_where_there_is_none(tmp_path: Path) -> None:
-    source, file = BoxSource("face"), tmp_path / "x.png"
+def test_the_box_around_a_face_and_the_whole_image_where_there_is_none(tmp_path: Path) -> None:
+    source, file = PersonFinder("face"), tmp_path / "x.png"
     (box,) = source.of(scene(400, 600, (200, 150, 80)), file)
     assert abs(box[0] - 200) < 15
     assert box[2] == pytest.approx(FACE_PLACEMENT.width * 80, rel=0.25)
     nobody = np.full((60, 40, 3), 90, np.uint8)
     assert source.of(nobody, file) == [Box.of_image(40, 60)]
-    assert BoxSource("person").of(nobody, file) == [Box.of_image(40, 60)]
+    assert PersonFinder("person").of(nobody, file) == [Box.of_image(40, 60)]
 
 
 @pytest.mark.parametrize("spec", ["40,0,9,9", "0,60,9,9", "-10,0,9,9", "0,-10,9,9"])
-def test_a_box_beside_the_picture_is_reported(spec: str, tmp_path: Path) -> None:
-    heard, document = run([picture(tmp_path / "x.png")], tmp_path / "out", spec)
+def test_a_box_beside_the_image_is_reported(spec: str, tmp_path: Path) -> None:
+    heard, document = run([image(tmp_path / "x.png")], tmp_path / "out", spec)
     assert "40 × 60 px" in heard[0]["error"]
     assert document == []
 
@@ -134,7 +134,7 @@ def test_a_box_beside_the_picture_is_reported(spec: str, tmp_path: Path) -> None
 
 
 def test_results_hold_every_stage_and_the_names(tmp_path: Path) -> None:
-    _, document = run([picture(tmp_path / "x.png")], tmp_path / "out", "4,8,20,40")
+    _, document = run([image(tmp_path / "x.png")], tmp_path / "out", "4,8,20,40")
     (result,) = document
     pose = denormalise(FakeCascade().norm, np.array(Box(13.5, 27.5, 20, 40)))
     assert np.allclose(result["stages"][0]["keypoints"], pose, atol=1e-3)
@@ -149,15 +149,15 @@ def test_results_hold_every_stage_and_the_names(tmp_path: Path) -> None:
 
 def test_results_can_be_scored_like_anyones(tmp_path: Path) -> None:
     names = ["im2.png", "im1.png"]
-    run([picture(tmp_path / name) for name in sorted(names)], tmp_path / "out")
+    run([image(tmp_path / name) for name in sorted(names)], tmp_path / "out")
     poses = read_predictions(tmp_path / "out" / "predictions.json", names, LSP14.joints)
     expected = denormalise(FakeCascade().norm, np.array(Box.of_image(40, 60))) + RIGHT
     assert np.allclose(poses, expected, atol=1e-3)
 
 
-def test_one_bad_picture_among_good_ones_is_skipped(tmp_path: Path) -> None:
-    good = [picture(tmp_path / name) for name in ("a.png", "d.png")]
-    truncated, missing = picture(tmp_path / "b.jpg", 300, 300), tmp_path / "c.jpg"
+def test_one_bad_image_among_good_ones_is_skipped(tmp_path: Path) -> None:
+    good = [image(tmp_path / name) for name in ("a.png", "d.png")]
+    truncated, missing = image(tmp_path / "b.jpg", 300, 300), tmp_path / "c.jpg"
     truncated.write_bytes(truncated.read_bytes()[:-2000])
     heard, document = run([good[0], truncated, missing, good[1]], tmp_path / "out")
     assert [result["image_id"] for result in document] == ["a.png", "d.png"]
@@ -168,25 +168,25 @@ def test_one_bad_picture_among_good_ones_is_skipped(tmp_path: Path) -> None:
     assert [line["source"] for line in heard] == [str(file) for file in (good[0], truncated, missing, good[1])]
 
 
-def test_pictures_are_turned_as_the_camera_asks(tmp_path: Path) -> None:
-    _, (result,) = run([picture(tmp_path / "x.jpg", 40, 60, exif_orientation=6)], tmp_path / "out")
+def test_images_are_turned_as_the_camera_asks(tmp_path: Path) -> None:
+    _, (result,) = run([image(tmp_path / "x.jpg", 40, 60, exif_orientation=6)], tmp_path / "out")
     assert (result["width"], result["height"]) == (60, 40)
 
 
 def test_nothing_of_the_inputs_changes(tmp_path: Path) -> None:
-    files = [picture(tmp_path / "x.jpg"), picture(tmp_path / "x_pose.jpg")]
+    files = [image(tmp_path / "x.jpg"), image(tmp_path / "x_pose.jpg")]
     before = [file.read_bytes() for file in files]
     run(files, tmp_path)
     assert [file.read_bytes() for file in files] == before
 
 
-def test_batches_are_bounded_in_pictures_and_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_predictor, "BATCH_PICTURES", 3)
+def test_batches_are_bounded_in_images_and_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_predictor, "BATCH_IMAGES", 3)
     monkeypatch.setattr(image_predictor, "BATCH_PIXELS", 5000)
-    small = [picture(tmp_path / f"{i}.png") for i in range(4)]
-    large = picture(tmp_path / "large.png", 100, 100)
+    small = [image(tmp_path / f"{i}.png") for i in range(4)]
+    large = image(tmp_path / "large.png", 100, 100)
     cascade = FakeCascade()
-    last = picture(tmp_path / "last.png")
+    last = image(tmp_path / "last.png")
     _, document = run([*small, large, last], tmp_path / "out", cascade=cascade)
     assert [len(batch) for batch in cascade.batches] == [3, 2, 1]
     assert len(document) == 6
@@ -195,8 +195,8 @@ def test_batches_are_bounded_in_pictures_and_pixels(tmp_path: Path, monkeypatch:
 # Overlays
 
 
-def test_small_pictures_are_enlarged_for_viewing_and_large_ones_are_not(tmp_path: Path) -> None:
-    files = [picture(tmp_path / "small.png", 40, 60), picture(tmp_path / "large.png", 700, 500)]
+def test_small_images_are_enlarged_for_viewing_and_large_ones_are_not(tmp_path: Path) -> None:
+    files = [image(tmp_path / "small.png", 40, 60), image(tmp_path / "large.png", 700, 500)]
     _, document = run(files, tmp_path / "out")
-    shapes = [read_picture(Path(result["overlay"])).shape for result in document]
+    shapes = [read_image(Path(result["overlay"])).shape for result in document]
     assert shapes == [(480, 320, 3), (500, 700, 3)]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deeppose_cli.core.errors import UsageError
-from deeppose_cli.inference.inputs import Shard, find_pictures
+from deeppose_cli.inference.inputs import Shard, find_images
 
 
 @pytest.fixture(autouse=True)
@@ -21,12 +21,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def names(*named: str, stdin: bytes | None = None) -> list[str]:
-    files, failures = find_pictures(named, None if stdin is None else io.BytesIO(stdin))
+    files, failures = find_images(named, None if stdin is None else io.BytesIO(stdin))
     assert failures == []
     return [str(file) for file in files]
 
 
-def test_folders_give_their_pictures_in_order_of_name_and_nothing_twice() -> None:
+def test_folders_give_their_images_in_order_of_name_and_nothing_twice() -> None:
     Path("in/folder.jpg").mkdir()
     assert names("in/c.bmp", "in", "in/../in/a.png") == ["in/c.bmp", "in/a.png", "in/b.JPG"]
 
@@ -53,16 +53,16 @@ def test_a_list_may_name_folders_and_stand_among_others() -> None:
 
 
 def test_an_empty_list_and_a_folder_of_folders_are_named() -> None:
-    (failure,) = find_pictures(["-"], io.BytesIO(b""))[1]
+    (failure,) = find_images(["-"], io.BytesIO(b""))[1]
     assert "empty" in failure.reason
     Path("above/below").mkdir(parents=True)
-    (failure,) = find_pictures(["above"])[1]
+    (failure,) = find_images(["above"])[1]
     assert "'above/**/*'" in failure.reason
 
 
 def test_what_holds_nothing_is_named() -> None:
     Path("empty").mkdir()
-    files, failures = find_pictures(["empty", "in/*.gif", "missing.png"])
+    files, failures = find_images(["empty", "in/*.gif", "missing.png"])
     assert files == [Path("missing.png")]  # reported where it is opened, like any that cannot be read
     assert [failure.reason.split(":")[0] for failure in failures] == ["empty", "in/*.gif"]
     assert ".jpg" in failures[0].reason
@@ -70,7 +70,7 @@ def test_what_holds_nothing_is_named() -> None:
 
 def test_no_list_where_there_is_none() -> None:
     with pytest.raises(UsageError, match="-: there is no list"):
-        find_pictures(["-"])
+        find_images(["-"])
 
 
 @pytest.mark.parametrize("of", [1, 2, 3, 7, 20])

@@ -9,7 +9,7 @@ from deeppose_cli.detection.person_search import around
 from deeppose_cli.inference.tracker import LOOK, MEMORY, Tracker
 from tests.detection.test_person_search import person
 
-PICTURE = np.zeros((400, 900, 3), np.uint8)
+IMAGE = np.zeros((400, 900, 3), np.uint8)
 Places = dict[str, float | None]
 
 
@@ -21,14 +21,14 @@ class World:
         self.searches = 0
         self.tracker = Tracker(self.find, around)
 
-    def find(self, picture: np.ndarray) -> list[Box]:
+    def find(self, image: np.ndarray) -> list[Box]:
         self.searches += 1
         return [around(pose) for pose in self.people.values()]
 
     def frame(self, **places: float | None) -> dict[str, int]:
         """Where everyone is, None: not there. Names and numbers of those who are seen."""
         self.people = {name: person(x, 200, 160) for name, x in places.items() if x is not None}
-        known = self.tracker.boxes(PICTURE)
+        known = self.tracker.boxes(IMAGE)
         poses, sure, names = [], [], []
         for _, box in known:
             far = {n: float(np.hypot(*(np.array(around(p)[:2]) - box[:2]))) for n, p in self.people.items()}
@@ -77,16 +77,16 @@ def test_two_who_become_one_leave_one() -> None:
     world = World()
     world.frame(anna=100.0, ben=400.0)
     tracker = world.tracker
-    known = tracker.boxes(PICTURE)
+    known = tracker.boxes(IMAGE)
     pose = person(100, 200, 160)
     assert tracker.see(np.array([pose, pose + 1]), np.array([0.6, 0.9])) == [False, True]
-    assert [number for number, _ in tracker.boxes(PICTURE)] == [known[1][0]]
+    assert [number for number, _ in tracker.boxes(IMAGE)] == [known[1][0]]
 
 
 def test_of_a_cascade_that_does_not_know_how_sure_it_is_nobody_is_lost() -> None:
     tracker = Tracker(lambda _: [around(person(100, 200, 160))], around, again=False)
     for step in range(50):
-        ((number, _),) = tracker.boxes(PICTURE)
+        ((number, _),) = tracker.boxes(IMAGE)
         assert number == 1
         assert tracker.see(person(100 + step, 200, 160)[None], np.array([np.nan])) == [True]
 

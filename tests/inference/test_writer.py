@@ -15,37 +15,37 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image as PilImage
 
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.skeleton import LSP14
 from deeppose_cli.inference import image_predictor
-from deeppose_cli.inference.image_predictor import BoxSource, plan, predict_pictures
+from deeppose_cli.inference.image_predictor import PersonFinder, plan, predict_images
 from deeppose_cli.inference.inputs import Shard
-from deeppose_cli.inference.records import Line
-from deeppose_cli.inference.writer import COCO, CSV, LINES, STATE, Results, merge, read_lines
+from deeppose_cli.inference.records import Record
+from deeppose_cli.inference.writer import COCO, CSV, LINES, STATE, ResultWriter, merge, read_lines
 from tests.helpers.fakes import FakeCascade
 
 COUNT = 11
 
 
 class Moody(FakeCascade):
-    """Its answers depend on which pictures share a batch, and where in it they stand."""
+    """Its answers depend on which images share a batch, and where in it they stand."""
 
-    def predict(self, pictures: Sequence[Any], boxes: Any, /, *, flip_test: bool = False) -> Any:
-        result = super().predict(pictures, boxes, flip_test=flip_test)
-        result.poses[...] += 0.1 * len(pictures) + 0.01 * np.arange(len(pictures))[:, None, None]
+    def predict(self, images: Sequence[Any], boxes: Any, /, *, flip_test: bool = False) -> Any:
+        result = super().predict(images, boxes, flip_test=flip_test)
+        result.poses[...] += 0.1 * len(images) + 0.01 * np.arange(len(images))[:, None, None]
         return result
 
 
 @pytest.fixture(autouse=True)
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(image_predictor, "BATCH_PICTURES", 3)
+    monkeypatch.setattr(image_predictor, "BATCH_IMAGES", 3)
     Path("in").mkdir()
     for i in range(COUNT):
-        Image.fromarray(np.full((20, 30, 3), 10 * i, np.uint8)).save(f"in/{i:02d}.png")
-    Path("in/04.png").write_bytes(b"no picture")
+        PilImage.fromarray(np.full((20, 30, 3), 10 * i, np.uint8)).save(f"in/{i:02d}.png")
+    Path("in/04.png").write_bytes(b"no image")
 
 
 FILES = [Path(f"in/{i:02d}.png") for i in range(COUNT)]
@@ -59,14 +59,14 @@ def predict(out: str, *, resume: bool = False, stop: int = 10**9, shard: str = "
     """`stop`: after so many lines of this run."""
     part, heard = Shard.parse(shard), iter(range(stop))
 
-    def hear(line: Line) -> None:
+    def hear(line: Record) -> None:
         if next(heard, None) is None:
             raise Stop
 
     asked = {"box": "image", "shard": [part.number, part.of], **settings}
-    with Results(Path(out), asked, resume=resume) as results:
+    with ResultWriter(Path(out), asked, resume=resume) as results:
         jobs = [job for i, job in enumerate(plan(FILES, Path(out))) if part.has(i)]
-        predict_pictures(Moody(), jobs, results, BoxSource("image"), on_line=hear)
+        predict_images(Moody(), jobs, results, PersonFinder("image"), on_line=hear)
         results.finish()
 
 
@@ -103,7 +103,7 @@ import sys, time
 from pathlib import Path
 from tests import test_results as t
 from deeppose_cli import predictor
-image_predictor.BATCH_PICTURES = 3
+image_predictor.BATCH_IMAGES = 3
 class Slow(t.Moody):
     def predict(self, *a, **k):
         time.sleep(0.15)
@@ -138,16 +138,16 @@ def test_an_unfinished_run_is_not_lost_by_mistake() -> None:
     with pytest.raises(DeepPoseError, match="was begun with another box and model; give the same, or --out"):
         predict("out", resume=True, box="face", model="x")
     assert contents("out") == before
-    with Results(Path("out"), {}, overwrite=True):
+    with ResultWriter(Path("out"), {}, overwrite=True):
         assert not Path("out", LINES).read_bytes()
 
 
 def test_a_finished_run_makes_room() -> None:
     predict("out")
-    with Results(Path("out"), {}):
+    with ResultWriter(Path("out"), {}):
         assert not Path("out", COCO).exists()
         with pytest.raises(DeepPoseError, match="--out out: in use by another run"):
-            Results(Path("out"), {})
+            ResultWriter(Path("out"), {})
 
 
 def test_results_that_nobody_knows_the_flags_of_are_not_added_to() -> None:
@@ -162,7 +162,7 @@ def test_an_output_folder_that_cannot_be_is_named(kind: str) -> None:
     Path("taken").touch()
     out = Path("taken") if kind == "file" else Path("taken", "out")
     with pytest.raises(DeepPoseError, match=f"^--out {out}: not a folder that can be written to"):
-        Results(out, {})
+        ResultWriter(out, {})
 
 
 def test_the_table_has_a_row_for_each_person() -> None:

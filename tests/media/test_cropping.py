@@ -13,20 +13,20 @@ from tests.media.test_images import noise
 
 
 def turn_about(x: float, y: float, degrees: float) -> np.ndarray:
-    """(2, 3) rotation about a point, from px of a picture to px of the turned one."""
+    """(2, 3) rotation about a point, from px of an image to px of the turned one."""
     c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     return np.array([[c, -s, x - c * x + s * y], [s, c, y - s * x - c * y]])
 
 
-def slow_crop(picture: np.ndarray, box: Box, size: int, turn: np.ndarray) -> np.ndarray:
-    """Bilinear sampling, pixel by pixel; pixels that are not in the picture have the mean colour."""
-    height, width = picture.shape[:2]
+def slow_crop(image: np.ndarray, box: Box, size: int, turn: np.ndarray) -> np.ndarray:
+    """Bilinear sampling, pixel by pixel; pixels that are not in the image have the mean colour."""
+    height, width = image.shape[:2]
     cx, cy, w, h = box
     back = np.linalg.inv(np.vstack([turn, [0, 0, 1]]))
 
     def pixel(x: int, y: int) -> np.ndarray:
         inside = 0 <= x < width and 0 <= y < height
-        return picture[y, x].astype(float) if inside else np.array(MEAN_COLOUR, float)
+        return image[y, x].astype(float) if inside else np.array(MEAN_COLOUR, float)
 
     out = np.empty((size, size, 3))
     for v in range(size):
@@ -55,30 +55,30 @@ def test_a_crop_is_what_bilinear_sampling_of_the_box_gives(
     side: tuple[float, float],
     degrees: float | None,
 ) -> None:
-    picture, box = noise(*shape, seed), Box(*centre, *side)
+    image, box = noise(*shape, seed), Box(*centre, *side)
     turn = None if degrees is None else turn_about(8.3, 9.1, degrees)
-    found = crop(picture, box, 9, turn=turn)
-    difference = np.abs(found.astype(float) - slow_crop(picture, box, 9, turn_about(0, 0, 0) if turn is None else turn))
+    found = crop(image, box, 9, turn=turn)
+    difference = np.abs(found.astype(float) - slow_crop(image, box, 9, turn_about(0, 0, 0) if turn is None else turn))
     # OpenCV rounds positions to 1/32 px: at most 1/64 off on each axis, times the steepest edge, and the rounding.
     assert difference.max() <= 255 / 32 + 1.5
     assert difference.mean() <= 3
 
 
-def test_outside_the_picture_there_is_the_mean_colour() -> None:
+def test_outside_the_image_there_is_the_mean_colour() -> None:
     found = crop(np.zeros((10, 10, 3), np.uint8), Box(0, 4.5, 20, 10), 20)
     np.testing.assert_array_equal(found[:, :9], np.broadcast_to(MEAN_COLOUR, (20, 9, 3)))
     assert not found[2:-2, 11:-2].any()
 
 
 @pytest.mark.parametrize("side", [1, 2, 31, 64])
-def test_a_box_that_is_the_picture_gives_the_picture(side: int) -> None:
-    picture = noise(side, side)
-    np.testing.assert_array_equal(crop(picture, Box.of_image(side, side), side), picture)
+def test_a_box_that_is_the_image_gives_the_image(side: int) -> None:
+    image = noise(side, side)
+    np.testing.assert_array_equal(crop(image, Box.of_image(side, side), side), image)
 
 
 def test_a_box_of_whole_pixels_gives_these_pixels() -> None:
-    picture = noise(40, 50)
-    np.testing.assert_array_equal(crop(picture, Box.of_corners(6.5, 9.5, 22.5, 25.5), 16), picture[10:26, 7:23])
+    image = noise(40, 50)
+    np.testing.assert_array_equal(crop(image, Box.of_corners(6.5, 9.5, 22.5, 25.5), 16), image[10:26, 7:23])
 
 
 @pytest.mark.parametrize("ratio", [2.0, 4.0, 8.0, 9.7, 12.5, 20.0])
@@ -130,8 +130,8 @@ def test_a_box_far_outside_shows_the_mean_colour_only() -> None:
 
 
 def test_many_crops_are_single_crops() -> None:
-    picture = noise(50, 60)
+    image = noise(50, 60)
     boxes = np.random.default_rng(2).uniform(5, 60, (7, 4))
-    many = crops(picture, boxes, 11)
-    np.testing.assert_array_equal(many, np.stack([crop(picture, box, 11) for box in boxes]))
-    assert crops(picture, np.zeros((0, 4)), 11).shape == (0, 11, 11, 3)
+    many = crops(image, boxes, 11)
+    np.testing.assert_array_equal(many, np.stack([crop(image, box, 11) for box in boxes]))
+    assert crops(image, np.zeros((0, 4)), 11).shape == (0, 11, 11, 3)

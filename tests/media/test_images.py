@@ -1,4 +1,4 @@
-"""Picture files, whole and broken, of every kind."""
+"""Image files, whole and broken, of every kind."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image as PilImage
 
 from deeppose_cli.core.errors import DeepPoseError
-from deeppose_cli.media.images import MAX_BYTES, MAX_PIXELS, read_picture
+from deeppose_cli.media.images import MAX_BYTES, MAX_PIXELS, read_image
 
 
 def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
-def jpeg(picture: np.ndarray, **options: object) -> bytes:
+def jpeg(image: np.ndarray, **options: object) -> bytes:
     out = io.BytesIO()
-    Image.fromarray(picture).save(out, "JPEG", **options)
+    PilImage.fromarray(image).save(out, "JPEG", **options)
     return out.getvalue()
 
 
@@ -46,7 +46,7 @@ def exif_with_thumbnail(thumbnail: bytes) -> bytes:
 
 def assert_refused(path: Path) -> None:
     with pytest.raises(DeepPoseError) as caught:
-        read_picture(path)
+        read_image(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -54,23 +54,23 @@ def assert_refused(path: Path) -> None:
 def test_channels_come_as_rgb_whatever_the_file_holds(tmp_path: Path) -> None:
     rgb = noise(7, 5)
     grey, deep = rgb[..., 0], rgb[..., 0].astype(np.uint16) * 257
-    pictures = {
-        "colour.png": (Image.fromarray(rgb), rgb),
-        "grey.png": (Image.fromarray(grey), np.dstack([grey] * 3)),
-        "deep.png": (Image.fromarray(deep), np.dstack([grey] * 3)),
-        "colour.bmp": (Image.fromarray(rgb), rgb),
-        "colour.tif": (Image.fromarray(rgb), rgb),
+    images = {
+        "colour.png": (PilImage.fromarray(rgb), rgb),
+        "grey.png": (PilImage.fromarray(grey), np.dstack([grey] * 3)),
+        "deep.png": (PilImage.fromarray(deep), np.dstack([grey] * 3)),
+        "colour.bmp": (PilImage.fromarray(rgb), rgb),
+        "colour.tif": (PilImage.fromarray(rgb), rgb),
     }
-    for name, (stored, expected) in pictures.items():
+    for name, (stored, expected) in images.items():
         stored.save(tmp_path / name)
-        found = read_picture(tmp_path / name)
+        found = read_image(tmp_path / name)
         assert found.dtype == np.uint8
         np.testing.assert_array_equal(found, expected, err_msg=name)
 
 
 def test_a_jpeg_has_its_colours(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(jpeg(photo(), quality=95, subsampling=0))
-    assert np.abs(read_picture(tmp_path / "a.jpg").astype(int) - photo()).max() < 12
+    assert np.abs(read_image(tmp_path / "a.jpg").astype(int) - photo()).max() < 12
 
 
 @pytest.mark.parametrize("progressive", [False, True])
@@ -89,13 +89,13 @@ def test_a_jpeg_cut_at_the_start_of_its_end_marker_is_refused(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9])
-def test_a_thumbnail_that_is_whole_does_not_hide_a_truncated_picture(tmp_path: Path, share: float) -> None:
-    picture, thumbnail = noise(90, 120), jpeg(noise(16, 16))
-    whole = jpeg(picture, exif=exif_with_thumbnail(thumbnail))
+def test_a_thumbnail_that_is_whole_does_not_hide_a_truncated_image(tmp_path: Path, share: float) -> None:
+    image, thumbnail = noise(90, 120), jpeg(noise(16, 16))
+    whole = jpeg(image, exif=exif_with_thumbnail(thumbnail))
     assert whole.count(b"\xff\xd9") >= 2
     file = tmp_path / "thumb.jpg"
     file.write_bytes(whole)
-    assert read_picture(file).shape == (90, 120, 3)
+    assert read_image(file).shape == (90, 120, 3)
     start = whole.rfind(b"\xff\xda")
     for cut in (start + int(share * (len(whole) - start)), start + 2, start):
         file.write_bytes(whole[:cut])
@@ -106,7 +106,7 @@ def test_bytes_after_a_jpegs_end_do_no_harm(tmp_path: Path) -> None:
     for name, tail in (("text", b"appended by a camera"), ("second", jpeg(noise(8, 8))), ("zeros", bytes(5000))):
         file = tmp_path / f"{name}.jpg"
         file.write_bytes(jpeg(photo()) + tail)
-        assert read_picture(file).shape == photo().shape
+        assert read_image(file).shape == photo().shape
 
 
 def test_a_truncated_png_is_refused(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_truncated_png_is_refused(tmp_path: Path) -> None:
         assert_refused(file)
 
 
-def test_what_is_no_picture_is_refused_by_name(tmp_path: Path) -> None:
+def test_what_is_no_image_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").write_bytes(b"")
     (tmp_path / "text.jpg").write_text("these are not the pixels you are looking for\n" * 20)
     (tmp_path / "folder.jpg").mkdir()
@@ -126,48 +126,48 @@ def test_what_is_no_picture_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_the_cameras_orientation_is_followed_only_when_asked(tmp_path: Path) -> None:
-    exif = Image.Exif()
+    exif = PilImage.Exif()
     exif[0x0112] = 6  # turn a quarter clockwise to look at it
     file = tmp_path / "turned.jpg"
     file.write_bytes(jpeg(photo(), exif=exif, quality=95, subsampling=0))
-    stored, turned = read_picture(file), read_picture(file, exif=True)
+    stored, turned = read_image(file), read_image(file, exif=True)
     assert stored.shape == (90, 120, 3)
     np.testing.assert_array_equal(turned, np.rot90(stored, -1))
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.webp", "a.tiff"])
-def test_where_a_picture_is_transparent_it_is_white(tmp_path: Path, name: str) -> None:
+def test_where_a_image_is_transparent_it_is_white(tmp_path: Path, name: str) -> None:
     rgba = np.dstack([noise(7, 5), np.zeros((7, 5), np.uint8)])
     rgba[2:, :, 3], rgba[4:, :, 3] = 128, 255
-    Image.fromarray(rgba).save(tmp_path / name, lossless=True, exact=True)
-    found = read_picture(tmp_path / name)
+    PilImage.fromarray(rgba).save(tmp_path / name, lossless=True, exact=True)
+    found = read_image(tmp_path / name)
     assert (found[:2] == 255).all()
     np.testing.assert_allclose(found[2:4], rgba[2:4, :, :3] * (128 / 255) + 255 * (127 / 255), atol=1.01)
     np.testing.assert_array_equal(found[4:], rgba[4:, :, :3])
 
 
 def test_a_palettes_transparent_entry_is_white(tmp_path: Path) -> None:
-    picture = Image.new("P", (3, 2), 1)
-    picture.putpalette([10, 20, 30, 40, 50, 60])
-    picture.putpixel((0, 0), 0)
-    picture.save(tmp_path / "a.png", transparency=0)
-    found = read_picture(tmp_path / "a.png")
+    image = PilImage.new("P", (3, 2), 1)
+    image.putpalette([10, 20, 30, 40, 50, 60])
+    image.putpixel((0, 0), 0)
+    image.save(tmp_path / "a.png", transparency=0)
+    found = read_image(tmp_path / "a.png")
     assert found[0, 0].tolist() == [255, 255, 255]
     assert found[1, 2].tolist() == [40, 50, 60]
 
 
-def test_a_transparent_picture_is_turned_like_any_other(tmp_path: Path) -> None:
-    exif = Image.Exif()
+def test_a_transparent_image_is_turned_like_any_other(tmp_path: Path) -> None:
+    exif = PilImage.Exif()
     exif[0x0112] = 6
     rgba = np.dstack([noise(7, 5), np.full((7, 5), 255, np.uint8)])
-    Image.fromarray(rgba).save(tmp_path / "a.png", exif=exif)
-    np.testing.assert_array_equal(read_picture(tmp_path / "a.png"), rgba[..., :3])
-    np.testing.assert_array_equal(read_picture(tmp_path / "a.png", exif=True), np.rot90(rgba[..., :3], -1))
+    PilImage.fromarray(rgba).save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), rgba[..., :3])
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png", exif=True), np.rot90(rgba[..., :3], -1))
 
 
 def test_pixels_of_four_inks_become_rgb(tmp_path: Path) -> None:
-    Image.fromarray(photo()).convert("CMYK").save(tmp_path / "a.jpg", quality=95)
-    assert np.abs(read_picture(tmp_path / "a.jpg").astype(int) - photo()).mean() < 4
+    PilImage.fromarray(photo()).convert("CMYK").save(tmp_path / "a.jpg", quality=95)
+    assert np.abs(read_image(tmp_path / "a.jpg").astype(int) - photo()).mean() < 4
 
 
 def blank_png(width: int, height: int) -> bytes:
@@ -186,8 +186,8 @@ def test_a_file_that_claims_too_many_pixels_is_refused_before_it_is_decoded(tmp_
     file = tmp_path / "bomb.png"
     file.write_bytes(blank_png(20_000, 20_000))
     code = (
-        "import sys, deeppose_cli.predictor; from pathlib import Path; from deeppose_cli.decoding import read_picture\n"
-        "try: read_picture(Path(sys.argv[1]))\n"
+        "import sys, deeppose_cli.predictor; from pathlib import Path; from deeppose_cli.decoding import read_image\n"
+        "try: read_image(Path(sys.argv[1]))\n"
         "except Exception as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=True)
@@ -204,4 +204,4 @@ def test_what_would_keep_a_reader_waiting_is_refused(tmp_path: Path) -> None:
     for name in ("pipe.jpg", "loop.jpg", "huge.jpg"):
         assert_refused(tmp_path / name)
     with pytest.raises(DeepPoseError, match=r"^/dev/zero: not a regular file"):
-        read_picture(Path("/dev/zero"))
+        read_image(Path("/dev/zero"))

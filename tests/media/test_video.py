@@ -1,4 +1,4 @@
-"""Films in, annotated films and a line for each frame out; damaged ones are named."""
+"""Videos in, annotated videos and a line for each frame out; damaged ones are named."""
 
 from __future__ import annotations
 
@@ -12,56 +12,56 @@ import numpy as np
 import pytest
 
 from deeppose_cli.core.errors import DeepPoseError
-from deeppose_cli.detection.person_finder import BoxSource
+from deeppose_cli.detection.person_finder import PersonFinder
 from deeppose_cli.inference.image_predictor import plan
-from deeppose_cli.inference.inputs import Shard, find_pictures
-from deeppose_cli.inference.records import Line
-from deeppose_cli.inference.video_predictor import predict_film
+from deeppose_cli.inference.inputs import Shard, find_images
+from deeppose_cli.inference.records import Record
+from deeppose_cli.inference.video_predictor import predict_video
 from deeppose_cli.inference.writer import CSV, LINES, Results, merge, read_lines
-from deeppose_cli.media.video import Film, FilmWriter, camera_number, is_film
+from deeppose_cli.media.video import VideoReader, VideoWriter, camera_number, is_video
 from tests.helpers.fakes import FakeCascade
 
 FRAMES = 12
 
 
-def film(file: Path, frames: int = FRAMES, size: tuple[int, int] = (96, 64), rate: float = 10) -> Path:
+def video(file: Path, frames: int = FRAMES, size: tuple[int, int] = (96, 64), rate: float = 10) -> Path:
     """Each frame is one grey, by its number."""
-    with FilmWriter(file, rate) as writer:
+    with VideoWriter(file, rate) as writer:
         for i in range(frames):
             writer.write(np.full((size[1], size[0], 3), 20 * i, np.uint8))
     return file
 
 
-def run(source: Path, out: Path, box: str = "image", **more: Any) -> list[Line]:
-    heard: list[Line] = []
+def run(source: Path, out: Path, box: str = "image", **more: Any) -> list[Record]:
+    heard: list[Record] = []
     with Results(out, {}) as results:
         (job,) = plan([source], out)
-        predict_film(FakeCascade(), job, results, BoxSource(box), on_line=heard.append, **more)  # type: ignore[arg-type]
+        predict_video(FakeCascade(), job, results, PersonFinder(box), on_line=heard.append, **more)  # type: ignore[arg-type]
         results.finish()
     return heard
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    with Film(film(tmp_path / "a.mp4")) as opened:
+    with VideoReader(video(tmp_path / "a.mp4")) as opened:
         greys = [int(frame.mean()) for frame in opened]
         assert (opened.rate, opened.count) == (10, FRAMES)
     np.testing.assert_allclose(greys, np.arange(FRAMES) * 20, atol=4)
 
 
 @pytest.mark.parametrize("size", [(97, 63), (16, 9), (33, 480)])
-def test_films_of_odd_sizes(tmp_path: Path, size: tuple[int, int]) -> None:
-    assert len(run(film(tmp_path / "a.mp4", 3, size), tmp_path / "out")) == 3
+def test_videos_of_odd_sizes(tmp_path: Path, size: tuple[int, int]) -> None:
+    assert len(run(video(tmp_path / "a.mp4", 3, size), tmp_path / "out")) == 3
     assert (tmp_path / "out" / "a_pose.mp4").is_file()
 
 
-def test_every_frame_has_its_line_and_the_annotated_film_all_frames(tmp_path: Path) -> None:
-    source = film(tmp_path / "a.mp4")
+def test_every_frame_has_its_line_and_the_annotated_video_all_frames(tmp_path: Path) -> None:
+    source = video(tmp_path / "a.mp4")
     heard = run(source, tmp_path / "out", "image")
     lines = list(read_lines(tmp_path / "out" / LINES))
     assert heard == lines
     assert [(line["frame"], line["seconds"]) for line in lines] == [(i, i / 10) for i in range(FRAMES)]
     assert [person["id"] for line in lines for person in line["people"]] == [1] * FRAMES
-    with Film(tmp_path / "out" / "a_pose.mp4") as annotated:
+    with VideoReader(tmp_path / "out" / "a_pose.mp4") as annotated:
         assert (sum(1 for _ in annotated), annotated.rate) == (FRAMES, 10)
     coco = json.loads((tmp_path / "out" / "predictions.json").read_text())
     assert len({result["image_id"] for result in coco}) == FRAMES
@@ -71,23 +71,23 @@ def test_every_frame_has_its_line_and_the_annotated_film_all_frames(tmp_path: Pa
 
 
 def test_a_persons_next_box_comes_from_the_last_pose(tmp_path: Path) -> None:
-    lines = run(film(tmp_path / "a.mp4"), tmp_path / "out", "10,10,30,40")
+    lines = run(video(tmp_path / "a.mp4"), tmp_path / "out", "10,10,30,40")
     assert lines[0]["people"][0]["box"] == [10, 10, 30, 40]
-    boxes, follow = [line["people"][0]["box"] for line in lines], BoxSource("10,10,30,40").follow
+    boxes, follow = [line["people"][0]["box"] for line in lines], PersonFinder("10,10,30,40").follow
     for line, box in zip(lines, boxes[1:], strict=False):
         expected = follow(np.array(line["people"][0]["keypoints"])).left_top()
         np.testing.assert_allclose(box, expected, atol=0.01)
 
 
-def test_no_more_frames_than_asked_for_and_no_film_where_none_is_wanted(tmp_path: Path) -> None:
-    assert len(run(film(tmp_path / "a.mp4"), tmp_path / "out", frames=5, style=None)) == 5
+def test_no_more_frames_than_asked_for_and_no_video_where_none_is_wanted(tmp_path: Path) -> None:
+    assert len(run(video(tmp_path / "a.mp4"), tmp_path / "out", frames=5, style=None)) == 5
     assert not list((tmp_path / "out").glob("*.mp4"))
 
 
 @pytest.mark.parametrize(
-    ("data", "said"), [(b"no film", "not a film"), (b"", "not a film"), (None, "not a file; expected a film")]
+    ("data", "said"), [(b"no video", "not a video"), (b"", "not a video"), (None, "not a file; expected a video")]
 )
-def test_what_is_no_film_is_named(tmp_path: Path, data: bytes | None, said: str) -> None:
+def test_what_is_no_video_is_named(tmp_path: Path, data: bytes | None, said: str) -> None:
     source = tmp_path / "a.mp4"
     if data is not None:
         source.write_bytes(data)
@@ -97,7 +97,7 @@ def test_what_is_no_film_is_named(tmp_path: Path, data: bytes | None, said: str)
     assert not list((tmp_path / "out").glob("*.mp4"))
 
 
-def test_a_film_that_ends_early_is_done_as_far_as_it_goes_and_named(tmp_path: Path) -> None:
+def test_a_video_that_ends_early_is_done_as_far_as_it_goes_and_named(tmp_path: Path) -> None:
     source = tmp_path / "a.avi"
     writer = cv2.VideoWriter(str(source), cv2.VideoWriter.fourcc(*"MJPG"), 10, (96, 64))
     for i in range(50):
@@ -109,35 +109,35 @@ def test_a_film_that_ends_early_is_done_as_far_as_it_goes_and_named(tmp_path: Pa
     assert last["error"] == f"{source}: ends after {len(lines)} of 50 frames"
 
 
-def test_a_stopped_film_begins_again_and_counts_once(tmp_path: Path) -> None:
-    source, out = film(tmp_path / "a.mp4"), tmp_path / "out"
+def test_a_stopped_video_begins_again_and_counts_once(tmp_path: Path) -> None:
+    source, out = video(tmp_path / "a.mp4"), tmp_path / "out"
     expected = run(source, tmp_path / "whole")
     (job,) = plan([source], out)
 
-    def stop(line: Line) -> None:
+    def stop(line: Record) -> None:
         if line["frame"] == 7:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), Results(out, {}) as results:
-        predict_film(FakeCascade(), job, results, BoxSource("image"), on_line=stop)  # type: ignore[arg-type]
+        predict_video(FakeCascade(), job, results, PersonFinder("image"), on_line=stop)  # type: ignore[arg-type]
     assert sorted(file.name for file in out.iterdir()) == [".predictions.state", LINES]
     with Results(out, {}, resume=True) as results:
         assert results.done == set()
-        predict_film(FakeCascade(), job, results, BoxSource("image"))  # type: ignore[arg-type]
+        predict_video(FakeCascade(), job, results, PersonFinder("image"))  # type: ignore[arg-type]
         results.finish()
         assert results.count == {"predicted": 1, "skipped": 0, "frames": FRAMES}
     assert list(read_lines(out / LINES)) == expected
 
 
-def test_parts_with_films_join_in_the_order_of_the_input(tmp_path: Path) -> None:
-    files = [film(tmp_path / f"{name}.mp4", frames=3) for name in "abc"]
+def test_parts_with_videos_join_in_the_order_of_the_input(tmp_path: Path) -> None:
+    files = [video(tmp_path / f"{name}.mp4", frames=3) for name in "abc"]
     for number in (1, 2):
         part = Shard(number, 2)
         settings = {"shard": [number, 2]}
         with Results(tmp_path / str(number), settings) as results:
             for i, job in enumerate(plan(files, tmp_path / "out")):
                 if part.has(i):
-                    predict_film(FakeCascade(), job, results, BoxSource("image"))  # type: ignore[arg-type]
+                    predict_video(FakeCascade(), job, results, PersonFinder("image"))  # type: ignore[arg-type]
             results.finish()
     counts = merge([tmp_path / "2", tmp_path / "1"], tmp_path / "out")
     assert counts == {"predicted": 3, "skipped": 0, "frames": 9}
@@ -171,7 +171,7 @@ class Camera:
 def test_a_camera_is_watched_until_ctrl_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cv2, "VideoCapture", Camera)
-    assert find_pictures(["0"]) == ([Path("0")], [])
+    assert find_images(["0"]) == ([Path("0")], [])
     lines = run(Path("0"), tmp_path / "out")
     assert [line["frame"] for line in lines] == [0, 1, 2, 3]
     assert (tmp_path / "out" / "0_pose.mp4").is_file()
@@ -183,14 +183,14 @@ def test_a_camera_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest
     assert line["error"] == "97: no camera has this number"
 
 
-def test_what_counts_as_a_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_counts_as_a_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("3").touch()
     assert [camera_number(Path(name)) for name in ("0", "12", "3", "٣", "1.5", "12345")] == [0, 12] + [None] * 4
-    assert is_film(Path("x.MP4"))
-    assert not is_film(Path("x.jpg"))
+    assert is_video(Path("x.MP4"))
+    assert not is_video(Path("x.jpg"))
 
 
-def test_a_film_of_which_nothing_can_be_written(tmp_path: Path) -> None:
-    with pytest.raises(DeepPoseError, match="cannot be written"), FilmWriter(tmp_path / "no" / "a.mp4", 10) as writer:
+def test_a_video_of_which_nothing_can_be_written(tmp_path: Path) -> None:
+    with pytest.raises(DeepPoseError, match="cannot be written"), VideoWriter(tmp_path / "no" / "a.mp4", 10) as writer:
         writer.write(np.zeros((4, 4, 3), np.uint8))

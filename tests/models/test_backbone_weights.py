@@ -42,7 +42,7 @@ def random_layers() -> dict[str, Tensor]:
 
 
 def reference(layers: dict[str, Tensor], x: Tensor, edge: Tensor) -> list[Tensor]:
-    """MobileNetV1 as its publishers describe it, on (RGB / 127.5 − 1); `edge` is what lies outside the picture."""
+    """MobileNetV1 as its publishers describe it, on (RGB / 127.5 − 1); `edge` is what lies outside the image."""
 
     def apply(name: str, x: Tensor, stride: int = 1) -> Tensor:
         weight = layers[f"{name}.conv.weight"]
@@ -124,10 +124,10 @@ def test_no_safetensors_file(tmp_path: Path, content: bytes) -> None:
 
 
 def test_no_file_names_what_is_valid() -> None:
-    with pytest.raises(UsageError, match=r"--start nowhere: no such file; valid: random, torchvision, previous"):
+    with pytest.raises(UsageError, match=r"--init-weights nowhere: no such file; valid: random, torchvision, previous"):
         start_backbone(build_backbone("mobilenet_v1"), "mobilenet_v1", "nowhere")
 
 
 def test_torchvision_has_no_mobilenet_v1() -> None:
-    with pytest.raises(UsageError, match=r"--start torchvision: torchvision has no mobilenet_v1"):
+    with pytest.raises(UsageError, match=r"--init-weights torchvision: torchvision has no mobilenet_v1"):
         start_backbone(build_backbone("mobilenet_v1"), "mobilenet_v1", "torchvision")

@@ -49,7 +49,7 @@ def test_frozen_steps_stay_in_evaluation_whatever_the_mode() -> None:
 
 
 def test_more_frozen_steps_than_there_are() -> None:
-    with pytest.raises(UsageError, match=r"--frozen 15: this backbone has 14 steps"):
+    with pytest.raises(UsageError, match=r"--freeze-blocks 15: this backbone has 14 steps"):
         build_backbone("mobilenet_v1").freeze(15)
 
 

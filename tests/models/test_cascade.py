@@ -17,31 +17,39 @@ from deeppose_cli.config.schema import RefinementPreset, StagePreset
 from deeppose_cli.core.geometry import mirror_points, normalise
 from deeppose_cli.core.skeleton import FLIC10, LSP14, Skeleton
 from deeppose_cli.media.cropping import crop
-from deeppose_cli.models.cascade import Cascade, Cut, Psi, Said, Stage, first_stage_boxes, refinement_boxes
-from deeppose_cli.models.heads import Answer, expected_coordinates
-from deeppose_cli.models.regressor import Expected, Regressor
+from deeppose_cli.models.cascade import (
+    Cascade,
+    CropBatch,
+    Stage,
+    StageModel,
+    StageOutput,
+    initial_stage_boxes,
+    refinement_boxes,
+)
+from deeppose_cli.models.heads import HeadOutput, expected_coordinates
+from deeppose_cli.models.regressor import JointPrior, Regressor
 
-NETWORK = StagePreset(network="integral", input_size=32, width=4, map_weight=1.0)
+NETWORK = StagePreset(network="integral", input_size=32, head_channels=4, heatmap_weight=1.0)
 
 
-class Oracle(Psi):
+class Oracle(StageModel):
     """Knows the truth and answers with it, normalised; in stage 1 as far off as told."""
 
     def __init__(self, truth: np.ndarray, off: np.ndarray | float = 0.0) -> None:
         self.truth, self.off, self.asked = truth, off, 0
 
-    def answer(self, cut: Cut) -> Said:
-        return Said(self.coordinates(cut))
+    def answer(self, cut: CropBatch) -> StageOutput:
+        return StageOutput(self.coordinates(cut))
 
-    def coordinates(self, cut: Cut) -> np.ndarray:
+    def coordinates(self, cut: CropBatch) -> np.ndarray:
         self.asked += len(cut.pixels)
         if cut.mirrored:
             joints = None if cut.joints is None else self.mirror[cut.joints]
             said = self.coordinates(replace(cut, joints=joints, mirrored=False)) * (-1.0, 1.0)
             return said[:, self.mirror] if cut.joints is None else said
         if cut.joints is None:
-            return normalise(self.truth[cut.pictures], cut.boxes[:, None]) + self.off
-        return normalise(self.truth[cut.pictures, cut.joints], cut.boxes)
+            return normalise(self.truth[cut.images], cut.boxes[:, None]) + self.off
+        return normalise(self.truth[cut.images, cut.joints], cut.boxes)
 
     @property
     def mirror(self) -> np.ndarray:
@@ -64,7 +72,7 @@ def test_with_an_oracle_the_cascade_lands_on_the_truth(
     rng = np.random.default_rng(seed)
     count = data.draw(st.integers(1, 3))
     shapes = [(data.draw(st.integers(1, 300)), data.draw(st.integers(1, 300))) for _ in range(count)]
-    pictures = [np.zeros((*shape, 3), np.uint8) for shape in shapes]
+    images = [np.zeros((*shape, 3), np.uint8) for shape in shapes]
     boxes = np.stack([[*rng.uniform(-50, 350, 2), *rng.uniform(1, 400, 2)] for _ in range(count)])
     truth = rng.uniform(-100, 400, (count, len(skeleton), 2))
     joints = sorted(data.draw(st.sets(st.integers(0, len(skeleton) - 1), min_size=1)))
@@ -73,18 +81,18 @@ def test_with_an_oracle_the_cascade_lands_on_the_truth(
         skeleton,
         [Stage(Oracle(truth, off=far if stages > 1 else 0.0), 8)]
         + [Stage(Oracle(truth), 8, float(rng.uniform(0.2, 3))) for _ in range(stages - 1)],
-        square_first_box=square,
+        square_initial_box=square,
     )
     at_once = data.draw(st.integers(1, 40))
-    result = cascade.predict(pictures, boxes, joints=joints, crops_at_once=at_once, flip_test=flip_test)
+    result = cascade.predict(images, boxes, joints=joints, crops_at_once=at_once, flip_test=flip_test)
     assert result.poses.shape == (stages, count, len(skeleton), 2)
     assert np.abs(result.poses[-1][:, joints] - truth[:, joints]).max() < 0.01
     others = [k for k in range(len(skeleton)) if k not in joints]
     np.testing.assert_array_equal(result.poses[-1][:, others], result.poses[0][:, others])
 
 
-def test_no_picture_gives_no_pose() -> None:
-    cascade = Cascade(LSP14, [Stage(Oracle(np.zeros((0, 14, 2))), 8)], square_first_box=False)
+def test_no_image_gives_no_pose() -> None:
+    cascade = Cascade(LSP14, [Stage(Oracle(np.zeros((0, 14, 2))), 8)], square_initial_box=False)
     assert cascade.predict([], np.zeros((0, 4))).poses.shape == (1, 0, 14, 2)
 
 
@@ -92,22 +100,22 @@ def test_stage_two_looks_around_what_stage_one_said_not_around_the_truth() -> No
     rng = np.random.default_rng(0)
     said = rng.uniform(20, 80, (2, 14, 2))
     truth = said + rng.normal(0, 5, said.shape)
-    pictures = [rng.integers(0, 256, (100, 100, 3), np.uint8) for _ in range(2)]
+    images = [rng.integers(0, 256, (100, 100, 3), np.uint8) for _ in range(2)]
     first = np.tile([49.5, 49.5, 100.0, 100.0], (2, 1))
-    seen: list[Cut] = []
+    seen: list[CropBatch] = []
 
     class Watching(Oracle):
-        def answer(self, cut: Cut) -> Said:
+        def answer(self, cut: CropBatch) -> StageOutput:
             seen.append(cut)
             return super().answer(cut)
 
     stages = [Stage(Oracle(said), 16), Stage(Watching(truth), 16, 1.5)]
-    result = Cascade(LSP14, stages, square_first_box=False).predict(pictures, first)
+    result = Cascade(LSP14, stages, square_initial_box=False).predict(images, first)
     expected = refinement_boxes(said, first, LSP14, 1.5)
     np.testing.assert_allclose(result.boxes[1], expected)
     np.testing.assert_allclose(seen[0].boxes, expected.reshape(-1, 4))
-    for pixels, box, owner in zip(seen[0].pixels, seen[0].boxes, seen[0].pictures, strict=True):
-        np.testing.assert_array_equal(pixels, crop(pictures[owner], box, 16))
+    for pixels, box, owner in zip(seen[0].pixels, seen[0].boxes, seen[0].images, strict=True):
+        np.testing.assert_array_equal(pixels, crop(images[owner], box, 16))
 
 
 def noise(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
@@ -115,7 +123,7 @@ def noise(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     return cv2.GaussianBlur(rng.integers(0, 256, (height, width, 3), np.uint8), (0, 0), 4)
 
 
-class Projections(Psi):
+class Projections(StageModel):
     """Answers with fixed projections of the pixels, different for each joint and axis: nothing in it is symmetric."""
 
     def __init__(self, joints: int, size: int, seed: int) -> None:
@@ -124,22 +132,24 @@ class Projections(Psi):
     def of(self, pixels: np.ndarray, joint: int) -> np.ndarray:
         return self.weights[joint] @ pixels.astype(float).ravel()
 
-    def answer(self, cut: Cut) -> Said:
+    def answer(self, cut: CropBatch) -> StageOutput:
         if cut.joints is None:
-            return Said(np.stack([[self.of(pixels, j) for j in range(len(self.weights))] for pixels in cut.pixels]))
-        return Said(np.stack([self.of(pixels, j) for pixels, j in zip(cut.pixels, cut.joints, strict=True)]))
+            return StageOutput(
+                np.stack([[self.of(pixels, j) for j in range(len(self.weights))] for pixels in cut.pixels])
+            )
+        return StageOutput(np.stack([self.of(pixels, j) for pixels, j in zip(cut.pixels, cut.joints, strict=True)]))
 
 
 @pytest.mark.parametrize("skeleton", [LSP14, FLIC10], ids=lambda skeleton: skeleton.name)
 def test_flip_averaging_joint_by_joint(skeleton: Skeleton) -> None:
     k, (first_psi, second_psi) = len(skeleton), (Projections(len(skeleton), 8, seed) for seed in (1, 2))
-    cascade = Cascade(skeleton, [Stage(first_psi, 8), Stage(second_psi, 8, 1.5)], square_first_box=False)
-    picture = noise(np.random.default_rng(0), 60, 90)
+    cascade = Cascade(skeleton, [Stage(first_psi, 8), Stage(second_psi, 8, 1.5)], square_initial_box=False)
+    image = noise(np.random.default_rng(0), 60, 90)
     box = np.array([40.0, 30.0, 70.0, 50.0])
-    result = cascade.predict([picture], box[None], flip_test=True)
+    result = cascade.predict([image], box[None], flip_test=True)
 
     def flipped(psi: Projections, box: np.ndarray, joint: int) -> np.ndarray:
-        pixels = crop(picture, box, 8)
+        pixels = crop(image, box, 8)
         side, _, rest = skeleton.joints[joint].partition("_")
         partner = {"left": f"right_{rest}", "right": f"left_{rest}"}.get(side, skeleton.joints[joint])
         x, y = psi.of(pixels, joint)
@@ -153,27 +163,27 @@ def test_flip_averaging_joint_by_joint(skeleton: Skeleton) -> None:
 
 
 @pytest.mark.parametrize("kind", ["shared", "per-joint"])
-def test_with_flip_averaging_the_mirrored_picture_has_the_mirrored_pose(
+def test_with_flip_averaging_the_mirrored_image_has_the_mirrored_pose(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The peak of a random map jumps with the last bit of a pixel.
     monkeypatch.setattr(
         "deeppose_cli.models.networks.peak_answer",
-        lambda maps: Answer(expected_coordinates(maps), maps),
+        lambda maps: HeadOutput(expected_coordinates(maps), maps),
     )
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
-    expected = Expected(rng.normal(0, 0.3, (14, 2)).tolist(), rng.uniform(0.1, 0.6, (14, 2)).tolist(), sigma=1.5)
+    expected = JointPrior(rng.normal(0, 0.3, (14, 2)).tolist(), rng.uniform(0.1, 0.6, (14, 2)).tolist(), sigma=1.5)
     psis = [Regressor(NETWORK, 14), Regressor(NETWORK, 14, kind, expected)]
     for psi in psis:
         for network in psi.networks:
             torch.nn.init.normal_(network.maps[-1].weight, std=0.5)  # else maps hardly differ from what is expected
-    cascade = Cascade(LSP14, [Stage(psi, 32, 1.5) for psi in psis], square_first_box=False)
-    picture, box = noise(rng, 120, 160), np.array([[79.5, 59.5, 160.0, 120.0]])
-    mirrored = np.ascontiguousarray(picture[:, ::-1])
+    cascade = Cascade(LSP14, [Stage(psi, 32, 1.5) for psi in psis], square_initial_box=False)
+    image, box = noise(rng, 120, 160), np.array([[79.5, 59.5, 160.0, 120.0]])
+    mirrored = np.ascontiguousarray(image[:, ::-1])
 
     def apart(flip_test: bool) -> float:
-        poses = cascade.predict([picture], box, flip_test=flip_test).poses
+        poses = cascade.predict([image], box, flip_test=flip_test).poses
         other = cascade.predict([mirrored], box, flip_test=flip_test).poses
         return float(np.abs(mirror_points(other, 160, LSP14) - poses).max())
 
@@ -181,23 +191,23 @@ def test_with_flip_averaging_the_mirrored_picture_has_the_mirrored_pose(
     assert apart(True) < 0.5
 
 
-def test_a_flip_test_weighs_what_both_pictures_say_and_takes_no_place_between(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flip_test_weighs_what_both_images_say_and_takes_no_place_between(monkeypatch: pytest.MonkeyPatch) -> None:
     """The crop's map has .6 at column 2 and .4 at 12; the mirror image's, of 16 columns, .3 and .7 at those places."""
     regressor = Regressor(replace(NETWORK, input_size=64), 14)
     columns = torch.full((2, 14, 16, 16), 1e-9)
     columns[0, :, 8, 2], columns[0, :, 8, 12] = 0.6, 0.4
     columns[1, :, 8, 13], columns[1, :, 8, 3] = 0.3, 0.7
-    said = iter([Answer(torch.zeros(1, 14, 2), torch.log(columns[i : i + 1])) for i in range(2)])
+    said = iter([HeadOutput(torch.zeros(1, 14, 2), torch.log(columns[i : i + 1])) for i in range(2)])
     monkeypatch.setattr(regressor, "_said", lambda cut: next(said))
-    cut = Cut(np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 4)), np.zeros(1, np.int64), None)
-    both = regressor.answer_twice(cut, cut.mirror(LSP14), LSP14.mirror)
+    cut = CropBatch(np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 4)), np.zeros(1, np.int64), None)
+    both = regressor.predict_flipped(cut, cut.mirror(LSP14), LSP14.mirror)
     np.testing.assert_allclose(both.coordinates[0], [[12.5 / 16 - 0.5, 8.5 / 16 - 0.5]] * 14, atol=1e-6)
 
 
 def test_a_square_first_box_holds_the_whole_box() -> None:
     boxes = np.array([[10.0, 20.0, 30.0, 50.0]])
-    np.testing.assert_array_equal(first_stage_boxes(boxes, square=True), [[10, 20, 50, 50]])
-    np.testing.assert_array_equal(first_stage_boxes(boxes, square=False), boxes)
+    np.testing.assert_array_equal(initial_stage_boxes(boxes, square=True), [[10, 20, 50, 50]])
+    np.testing.assert_array_equal(initial_stage_boxes(boxes, square=False), boxes)
 
 
 @pytest.fixture(scope="module")
@@ -210,8 +220,8 @@ def test_a_shared_network_answers_for_a_joint_with_its_own_pair_of_outputs(pixel
     regressor = Regressor(NETWORK, 14).eval()
     joints = np.array([0, 13, 5, 5, 7, 2])
     boxes = np.zeros((6, 4))
-    everything = regressor.answer(Cut(pixels, boxes, np.arange(6), None)).coordinates
-    own = regressor.answer(Cut(pixels, boxes, np.arange(6), joints)).coordinates
+    everything = regressor.answer(CropBatch(pixels, boxes, np.arange(6), None)).coordinates
+    own = regressor.answer(CropBatch(pixels, boxes, np.arange(6), joints)).coordinates
     np.testing.assert_array_equal(own, everything[np.arange(6), joints])
 
 
@@ -220,7 +230,7 @@ def test_per_joint_networks_answer_each_for_its_own(pixels: np.ndarray) -> None:
     regressor = Regressor(NETWORK, 14, "per-joint").eval()
     assert len(regressor.networks) == 14
     joints = np.array([3, 1, 3, 0, 13, 1])
-    found = regressor.answer(Cut(pixels, np.zeros((6, 4)), np.arange(6), joints)).coordinates
+    found = regressor.answer(CropBatch(pixels, np.zeros((6, 4)), np.arange(6), joints)).coordinates
     for row, joint in enumerate(joints):
         alone = regressor.of_joint(torch.from_numpy(pixels[row : row + 1]), joint)[0][0, 0]
         np.testing.assert_allclose(found[row], alone.detach().numpy(), atol=1e-6)
@@ -230,7 +240,7 @@ def test_answers_come_without_dropout_and_leave_the_mode_as_it_was(pixels: np.nd
     torch.manual_seed(0)
     regressor = Regressor(StagePreset(input_size=100), 14).train()
     big = np.repeat(np.repeat(pixels[:1], 4, 1), 4, 2)[:, :100, :100]
-    cut = Cut(big, np.zeros((1, 4)), np.arange(1), None)
+    cut = CropBatch(big, np.zeros((1, 4)), np.arange(1), None)
     np.testing.assert_array_equal(regressor.answer(cut).coordinates, regressor.answer(cut).coordinates)
     assert regressor.training
 
@@ -250,10 +260,10 @@ def as_trained(regressor: Regressor) -> Regressor:
 
 def test_cascade_and_module_say_the_same(pixels: np.ndarray) -> None:
     torch.manual_seed(0)
-    expected = Expected(mean=[(0.1, -0.2)] * 14, std=[(0.3, 0.3)] * 14, sigma=2.0)
+    expected = JointPrior(mean=[(0.1, -0.2)] * 14, std=[(0.3, 0.3)] * 14, sigma=2.0)
     regressor = as_trained(Regressor(NETWORK, 14, expected=expected)).eval()
     plain = regressor(torch.from_numpy(pixels))[0].detach().numpy()
-    said = regressor.answer(Cut(pixels, np.zeros((6, 4)), np.arange(6), None))
+    said = regressor.answer(CropBatch(pixels, np.zeros((6, 4)), np.arange(6), None))
     np.testing.assert_allclose(said.coordinates, plain, atol=1e-5)
 
 
@@ -287,7 +297,7 @@ def test_answers_follow_the_values(pixels: np.ndarray, change: Callable[[Regress
     torch.manual_seed(0)
     regressor = as_trained(Regressor(NETWORK, 14)).eval()
     torch.nn.init.normal_(regressor.networks[0].maps[-1].weight, std=0.5)
-    cut = Cut(pixels, np.zeros((6, 4)), np.arange(6), None)
+    cut = CropBatch(pixels, np.zeros((6, 4)), np.arange(6), None)
     before = regressor.answer(cut).coordinates
     change(regressor, torch.from_numpy(pixels))
     after = regressor(torch.from_numpy(pixels))[0].detach().numpy()
@@ -298,9 +308,9 @@ def test_answers_follow_the_values(pixels: np.ndarray, change: Callable[[Regress
 def test_answers_are_no_part_of_the_state_and_are_made_ready_once(pixels: np.ndarray) -> None:
     regressor = Regressor(NETWORK, 14)
     keys = list(regressor.state_dict())
-    regressor.answer(Cut(pixels, np.zeros((6, 4)), np.arange(6), None))
+    regressor.answer(CropBatch(pixels, np.zeros((6, 4)), np.arange(6), None))
     ready = regressor.folded()
-    regressor.answer(Cut(pixels, np.zeros((6, 4)), np.arange(6), None))
+    regressor.answer(CropBatch(pixels, np.zeros((6, 4)), np.arange(6), None))
     assert regressor.folded() is ready
     assert list(regressor.state_dict()) == keys
     assert regressor.training
@@ -314,7 +324,7 @@ def test_what_is_the_mean_colour_becomes_zero() -> None:
 
 
 def test_a_map_that_tells_nothing_leaves_the_joint_where_it_is_expected() -> None:
-    expected = Expected(mean=[(0.2, -0.1), (0.0, 0.0)], std=[(0.2, 0.1), (0.15, 0.25)], sigma=2.0)
+    expected = JointPrior(mean=[(0.2, -0.1), (0.0, 0.0)], std=[(0.2, 0.1), (0.15, 0.25)], sigma=2.0)
     density = expected.log_density(64, 1.0).flatten(1).softmax(-1).view(2, 64, 64).double()
     cells = (torch.arange(64).double() + 0.5) / 64 - 0.5
     for joint, (mean, std) in enumerate(zip(expected.mean, expected.std, strict=True)):
@@ -327,7 +337,7 @@ def test_a_map_that_tells_nothing_leaves_the_joint_where_it_is_expected() -> Non
 
 
 def test_refinement_learns_with_the_whole_deviation_and_answers_with_its_core() -> None:
-    expected = Expected(mean=[(0.0, 0.0)] * 14, std=[(0.3, 0.3)] * 14, sigma=2.0)
+    expected = JointPrior(mean=[(0.0, 0.0)] * 14, std=[(0.3, 0.3)] * 14, sigma=2.0)
     regressor = Regressor(NETWORK, 14, expected=expected)
     wide, narrow = regressor.train().expected(), regressor.eval().expected()
     assert wide is not None

@@ -14,9 +14,9 @@ from deeppose_cli.models.confidence import confidence, fit
 def drawn(slope: float, offset: float, count: int = 40_000) -> tuple[np.ndarray, np.ndarray]:
     """Shares, and whether the joint was right: with the probability that the curve says."""
     rng = np.random.default_rng(0)
-    mass = rng.uniform(0.01, 0.99, count)
-    odds = np.exp(offset) * (mass / (1 - mass)) ** slope
-    return mass, rng.uniform(size=count) < odds / (1 + odds)
+    peak_mass = rng.uniform(0.01, 0.99, count)
+    odds = np.exp(offset) * (peak_mass / (1 - peak_mass)) ** slope
+    return peak_mass, rng.uniform(size=count) < odds / (1 + odds)
 
 
 @pytest.mark.parametrize(("slope", "offset"), [(1.0, 0.0), (0.4, 1.5), (2.0, -1.0)])
@@ -27,22 +27,22 @@ def test_the_curve_that_the_joints_were_drawn_from_is_found(slope: float, offset
 
 
 def test_a_confidence_is_how_often_it_comes_true() -> None:
-    mass, right = drawn(0.7, 0.5)
-    calibration = fit(mass[::2], right[::2])
+    peak_mass, right = drawn(0.7, 0.5)
+    calibration = fit(peak_mass[::2], right[::2])
     assert calibration is not None
-    sure = Reliability.of(confidence(mass[1::2], calibration), right[1::2])
+    sure = Reliability.of(confidence(peak_mass[1::2], calibration), right[1::2])
     assert sure.error < 0.02
-    assert sure.count.sum() == len(mass) / 2
-    assert Reliability.of(mass[1::2], right[1::2]).error > 0.05  # as they are, they say something else
+    assert sure.count.sum() == len(peak_mass) / 2
+    assert Reliability.of(peak_mass[1::2], right[1::2]).error > 0.05  # as they are, they say something else
 
 
 def test_joints_that_no_map_stands_behind_have_no_confidence() -> None:
-    mass, right = drawn(1.0, 0.0, 1000)
-    mass[::3] = math.nan
-    calibration = fit(mass, right)
+    peak_mass, right = drawn(1.0, 0.0, 1000)
+    peak_mass[::3] = math.nan
+    calibration = fit(peak_mass, right)
     assert calibration is not None
-    assert np.isnan(confidence(mass, calibration))[::3].all()
-    assert Reliability.of(confidence(mass, calibration), right).count.sum() == np.isfinite(mass).sum()
+    assert np.isnan(confidence(peak_mass, calibration))[::3].all()
+    assert Reliability.of(confidence(peak_mass, calibration), right).count.sum() == np.isfinite(peak_mass).sum()
 
 
 @pytest.mark.parametrize("right", [np.ones(100, bool), np.zeros(100, bool), np.arange(30) % 2 == 0])
@@ -51,8 +51,8 @@ def test_what_cannot_be_measured_is_not(right: np.ndarray) -> None:
 
 
 def test_shares_that_tell_right_from_wrong_for_sure_give_a_steep_curve_and_no_error() -> None:
-    mass = np.linspace(0, 1, 200)
-    found = fit(mass, mass > 0.5)
+    peak_mass = np.linspace(0, 1, 200)
+    found = fit(peak_mass, peak_mass > 0.5)
     assert found is not None
     assert np.isfinite([found.slope, found.offset]).all()
     assert confidence(np.array([0.0, 1.0]), found) == pytest.approx([0, 1], abs=1e-3)

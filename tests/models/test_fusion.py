@@ -8,15 +8,15 @@ from torch import nn
 
 from deeppose_cli.config.schema import StagePreset
 from deeppose_cli.models.backbones import BACKBONES
-from deeppose_cli.models.fusion import Pointwise, folded
+from deeppose_cli.models.fusion import PointwiseLinear, folded
 from deeppose_cli.models.networks import build_network
 
 SIZE = 64
 NETWORKS = [
-    StagePreset(network="integral", input_size=SIZE, width=8),
+    StagePreset(network="integral", input_size=SIZE, head_channels=8),
     StagePreset(input_size=80),
-    StagePreset(network="backbone", backbone="mobilenet_v1", head="regression", input_size=SIZE, width=16),
-    *(StagePreset(network="backbone", backbone=name, input_size=SIZE, width=16) for name in BACKBONES),
+    StagePreset(network="backbone", backbone="mobilenet_v1", head="regression", input_size=SIZE, head_channels=16),
+    *(StagePreset(network="backbone", backbone=name, input_size=SIZE, head_channels=16) for name in BACKBONES),
 ]
 
 
@@ -41,8 +41,8 @@ def test_a_folded_network_says_the_same(settings: StagePreset) -> None:
     assert network.training
     x = torch.randn(2, 3, settings.input_size, settings.input_size).to(memory_format=torch.channels_last)
     with torch.inference_mode():
-        said, logits, *_ = copy.with_maps(x)
-        expected, expected_logits, *_ = network.eval().with_maps(x)
+        said, logits, *_ = copy.with_heatmaps(x)
+        expected, expected_logits, *_ = network.eval().with_heatmaps(x)
     # A new head says almost nothing, and its maps have no peak: what counts is how little of the maps is lost.
     ours, theirs = (said, expected) if logits is None else (logits, expected_logits)
     assert (ours - theirs).abs().max() < 0.005 * theirs.std()
@@ -53,7 +53,7 @@ def test_no_batch_norm_is_left_and_the_original_keeps_its_own() -> None:
     layers, values = list(network.modules()), {key: value.clone() for key, value in network.state_dict().items()}
     copy = folded(network)
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in copy.modules())
-    assert any(isinstance(layer, Pointwise) for layer in copy.modules())
+    assert any(isinstance(layer, PointwiseLinear) for layer in copy.modules())
     assert list(network.modules()) == layers
     for key, value in network.state_dict().items():
         assert torch.equal(value, values[key])
@@ -75,6 +75,6 @@ def test_only_convolutions_of_single_cells_become_products() -> None:
     ]
     network = nn.Sequential(*plain, *others)
     copy = folded(network)
-    assert [isinstance(layer, Pointwise) for layer in copy] == [True] * 2 + [False] * 4
+    assert [isinstance(layer, PointwiseLinear) for layer in copy] == [True] * 2 + [False] * 4
     x = torch.randn(3, 4, 9, 7)
     torch.testing.assert_close(copy(x), network(x))

@@ -16,7 +16,7 @@ CHANNELS = (8, 12, 16, 20)
 
 
 def settings(**more: object) -> StagePreset:
-    return replace(MODERN.initial, input_size=64, width=16, **more)  # type: ignore[arg-type]
+    return replace(MODERN.initial, input_size=64, head_channels=16, **more)  # type: ignore[arg-type]
 
 
 def levels(size: int = 64) -> list[torch.Tensor]:
@@ -50,9 +50,9 @@ def test_a_doubt_elsewhere_draws_the_mean_and_not_the_peak() -> None:
 
 def test_the_mass_is_what_lies_around_the_peak() -> None:
     maps = torch.log(0.6 * bump(3, 3) / bump(3, 3).sum() + 0.4 * bump(12, 12) / bump(12, 12).sum() + 1e-12)[None, None]
-    mass = peak_answer(maps).mass
-    assert mass is not None
-    assert mass.tolist() == [[pytest.approx(0.6, abs=0.02)]]
+    peak_mass = peak_answer(maps).peak_mass
+    assert peak_mass is not None
+    assert peak_mass.tolist() == [[pytest.approx(0.6, abs=0.02)]]
 
 
 def test_one_cell_that_stands_alone_is_no_peak() -> None:
@@ -64,17 +64,17 @@ def test_one_cell_that_stands_alone_is_no_peak() -> None:
 
 @pytest.mark.parametrize("preset", [MODERN, TINY])
 def test_maps_are_read_whole_in_training_and_around_the_peak_later(preset: Preset) -> None:
-    network = build_network(replace(preset.initial, input_size=64, width=16, dropout=0.0), 5)
+    network = build_network(replace(preset.initial, input_size=64, head_channels=16, dropout=0.0), 5)
     torch.manual_seed(0)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     x = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
         for training, decode in ((True, expected_coordinates), (False, lambda maps: peak_answer(maps).coordinates)):
-            coordinates, logits, *_ = network.train(training).with_maps(x)
+            coordinates, logits, *_ = network.train(training).with_heatmaps(x)
             assert logits is not None
             torch.testing.assert_close(coordinates, decode(logits))
-    mapless = build_network(replace(preset.initial, input_size=64, width=16, map_weight=0.0), 5).eval()
+    mapless = build_network(replace(preset.initial, input_size=64, head_channels=16, heatmap_weight=0.0), 5).eval()
     mapless.load_state_dict(network.state_dict())
     with torch.no_grad():  # trained for its mean alone, a map need not have a peak
         torch.testing.assert_close(mapless(x), expected_coordinates(logits))

@@ -83,7 +83,7 @@ def test_local_response_normalisation_is_krizhevskys(paper_network: DeepPoseNetw
 def test_integral_network_in_training_reads_a_map_by_its_expected_coordinate() -> None:
     network = IntegralNetwork(num_joints=3, width=8).train()
     with torch.no_grad():
-        xy, logits, *_ = network.with_maps(torch.rand(2, 3, 64, 64))
+        xy, logits, *_ = network.with_heatmaps(torch.rand(2, 3, 64, 64))
     assert logits is not None
     assert logits.shape == (2, 3, 16, 16)
     centres = [(i + 0.5) / 16 - 0.5 for i in range(16)]
@@ -120,7 +120,7 @@ def test_a_backbone_answers_first_with_the_centre_of_the_crop(head: str) -> None
     """Its last layer's values are small: the loss starts at the labels' own spread."""
     network = build_network(replace(MODERN.initial, head=head, input_size=64), 14).train()
     with torch.no_grad():
-        xy, logits, *_ = network.with_maps(torch.randn(2, 3, 64, 64))
+        xy, logits, *_ = network.with_heatmaps(torch.randn(2, 3, 64, 64))
     assert xy.shape == (2, 14, 2)
     assert xy.abs().max() < 0.1
     assert logits is None if head == "regression" else logits is not None and logits.shape == (2, 14, 16, 16)
@@ -131,7 +131,7 @@ def test_a_prior_moves_the_integral_head_to_where_it_says() -> None:
     prior = torch.full((2, 16, 16), -50.0)
     prior[0, 3, 12] = prior[1, 9, 0] = 0.0
     with torch.no_grad():
-        xy = network.with_maps(torch.randn(1, 3, 64, 64), prior).coordinates
+        xy = network.with_heatmaps(torch.randn(1, 3, 64, 64), prior).coordinates
     # Cell (row, column) of 16 is centred at ((column + 0.5) / 16 - 0.5, (row + 0.5) / 16 - 0.5).
     torch.testing.assert_close(xy[0], torch.tensor([[0.28125, -0.28125], [-0.46875, 0.09375]]), atol=1e-4, rtol=0)
 

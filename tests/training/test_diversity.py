@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from deeppose_cli.training.metrics import PoseSpread
+from deeppose_cli.training.metrics import PredictionDiversity
 
 K = 5
 
@@ -20,15 +20,15 @@ def batch(seed: int, count: int = 30) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(rng.normal(1, 0.4, (count, K, 2))).float(), torch.from_numpy(labels).float()
 
 
-def spread(*batches: tuple[torch.Tensor, torch.Tensor]) -> float:
-    metric = PoseSpread(K)
+def diversity(*batches: tuple[torch.Tensor, torch.Tensor]) -> float:
+    metric = PredictionDiversity(K)
     for predictions, labels in batches:
         metric.update(predictions, labels)
     return float(metric.compute())
 
 
 def slow_spread(predictions: np.ndarray, labels: np.ndarray) -> float:
-    """Total variance about each joint's own mean, over the pictures in which it is labelled."""
+    """Total variance about each joint's own mean, over the images in which it is labelled."""
     totals = []
     for points in (predictions, labels):
         total = 0.0
@@ -43,44 +43,44 @@ def slow_spread(predictions: np.ndarray, labels: np.ndarray) -> float:
 def test_it_is_the_ratio_of_the_standard_deviations(seed: int) -> None:
     predictions, labels = batch(seed)
     expected = slow_spread(predictions.double().numpy(), labels.double().numpy())
-    assert spread((predictions, labels)) == pytest.approx(expected, rel=1e-5)
+    assert diversity((predictions, labels)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_one_pose_for_all_has_no_spread_wherever_it_lies() -> None:
     _, labels = batch(0)
     for place in (0.0, 0.4, -3.3):
-        assert spread((torch.full_like(labels, place), labels)) < 0.005
+        assert diversity((torch.full_like(labels, place), labels)) < 0.005
     each_its_own = torch.arange(2.0 * K).view(1, K, 2).expand_as(labels)
-    assert spread((each_its_own, labels)) < 0.005
+    assert diversity((each_its_own, labels)) < 0.005
 
 
 def test_the_labels_themselves_have_all_of_it() -> None:
     _, labels = batch(1)
-    assert spread((labels.nan_to_num(9.0), labels)) == pytest.approx(1)
+    assert diversity((labels.nan_to_num(9.0), labels)) == pytest.approx(1)
     shrunk = (labels - 4) * 0.25
-    assert spread((shrunk.nan_to_num(9.0), labels)) == pytest.approx(0.25, rel=1e-5)
+    assert diversity((shrunk.nan_to_num(9.0), labels)) == pytest.approx(0.25, rel=1e-5)
 
 
 def test_several_batches_and_processes_add_up() -> None:
     parts = [batch(seed, 7) for seed in range(4)]
     together = tuple(torch.cat([part[i] for part in parts]) for i in (0, 1))
-    assert spread(*parts) == pytest.approx(spread(together), rel=1e-6)
-    one, other = PoseSpread(K), PoseSpread(K)
+    assert diversity(*parts) == pytest.approx(diversity(together), rel=1e-6)
+    one, other = PredictionDiversity(K), PredictionDiversity(K)
     for i, part in enumerate(parts):
         (one if i % 2 else other).update(*part)
     one.sums += other.sums
-    assert float(one.compute()) == pytest.approx(spread(together), rel=1e-6)
+    assert float(one.compute()) == pytest.approx(diversity(together), rel=1e-6)
 
 
-def test_without_labels_or_with_one_picture_there_is_no_number() -> None:
+def test_without_labels_or_with_one_image_there_is_no_number() -> None:
     predictions, labels = batch(0)
-    assert math.isnan(spread((predictions, torch.full_like(labels, math.nan))))
-    assert math.isnan(spread((predictions[:1], torch.zeros(1, K, 2))))
+    assert math.isnan(diversity((predictions, torch.full_like(labels, math.nan))))
+    assert math.isnan(diversity((predictions[:1], torch.zeros(1, K, 2))))
 
 
 def test_reset_forgets() -> None:
-    metric = PoseSpread(K)
+    metric = PredictionDiversity(K)
     metric.update(*batch(0))
     metric.reset()
     metric.update(*batch(1))
-    assert float(metric.compute()) == spread(batch(1))
+    assert float(metric.compute()) == diversity(batch(1))

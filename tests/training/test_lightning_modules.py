@@ -13,14 +13,14 @@ import torch
 from torch.utils.data import DataLoader
 
 from deeppose_cli.config.schema import Augmentation, RefinementPreset, StagePreset, to_primitives
-from deeppose_cli.models.heads import Answer
-from deeppose_cli.training.lightning_modules import Batch, InitialStage, Loss, RefinementStage, StageModule
+from deeppose_cli.models.heads import HeadOutput
+from deeppose_cli.training.lightning_modules import Batch, InitialStage, Loss, RefinementStage, StageLightningModule
 
 SIZE = 32
 SMALL = {
     "network": "integral",
     "input_size": SIZE,
-    "width": 4,
+    "head_channels": 4,
     "optimizer": "adamw",
     "learning_rate": 0.01,
     "weight_decay": 0.1,
@@ -54,14 +54,14 @@ def pixels(count: int) -> torch.Tensor:
 
 def whole_bodies(count: int = 6) -> Batch:
     generator = torch.Generator().manual_seed(1)
-    return {"pixels": pixels(count), "target": torch.rand(count, 14, 2, generator=generator) * 0.8 - 0.4}
+    return {"image": pixels(count), "target": torch.rand(count, 14, 2, generator=generator) * 0.8 - 0.4}
 
 
 def joint_crops(joints: list[int]) -> Batch:
     generator = torch.Generator().manual_seed(2)
     return {
-        "pixels": pixels(len(joints)),
-        "joint": torch.tensor(joints, dtype=torch.long),
+        "image": pixels(len(joints)),
+        "joint_index": torch.tensor(joints, dtype=torch.long),
         "target": torch.rand(len(joints), 14, 2, generator=generator) * 0.8 - 0.4,
     }
 
@@ -77,7 +77,7 @@ class Losses(L.Callback):
 
 
 def fit(
-    module: StageModule, batches: list[Batch], steps: int | None = None, watch: L.Callback | None = None
+    module: StageLightningModule, batches: list[Batch], steps: int | None = None, watch: L.Callback | None = None
 ) -> list[float]:
     """Trains on the batches over and over; the loss of every step."""
     losses = Losses()
@@ -95,7 +95,7 @@ def fit(
     return losses.seen
 
 
-def state(module: StageModule) -> dict[str, torch.Tensor]:
+def state(module: StageLightningModule) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in module.regressor.state_dict().items()}
 
 
@@ -140,7 +140,7 @@ def test_only_labelled_joints_are_learned_and_the_loss_is_their_mean() -> None:
     batch["target"][1] = math.nan
     module = initial(coordinate_loss="l2", learning_rate=1e-9, weight_decay=0.0)
     with torch.no_grad():
-        expected = (module.train().regressor(batch["pixels"])[0][0, :3] - batch["target"][0, :3]).square().sum() / 3
+        expected = (module.train().regressor(batch["image"])[0][0, :3] - batch["target"][0, :3]).square().sum() / 3
     assert fit(initial(coordinate_loss="l2"), [batch])[0] == pytest.approx(float(expected), rel=1e-4)
 
 
@@ -169,7 +169,9 @@ def test_what_dropout_draws_is_a_function_of_seed_and_step() -> None:
 @pytest.mark.parametrize("optimizer", ["adamw", "adagrad"])
 def test_refinement_learns_a_fixed_batch(regressor: str, optimizer: str) -> None:
     batch = joint_crops([0, 0, 1, 1, 13, 13])
-    module = refinement(regressor=regressor, optimizer=optimizer, learning_rate=0.02, weight_decay=0.0, map_weight=1.0)
+    module = refinement(
+        regressor=regressor, optimizer=optimizer, learning_rate=0.02, weight_decay=0.0, heatmap_weight=1.0
+    )
     losses = fit(module, [batch], steps=30)
     assert losses[-1] < 0.8 * losses[0]
     assert min(losses[-5:]) < min(losses[:5])
@@ -196,7 +198,7 @@ def test_a_crop_teaches_only_the_joint_it_is_meant_for() -> None:
     module = refinement()
     assert int(module.count_labels(batch)) == 2
     answer = torch.zeros(3, 14, 2, requires_grad=True)
-    module.regressor.forward = lambda _: Answer(answer)  # type: ignore[method-assign]
+    module.regressor.forward = lambda _: HeadOutput(answer)  # type: ignore[method-assign]
     module.batch_loss(batch).coordinates.backward()
     expected = torch.zeros(3, 14, dtype=torch.bool)
     expected[0, 4] = expected[1, 9] = True
@@ -215,7 +217,7 @@ def test_validation_counts_unlabelled_fillers_nowhere() -> None:
             labels = torch.cat([labels, torch.full((fillers, 14, 2), math.nan).double()])
             norm = torch.cat([norm, torch.full((fillers, 14, 2), math.nan)])
         full = {
-            "pixels": torch.cat([batch["pixels"], batch["pixels"][:fillers]]),
+            "image": torch.cat([batch["image"], batch["image"][:fillers]]),
             "target": norm,
             "keypoints": labels,
             "box": torch.cat([box, box[:fillers]]),

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from deeppose_cli.training.losses import coordinate_loss, map_loss
+from deeppose_cli.training.losses import coordinate_loss, heatmap_loss
 
 NAN = math.nan
 
@@ -25,7 +25,7 @@ def test_a_batch_without_labels_gives_zero_and_no_gradient(kind: str) -> None:
     prediction = torch.rand(3, 14, 2, requires_grad=True)
     logits = torch.rand(3, 14, 8, 8, requires_grad=True)
     target = torch.full((3, 14, 2), NAN)
-    loss = coordinate_loss(prediction, target, kind) + map_loss(logits, target)
+    loss = coordinate_loss(prediction, target, kind) + heatmap_loss(logits, target)
     loss.backward()
     assert loss.item() == 0
     assert prediction.grad is not None
@@ -51,7 +51,7 @@ def test_map_loss_is_the_cross_entropy_with_a_bell_of_one_cell() -> None:
     flat = logits[0, 0].flatten().double()
     log_share = (flat - torch.logsumexp(flat, 0)).view(5, 7)
     expected = -sum(bell[r][c] / whole * float(log_share[r, c]) for r in range(5) for c in range(7))
-    assert map_loss(logits, target).item() == pytest.approx(expected, rel=1e-5)
+    assert heatmap_loss(logits, target).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_map_loss_is_least_where_the_map_is_the_bell() -> None:
@@ -60,7 +60,7 @@ def test_map_loss_is_least_where_the_map_is_the_bell() -> None:
     optimizer = torch.optim.Adam([logits], lr=0.3)
     for _ in range(200):
         optimizer.zero_grad()
-        map_loss(logits, target).backward()
+        heatmap_loss(logits, target).backward()
         optimizer.step()
     peak = logits.detach().flatten().argmax().item()
     assert (peak % 8, peak // 8) == (round((0.05 + 0.5) * 8 - 0.5), round((-0.1 + 0.5) * 8 - 0.5))

@@ -15,7 +15,7 @@ import torch
 
 from deeppose_cli.checkpoints.lightning import load_cascade
 from deeppose_cli.checkpoints.run_folder import resolve_run
-from deeppose_cli.detection.initial_boxes import first_boxes
+from deeppose_cli.detection.initial_boxes import initial_boxes
 from deeppose_cli.evaluation.metrics import mean_rate, pdj
 from deeppose_cli.evaluation.predict_split import predict_split
 from tests.helpers import mini
@@ -95,7 +95,7 @@ def test_two_processes_train_and_score_what_one_process_scores(mini_root: Path, 
     rows = found.stage(1).history()
     assert [int(row["step"]) for row in rows] == [6, 12, 18]
     validation = mini.read(mini_root)["validation"]
-    poses = predict_split(load_cascade(found, device="cpu"), validation, first_boxes(validation).boxes)[-1]
+    poses = predict_split(load_cascade(found, device="cpu"), validation, initial_boxes(validation).boxes)[-1]
     alone = mean_rate(pdj(poses, validation.keypoints, validation.skeleton))
     best = max(float(row["val_pdj"]) for row in rows)
     np.testing.assert_allclose(best, alone, atol=1e-6)

@@ -21,35 +21,35 @@ from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.evaluation import predict_split
 from deeppose_cli.models import displacement
-from deeppose_cli.training.callbacks import CollapseGuard, FiniteLoss, History
-from deeppose_cli.training.train import Orders, train_stage
+from deeppose_cli.training.callbacks import CollapseGuard, MetricsCsv, StopOnNonFiniteLoss
+from deeppose_cli.training.train import TrainOptions, train_stage
 from tests.helpers import mini
 
-TINY = {"input_size": 32, "width": 8, "batch_size": 13, "max_epochs": 2}
+TINY = {"input_size": 32, "head_channels": 8, "batch_size": 13, "max_epochs": 2}
 BACKBONE = {"network": "backbone", "backbone": "mobilenet_v1"}
 REFINE = {**TINY, "batch_size": 182, "max_epochs": 1}
 
 
-class Said(Console):
+class StageOutput(Console):
     """A console that remembers."""
 
     def __init__(self) -> None:
-        super().__init__(file=io.StringIO(), width=1000)
+        super().__init__(file=io.StringIO(), head_channels=1000)
 
     @property
     def text(self) -> str:
         return self.file.getvalue()  # type: ignore[attr-defined]
 
 
-def orders(root: Path, runs: Path, stage: int = 1, **more: Any) -> Orders:
+def orders(root: Path, runs: Path, stage: int = 1, **more: Any) -> TrainOptions:
     defaults: dict[str, Any] = {"overrides": TINY if stage == 1 else REFINE, "trainer": {"accelerator": "cpu"}}
     if more.get("resume"):
         defaults["overrides"] = {}
-    return Orders(stage=stage, data_root=root, runs_root=runs, workers=0, **{**defaults, **more})
+    return TrainOptions(stage=stage, data_root=root, runs_root=runs, workers=0, **{**defaults, **more})
 
 
 def train(root: Path, runs: Path, stage: int = 1, description: Any = mini.MINI, **more: Any) -> tuple[StageFolder, str]:
-    said = Said()
+    said = StageOutput()
     return train_stage(orders(root, runs, stage, **more), description, said), said.text
 
 
@@ -85,7 +85,7 @@ def runs(trained: tuple[Path, list[str]], tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained[0], tmp_path / "runs"))
 
 
-def test_decoded_pictures_are_kept_beside_the_data_set_unless_told_not_to(tmp_path: Path) -> None:
+def test_decoded_images_are_kept_beside_the_data_set_unless_told_not_to(tmp_path: Path) -> None:
     root = mini.make(tmp_path / "data")
     brief = {"overrides": {**TINY, "max_epochs": 1}}
     plain, said = train(root, tmp_path / "runs", run="plain", cache=False, **brief)
@@ -93,8 +93,8 @@ def test_decoded_pictures_are_kept_beside_the_data_set_unless_told_not_to(tmp_pa
     assert not folder.exists()
     assert ".cache" not in said
     kept, said = train(root, tmp_path / "runs", run="kept", **brief)
-    assert (folder / "pictures").is_file()
-    assert str(folder / "pictures") in said
+    assert (folder / "num_train_images").is_file()
+    assert str(folder / "num_train_images") in said
     assert same(weights(plain), weights(kept))
 
 
@@ -109,7 +109,7 @@ def test_a_run_folder_holds_what_the_design_says(trained: tuple[Path, list[str]]
         assert config["data"] == "mini"
         assert config["settings"]["input_size"] == 32
         rows = folder.history()
-        assert tuple(rows[0]) == History.COLUMNS
+        assert tuple(rows[0]) == MetricsCsv.COLUMNS
         assert [row["epoch"] for row in rows] == [str(1 + epoch) for epoch in range(epochs)]
         steps = [int(row["step"]) for row in rows]
         assert steps == [steps[0] * (1 + epoch) for epoch in range(epochs)]
@@ -136,7 +136,7 @@ def test_the_report_says_what_a_stage_gained(
     after = max(float(row["val_pdj"]) for row in folder.history())
     said = trained[1][1]
     assert (f"gained {after - before:+.3f}" if after > before else "gained nothing") in said
-    assert f"{after:.3f} on validation pictures, {before:.3f} before it" in said
+    assert f"{after:.3f} on validation images, {before:.3f} before it" in said
 
 
 def test_refine_before_train_names_the_command(mini_root: Path, tmp_path: Path) -> None:
@@ -156,8 +156,11 @@ def test_refine_before_train_names_the_command(mini_root: Path, tmp_path: Path) 
         ({"overwrite": True, "preset": "huge"}, "--preset huge"),
         ({"overwrite": True, "overrides": {"input_size": 7}}, ""),
         ({"overwrite": True, "root": "nowhere"}, ""),
-        ({"overwrite": True, "stage": 2, "overrides": {**REFINE, "frozen": 1, **BACKBONE}}, "--frozen 1: "),
-        ({"overwrite": True, "overrides": {**TINY, **BACKBONE, "start": __file__}}, "--start "),
+        (
+            {"overwrite": True, "stage": 2, "overrides": {**REFINE, "freeze_blocks": 1, **BACKBONE}},
+            "--freeze-blocks 1: ",
+        ),
+        ({"overwrite": True, "overrides": {**TINY, **BACKBONE, "init_weights": __file__}}, "--init-weights "),
     ],
 )
 def test_what_is_refused_changes_nothing(mini_root: Path, runs: Path, more: dict[str, Any], word: str) -> None:
@@ -190,8 +193,8 @@ def test_a_refinement_stage_has_the_network_of_stage_1(mini_root: Path, tmp_path
     train(mini_root, tmp_path, overrides=odd)
     folder, said = train(mini_root, tmp_path, 2, overrides={"input_size": 32, "batch_size": 182, "max_epochs": 1})
     settings = folder.read_config()["settings"]
-    assert {key: settings[key] for key in ("network", "backbone", "width")} == {
-        key: odd[key] for key in ("network", "backbone", "width")
+    assert {key: settings[key] for key in ("network", "backbone", "head_channels")} == {
+        key: odd[key] for key in ("network", "backbone", "head_channels")
     }
     count = len({name.rpartition(".")[0] for name in weights(folder)})
     assert f"{count} of {count} layers" in said
@@ -279,13 +282,20 @@ class Stop(Exception):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("step", "growth"), [(2, ""), (3, ""), (4, ""), (3, "32:0.4"), (4, "32:0.4")])
+@pytest.mark.parametrize(("step", "progressive_size"), [(2, ""), (3, ""), (4, ""), (3, "32:0.4"), (4, "32:0.4")])
 def test_stopped_anywhere_and_taken_up_again_the_training_ends_the_same(
-    mini_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, growth: str
+    mini_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, progressive_size: str
 ) -> None:
     """2: the first step of the second epoch; 4: the first of the third, the last epoch. With growth the first epoch has
     smaller inputs."""
-    more = {"overrides": {**TINY, "max_epochs": 3, "input_size": 64 if growth else 32, "growth": growth}}
+    more = {
+        "overrides": {
+            **TINY,
+            "max_epochs": 3,
+            "input_size": 64 if progressive_size else 32,
+            "progressive_size": progressive_size,
+        }
+    }
     whole, _ = train(mini_root, tmp_path / "whole", **more)
 
     def stop(self: Any, trainer: Any, *_: Any) -> None:
@@ -293,15 +303,15 @@ def test_stopped_anywhere_and_taken_up_again_the_training_ends_the_same(
             raise Stop
 
     with monkeypatch.context() as patched:
-        patched.setattr(FiniteLoss, "on_train_batch_start", stop)
-        patched.setattr(FiniteLoss, "on_before_backward", lambda *_: None)
+        patched.setattr(StopOnNonFiniteLoss, "on_train_batch_start", stop)
+        patched.setattr(StopOnNonFiniteLoss, "on_before_backward", lambda *_: None)
         with pytest.raises(Stop):
             train(mini_root, tmp_path / "broken", checkpoint_steps=1, **more)
     broken, _ = train(mini_root, tmp_path / "broken", resume=True)
     assert same(weights(whole), weights(broken))
     assert same(weights(whole, "best"), weights(broken, "best"))
-    columns = ("epoch", "step", "val_pdj", "val_spread", "learning_rate", "input_size")
-    assert [row["input_size"] for row in whole.history()] == (["32", "64", "64"] if growth else ["32"] * 3)
+    columns = ("epoch", "step", "val_pdj", "val_diversity", "learning_rate", "input_size")
+    assert [row["input_size"] for row in whole.history()] == (["32", "64", "64"] if progressive_size else ["32"] * 3)
     assert [[row[c] for c in columns] for row in whole.history()] == [
         [row[c] for c in columns] for row in broken.history()
     ]
@@ -313,11 +323,11 @@ def test_the_best_of_a_growing_training_is_of_its_last_size(
     """However well it did on smaller inputs before."""
     scores = iter([0.9, 0.8, 0.1, 0.3, 0.2])
     monkeypatch.setattr("deeppose_cli.training.metrics.PDJ.compute", lambda self: torch.tensor(next(scores)))
-    overrides = {**TINY, "max_epochs": 5, "input_size": 64, "growth": "32:0.4"}
+    overrides = {**TINY, "max_epochs": 5, "input_size": 64, "progressive_size": "32:0.4"}
     folder, said = train(mini_root, tmp_path / "runs", overrides=overrides)
     assert torch.load(folder.best, weights_only=True)["epoch"] == 3
     assert folder.best_pdj() == pytest.approx(0.3)
-    assert "PDJ@0.2 0.300 on validation pictures" in said
+    assert "PDJ@0.2 0.300 on validation images" in said
 
 
 @pytest.mark.parametrize(("step", "size"), [(5, 32), (7, 64)])
@@ -331,10 +341,10 @@ def test_a_network_stopped_while_its_inputs_were_small_answers_at_that_size(
         if trainer.global_step == step:
             raise Stop
 
-    monkeypatch.setattr(FiniteLoss, "on_train_batch_start", stop)
-    monkeypatch.setattr(FiniteLoss, "on_before_backward", lambda *_: None)
+    monkeypatch.setattr(StopOnNonFiniteLoss, "on_train_batch_start", stop)
+    monkeypatch.setattr(StopOnNonFiniteLoss, "on_before_backward", lambda *_: None)
     with pytest.raises(Stop):
-        train(mini_root, tmp_path, overrides={**TINY, "max_epochs": 5, "input_size": 64, "growth": "32:0.4"})
+        train(mini_root, tmp_path, overrides={**TINY, "max_epochs": 5, "input_size": 64, "progressive_size": "32:0.4"})
     assert load_cascade(RunFolder(tmp_path / mini.NAME)).stages[0].input_size == size
 
 
@@ -357,7 +367,7 @@ def poisoned(row: int, value: float) -> Any:
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(mini_root: Path, runs: Path) -> None:
-    still = {**TINY, "augmentation": Augmentation(mirror=0.0)}
+    still = {**TINY, "augmentation": Augmentation(flip=0.0)}
     folder = stage_of(runs, 1)
     said = refused(mini_root, runs, description=poisoned(4, math.inf), overwrite=True, overrides=still)
     assert "loss is inf" in said or "loss is nan" in said
@@ -370,18 +380,18 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(mini_root:
         assert "nothing was saved yet" in said
 
 
-def test_unreadable_training_pictures_are_counted_and_named(mini_root: Path, tmp_path: Path) -> None:
+def test_unreadable_training_images_are_counted_and_named(mini_root: Path, tmp_path: Path) -> None:
     root = tmp_path / "data"
     shutil.copytree(mini_root, root)
     file = root / mini.NAME / "p05.png"
     file.write_bytes(file.read_bytes()[:300])  # its size can still be read
     _, said = train(root, tmp_path / "runs", overrides={**TINY, "max_epochs": 1})
-    assert "1 picture(s) could not be read" in said
+    assert "1 image(s) could not be read" in said
     assert said.count("p05.png") == 1
 
 
 @pytest.mark.parametrize(("split", "rows"), [("train", range(26)), ("validation", range(26, 33))])
-def test_statistics_for_refinement_come_from_the_split_asked_for_and_none_from_test_pictures(
+def test_statistics_for_refinement_come_from_the_split_asked_for_and_none_from_test_images(
     split: str, rows: range, mini_root: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from deeppose_cli.data.loading import stage_datasets
@@ -391,10 +401,10 @@ def test_statistics_for_refinement_come_from_the_split_asked_for_and_none_from_t
 
     def spy(path: Path, **flags: Any) -> Any:
         opened.append(path.name)
-        return images.read_picture(path, **flags)
+        return images.read_image(path, **flags)
 
-    monkeypatch.setattr(predict_split, "read_picture", spy)
-    monkeypatch.setattr(stage_datasets, "read_picture", spy)
+    monkeypatch.setattr(predict_split, "read_image", spy)
+    monkeypatch.setattr(stage_datasets, "read_image", spy)
     measured: list[int] = []
     original = displacement.Displacement.measure
 
@@ -403,9 +413,9 @@ def test_statistics_for_refinement_come_from_the_split_asked_for_and_none_from_t
         return original(predicted, annotations, first)
 
     monkeypatch.setattr(displacement.Displacement, "measure", staticmethod(measure))
-    train(mini_root, runs, 2, overwrite=True, overrides={**REFINE, "errors_from": split})
+    train(mini_root, runs, 2, overwrite=True, overrides={**REFINE, "displacement_split": split})
     assert measured == list(rows)
-    assert set(rows) <= {int(name[1:3]) for name in opened} <= set(range(33)), "test pictures are 33 to 37"
+    assert set(rows) <= {int(name[1:3]) for name in opened} <= set(range(33)), "test images are 33 to 37"
 
 
 class Watched:
@@ -414,7 +424,7 @@ class Watched:
     is_global_zero = True
 
     def __init__(self, spread: float) -> None:
-        self.callback_metrics = {"val_spread": torch.tensor(spread)}
+        self.callback_metrics = {"val_diversity": torch.tensor(spread)}
 
 
 @pytest.mark.parametrize(
@@ -428,7 +438,7 @@ class Watched:
     ],
 )
 def test_collapse_is_called_by_name_after_two_validations(spreads: list[float], warned: bool) -> None:
-    said = Said()
+    said = StageOutput()
     guard = CollapseGuard(said)
     for spread in spreads:
         guard.on_validation_end(Watched(spread), None)  # type: ignore[arg-type]
@@ -436,9 +446,9 @@ def test_collapse_is_called_by_name_after_two_validations(spreads: list[float], 
 
 
 def test_corrections_may_vary_less_than_poses() -> None:
-    """A stage 2 that gained 0.02 on FLIC's validation pictures varied by 7 % of its labels."""
+    """A stage 2 that gained 0.02 on FLIC's validation images varied by 7 % of its labels."""
     for spread, warned in ((0.07, False), (0.004, True)):
-        said = Said()
+        said = StageOutput()
         guard = CollapseGuard(said, refining=True)
         for _ in range(3):
             guard.on_validation_end(Watched(spread), None)  # type: ignore[arg-type]
@@ -447,7 +457,7 @@ def test_corrections_may_vary_less_than_poses() -> None:
 
 def test_a_network_that_learns_nothing_is_reported_as_collapsed(mini_root: Path, tmp_path: Path) -> None:
     _, said = train(mini_root, tmp_path, overrides={**TINY, "learning_rate": 1e-9, "max_epochs": 2})
-    spread = [float(row["val_spread"]) for row in stage_of(tmp_path, 1).history()]
+    spread = [float(row["val_diversity"]) for row in stage_of(tmp_path, 1).history()]
     assert ("collapse to the mean pose" in said) == all(value < 0.1 for value in spread)
 
 
@@ -466,18 +476,26 @@ def exported(trained: tuple[Path, list[str]], tmp_path_factory: pytest.TempPathF
     return file
 
 
-def test_the_record_of_a_run_counts_its_pictures(exported: Path) -> None:
+def test_the_record_of_a_run_counts_its_images(exported: Path) -> None:
     from deeppose_cli.checkpoints.weights_header import read_header
 
     records = read_header(exported).description.records
-    assert [(record.data, record.pictures, record.epochs) for record in records] == [("mini", 26, 2), ("mini", 26, 1)]
+    assert [(record.data, record.num_train_images, record.epochs) for record in records] == [
+        ("mini", 26, 2),
+        ("mini", 26, 1),
+    ]
 
 
 @pytest.mark.parametrize("stage", [1, 2])
 def test_a_training_goes_on_from_a_weights_file(mini_root: Path, runs: Path, exported: Path, stage: int) -> None:
     """At a learning rate of almost nothing it ends where it began."""
     old = weights(stage_of(runs, stage), "best")
-    own = {**(TINY if stage == 1 else REFINE), "learning_rate": 1e-12, "weight_decay": 0.0, "start": str(exported)}
+    own = {
+        **(TINY if stage == 1 else REFINE),
+        "learning_rate": 1e-12,
+        "weight_decay": 0.0,
+        "init_weights": str(exported),
+    }
     folder, said = train(mini_root, runs, stage, overwrite=True, overrides={**own, "max_epochs": 1})
     layers = len({name.rpartition(".")[0] for name in old})
     assert f"stage {stage}: starts from {exported}, stage {stage}: {layers} of {layers} layers" in said
@@ -495,20 +513,23 @@ def test_a_stage_that_the_file_lacks_starts_from_its_first(
 
     file = tmp_path / "one.safetensors"
     of_run(RunFolder(trained[0] / mini.NAME), 1).save(file)
-    _, said = train(mini_root, runs, 2, overwrite=True, overrides={**REFINE, "start": str(file)})
+    _, said = train(mini_root, runs, 2, overwrite=True, overrides={**REFINE, "init_weights": str(file)})
     assert f"stage 2: starts from {file}, stage 1: " in said
 
 
 @pytest.mark.parametrize(
     ("more", "words"),
-    [({"width": 16}, "no layer fits network integral, input 32 px"), ({**BACKBONE, "width": 16}, "mobilenet_v1")],
+    [
+        ({"head_channels": 16}, "no layer fits network integral, input 32 px"),
+        ({**BACKBONE, "head_channels": 16}, "mobilenet_v1"),
+    ],
 )
 def test_a_start_of_which_nothing_fits_changes_nothing(
     mini_root: Path, runs: Path, exported: Path, more: dict[str, Any], words: str
 ) -> None:
     before = contents(runs)
-    said = refused(mini_root, runs, overwrite=True, overrides={**TINY, "start": str(exported), **more})
-    assert f"--start {exported}, stage 1: no layer fits network" in said
+    said = refused(mini_root, runs, overwrite=True, overrides={**TINY, "init_weights": str(exported), **more})
+    assert f"--init-weights {exported}, stage 1: no layer fits network" in said
     assert words in said
     assert contents(runs) == before
 
@@ -519,12 +540,12 @@ def test_a_start_that_is_damaged_or_meant_for_a_backbone_changes_nothing(
     before = contents(runs)
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(exported.read_bytes()[:-1])
-    said = refused(mini_root, runs, overwrite=True, overrides={**TINY, "start": str(damaged)})
+    said = refused(mini_root, runs, overwrite=True, overrides={**TINY, "init_weights": str(damaged)})
     assert f"{damaged}: not a weights file of deeppose, or damaged" in said
-    said = refused(mini_root, runs, overwrite=True, overrides={**TINY, "start": "torchvision"})
+    said = refused(mini_root, runs, overwrite=True, overrides={**TINY, "init_weights": "torchvision"})
     assert "network integral has no backbone" in said
-    said = refused(mini_root, runs, overwrite=True, overrides={**TINY, "start": "upper-body"})
-    assert "--start upper-body: not in this installation" in said
+    said = refused(mini_root, runs, overwrite=True, overrides={**TINY, "init_weights": "upper-body"})
+    assert "--init-weights upper-body: not in this installation" in said
     assert contents(runs) == before
 
 
@@ -532,11 +553,11 @@ def test_a_training_is_taken_up_again_without_the_file_it_began_from(
     mini_root: Path, tmp_path: Path, exported: Path
 ) -> None:
     start = Path(shutil.copy(exported, tmp_path / "start.safetensors"))
-    folder, _ = train(mini_root, tmp_path, overrides={**TINY, "start": str(start)})
+    folder, _ = train(mini_root, tmp_path, overrides={**TINY, "init_weights": str(start)})
     start.unlink()
     _, said = train(mini_root, tmp_path, resume=True)
     assert "starts from" not in said
-    assert folder.read_config()["settings"]["start"] == str(start)
+    assert folder.read_config()["settings"]["init_weights"] == str(start)
 
 
 def test_each_training_measures_its_confidence_and_a_file_carries_it(

@@ -13,9 +13,9 @@ from deeppose_cli.core.skeleton import BUFFY10, FLIC10, LSP14, Skeleton
 from deeppose_cli.models.regressor import Regressor
 from deeppose_cli.training.weight_transfer import take
 
-SMALL = replace(TINY.initial, input_size=32, width=4)
-INTEGRAL = replace(MODERN.initial, input_size=32, width=8)
-REGRESSION = replace(MODERN.initial, input_size=32, width=8, head="regression")
+SMALL = replace(TINY.initial, input_size=32, head_channels=4)
+INTEGRAL = replace(MODERN.initial, input_size=32, head_channels=8)
+REGRESSION = replace(MODERN.initial, input_size=32, head_channels=8, head="regression")
 
 
 def numbered(settings: StagePreset, skeleton: Skeleton, kind: str = "shared") -> Regressor:
@@ -96,7 +96,9 @@ def test_one_network_of_each_joint_starts_from_one_of_all() -> None:
         assert torch.equal(taken.values[f"networks.{i}.maps.1.bias"], donor.networks[0].maps[1].bias[i : i + 1])
 
 
-@pytest.mark.parametrize("other", [replace(SMALL, width=6), StagePreset(), replace(MODERN.initial, input_size=32)])
+@pytest.mark.parametrize(
+    "other", [replace(SMALL, head_channels=6), StagePreset(), replace(MODERN.initial, input_size=32)]
+)
 def test_of_another_network_nothing_is_taken(other: StagePreset) -> None:
     """Not even the last layer's offsets, whose shape is the number of joints everywhere."""
     with torch.device("meta"):

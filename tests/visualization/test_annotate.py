@@ -33,21 +33,21 @@ def changed(shown: np.ndarray) -> np.ndarray:
     return np.argwhere((shown != 128).any(-1))
 
 
-def test_the_pose_lies_on_the_same_spot_of_the_enlarged_picture() -> None:
+def test_the_pose_lies_on_the_same_spot_of_the_enlarged_image() -> None:
     shown = view(GREY, [person(neck_at((10, 45)))], LSP14)
     # Eight times as large: the centre of pixel 10 comes to (10 + 0.5) · 8 − 0.5.
     assert np.allclose(changed(shown).mean(0)[::-1], (83.5, 363.5), atol=0.6)
     assert np.array_equal(cv2.resize(shown, (40, 60), interpolation=cv2.INTER_NEAREST)[:30], GREY[:30])
 
 
-def test_a_large_picture_keeps_its_size_and_the_original_its_pixels() -> None:
+def test_a_large_image_keeps_its_size_and_the_original_its_pixels() -> None:
     large = np.full((500, 700, 3), 128, np.uint8)
     assert view(large, [person(neck_at((10, 45)))], LSP14).shape == large.shape
     assert (large == 128).all()
 
 
 @pytest.mark.parametrize("x", [2.0, 20.0, 38.0])
-def test_names_stay_inside_the_picture(x: float) -> None:
+def test_names_stay_inside_the_image(x: float) -> None:
     plain = changed(view(GREY, [person(neck_at((x, 30)))], LSP14))
     named = changed(view(GREY, [person(neck_at((x, 30)))], LSP14, Style(names=True)))
     assert len(named) > 1.5 * len(plain)
@@ -75,5 +75,5 @@ def test_panels_show_each_stages_own_pose_and_boxes() -> None:
         assert (panel[300:310, 5 * 8 - 4 : 5 * 8 + 8] != 128).any()
 
 
-def test_panels_of_nobody_are_the_picture() -> None:
+def test_panels_of_nobody_are_the_image() -> None:
     assert (view(GREY, [], LSP14, Style(panels=True)) == 128).all()

@@ -12,8 +12,8 @@ import pytest
 
 from deeppose_cli.core.skeleton import FLIC10, LSP14, Skeleton
 from deeppose_cli.evaluation import scores
-from deeppose_cli.evaluation.published_results import published_beside
-from deeppose_cli.evaluation.scores import Row
+from deeppose_cli.evaluation.published_results import comparable_results
+from deeppose_cli.evaluation.scores import ScoredPredictions
 from deeppose_cli.visualization import figures
 from deeppose_cli.visualization.drawing import SIDE_COLOURS, draw_pose
 
@@ -22,7 +22,7 @@ def scores_document(skeleton: Skeleton, names: list[str]) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     truth = rng.uniform(0, 100, (30, len(skeleton), 2))
     rows = [
-        scores.scores(Row.of_all(name, truth + rng.normal(0, 4 * i + 4, truth.shape)), truth, skeleton)
+        scores.scores(ScoredPredictions.of_all(name, truth + rng.normal(0, 4 * i + 4, truth.shape)), truth, skeleton)
         for i, name in enumerate(names)
     ]
     return scores.document("lsp", "test", 30, rows)
@@ -85,7 +85,7 @@ def test_the_confidence_figure_has_a_line_for_each_row_that_says_it() -> None:
 
 def flic_document(names: list[str]) -> dict[str, Any]:
     document = scores_document(FLIC10, names)
-    beside = published_beside("flic", "test", 1016, centric="person", usual_box=True, pcp_rule="strict")
+    beside = comparable_results("flic", "test", 1016, centric="person", usual_box=True, pcp_rule="strict")
     return {**document, "published": [each.as_row() for each in beside]}
 
 
@@ -140,21 +140,21 @@ def test_the_files_are_sharp_whole_and_the_same_each_time(tmp_path: Path) -> Non
         figures.save_comparison(document, tmp_path / folder)
     for name in ("pdj.png", "pdj.svg", "comparison.png", "comparison.svg"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-    picture = cv2.imread(str(tmp_path / "a" / "pdj.png"))
-    assert picture is not None
+    image = cv2.imread(str(tmp_path / "a" / "pdj.png"))
+    assert image is not None
     width = figures.pdj_figure(document).get_figwidth()
-    assert picture.shape[1] >= 150 * width
+    assert image.shape[1] >= 150 * width
     assert ET.parse(tmp_path / "a" / "pdj.svg").getroot().tag.endswith("svg")
 
 
-def test_the_contact_sheet_takes_pictures_of_all_shapes(tmp_path: Path) -> None:
+def test_the_contact_sheet_takes_images_of_all_shapes(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     cells = []
     for label, (height, width) in {"best": (90, 50), "median": (40, 120), "worst": (700, 900)}.items():
-        picture = rng.integers(0, 255, (height, width, 3), dtype=np.uint8)
+        image = rng.integers(0, 255, (height, width, 3), dtype=np.uint8)
         poses = [rng.uniform(-20, 2 * width, (14, 2)) for _ in range(3)]
         poses[2][:] = np.nan
-        cells.append((label, picture, poses, ["im.jpg", "PDJ 50%", "PDJ 0%"]))
+        cells.append((label, image, poses, ["im.jpg", "PDJ 50%", "PDJ 0%"]))
     figure = figures.contact_sheet(cells, ["truth", "stage 1", "stage 2"], LSP14)
     assert [panel.get_title() for panel in figure.axes[:3]] == ["truth", "stage 1", "stage 2"]
     assert [panel.get_ylabel() for panel in figure.axes[::3]] == ["best", "median", "worst"]
@@ -183,9 +183,9 @@ def spread_out() -> np.ndarray:
 
 
 def test_joints_are_drawn_where_they_are_in_the_colour_of_their_side() -> None:
-    picture, pose = grey(), spread_out()
-    drawn = draw_pose(picture, pose, LSP14)
-    assert (picture == 100).all()
+    image, pose = grey(), spread_out()
+    drawn = draw_pose(image, pose, LSP14)
+    assert (image == 100).all()
     for (x, y), joint in zip(pose.astype(int), LSP14.joints, strict=True):
         side = joint.partition("_")[0]
         assert tuple(drawn[y, x]) == SIDE_COLOURS[side if side in SIDE_COLOURS else ""]
@@ -213,7 +213,7 @@ def test_joints_far_outside_are_cut_off_at_the_edge() -> None:
     assert (draw_pose(grey(), pose, LSP14) == 100).all()
 
 
-def test_lines_grow_with_the_picture() -> None:
+def test_lines_grow_with_the_image() -> None:
     def thickness(scale: int) -> int:
         pose = np.full((14, 2), np.nan)
         pose[LSP14.index("neck")], pose[LSP14.index("head_top")] = (10 * scale, 60 * scale), (90 * scale, 60 * scale)
@@ -223,5 +223,5 @@ def test_lines_grow_with_the_picture() -> None:
     assert 1 <= thickness(1) < thickness(5) <= 8
 
 
-def test_a_picture_of_one_pixel() -> None:
+def test_a_image_of_one_pixel() -> None:
     assert draw_pose(grey(1, 1), np.zeros((14, 2)), LSP14).shape == (1, 1, 3)

@@ -3,7 +3,7 @@
 On disk, as `deeppose data prepare buffy` leaves it, for each episode that was given:
 
     <data root>/buffy/
-        s5e3/    buffy_s5e3_sticks.txt    004508.jpg …: a picture for each of its records, 720 × 405
+        s5e3/    buffy_s5e3_sticks.txt    004508.jpg …: an image for each of its records, 720 × 405
 
 The release keeps them as `data/buffy_s5e3_sticks.txt` and `images/buffy_s5e3_original/004508.jpg`. Frame numbers are an
 episode's own, so an example's name has both: `s5e3/004508.jpg`.
@@ -26,10 +26,10 @@ right lower arm, head; neither their sides nor their ends are as needed here:
   release's own scorer compares sticks: `--pcp-rule buffy` measures by the ends as they were marked.
 - MATLAB's 1-based coordinates become 0-based. That they are 1-based is inferred: the release's own reader, scorer and
   drawing are MATLAB, and of the ends marked at the lower border 16 lie within MATLAB's last row (404.5 … 405.5 of 405)
-  and 3 below it; all 19 would be outside of 0-based pictures.
+  and 3 below it; all 19 would be outside of 0-based images.
 
 There are no hips: the torso stick, neck to mid-hip, stands for the diameter. Every joint is labelled. There are no
-boxes, and several people may be in a frame, of whom one has sticks: the first box comes from a face (the paper,
+boxes, and several people may be in a frame, of whom one has sticks: the initial box comes from a face (the paper,
 section 4.1).
 
 Sources: V. Ferrari, M. Marin-Jimenez, A. Zisserman: Progressive Search Space Reduction for Human Pose Estimation, CVPR
@@ -52,7 +52,7 @@ from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.progress import Progress
 from deeppose_cli.core.skeleton import BUFFY10
-from deeppose_cli.data.datasets.spec import MAX_COORDINATE, DataDescription
+from deeppose_cli.data.datasets.spec import MAX_COORDINATE, DatasetSpec
 from deeppose_cli.data.prepare.unpack import Unpacked, how_to_prepare, not_there, plan_by_name, put
 
 MAX_BYTES = 16 * 2**20
@@ -67,7 +67,7 @@ EPISODES: Episodes = {"train": {3: 376, 4: 96}, "test": {2: 76, 5: 108, 6: 92}}
 
 _MEMBER = re.compile(
     r"(?:.*/)?(?:data/(?P<labels>buffy_s5e(?P<a>[2-6])_sticks\.txt)"
-    r"|images/buffy_s5e(?P<b>[2-6])_original/(?P<picture>\d{6}\.jpg))"
+    r"|images/buffy_s5e(?P<b>[2-6])_original/(?P<image>\d{6}\.jpg))"
 )
 _FRAME = re.compile(r"[0-9]{1,6}")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,15}(?:\.[0-9]{0,15})?(?:[eE][+-]?[0-9]{1,2})?")
@@ -85,7 +85,7 @@ class Sticks:
     """(N, 6, 2, 2): stick in the order of `STICKS`, end, x and y; 0-based px, ends and sides as in the file."""
 
     @property
-    def pictures(self) -> list[str]:
+    def images(self) -> list[str]:
         return [f"{frame:06d}.jpg" for frame in self.frames]
 
 
@@ -154,10 +154,10 @@ def to_joints(limbs: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def read(data_root: Path, episodes: Episodes = EPISODES) -> dict[str, Annotations]:
-    """{"train", "validation", "test"}, of the episodes that are here. No picture is decoded; that each is there is
+    """{"train", "validation", "test"}, of the episodes that are here. No image is decoded; that each is there is
     checked.
 
-    Raises DeepPoseError where no episode is here, or a picture or a label is missing or cannot be right.
+    Raises DeepPoseError where no episode is here, or an image or a label is missing or cannot be right.
     """
     folder = data_root / "buffy"
     if not any((folder / _folder(episode)).is_dir() for episode in _counts(episodes)):
@@ -258,13 +258,13 @@ def _meeting(
 
 
 def _annotations(prefix: str, folder: Path, sticks: Sticks) -> Annotations:
-    pictures, limbs = sticks.pictures, to_limbs(sticks.ends)
+    images, limbs = sticks.images, to_limbs(sticks.ends)
     return Annotations(
         BUFFY10,
-        tuple(folder / name for name in pictures),
+        tuple(folder / name for name in images),
         to_joints(limbs),
-        np.full((len(pictures), 4), np.nan),
-        tuple(prefix + name for name in pictures),
+        np.full((len(images), 4), np.nan),
+        tuple(prefix + name for name in images),
         sticks=limbs,
     )
 
@@ -276,12 +276,12 @@ def _wrong_count(sticks: Sticks, count: int) -> str | None:
 
 
 def _missing(folder: Path, episode: int, sticks: Sticks) -> str | None:
-    """Which of an episode's pictures are not in its folder."""
-    needed = sticks.pictures
+    """Which of an episode's images are not in its folder."""
+    needed = sticks.images
     missing = not_there(folder, needed)
     if not missing:
         return None
-    return f"{len(missing)} of {len(needed)} pictures of episode {episode} are missing, the first is {missing[0]}"
+    return f"{len(missing)} of {len(needed)} images of episode {episode} are missing, the first is {missing[0]}"
 
 
 def _place(name: str) -> str | None:
@@ -289,7 +289,7 @@ def _place(name: str) -> str | None:
     match = _MEMBER.fullmatch(name)
     if match is None:
         return None
-    return f"{_folder(match['a'] or match['b'])}/{match['labels'] or match['picture']}"
+    return f"{_folder(match['a'] or match['b'])}/{match['labels'] or match['image']}"
 
 
 def _validate(unpacked: Unpacked, counts: Mapping[int, int]) -> None:
@@ -309,13 +309,13 @@ def _validate(unpacked: Unpacked, counts: Mapping[int, int]) -> None:
             raise DeepPoseError(f"{sources}: {problem}; {together}")
 
 
-BUFFY = DataDescription(
+BUFFY = DatasetSpec(
     name="buffy",
     title="Buffy Stickmen v3.01: 748 upper bodies in frames of a television series",
     skeleton=BUFFY10,
     preset="small",
     sigma=1.0,
-    first_box="face",
+    initial_box="face",
     conventions="1-based in the files (inferred), 0-based here; arms' sides are the image's in the files, swapped here "
     "to the person's, as people face the camera; elbow: mean of the two arm sticks' closest ends; neck, mid_hip: upper "
     "and lower end of the torso stick; chin, head_top: lower and upper end of the head stick",

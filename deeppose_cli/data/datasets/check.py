@@ -12,21 +12,21 @@ from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.geometry import FloatArray, diameter
 from deeppose_cli.core.progress import Progress
-from deeppose_cli.data.datasets.spec import DataDescription
-from deeppose_cli.media.images import read_picture
+from deeppose_cli.data.datasets.spec import DatasetSpec
+from deeppose_cli.media.images import read_image
 
 NEGLIGIBLE = 1.0
 """px; a limb or torso shorter than it is worth a note: scores divide by it."""
 
 Sizes = dict[Path, tuple[int, int]]
-"""Width and height of the pictures that can be decoded, px."""
+"""Width and height of the images that can be decoded, px."""
 
 
-def check(description: DataDescription, data_root: Path, progress: Progress | None = None) -> dict[str, Any]:
-    """Read the labels and decode every picture; the report holds nothing but JSON's own types.
+def check(description: DatasetSpec, data_root: Path, progress: Progress | None = None) -> dict[str, Any]:
+    """Read the labels and decode every image; the report holds nothing but JSON's own types.
 
     `{"name", "splits": {split: {"images": people labelled, "joints": {joint: labelled share}, "out_of_image": {joint:
-    labels outside the picture}}}, "problems": [pictures that cannot be used], "notes": [oddities that training and
+    labels outside the image}}}, "problems": [images that cannot be used], "notes": [oddities that training and
     scoring cope with]}`. Raises DeepPoseError where the labels themselves cannot be read.
     """
     splits = description.read(data_root)
@@ -50,7 +50,7 @@ def _decode(splits: dict[str, Annotations], progress: Progress | None) -> tuple[
     problems = []
     for done, file in enumerate(files, 1):
         try:
-            height, width = read_picture(file).shape[:2]
+            height, width = read_image(file).shape[:2]
             sizes[file] = width, height
         except DeepPoseError as error:
             problems.append(str(error))
@@ -61,7 +61,7 @@ def _decode(splits: dict[str, Annotations], progress: Progress | None) -> tuple[
 
 def _summary(annotations: Annotations, sizes: Sizes) -> dict[str, Any]:
     joints = annotations.skeleton.joints
-    # Beside a picture that cannot be decoded nothing is counted: NaN is not outside.
+    # Beside an image that cannot be decoded nothing is counted: NaN is not outside.
     size = np.array([sizes.get(file, (np.nan, np.nan)) for file in annotations.files]).reshape(-1, 1, 2)
     points = annotations.keypoints
     outside = ((points < -0.5) | (points > size - 0.5)).any(-1).sum(0)
@@ -94,10 +94,10 @@ def _middle(points: FloatArray, joints: list[int]) -> FloatArray:
 
 
 def _shared(splits: dict[str, Annotations]) -> Iterator[str]:
-    """Pictures that are in two splits: what is trained on must not be scored."""
+    """Images that are in two splits: what is trained on must not be scored."""
     names = list(splits)
     for i, one in enumerate(names):
         for other in names[i + 1 :]:
             both = set(splits[one].files) & set(splits[other].files)
             if both:
-                yield f"{one} and {other} share {len(both)} pictures, {min(both)} among them"
+                yield f"{one} and {other} share {len(both)} images, {min(both)} among them"

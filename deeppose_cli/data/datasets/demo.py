@@ -7,7 +7,7 @@ On disk, in LSP's own format, so that LSP's reader reads it:
         joints.mat      joints: float64 (3, 14, 1800): x, y, 1 = occluded; MATLAB's 1-based coordinates
         demo.json       what it was made from; a set made from anything else is made again
 
-Splits: 1..1500 is training, a tenth of it (drawn with a fixed seed) validation; 1501..1800 is the test. Each picture
+Splits: 1..1500 is training, a tenth of it (drawn with a fixed seed) validation; 1501..1800 is the test. Each image
 depends on the seed and its own number alone, so the set is the same however many processes draw it.
 
 Licence: the project's own; no person, photograph or other work is in it.
@@ -37,7 +37,7 @@ from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.skeleton import LSP14
 from deeppose_cli.data.datasets import lsp
-from deeppose_cli.data.datasets.spec import DataDescription
+from deeppose_cli.data.datasets.spec import DatasetSpec
 from deeppose_cli.data.prepare.archives import replace_folder, staging
 from deeppose_cli.data.synthetic.generator import DRAWING_VERSION, draw_person
 
@@ -47,10 +47,10 @@ except ImportError:  # Windows has none. There, of two processes that make the s
     fcntl = None  # type: ignore[assignment]
 
 VALIDATION_SHARE = 0.1
-"""Of the training pictures. 150 are enough to tell epochs apart, and 1,500 to learn from are few already."""
+"""Of the training images. 150 are enough to tell epochs apart, and 1,500 to learn from are few already."""
 JPEG_QUALITY = 90
 CHUNK = 50
-"""Pictures a worker draws between two reports: half a second."""
+"""Images a worker draws between two reports: half a second."""
 MOST_PROCESSES = 8
 """More would take longer to start than the drawing they save."""
 MAT_HEADER = b"MATLAB 5.0 MAT-file, drawn by deeppose"
@@ -138,13 +138,13 @@ def _is_there(folder: Path, plan: Plan) -> bool:
     """Whether the set that `plan` describes is in the folder, whole."""
     try:
         marker = json.loads((folder / "demo.json").read_text())
-        pictures = set(os.listdir(folder / "images"))
+        images = set(os.listdir(folder / "images"))
     except (OSError, ValueError):
         return False
     return (
         marker == asdict(plan)
         and (folder / "joints.mat").is_file()
-        and pictures.issuperset(_name(row) for row in range(plan.count))
+        and images.issuperset(_name(row) for row in range(plan.count))
     )
 
 
@@ -186,7 +186,7 @@ def _mat_file(records: NDArray[np.float64]) -> bytes:
 
 
 def _drawn(images: Path, plan: Plan, processes: int) -> Iterator[tuple[int, NDArray[np.float64]]]:
-    """Write all pictures; yields (first row, records (n, 14, 3)) chunk by chunk, in any order, under a progress bar."""
+    """Write all images; yields (first row, records (n, 14, 3)) chunk by chunk, in any order, under a progress bar."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -238,19 +238,19 @@ def _draw_chunk(images: Path, seed: int, start: int, stop: int) -> Chunk:
     for record, row in zip(records, range(start, stop), strict=True):
         drawing = draw_person(np.random.default_rng((seed, row)))
         record[:, :2], record[:, 2] = drawing.joints, drawing.occluded
-        pixels = cv2.cvtColor(drawing.picture, cv2.COLOR_RGB2BGR)
+        pixels = cv2.cvtColor(drawing.image, cv2.COLOR_RGB2BGR)
         _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         (images / _name(row)).write_bytes(data.tobytes())
     return start, records
 
 
-DEMO = DataDescription(
+DEMO = DatasetSpec(
     name="demo",
-    title="Drawn people: 1,800 pictures made on this machine; to try the tool, not to report scores on",
+    title="Drawn people: 1,800 images made on this machine; to try the tool, not to report scores on",
     skeleton=LSP14,
     preset="tiny",
     sigma=2.0,
-    first_box="image",
+    initial_box="image",
     conventions="as LSP: 1-based in the files, 0-based here; sides are the person's; flag: 1 = occluded",
     how_to_get="nothing to get: it is drawn on first use; type: deeppose data prepare demo",
     read=read,

@@ -1,16 +1,16 @@
-"""Frames Labeled In Cinema (FLIC): upper bodies in frames of thirty films.
+"""Frames Labeled In Cinema (FLIC): upper bodies in frames of thirty movies.
 
 On disk, as `deeppose data prepare flic` leaves it:
 
     <data root>/flic/
-        FLIC/       images/<film>-<frame>.jpg   examples.mat: 5,003 examples in 4,552 frames
-        FLIC-full/  images/<film>-<frame>.jpg   examples.mat: 20,928 examples       (if both were given)
+        FLIC/       images/<movie>-<frame>.jpg   examples.mat: 5,003 examples in 4,552 frames
+        FLIC-full/  images/<movie>-<frame>.jpg   examples.mat: 20,928 examples       (if both were given)
         FLIC-plus/  tr_plus_indices.mat: which examples of FLIC-full to train on
 
-Splits: FLIC's own, `istrain` (3,987) and `istest` (1,016); a tenth of the training examples are validation. A film is
+Splits: FLIC's own, `istrain` (3,987) and `istest` (1,016); a tenth of the training examples are validation. A movie is
 sampled every ten frames or so, and several people of one frame are several examples: neighbours look alike. So whole
-scenes are drawn: an example belongs to the scene of the one before it in its film if no more than SCENE_GAP frames lie
-between them. All thirty films are in training and test alike, and two frames are in both (one person here, one there).
+scenes are drawn: an example belongs to the scene of the one before it in its movie if no more than SCENE_GAP frames lie
+between them. All thirty movies are in training and test alike, and two frames are in both (one person here, one there).
 
 FLIC-full holds more people of the same scenes, those of the test included. FLIC-plus is the part of it whose scenes are
 not in the test (Tompson et al., NIPS 2014). With both in place the training examples are FLIC-plus', all of them
@@ -19,14 +19,14 @@ on: `prepare` refuses it, and `read` takes FLIC's own training examples.
 
 Converted: MATLAB's 1-based coordinates to 0-based (points and torso boxes). Sides are the person's in the files
 already. Of the 29 places for joints ten are kept; the neck is the middle of the shoulders. NaN is a joint without a
-label. Torso boxes are [x1 y1 x2 y2] with fractions, so their corners are taken for points of the picture plane, not for
+label. Torso boxes are [x1 y1 x2 y2] with fractions, so their corners are taken for points of the image plane, not for
 the first and last pixel: width = x2 − x1.
 
-Names: the picture's, and for the second and third example in a frame, in the file's order, `name.jpg#2`, `name.jpg#3`.
+Names: the image's, and for the second and third example in a frame, in the file's order, `name.jpg#2`, `name.jpg#3`.
 
 Sources: B. Sapp, B. Taskar: MODEC: Multimodal Decomposable Models for Human Pose Estimation, CVPR 2013; FLIC-plus: J.
 Tompson, A. Jain, Y. LeCun, C. Bregler: Joint Training of a Convolutional Network and a Graphical Model for Human Pose
-Estimation, NIPS 2014. Terms: the frames belong to the films' owners; the set was published for research, with the
+Estimation, NIPS 2014. Terms: the frames belong to the movies' owners; the set was published for research, with the
 request to cite the paper. Nothing of it is part of this project.
 """
 
@@ -46,7 +46,7 @@ from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.progress import Progress
 from deeppose_cli.core.skeleton import FLIC10
-from deeppose_cli.data.datasets.spec import MAX_COORDINATE, DataDescription
+from deeppose_cli.data.datasets.spec import MAX_COORDINATE, DatasetSpec
 from deeppose_cli.data.datasets.splits import split_groups
 from deeppose_cli.data.prepare.matfile import read_array
 from deeppose_cli.data.prepare.matstruct import Records, read_struct
@@ -55,9 +55,9 @@ from deeppose_cli.data.prepare.unpack import Listed, Plan, Unpacked, how_to_prep
 VALIDATION_SHARE = 0.1
 """Of the training examples."""
 SCENE_GAP = 500
-"""Frames, some twenty seconds of film: as long as a camera may look elsewhere and come back."""
+"""Frames, some twenty seconds of movie: as long as a camera may look elsewhere and come back."""
 MAX_FRAME = 1e7
-"""The longest film has fewer."""
+"""The longest movie has fewer."""
 
 PLACES = {
     "left_shoulder": 0,
@@ -100,7 +100,7 @@ class Examples:
     """(N, 10, 2) px in FLIC10's order."""
     torsos: NDArray[np.float64]
     """(N, 4) Box rows, px."""
-    pictures: tuple[str, ...]
+    images: tuple[str, ...]
     """(N) file names in `images/`."""
     scenes: NDArray[np.intp]
     """(N) examples with the same number are of one scene."""
@@ -111,13 +111,13 @@ class Examples:
         """`boxes`: NaN, FLIC has no box of the whole person."""
         seen: Counter[str] = Counter()
         names = []
-        for picture in self.pictures:
-            seen[picture] += 1
-            names.append(picture if seen[picture] == 1 else f"{picture}#{seen[picture]}")
-        files = {picture: images / picture for picture in seen}
+        for image in self.images:
+            seen[image] += 1
+            names.append(image if seen[image] == 1 else f"{image}#{seen[image]}")
+        files = {image: images / image for image in seen}
         boxes = np.full((len(names), 4), np.nan)
         return Annotations(
-            FLIC10, tuple(files[p] for p in self.pictures), self.keypoints, boxes, tuple(names), self.torsos
+            FLIC10, tuple(files[p] for p in self.images), self.keypoints, boxes, tuple(names), self.torsos
         )
 
 
@@ -139,27 +139,27 @@ def read_examples(file: Path, shown: str | None = None, expected: int | None = N
     return Examples(
         keypoints=np.stack([points[joint] for joint in FLIC10.joints], axis=1),
         torsos=np.stack([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1], axis=1),
-        pictures=records.texts["filepath"],
+        images=records.texts["filepath"],
         scenes=scenes(records.texts["moviename"], records.numbers["currframe"].ravel()),
         train=records.numbers["istrain"].ravel() == 1,
         test=records.numbers["istest"].ravel() == 1,
     )
 
 
-def scenes(films: Sequence[str], frames: NDArray[np.float64]) -> NDArray[np.intp]:
-    """(N) the number of each example's scene: frames of one film with gaps of at most SCENE_GAP."""
-    film = np.unique(np.asarray(films), return_inverse=True)[1]
-    order = np.lexsort((frames, film))
-    begins = (np.diff(film[order]) != 0) | (np.diff(frames[order]) > SCENE_GAP)
+def scenes(movies: Sequence[str], frames: NDArray[np.float64]) -> NDArray[np.intp]:
+    """(N) the number of each example's scene: frames of one movie with gaps of at most SCENE_GAP."""
+    movie = np.unique(np.asarray(movies), return_inverse=True)[1]
+    order = np.lexsort((frames, movie))
+    begins = (np.diff(movie[order]) != 0) | (np.diff(frames[order]) > SCENE_GAP)
     numbers = np.empty(len(order), dtype=np.intp)
     numbers[order] = np.concatenate([[0], np.cumsum(begins)])
     return numbers
 
 
 def read(data_root: Path, releases: Sequence[Release] = RELEASES) -> dict[str, Annotations]:
-    """{"train", "validation", "test"}. No picture is decoded; that each is there is checked.
+    """{"train", "validation", "test"}. No image is decoded; that each is there is checked.
 
-    Raises DeepPoseError where the set, a picture or a label is missing or cannot be right.
+    Raises DeepPoseError where the set, an image or a label is missing or cannot be right.
     """
     own, full = releases
     folder = data_root / "flic"
@@ -250,13 +250,13 @@ def _check(records: Records, shown: str) -> None:
     refuse((train == 1) & (test == 1), "istest", test, "0 where istrain is 1")
     frames = records.numbers["currframe"].ravel()
     refuse(~((frames >= 0) & (frames < MAX_FRAME)), "currframe", frames, f"0 to {MAX_FRAME:.0f}")
-    pictures = np.array(records.texts["filepath"], dtype=object)
-    strange = np.array([not _is_plain(name) for name in pictures])
-    refuse(strange, "filepath", pictures, "the name of a .jpg in images/")
+    images = np.array(records.texts["filepath"], dtype=object)
+    strange = np.array([not _is_plain(name) for name in images])
+    refuse(strange, "filepath", images, "the name of a .jpg in images/")
 
 
 def _is_plain(name: str) -> bool:
-    """Whether a picture's name leads nowhere but into its own folder, on any system."""
+    """Whether an image's name leads nowhere but into its own folder, on any system."""
     return name.endswith(".jpg") and name.isprintable() and name[0] != "." and not set(name) & set("/\\:")
 
 
@@ -267,9 +267,9 @@ def _read_release(folder: Path, release: Release, data_root: Path) -> Examples:
     if not file.is_file():
         raise DeepPoseError(f"{file}: no such file; type: {how_to_prepare(_GET, data_root)}")
     examples = read_examples(file, expected=release.count)
-    if missing := sorted({*not_there(folder / "images", examples.pictures)}):
+    if missing := sorted({*not_there(folder / "images", examples.images)}):
         raise DeepPoseError(
-            f"{folder / 'images' / missing[0]}: no such file ({len(missing)} of {len(set(examples.pictures))} pictures "
+            f"{folder / 'images' / missing[0]}: no such file ({len(missing)} of {len(set(examples.images))} images "
             f"missing); type: {how_to_prepare(_GET, data_root)}"
         )
     return examples
@@ -307,9 +307,9 @@ def _validate(unpacked: Unpacked, release: Release) -> None:
     if not labels.is_file():
         raise DeepPoseError(f"{sources}: {release.name} has no examples.mat; {together}")
     examples = read_examples(labels, unpacked.shown(labels), release.count)
-    if missing := sorted({*not_there(folder / "images", examples.pictures)}):
+    if missing := sorted({*not_there(folder / "images", examples.images)}):
         raise DeepPoseError(
-            f"{sources}: {len(missing)} of {len(set(examples.pictures))} {release.name} pictures are missing, "
+            f"{sources}: {len(missing)} of {len(set(examples.images))} {release.name} images are missing, "
             f"the first is images/{missing[0]}; {together}"
         )
 
@@ -331,17 +331,17 @@ def _validate_plus(unpacked: Unpacked, folder: Path, full: Release) -> None:
         read_indices(file, full.count, unpacked.shown(file))
 
 
-FLIC = DataDescription(
+FLIC = DatasetSpec(
     name="flic",
-    title="Frames Labeled In Cinema: 5,003 upper bodies in film frames; trains on FLIC-plus where it is given",
+    title="Frames Labeled In Cinema: 5,003 upper bodies in movie frames; trains on FLIC-plus where it is given",
     skeleton=FLIC10,
     preset="small",
     sigma=1.0,
-    first_box="face",
+    initial_box="face",
     conventions="1-based in the files (inferred), 0-based here; sides are the person's; ten of 29 joints; neck: "
     "mid-shoulder",
     how_to_get=f"archive from bensapp.github.io/flic-dataset.html; type: {_GET}",
     read=read,
     image_order="as in examples.mat: test: those with istest; train and validation share those with istrain; the "
-    "second example in a picture is named PICTURE.jpg#2, the third #3",
+    "second example in an image is named IMAGE.jpg#2, the third #3",
 )

@@ -15,7 +15,7 @@ it is 0 a placeholder stands in the file, NaN here.
 
 Sources: S. Johnson, M. Everingham: Clustered Pose and Nonlinear Appearance Models for Human Pose Estimation, BMVC 2010
 (LSP); Learning Effective Human Pose Estimation from Inaccurate Annotation, CVPR 2011 (LSPET; labels by crowd workers,
-noisy). Terms: the pictures are Flickr users' and stay theirs; the sets were published for research, with the request to
+noisy). Terms: the images are Flickr users' and stay theirs; the sets were published for research, with the request to
 cite these papers. Nothing of them is part of this project.
 """
 
@@ -34,23 +34,23 @@ from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.progress import Progress
 from deeppose_cli.core.skeleton import LSP14
-from deeppose_cli.data.datasets.spec import MAX_COORDINATE, DataDescription
+from deeppose_cli.data.datasets.spec import MAX_COORDINATE, DatasetSpec
 from deeppose_cli.data.datasets.splits import split_rows
 from deeppose_cli.data.prepare.archives import unpack
 from deeppose_cli.data.prepare.matfile import read_array
 from deeppose_cli.data.prepare.unpack import Listed, Plan, Unpacked, how_to_prepare, put
 
 VALIDATION_SHARE = 0.2
-"""Of LSP's own training pictures: validation looks like the test, which LSPET does not."""
+"""Of LSP's own training images: validation looks like the test, which LSPET does not."""
 EXTENSION_MARGIN = 1.35
 """LSPET training boxes in units of the joints' tight box, so that its people are as large in the crop as LSP's in their
-pictures: there the longer side is 1.32 times the person's in the median, 1.2 to 1.6 in 90 of 100 pictures."""
+images: there the longer side is 1.32 times the person's in the median, 1.2 to 1.6 in 90 of 100 images."""
 
 _LAYOUTS = ((3, len(LSP14)), (len(LSP14), 3))
-_PICTURE = re.compile(r"im\d+\.(?:jpg|png)")
+_IMAGE = re.compile(r"im\d+\.(?:jpg|png)")
 _NEEDED = re.compile(
     r"(?P<base>(?:.*/)?)"
-    r"(?:(?P<picture>images/im(?P<number>\d+)\.(?:jpg|png))|(?P<labels>joints\.mat)|(?P<readme>README(?:\.\w+)?))"
+    r"(?:(?P<image>images/im(?P<number>\d+)\.(?:jpg|png))|(?P<labels>joints\.mat)|(?P<readme>README(?:\.\w+)?))"
 )
 _GET = "deeppose data prepare lsp --from lsp_dataset.zip [--from lspet_dataset.zip]"
 
@@ -61,9 +61,9 @@ class Release:
 
     name: str
     count: int
-    """Pictures, numbered from 1; as many records in joints.mat."""
+    """Images, numbered from 1; as many records in joints.mat."""
     digits: int
-    """Width of the number in a picture's name."""
+    """Width of the number in an image's name."""
 
     def stem(self, row: int) -> str:
         return f"im{row + 1:0{self.digits}d}"
@@ -77,8 +77,8 @@ class PrepareReport:
     """What a `prepare` put in place."""
 
     folder: Path
-    pictures: dict[str, int] = field(default_factory=dict)
-    """By release: how many pictures are now there."""
+    images: dict[str, int] = field(default_factory=dict)
+    """By release: how many images are now there."""
 
 
 def read_joints(folder: Path, expected: int | None = None) -> NDArray[np.float64]:
@@ -94,12 +94,12 @@ def read_joints(folder: Path, expected: int | None = None) -> NDArray[np.float64
 
 
 def read(data_root: Path, releases: Sequence[Release] = RELEASES) -> dict[str, Annotations]:
-    """{"train", "validation", "test"}. No picture is decoded; that each is there is checked.
+    """{"train", "validation", "test"}. No image is decoded; that each is there is checked.
 
-    `boxes`: NaN (the full image) for LSP, whose pictures are cut around the person. For LSPET the square around the
-    labelled joints, as there the person may be a small part of the picture and is seldom alone. That box is made from
+    `boxes`: NaN (the full image) for LSP, whose images are cut around the person. For LSPET the square around the
+    labelled joints, as there the person may be a small part of the image and is seldom alone. That box is made from
     the labels, hence good for training only; all of LSPET is training.
-    Raises DeepPoseError where the set, a picture or a label is missing or cannot be right.
+    Raises DeepPoseError where the set, an image or a label is missing or cannot be right.
     """
     lsp, lspet = releases
     folder = data_root / "lsp"
@@ -129,7 +129,7 @@ def prepare(
     """Put LSP, LSPET or both from archives or extracted folders into `<data root>/lsp`.
 
     A release may come in several sources (LSPET in two archives), and a source may hold both. Which is which shows in
-    the width of the pictures' numbers; leading folders do not matter. Everything is unpacked beside its place and
+    the width of the images' numbers; leading folders do not matter. Everything is unpacked beside its place and
     checked before anything is replaced; on any failure what was there stays. Raises DeepPoseError, one line, for
     sources that do not hold a release whole, and UsageError where none is given.
     """
@@ -182,10 +182,10 @@ def _check_values(joints: NDArray[np.float64], shown: str) -> None:
 
 def _read_release(folder: Path, release: Release, data_root: Path, flag_is_label: bool = False) -> Annotations:
     joints = read_joints(folder, release.count)
-    files, missing = _pictures(folder / "images", release)
+    files, missing = _images(folder / "images", release)
     if missing:
         raise DeepPoseError(
-            f"{folder / 'images' / missing[0]}.jpg: no such file ({len(missing)} of {release.count} pictures missing); "
+            f"{folder / 'images' / missing[0]}.jpg: no such file ({len(missing)} of {release.count} images missing); "
             f"type: {how_to_prepare(_GET, data_root)}"
         )
     points = joints[..., :2]
@@ -196,11 +196,11 @@ def _read_release(folder: Path, release: Release, data_root: Path, flag_is_label
     return Annotations(LSP14, files, points, boxes, tuple(file.name for file in files))
 
 
-def _pictures(images: Path, release: Release) -> tuple[tuple[Path, ...], list[str]]:
-    """(the picture files that are there, by number; the stems of those that are not). One look into the folder."""
+def _images(images: Path, release: Release) -> tuple[tuple[Path, ...], list[str]]:
+    """(the image files that are there, by number; the stems of those that are not). One look into the folder."""
     try:
         with os.scandir(images) as entries:
-            names = {entry.name.rpartition(".")[0]: entry.name for entry in entries if _PICTURE.fullmatch(entry.name)}
+            names = {entry.name.rpartition(".")[0]: entry.name for entry in entries if _IMAGE.fullmatch(entry.name)}
     except OSError:
         names = {}
     stems = [release.stem(row) for row in range(release.count)]
@@ -231,7 +231,7 @@ def _plan(listed: Listed, temporary: Path, releases: Sequence[Release]) -> Plan:
             if release is None:
                 continue
             for match in group:
-                if match["picture"] and not _belongs(match, release):
+                if match["image"] and not _belongs(match, release):
                     continue
                 target = temporary / release.name / match[0][len(match["base"]) :]
                 # The number alone decides, so that im0001.jpg and im0001.png cannot both be record 1.
@@ -264,10 +264,10 @@ def _belongs(match: re.Match[str], release: Release) -> bool:
 def _recognise(
     source: Path, group: Sequence[re.Match[str]], temporary: Path, releases: Sequence[Release]
 ) -> Release | None:
-    """By the pictures' names; where labels came without pictures, by the number of records."""
-    pictures = [match for match in group if match["picture"]]
+    """By the images' names; where labels came without images, by the number of records."""
+    images = [match for match in group if match["image"]]
     for release in releases:
-        if any(_belongs(match, release) for match in pictures):
+        if any(_belongs(match, release) for match in images):
             return release
     labels = [match[0] for match in group if match["labels"]]
     if not labels:
@@ -292,21 +292,21 @@ def _validate(unpacked: Unpacked, release: Release) -> None:
     if not labels.is_file():
         raise DeepPoseError(f"{sources}: {release.name} has no joints.mat; {together}")
     _parse_joints(labels, unpacked.shown(labels), release.count)
-    _, missing = _pictures(folder / "images", release)
+    _, missing = _images(folder / "images", release)
     if missing:
         raise DeepPoseError(
-            f"{sources}: {len(missing)} of {release.count} {release.name} pictures are missing, "
+            f"{sources}: {len(missing)} of {release.count} {release.name} images are missing, "
             f"the first is images/{missing[0]}.jpg; {together}"
         )
 
 
-LSP = DataDescription(
+LSP = DatasetSpec(
     name="lsp",
     title="Leeds Sports Pose: 2,000 sports people, whole body; with LSPET 10,000 more to train on",
     skeleton=LSP14,
     preset="small",
     sigma=2.0,
-    first_box="image",
+    initial_box="image",
     conventions="1-based in the files, 0-based here; sides are the person's; flag: LSP occluded, LSPET labelled",
     how_to_get=f"archives from sam.johnson.io/research/lsp.html and lspet.html; type: {_GET}",
     read=read,

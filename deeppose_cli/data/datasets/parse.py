@@ -14,12 +14,12 @@ Where `people_all` is there, it is what is read. A split that is not there is em
 
 Splits, the paper's own: im0001 … im0100 is training, im0101 … im0305 the test, in this order. There is no validation.
 
-Converted: MATLAB's 1-based coordinates to 0-based. The file's left and right are the IMAGE's: in 95 of 100 pictures the
+Converted: MATLAB's 1-based coordinates to 0-based. The file's left and right are the IMAGE's: in 95 of 100 images the
 left shoulder is further left. As people face the camera, the image's left is the person's right: each joint takes the
 name of its mirror partner, which puts the file's order into LSP's. People seen from behind, whom nobody marked, so have
-the wrong sides. Every joint is labelled; there are no flags and no boxes: the first box is the full image, as on LSP.
+the wrong sides. Every joint is labelled; there are no flags and no boxes: the initial box is the full image, as on LSP.
 
-Source: D. Ramanan: Learning to Parse Images of Articulated Bodies, NIPS 2006. Terms: the pictures stay their
+Source: D. Ramanan: Learning to Parse Images of Articulated Bodies, NIPS 2006. Terms: the images stay their
 owners'; the set was published for research, with the request to cite the paper. Nothing of it is part of this
 project.
 """
@@ -39,7 +39,7 @@ from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.progress import Progress
 from deeppose_cli.core.skeleton import LSP14
-from deeppose_cli.data.datasets.spec import MAX_COORDINATE, DataDescription
+from deeppose_cli.data.datasets.spec import MAX_COORDINATE, DatasetSpec
 from deeppose_cli.data.prepare.archives import unpack
 from deeppose_cli.data.prepare.matfile import read_array
 from deeppose_cli.data.prepare.unpack import Listed, Plan, Unpacked, how_to_prepare, not_there, put
@@ -72,7 +72,7 @@ _GET = "deeppose data prepare parse --from people.zip"
 
 @dataclass(frozen=True)
 class Part:
-    """A split, by the numbers of its first and last picture."""
+    """A split, by the numbers of its first and last image."""
 
     name: str
     first: int
@@ -86,7 +86,7 @@ class Part:
     def folder(self) -> str:
         return f"people_{self.name}"
 
-    def pictures(self) -> list[str]:
+    def images(self) -> list[str]:
         return [f"im{number:04d}.jpg" for number in range(self.first, self.last + 1)]
 
 
@@ -118,9 +118,9 @@ def read_labels(file: Path, shown: str | None = None) -> NDArray[np.float64]:
 
 
 def read(data_root: Path, parts: Sequence[Part] = PARTS) -> dict[str, Annotations]:
-    """{"train", "validation", "test"}; what is not here is empty. No picture is decoded; that each is there is checked.
+    """{"train", "validation", "test"}; what is not here is empty. No image is decoded; that each is there is checked.
 
-    Raises DeepPoseError where no part is here, or a picture or a label is missing or cannot be right.
+    Raises DeepPoseError where no part is here, or an image or a label is missing or cannot be right.
     """
     folder = data_root / "parse"
     whole = folder / _WHOLE
@@ -136,10 +136,10 @@ def read(data_root: Path, parts: Sequence[Part] = PARTS) -> dict[str, Annotation
         if not labels.is_file():
             raise DeepPoseError(f"{labels}: no such file; type: {how_to_prepare(_GET, data_root)}")
         points = _of_part(read_labels(labels), part, parts, str(labels))
-        names = part.pictures()
+        names = part.images()
         if missing := not_there(place, names):
             raise DeepPoseError(
-                f"{place / missing[0]}: no such file ({len(missing)} of {part.count} pictures missing); "
+                f"{place / missing[0]}: no such file ({len(missing)} of {part.count} images missing); "
                 f"type: {how_to_prepare(_GET, data_root)}"
             )
         splits[part.name] = _annotations([place / name for name in names], points)
@@ -151,7 +151,7 @@ def prepare(
 ) -> tuple[str, ...]:
     """Put the set, or a part of it, from archives or extracted folders into `<data root>/parse`.
 
-    Which part a `labels.mat` and the pictures beside it are shows in the number of records and in the pictures'
+    Which part a `labels.mat` and the images beside it are shows in the number of records and in the images'
     numbers; leading folders do not matter. Everything is unpacked beside its place and checked before anything is
     replaced; a part that is there stays until the same part comes again. Gives the names of the folders that are new.
     Raises DeepPoseError, one line, for sources that do not hold a part whole, and UsageError where none is given.
@@ -224,7 +224,7 @@ def _plan(listed: Listed, temporary: Path, parts: Sequence[Part]) -> Plan:
 def _recognise(
     source: Path, base: str, group: Sequence[re.Match[str]], temporary: Path, parts: Sequence[Part]
 ) -> tuple[str, range]:
-    """(the folder in which this group belongs, the numbers of its pictures)."""
+    """(the folder in which this group belongs, the numbers of its images)."""
     look = temporary / "labels" / "labels.mat"
     look.unlink(missing_ok=True)
     member = f"{base}labels.mat"
@@ -242,26 +242,26 @@ def _recognise(
 
 
 def _validate(unpacked: Unpacked, parts: Sequence[Part]) -> None:
-    """Raises DeepPoseError, naming the sources, where a picture of an unpacked part is missing."""
-    pictures = {part.folder: part.pictures() for part in parts}
-    pictures[_WHOLE] = [name for part in parts for name in part.pictures()]
-    for name, names in pictures.items():
+    """Raises DeepPoseError, naming the sources, where an image of an unpacked part is missing."""
+    images = {part.folder: part.images() for part in parts}
+    images[_WHOLE] = [name for part in parts for name in part.images()]
+    for name, names in images.items():
         folder = unpacked.folder / name
         missing = not_there(folder, names) if folder.is_dir() else []
         if missing:
             raise DeepPoseError(
-                f"{unpacked.sources(folder)}: {len(missing)} of {len(names)} pictures are missing, "
+                f"{unpacked.sources(folder)}: {len(missing)} of {len(names)} images are missing, "
                 f"the first is {missing[0]}"
             )
 
 
-PARSE = DataDescription(
+PARSE = DatasetSpec(
     name="parse",
     title="Image Parse: 305 people in snapshots, whole body",
     skeleton=LSP14,
     preset="small",
     sigma=2.0,
-    first_box="image",
+    initial_box="image",
     conventions="1-based in the files, 0-based here; sides are the image's in the files, swapped here to the person's, "
     "as people face the camera (95 of 100 do); the file's rows, so renamed, are in the order of the joints here",
     how_to_get=f"people.zip from Deva Ramanan's page of the NIPS 2006 paper (www.ics.uci.edu/~dramanan); type: {_GET}",

@@ -1,4 +1,4 @@
-"""LSP, LSPET and FLIC together: whole bodies in sports and upper bodies in films, for one model of all of them.
+"""LSP, LSPET and FLIC together: whole bodies in sports and upper bodies in videos, for one model of all of them.
 
 Nothing lies on disk for it: it reads what `deeppose data prepare lsp` and `deeppose data prepare flic` leave in
 `<data root>/lsp` and `<data root>/flic`, each with its own terms and papers, which lsp.py and flic.py tell.
@@ -10,11 +10,11 @@ Joints: every point that either set labels, `PEOPLE15`; what a set has no label 
 the middle of the shoulders and no label: another point than LSP's, so NaN as well. Where a model of this set is scored
 on FLIC, the middle of its shoulders answers.
 
-First boxes: `boxes` holds FLIC's torso boxes, placed around the person as `--box torso` does; LSPET's own; NaN, the
-whole picture, for LSP. So each person is as large in the first crop as a model of that set alone would see them.
+Initial boxes: `boxes` holds FLIC's torso boxes, placed around the person as `--box torso` does; LSPET's own; NaN, the
+whole image, for LSP. So each person is as large in the first crop as a model of that set alone would see them.
 
-σ is one number, as a refinement network must meet each joint at one scale, and a picture does not say which set it is
-of. It is LSP's, the larger: a first stage is off by 0.37 diam on LSP (standard deviation, training pictures), and with
+σ is one number, as a refinement network must meet each joint at one scale, and an image does not say which set it is
+of. It is LSP's, the larger: a first stage is off by 0.37 diam on LSP (standard deviation, training images), and with
 FLIC's 1.0, a crop of half a diam either way, about a third of the joints would lie outside; with 2.0 FLIC loses nothing
 but resolution.
 """
@@ -33,14 +33,14 @@ from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.skeleton import PEOPLE15
 from deeppose_cli.data.datasets.flic import FLIC
 from deeppose_cli.data.datasets.lsp import LSP
-from deeppose_cli.data.datasets.spec import SPLITS, DataDescription
+from deeppose_cli.data.datasets.spec import SPLITS, DatasetSpec
 from deeppose_cli.detection.initial_boxes import place
 
 _GET = "deeppose data prepare lsp; deeppose data prepare flic"
 
 
-def read(data_root: Path, parts: Sequence[DataDescription] = (LSP, FLIC)) -> dict[str, Annotations]:
-    """{"train", "validation", "test"}, the rows of the parts in their order. No picture is decoded.
+def read(data_root: Path, parts: Sequence[DatasetSpec] = (LSP, FLIC)) -> dict[str, Annotations]:
+    """{"train", "validation", "test"}, the rows of the parts in their order. No image is decoded.
 
     Raises DeepPoseError where a part is not prepared, or not whole.
     """
@@ -52,10 +52,10 @@ def read(data_root: Path, parts: Sequence[DataDescription] = (LSP, FLIC)) -> dic
             problems.append(str(error))
     if problems:
         raise DeepPoseError(f"people joins {' and '.join(part.name for part in parts)}: {'; '.join(problems)}")
-    return {split: Annotations.join([in_union(splits[split]) for splits in found]) for split in SPLITS}
+    return {split: Annotations.join([to_combined_skeleton(splits[split]) for splits in found]) for split in SPLITS}
 
 
-def in_union(part: Annotations) -> Annotations:
+def to_combined_skeleton(part: Annotations) -> Annotations:
     """A part's rows with PEOPLE15's joints, and its torso boxes, placed around the person, as `boxes`."""
     keypoints = np.full((len(part), len(PEOPLE15), 2), np.nan)
     for column, joint in enumerate(part.skeleton.joints):
@@ -65,13 +65,13 @@ def in_union(part: Annotations) -> Annotations:
     return replace(part, skeleton=PEOPLE15, keypoints=keypoints, boxes=boxes)
 
 
-PEOPLE = DataDescription(
+PEOPLE = DatasetSpec(
     name="people",
     title="LSP, LSPET and FLIC together: whole and upper bodies, for one model of all",
     skeleton=PEOPLE15,
     preset="people",
     sigma=2.0,
-    first_box="own",
+    initial_box="own",
     conventions="none of its own: lsp and flic as they are prepared; what a set does not label is NaN, FLIC's neck too",
     how_to_get=f"joined of lsp and flic where they lie, nothing is copied; type: {_GET}",
     read=read,

@@ -8,12 +8,12 @@ from pathlib import Path
 from deeppose_cli.core.errors import UsageError
 from deeppose_cli.core.progress import Progress
 from deeppose_cli.data.datasets import buffy, demo, flic, lsp, parse, people
-from deeppose_cli.data.datasets.spec import DataDescription
+from deeppose_cli.data.datasets.spec import DatasetSpec
 from deeppose_cli.data.prepare.download import Say
 from deeppose_cli.data.prepare.fetch import fetch, is_there
 from deeppose_cli.data.prepare.urls import ADDRESSES
 
-CATALOGUE: dict[str, DataDescription] = {
+DATASETS: dict[str, DatasetSpec] = {
     set_.name: set_ for set_ in (demo.DEMO, lsp.LSP, flic.FLIC, people.PEOPLE, buffy.BUFFY, parse.PARSE)
 }
 
@@ -26,11 +26,11 @@ _FROM_ARCHIVES: dict[str, Callable[[Sequence[Path], Path, Progress | None], obje
 _MADE_HERE: dict[str, Callable[[Path], object]] = {demo.DEMO.name: demo.ensure}
 
 
-def description(name: str, flag: str = "--data") -> DataDescription:
+def description(name: str, flag: str = "--data") -> DatasetSpec:
     """Raises UsageError, naming `flag`, for a name that no set has."""
-    if name not in CATALOGUE:
-        raise UsageError(f"{flag} {name}: unknown; valid: {', '.join(CATALOGUE)}")
-    return CATALOGUE[name]
+    if name not in DATASETS:
+        raise UsageError(f"{flag} {name}: unknown; valid: {', '.join(DATASETS)}")
+    return DATASETS[name]
 
 
 def prepare(
@@ -69,14 +69,14 @@ def prepare(
         raise UsageError(f"--from: needed, as {name} has no address that can be downloaded from; {known.how_to_get}")
 
 
-def trained_box(trained: str, box: str, scored: DataDescription) -> str:
-    """Where b⁰ comes from on a set for a model that was trained on another, or the same, with first box `box`."""
+def trained_box(trained: str, box: str, scored: DatasetSpec) -> str:
+    """Where b⁰ comes from on a set for a model that was trained on another, or the same, with initial box `box`."""
     if trained == scored.name:
         return box
-    joined = CATALOGUE.get(trained)
-    if joined is not None and box == joined.first_box and scored.name in joined.parts:
+    joined = DATASETS.get(trained)
+    if joined is not None and box == joined.initial_box and scored.name in joined.parts:
         return joined.parts[scored.name]
-    return scored.first_box
+    return scored.initial_box
 
 
 def is_here(name: str, data_root: Path) -> bool:

@@ -11,13 +11,13 @@ from deeppose_cli.core.errors import UsageError
 from deeppose_cli.core.skeleton import Skeleton
 
 SPLITS = ("train", "validation", "test")
-"""What `DataDescription.read` gives, in this order."""
+"""What `DatasetSpec.read` gives, in this order."""
 MAX_COORDINATE = 1e5
-"""px; a coordinate beyond it is no place in a picture."""
+"""px; a coordinate beyond it is no place in an image."""
 
 
 @dataclass(frozen=True)
-class DataDescription:
+class DatasetSpec:
     """A data set, by name. `read` gives its splits; the rest is facts."""
 
     name: str
@@ -27,14 +27,14 @@ class DataDescription:
     """The preset used where --preset is not given."""
     sigma: float
     """σ of the refinement crops where the preset does not say (paper, section 4.1)."""
-    first_box: str
+    initial_box: str
     """Where b⁰ comes from in evaluation, as `--box` says it: `image`, `face`, … Follows the paper."""
     conventions: str
     """One line: base and sides of the original files, and what was converted."""
     how_to_get: str
     """One line: where the archives are and what to type."""
     read: Callable[[Path], dict[str, Annotations]]
-    """(data root) → {"train", "validation", "test"}. Decodes no picture. Raises DeepPoseError, naming file, record and
+    """(data root) → {"train", "validation", "test"}. Decodes no image. Raises DeepPoseError, naming file, record and
     field, where something is missing or cannot be right."""
     evaluation_only: bool = False
     """Never trained on here."""

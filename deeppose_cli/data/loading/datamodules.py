@@ -1,4 +1,4 @@
-"""The LightningDataModules: any data set that a `DataDescription` describes, for stage 1 and for refinement."""
+"""The LightningDataModules: any data set that a `DatasetSpec` describes, for stage 1 and for refinement."""
 
 from __future__ import annotations
 
@@ -15,71 +15,77 @@ from deeppose_cli.config.schema import RefinementPreset, StagePreset
 from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.progress import Progress
-from deeppose_cli.data.datasets.spec import DataDescription
-from deeppose_cli.data.loading.image_cache import PictureCache
-from deeppose_cli.data.loading.samplers import EpochSampler, EvaluationSampler, Place, ResumableLoader, quiet_worker
-from deeppose_cli.data.loading.shared_memory import ReusingCollate
+from deeppose_cli.data.datasets.spec import DatasetSpec
+from deeppose_cli.data.loading.image_cache import ImageCache
+from deeppose_cli.data.loading.samplers import (
+    DataPosition,
+    EpochSampler,
+    EvaluationSampler,
+    ResumableLoader,
+    quiet_worker,
+)
+from deeppose_cli.data.loading.shared_memory import SharedMemoryCollate
 from deeppose_cli.data.loading.stage_datasets import (
-    InitialTraining,
-    InitialValidation,
-    RefinementTraining,
-    RefinementValidation,
+    InitialTrainDataset,
+    InitialValDataset,
+    RefinementTrainDataset,
+    RefinementValDataset,
     join_crops,
 )
-from deeppose_cli.detection.initial_boxes import FirstBoxes, first_boxes, training_source
-from deeppose_cli.media.images import Picture, read_picture
+from deeppose_cli.detection.initial_boxes import InitialBoxes, initial_boxes, training_source
+from deeppose_cli.media.images import Image, read_image
 from deeppose_cli.models.displacement import Displacement
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """The two splits that training may see, with their first boxes. The test split is not even kept here."""
+    """The two splits that training may see, with their initial boxes. The test split is not even kept here."""
 
     train: Annotations
     validation: Annotations
     train_boxes: NDArray[np.float64]
     validation_boxes: NDArray[np.float64]
     unreadable: tuple[str, ...] = ()
-    """Pictures of which not even the size could be read: they are left out."""
+    """Images of which not even the size could be read: they are left out."""
     said: str = ""
-    """Where the training split's first boxes come from, and what became of the cache, for the person who trains."""
-    cache: PictureCache | None = None
-    """Pictures that are decoded already; none: they are decoded each time."""
+    """Where the training split's initial boxes come from, and what became of the cache, for the person who trains."""
+    cache: ImageCache | None = None
+    """Images that are decoded already; none: they are decoded each time."""
 
     @staticmethod
     def read(
-        description: DataDescription,
+        description: DatasetSpec,
         data_root: Path,
         box: str | None = None,
         progress: Progress | None = None,
         cache: bool = False,
     ) -> TrainingData:
-        """Labels and picture sizes only; a picture is decoded only where a detector has not looked at it yet, or where
+        """Labels and image sizes only; an image is decoded only where a detector has not looked at it yet, or where
         the cache is wanted and does not have it.
 
         `box`: where b⁰ comes from in evaluation, the description's own if None; training goes by the same.
         """
         description.check_trainable()
         splits = description.read(data_root)
-        source = training_source(box or description.first_box)
+        source = training_source(box or description.initial_box)
         parts, boxes, unreadable = [], [], []
-        found: list[FirstBoxes] = []
+        found: list[InitialBoxes] = []
         for split in ("train", "validation"):
             annotations = splits[split]
-            found.append(first_boxes(annotations, source, data_root / description.name, progress))
+            found.append(initial_boxes(annotations, source, data_root / description.name, progress))
             known = ~np.isnan(found[-1].boxes).any(-1)
             unreadable += [annotations.names[row] for row in np.flatnonzero(~known)]
             parts.append(annotations.take(np.flatnonzero(known)))
             boxes.append(found[-1].boxes[known])
             if not len(parts[-1]):
-                raise DeepPoseError(f"{description.name}: no readable picture in its {split} split")
-        pictures = PictureCache(data_root, parts[0].files + parts[1].files, progress) if cache else None
-        said = "\n".join(line for line in (found[0].said(), pictures.said if pictures else "") if line)
-        return TrainingData(parts[0], parts[1], boxes[0], boxes[1], tuple(unreadable), said, pictures)
+                raise DeepPoseError(f"{description.name}: no readable image in its {split} split")
+        images = ImageCache(data_root, parts[0].files + parts[1].files, progress) if cache else None
+        said = "\n".join(line for line in (found[0].said(), images.said if images else "") if line)
+        return TrainingData(parts[0], parts[1], boxes[0], boxes[1], tuple(unreadable), said, images)
 
-    def picture(self, file: Path) -> Picture:
+    def image(self, file: Path) -> Image:
         """(H, W, 3) uint8 RGB, not to be written to. Raises DeepPoseError that names a file that cannot be read."""
-        return read_picture(file) if self.cache is None else self.cache.read(file)
+        return read_image(file) if self.cache is None else self.cache.read(file)
 
 
 class PoseDataModule(L.LightningDataModule):
@@ -88,7 +94,7 @@ class PoseDataModule(L.LightningDataModule):
     def __init__(self, data: TrainingData, settings: StagePreset, seed: int, workers: int) -> None:
         super().__init__()
         self.data, self.settings, self.seed, self.workers = data, settings, seed, workers
-        self.place = Place()
+        self.place = DataPosition()
 
     def state_dict(self) -> dict[str, Any]:
         return asdict(self.place)
@@ -102,11 +108,11 @@ class PoseDataModule(L.LightningDataModule):
     def validation_set(self) -> Dataset[Any]:
         raise NotImplementedError
 
-    def pictures_per_step(self) -> int:
+    def images_per_step(self) -> int:
         return self.settings.batch_size
 
     def visits(self) -> int:
-        """How often one epoch decodes each picture."""
+        """How often one epoch decodes each image."""
         return 1
 
     def names(self, rows: list[int]) -> list[str]:
@@ -118,12 +124,12 @@ class PoseDataModule(L.LightningDataModule):
 
     def train_dataloader(self) -> ResumableLoader:
         rank, world = self._place()
-        sampler = EpochSampler(len(self.data.train), self.pictures_per_step(), self.seed, self.visits(), rank, world)
+        sampler = EpochSampler(len(self.data.train), self.images_per_step(), self.seed, self.visits(), rank, world)
         return ResumableLoader(self.training_set(), sampler, self.place, **self._options(), collate_fn=self.collate())
 
     def val_dataloader(self) -> DataLoader[Any]:
         rank, world = self._place()
-        sampler = EvaluationSampler(len(self.data.validation), self.pictures_per_step(), rank, world)
+        sampler = EvaluationSampler(len(self.data.validation), self.images_per_step(), rank, world)
         return DataLoader(self.validation_set(), batch_sampler=sampler, **self._options())
 
     def collate(self) -> Any:
@@ -141,23 +147,23 @@ class PoseDataModule(L.LightningDataModule):
         }
 
 
-class InitialData(PoseDataModule):
+class InitialStageDataModule(PoseDataModule):
     """Stage 1: crops of the whole person."""
 
     def __init__(self, data: TrainingData, settings: StagePreset, square: bool, seed: int, workers: int) -> None:
         super().__init__(data, settings, seed, workers)
         self.square = square
 
-    def training_set(self) -> InitialTraining:
+    def training_set(self) -> InitialTrainDataset:
         data = self.data
-        return InitialTraining(data.train, data.train_boxes, self.square, self.settings, self.seed, data.picture)
+        return InitialTrainDataset(data.train, data.train_boxes, self.square, self.settings, self.seed, data.image)
 
-    def validation_set(self) -> InitialValidation:
+    def validation_set(self) -> InitialValDataset:
         data = self.data
-        return InitialValidation(data.validation, data.validation_boxes, self.square, self.settings, data.picture)
+        return InitialValDataset(data.validation, data.validation_boxes, self.square, self.settings, data.image)
 
 
-class RefinementData(PoseDataModule):
+class RefinementStageDataModule(PoseDataModule):
     """Stage s ≥ 2: crops around displaced labels to learn from, around the previous stage's poses to validate on."""
 
     def __init__(
@@ -175,10 +181,10 @@ class RefinementData(PoseDataModule):
         self.refinement, self.square, self.sigma = settings, square, sigma
         self.displacement, self.validation_start = displacement, validation_start
 
-    def training_set(self) -> RefinementTraining:
+    def training_set(self) -> RefinementTrainDataset:
         data = self.data
-        self.reusing = ReusingCollate(join_crops, "pixels")
-        return RefinementTraining(
+        self.reusing = SharedMemoryCollate(join_crops, "image")
+        return RefinementTrainDataset(
             data.train,
             data.train_boxes,
             self.square,
@@ -187,28 +193,28 @@ class RefinementData(PoseDataModule):
             self.displacement,
             self.seed,
             self.reusing.reserve,
-            data.picture,
+            data.image,
         )
 
-    def validation_set(self) -> RefinementValidation:
+    def validation_set(self) -> RefinementValDataset:
         data = self.data
-        return RefinementValidation(
+        return RefinementValDataset(
             data.validation,
             data.validation_boxes,
             self.square,
             self.refinement,
             self.sigma,
             self.validation_start,
-            data.picture,
+            data.image,
         )
 
     def visits(self) -> int:
-        return -(-self.refinement.draws // self.refinement.draws_per_visit)
+        return -(-self.refinement.crops_per_joint // self.refinement.crops_per_visit)
 
-    def pictures_per_step(self) -> int:
-        """So many pictures give about `batch_size` crops."""
+    def images_per_step(self) -> int:
+        """So many images give about `batch_size` crops."""
         return max(
-            1, round(self.settings.batch_size / (len(self.data.train.skeleton) * self.refinement.draws_per_visit))
+            1, round(self.settings.batch_size / (len(self.data.train.skeleton) * self.refinement.crops_per_visit))
         )
 
     def collate(self) -> Any:

@@ -1,12 +1,12 @@
-"""Training pictures, decoded once: a file beside each data set, which every process maps into its memory.
+"""Training images, decoded once: a file beside each data set, which every process maps into its memory.
 
-<data root>/<data set>/.cache/pictures       may be deleted at any time, in the middle of a training too
+<data root>/<data set>/.cache/images       may be deleted at any time, in the middle of a training too
 
-The file holds the pixels of one picture after the other, then an index, then the index's length and checksum. It is
-written beside its place and moved there whole. A picture is as large there as its file says: on what the sets here have
-(0.1 to 0.5 MB a picture), reducing would gain nothing, and boxes and labels hold as they are.
+The file holds the pixels of one image after the other, then an index, then the index's length and checksum. It is
+written beside its place and moved there whole. An image is as large there as its file says: on what the sets here have
+(0.1 to 0.5 MB an image), reducing would gain nothing, and boxes and labels hold as they are.
 
-The cache is never needed. A picture that is not in it, or has another size or time than its file now, is read from the
+The cache is never needed. An image that is not in it, or has another size or time than its file now, is read from the
 file; so is one whose pixels do not have the checksum that they were written with, which each process looks at once.
 """
 
@@ -29,12 +29,12 @@ import numpy as np
 
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.progress import Progress
-from deeppose_cli.media.images import VERSION, Picture, read_picture
+from deeppose_cli.media.images import VERSION, Image, read_image
 
 CACHE_FOLDER = ".cache"
 """Inside the data set's folder."""
 ROOM = 0.5
-"""The largest share that a cache may take of the free disk space, and of the machine's memory: with more, pictures
+"""The largest share that a cache may take of the free disk space, and of the machine's memory: with more, images
 would come from the disk again and again, ten to thirty times as many bytes as a JPEG has."""
 
 _FORMAT = f"2, decoding {VERSION}, OpenCV {cv2.__version__}"
@@ -46,7 +46,7 @@ _END = struct.Struct("<QI")
 
 
 class _Entry(NamedTuple):
-    """Where a picture is; `height` 0: it could not be read."""
+    """Where an image is; `height` 0: it could not be read."""
 
     size: int
     time: int
@@ -71,7 +71,7 @@ class DataSetCache:
 
     def __init__(self, folder: Path) -> None:
         """`folder`: the data set's."""
-        self.folder, self.file = folder, folder / CACHE_FOLDER / "pictures"
+        self.folder, self.file = folder, folder / CACHE_FOLDER / "images"
         self._open()
 
     def _open(self) -> None:
@@ -91,7 +91,7 @@ class DataSetCache:
         except (OSError, ValueError, KeyError, struct.error):
             return
         self._map = mapped
-        self._entries = {str(self.folder / name): _Entry(*entry) for name, entry in index["pictures"].items()}
+        self._entries = {str(self.folder / name): _Entry(*entry) for name, entry in index["images"].items()}
 
     def __reduce__(self) -> Any:
         return DataSetCache, (self.folder,)  # where processes are not forked, each maps the file for itself
@@ -117,20 +117,20 @@ class DataSetCache:
     def _limit(self) -> float:
         return ROOM * min(shutil.disk_usage(self.folder).free, _memory())
 
-    def get(self, file: Path) -> Picture | None:
+    def get(self, file: Path) -> Image | None:
         """(H, W, 3) uint8 RGB that cannot be written to; None where it is not kept, or not to be relied upon."""
         entry, mapped = self._entry(file), self._map
         # Past the end of a file that somebody cut, memory cannot be read: the process would be killed.
         if entry is None or not entry.kept or mapped is None or mapped.size() != len(mapped):
             return None
         shape = (entry.height, entry.width, 3)
-        picture = np.frombuffer(mapped, np.uint8, entry.height * entry.width * 3, entry.offset).reshape(shape)
+        image = np.frombuffer(mapped, np.uint8, entry.height * entry.width * 3, entry.offset).reshape(shape)
         if str(file) not in self._good:
-            if zlib.crc32(picture.data) != entry.checksum:
+            if zlib.crc32(image.data) != entry.checksum:
                 del self._entries[str(file)]
                 return None
             self._good.add(str(file))
-        return picture
+        return image
 
     def complete(self, files: Sequence[Path], progress: Progress | None = None) -> str:
         """Takes in the files that it does not have as they are now; returns a line to say, or "" if there is nothing.
@@ -148,25 +148,23 @@ class DataSetCache:
                     return ""
                 self._write(files, progress)
         except OSError as error:
-            return f"pictures are decoded each time: {self.file} cannot be written ({error.strerror or error})"
+            return f"images are decoded each time: {self.file} cannot be written ({error.strerror or error})"
         self._open()
         kept = [file for file in files if (entry := self._entry(file)) is not None and entry.kept]
         few = f" of {len(files):,}" if len(kept) < len(files) else ""
         size = len(self._map) / 1e9 if self._map is not None else 0.0
-        return (
-            f"{len(kept):,}{few} pictures are kept decoded in {self.file} ({size:.2g} GB); it may be deleted any time"
-        )
+        return f"{len(kept):,}{few} images are kept decoded in {self.file} ({size:.2g} GB); it may be deleted any time"
 
     def _write(self, files: Sequence[Path], progress: Progress | None) -> None:
-        """A new file of the given pictures, and of all others in the old one that have not changed."""
+        """A new file of the given images, and of all others in the old one that have not changed."""
         held = [name for name in self._entries if (entry := self._entry(Path(name))) is not None]
         kept = dict.fromkeys(name for name in held if self._entries[name].kept)  # first: what is held stays
         wanted = {**kept, **dict.fromkeys(map(str, files)), **dict.fromkeys(held)}
         limit = self._limit()
         index: dict[str, _Entry] = {}
-        for left in self.file.parent.glob("pictures.*"):  # by a process that was killed
+        for left in self.file.parent.glob("images.*"):  # by a process that was killed
             left.unlink(missing_ok=True)
-        temporary = self.file.with_name(f"pictures.{os.getpid()}")
+        temporary = self.file.with_name(f"images.{os.getpid()}")
         try:
             with temporary.open("wb") as out:
                 at = 0
@@ -175,19 +173,19 @@ class DataSetCache:
                     stamp = _stamp(file)  # before the pixels: if the file changes meanwhile, it is not taken for these
                     if stamp is None:
                         continue
-                    picture = self._picture(file)
-                    height, width = (0, 0) if picture is None else picture.shape[:2]
-                    if picture is None:
+                    image = self._image(file)
+                    height, width = (0, 0) if image is None else image.shape[:2]
+                    if image is None:
                         entry = _Entry(*stamp, at, 0, 0, 0)
-                    elif at + picture.nbytes > limit:
+                    elif at + image.nbytes > limit:
                         entry = _Entry(*stamp, _NO_ROOM, height, width, 0)
                     else:
-                        entry = _Entry(*stamp, at, height, width, zlib.crc32(picture.data))
-                        at += out.write(picture.data)
+                        entry = _Entry(*stamp, at, height, width, zlib.crc32(image.data))
+                        at += out.write(image.data)
                     index[file.relative_to(self.folder).as_posix()] = entry
                     if progress is not None:
-                        progress("decoding pictures", done, len(wanted))
-                text = json.dumps({"format": _FORMAT, "bytes": at, "pictures": index}).encode()
+                        progress("decoding images", done, len(wanted))
+                text = json.dumps({"format": _FORMAT, "bytes": at, "images": index}).encode()
                 out.write(text + _END.pack(len(text), zlib.crc32(text)))
             os.replace(temporary, self.file)
         except BaseException:
@@ -195,16 +193,16 @@ class DataSetCache:
                 temporary.unlink()
             raise
 
-    def _picture(self, file: Path) -> Picture | None:
+    def _image(self, file: Path) -> Image | None:
         kept = self.get(file)
         try:
-            return np.ascontiguousarray(read_picture(file)) if kept is None else kept
+            return np.ascontiguousarray(read_image(file)) if kept is None else kept
         except DeepPoseError:
             return None  # said where it is needed
 
 
-class PictureCache:
-    """Reads pictures below a data root, decoded already where its data set's cache has them."""
+class ImageCache:
+    """Reads images below a data root, decoded already where its data set's cache has them."""
 
     def __init__(self, data_root: Path, files: Sequence[Path], progress: Progress | None = None) -> None:
         """Brings the caches of these files' data sets up to date. What can go wrong with that is told in `said`."""
@@ -217,11 +215,11 @@ class PictureCache:
         lines = [self.sets[name].complete(list(dict.fromkeys(own)), progress) for name, own in sets.items()]
         self.said = "\n".join(line for line in lines if line)
 
-    def read(self, file: Path) -> Picture:
-        """What `read_picture` gives, and raises, but not to be written to."""
+    def read(self, file: Path) -> Image:
+        """What `read_image` gives, and raises, but not to be written to."""
         cache = self.sets.get(file.parts[self.depth]) if len(file.parts) > self.depth else None
         kept = cache.get(file) if cache is not None else None
-        return read_picture(file) if kept is None else kept
+        return read_image(file) if kept is None else kept
 
 
 def _stamp(file: Path) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""In which order pictures are seen, so that it can be taken up again at any step and shared among processes."""
+"""In which order images are seen, so that it can be taken up again at any step and shared among processes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from deeppose_cli.data.loading.shared_memory import ReusingCollate
+from deeppose_cli.data.loading.shared_memory import SharedMemoryCollate
 
 
-class Draw(NamedTuple):
+class SampleKey(NamedTuple):
     """One look at one example. All its randomness is a function of these and the seed."""
 
     epoch: int
@@ -21,7 +21,7 @@ class Draw(NamedTuple):
     visit: int
 
 
-class EpochSampler(Sampler[list[Draw]]):
+class EpochSampler(Sampler[list[SampleKey]]):
     """Batches of draws: in every epoch each row `visits` times, in an order that depends on (seed, epoch) alone.
 
     A batch is dealt out to the processes, so that two processes see together what one would see. An incomplete last
@@ -36,11 +36,11 @@ class EpochSampler(Sampler[list[Draw]]):
     def __len__(self) -> int:
         return self.rows * self.visits // self.batch
 
-    def __iter__(self) -> Iterator[list[Draw]]:
+    def __iter__(self) -> Iterator[list[SampleKey]]:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.rows * self.visits)
         for number in range(self.start, len(self)):
             chosen = order[number * self.batch : (number + 1) * self.batch][self.rank :: self.world]
-            yield [Draw(self.epoch, int(i % self.rows), int(i // self.rows)) for i in chosen]
+            yield [SampleKey(self.epoch, int(i % self.rows), int(i // self.rows)) for i in chosen]
 
 
 class EvaluationSampler(Sampler[list[int]]):
@@ -59,7 +59,7 @@ class EvaluationSampler(Sampler[list[int]]):
 
 
 @dataclass
-class Place:
+class DataPosition:
     """How far a training has come in its data: the next batch is number `position` of `epoch`."""
 
     epoch: int = 0
@@ -67,17 +67,17 @@ class Place:
 
 
 class ResumableLoader(DataLoader[Any]):
-    """A DataLoader over an `EpochSampler` that goes on from a `Place` and keeps it up to date.
+    """A DataLoader over an `EpochSampler` that goes on from a `DataPosition` and keeps it up to date.
 
     The place belongs to the data module, which stores it in the checkpoint. (Lightning would ask the loader itself for
     its state, but gives it back only to loaders that were not needed before: the schedule has asked for the length.)
     """
 
-    def __init__(self, dataset: Dataset[Any], order: EpochSampler, place: Place, **options: Any) -> None:
-        self._reusing: ReusingCollate | None = None
-        if isinstance(options.get("collate_fn"), ReusingCollate) and options.get("num_workers"):
+    def __init__(self, dataset: Dataset[Any], order: EpochSampler, place: DataPosition, **options: Any) -> None:
+        self._reusing: SharedMemoryCollate | None = None
+        if isinstance(options.get("collate_fn"), SharedMemoryCollate) and options.get("num_workers"):
             self._reusing = options["collate_fn"]
-            options["prefetch_factor"] = ReusingCollate.PREFETCH
+            options["prefetch_factor"] = SharedMemoryCollate.PREFETCH
         super().__init__(dataset, batch_sampler=order, **options)
         self.order, self.place = order, place
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import get_worker_info
 
 
-class ReusingCollate:
+class SharedMemoryCollate:
     """Joins examples in a worker process into shared memory that the worker uses again and again.
 
     Refinement batches are large (20 MB with the paper's preset), and getting as much new shared memory from the system

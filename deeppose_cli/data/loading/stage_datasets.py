@@ -1,4 +1,4 @@
-"""Examples as the networks see them. Shape letters: K joints, M crops of one picture, S input side."""
+"""Examples as the networks see them. Shape letters: K joints, M crops of one image, S input side."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from deeppose_cli.core.annotations import Annotations, labelled
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.geometry import Box, FloatArray, joint_boxes, normalise
 from deeppose_cli.data.loading.augmentation import Augmenter, erase_patches
-from deeppose_cli.data.loading.samplers import Draw
+from deeppose_cli.data.loading.samplers import SampleKey
 from deeppose_cli.media.cropping import MEAN_COLOUR, crop, crops
-from deeppose_cli.media.images import Picture, read_picture
-from deeppose_cli.models.cascade import first_stage_boxes, refinement_boxes
+from deeppose_cli.media.images import Image, read_image
+from deeppose_cli.models.cascade import initial_stage_boxes, refinement_boxes
 from deeppose_cli.models.displacement import Displacement, training_diameters
 
 Example = dict[str, NDArray[Any]]
 Reserve = Callable[[tuple[int, ...]], NDArray[np.uint8] | None]
-Read = Callable[[Path], Picture]
+Read = Callable[[Path], Image]
 
 REFINEMENT_REACH = 3.0
-"""Crops around joints reach out of b⁰: so many of its sides are kept of a training picture."""
+"""Crops around joints reach out of b⁰: so many of its sides are kept of a training image."""
 
 _GREY = np.full((8, 8, 3), MEAN_COLOUR, np.uint8)
 
 
-class _Pictures(Dataset[Example]):
-    """Rows of annotations with their b⁰. `read`: how a picture is read; what it gives is not written to."""
+class _Images(Dataset[Example]):
+    """Rows of annotations with their b⁰. `read`: how an image is read; what it gives is not written to."""
 
     def __init__(self, annotations: Annotations, boxes: FloatArray, square: bool, read: Read) -> None:
         self.annotations, self.skeleton, self.read = annotations, annotations.skeleton, read
-        self.first = first_stage_boxes(boxes, square=square)
+        self.first = initial_stage_boxes(boxes, square=square)
 
     def __len__(self) -> int:
         return len(self.annotations)
 
-    def load(self, row: int) -> tuple[Picture, FloatArray, NDArray[np.bool_]]:
-        """The picture, its labels (K, 2) px, and whether it could not be read: then it is grey and has no labels, so
+    def load(self, row: int) -> tuple[Image, FloatArray, NDArray[np.bool_]]:
+        """The image, its labels (K, 2) px, and whether it could not be read: then it is grey and has no labels, so
         that nothing is learned or counted of it, and the training can say so at its end. Row −1: the same, on purpose.
         """
         nothing = np.full((len(self.skeleton), 2), np.nan)
@@ -56,9 +56,9 @@ class _Pictures(Dataset[Example]):
             return _GREY, nothing, np.array(True)
 
 
-class InitialTraining(_Pictures):
-    """Stage 1: `pixels` (S, S, 3) uint8, S as it is in the draw's epoch, `target` (K, 2) norm (NaN: not labelled),
-    `visited` (the row), `unread`."""
+class InitialTrainDataset(_Images):
+    """Stage 1: `image` (S, S, 3) uint8, S as it is in the draw's epoch, `target` (K, 2) norm (NaN: not labelled),
+    `index` (the row), `unreadable`."""
 
     def __init__(
         self,
@@ -67,28 +67,28 @@ class InitialTraining(_Pictures):
         square: bool,
         settings: StagePreset,
         seed: int,
-        read: Read = read_picture,
+        read: Read = read_image,
     ) -> None:
         super().__init__(annotations, boxes, square, read)
         self.settings, self.seed = settings, seed
         self.augment = Augmenter(settings.augmentation, self.skeleton)
 
-    def __getitem__(self, draw: Draw) -> Example:
+    def __getitem__(self, draw: SampleKey) -> Example:
         row = draw.row
         rng = np.random.default_rng([self.seed, *draw])
-        picture, keypoints, unread = self.load(row)
-        view = self.augment(picture, keypoints, Box(*self.first[row]), rng)
-        pixels = crop(view.picture, view.box, input_size_at(self.settings, draw.epoch), turn=view.turn)
+        image, keypoints, unread = self.load(row)
+        view = self.augment(image, keypoints, Box(*self.first[row]), rng)
+        pixels = crop(view.image, view.box, input_size_at(self.settings, draw.epoch), turn=view.turn)
         erase_patches(pixels[None], self.augment.settings.erase, rng)
         return {
-            "pixels": pixels,
+            "image": pixels,
             "target": normalise(view.keypoints, np.array(view.box)).astype(np.float32),
-            "visited": np.array(row),
-            "unread": unread,
+            "index": np.array(row),
+            "unreadable": unread,
         }
 
 
-class InitialValidation(_Pictures):
+class InitialValDataset(_Images):
     """Stage 1, nothing random: adds `box` (4) and `keypoints` (K, 2) px. Row −1 is an example without labels."""
 
     def __init__(
@@ -97,28 +97,28 @@ class InitialValidation(_Pictures):
         boxes: FloatArray,
         square: bool,
         settings: StagePreset,
-        read: Read = read_picture,
+        read: Read = read_image,
     ) -> None:
         super().__init__(annotations, boxes, square, read)
         self.size = settings.input_size
 
     def __getitem__(self, row: int) -> Example:
-        picture, keypoints, unread = self.load(row)
+        image, keypoints, unread = self.load(row)
         box = self.first[max(row, 0)]
         return {
-            "pixels": crop(picture, box, self.size),
+            "image": crop(image, box, self.size),
             "target": normalise(keypoints, box).astype(np.float32),
             "keypoints": keypoints.astype(np.float32),
             "box": box.astype(np.float32),
-            "visited": np.array(row),
-            "unread": unread,
+            "index": np.array(row),
+            "unreadable": unread,
         }
 
 
-class RefinementTraining(_Pictures):
-    """Stage s ≥ 2: M crops around displaced labels: `pixels` (M, S, S, 3), `joint` (M), `target` (M, K, 2) norm; and of
-    the picture `visited` (1), `unread` (1). Each labelled joint is drawn `draws_per_visit` times from one decoded
-    picture (paper, section 3.2)."""
+class RefinementTrainDataset(_Images):
+    """Stage s ≥ 2: M crops around displaced labels: `image` (M, S, S, 3), `joint_index` (M), `target` (M, K, 2) norm;
+    and of the image `index` (1), `unreadable` (1). Each labelled joint is drawn `crops_per_visit` times from one
+    decoded image (paper, section 3.2)."""
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class RefinementTraining(_Pictures):
         displacement: Displacement,
         seed: int,
         reserve: Reserve = lambda shape: None,
-        read: Read = read_picture,
+        read: Read = read_image,
     ) -> None:
         """`reserve`: memory to cut crops into, where the batch wants them; None: of their own."""
         super().__init__(annotations, boxes, square, read)
@@ -139,14 +139,14 @@ class RefinementTraining(_Pictures):
         self.augment = Augmenter(settings.augmentation, self.skeleton, REFINEMENT_REACH)
         self.diameters = training_diameters(annotations.keypoints, self.first, self.skeleton)
 
-    def __getitem__(self, draw: Draw) -> Example:
+    def __getitem__(self, draw: SampleKey) -> Example:
         row = draw.row
         rng = np.random.default_rng([self.seed, *draw])
-        picture, keypoints, unread = self.load(row)
-        view = self.augment(picture, keypoints, Box(*self.first[row]), rng)
+        image, keypoints, unread = self.load(row)
+        view = self.augment(image, keypoints, Box(*self.first[row]), rng)
         s = self.settings
-        draws = min(s.draws_per_visit, s.draws - draw.visit * s.draws_per_visit)
-        joints = np.repeat(np.flatnonzero(labelled(view.keypoints)), draws)
+        crops_per_joint = min(s.crops_per_visit, s.crops_per_joint - draw.visit * s.crops_per_visit)
+        joints = np.repeat(np.flatnonzero(labelled(view.keypoints)), crops_per_joint)
         # Size jitter of b⁰ says how large the crops vary here; the rotation and the mirror keep lengths.
         zoom = view.box[2] / self.first[row, 2]
         diam = self.diameters[row]
@@ -154,19 +154,19 @@ class RefinementTraining(_Pictures):
         centres = view.keypoints[joints] + delta * diam
         boxes = joint_boxes(centres, np.full(len(joints), self.sigma * diam * zoom))
         size = s.input_size
-        pixels = crops(view.picture, boxes, size, self.reserve((len(boxes), size, size, 3)), view.turn)
+        pixels = crops(view.image, boxes, size, self.reserve((len(boxes), size, size, 3)), view.turn)
         erase_patches(pixels, s.augmentation.erase, rng)
         return {
-            "pixels": pixels,
-            "joint": joints,
+            "image": pixels,
+            "joint_index": joints,
             "target": normalise(view.keypoints[None], boxes[:, None]).astype(np.float32),
-            "visited": np.array([row]),
-            "unread": unread[None],
+            "index": np.array([row]),
+            "unreadable": unread[None],
         }
 
 
-class RefinementValidation(_Pictures):
-    """Stage s ≥ 2 on the previous stage's own poses: `pixels` (K, S, S, 3), `boxes` (K, 4), `keypoints` (K, 2) px."""
+class RefinementValDataset(_Images):
+    """Stage s ≥ 2 on the previous stage's own poses: `image` (K, S, S, 3), `boxes` (K, 4), `keypoints` (K, 2) px."""
 
     def __init__(
         self,
@@ -176,21 +176,21 @@ class RefinementValidation(_Pictures):
         settings: RefinementPreset,
         sigma: float,
         start: FloatArray,
-        read: Read = read_picture,
+        read: Read = read_image,
     ) -> None:
         super().__init__(annotations, boxes, square, read)
         self.size = settings.input_size
         self.where = refinement_boxes(start, self.first, self.skeleton, sigma)
 
     def __getitem__(self, row: int) -> Example:
-        picture, keypoints, unread = self.load(row)
+        image, keypoints, unread = self.load(row)
         boxes = self.where[max(row, 0)]
         return {
-            "pixels": crops(picture, boxes, self.size),
+            "image": crops(image, boxes, self.size),
             "boxes": boxes.astype(np.float32),
             "keypoints": keypoints.astype(np.float32),
-            "visited": np.array(row),
-            "unread": unread,
+            "index": np.array(row),
+            "unreadable": unread,
         }
 
 

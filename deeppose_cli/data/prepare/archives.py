@@ -27,7 +27,7 @@ from typing import IO, Any
 from deeppose_cli.core.errors import DeepPoseError
 
 MAX_MEMBER_BYTES = 256 * 2**20
-"""No picture and no label file of the sets read here comes near it; a zip bomb's member does."""
+"""No image and no label file of the sets read here comes near it; a zip bomb's member does."""
 MAX_TOTAL_BYTES = 8 * 2**30
 """All members of one source together, unpacked."""
 MAX_MEMBERS = 500_000

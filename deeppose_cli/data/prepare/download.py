@@ -62,7 +62,7 @@ _LENGTH = re.compile(_SIZE)
 _RANGE = re.compile(rf"bytes (?:{_SIZE}-[0-9]{{1,15}}|\*)/(?:{_SIZE}|\*)")
 
 Say = Callable[[str], None]
-Answer = http.client.HTTPResponse | urllib.error.HTTPError
+Response = http.client.HTTPResponse | urllib.error.HTTPError
 
 
 class Unavailable(DeepPoseError):
@@ -106,13 +106,13 @@ def download(
     """
     with _writing(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
-    part = _Part(target)
+    part = _MetricPart(target)
     with part.opened():
         _fetch(url, part, progress, say, pause, timeout)
         part.finish()
 
 
-class _Part:
+class _MetricPart:
     """`<target>.part`, held by one process, and what is known of its version."""
 
     file: BinaryIO
@@ -176,7 +176,7 @@ class _Part:
         self.notes.unlink(missing_ok=True)
 
 
-def _fetch(url: str, part: _Part, progress: Progress | None, say: Say, pause: float, timeout: float) -> None:
+def _fetch(url: str, part: _MetricPart, progress: Progress | None, say: Say, pause: float, timeout: float) -> None:
     """Attempts until the part is whole. The count starts again whenever clearly more is there than ever before."""
     most, failed = part.size, 0
     while True:
@@ -202,7 +202,7 @@ def _fetch(url: str, part: _Part, progress: Progress | None, say: Say, pause: fl
         time.sleep(wait)
 
 
-def _attempt(url: str, part: _Part, progress: Progress | None, timeout: float) -> None:
+def _attempt(url: str, part: _MetricPart, progress: Progress | None, timeout: float) -> None:
     have, version = part.size, part.version(url)
     headers = {"User-Agent": f"deeppose/{__version__}", "Accept-Encoding": "identity"}
     if have and version:
@@ -229,7 +229,7 @@ def _attempt(url: str, part: _Part, progress: Progress | None, timeout: float) -
         raise _Dropped(f"the connection broke off after {part.size:,} of {total:,} bytes")
 
 
-def _open(request: urllib.request.Request, timeout: float) -> Answer:
+def _open(request: urllib.request.Request, timeout: float) -> Response:
     """The answer, with a status of 200, 206 or 416; anything else is raised."""
     url = request.full_url
     try:
@@ -265,7 +265,7 @@ def _unreachable(url: str, reason: object) -> Exception:
     return Unavailable(f"{url}: not an address that can be fetched ({reason})")
 
 
-def _extent(response: Answer) -> tuple[int | None, int]:
+def _extent(response: Response) -> tuple[int | None, int]:
     """(first byte, size of the whole file); None: no byte is left to send; 0: the size is not told."""
     if response.status == 200:
         length = _LENGTH.fullmatch(response.headers.get("Content-Length", ""))
@@ -276,13 +276,13 @@ def _extent(response: Answer) -> tuple[int | None, int]:
     return None if match[1] is None else int(match[1]), int(match[2] or 0)
 
 
-def _check_room(part: _Part, url: str, needed: int) -> None:
+def _check_room(part: _MetricPart, url: str, needed: int) -> None:
     free = shutil.disk_usage(part.path.parent).free
     if needed > free:
         raise DeepPoseError(f"{part.path.parent}: {url} needs {needed:,} more bytes, {free:,} are free on that disk")
 
 
-def _copy(url: str, response: Answer, part: _Part, total: int, progress: Progress | None) -> None:
+def _copy(url: str, response: Response, part: _MetricPart, total: int, progress: Progress | None) -> None:
     have = part.size
     since, before = time.monotonic(), have
     while True:
@@ -307,7 +307,7 @@ def _copy(url: str, response: Answer, part: _Part, total: int, progress: Progres
             progress(f"downloading {part.target.name}", have, total)
 
 
-def _too_large(url: str, part: _Part) -> Unavailable:
+def _too_large(url: str, part: _MetricPart) -> Unavailable:
     part.remove()
     return Unavailable(f"{url}: is larger than {MAX_BYTES:,} bytes; no archive of a data set is; removed")
 

@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 from deeppose_cli.core.geometry import FloatArray
 from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.data.preview.sample_views import Crop
-from deeppose_cli.media.images import Picture
+from deeppose_cli.media.images import Image
 from deeppose_cli.visualization.drawing import SIDE_COLOURS, draw_pose, joint_colour
 
 CELL = 400
@@ -25,12 +25,12 @@ DPI = 200
 FIRST_BOX_COLOUR = (204, 121, 167)
 """Reddish purple: of the same list of colours as the sides', and none of theirs (Okabe & Ito, 2008)."""
 _GROUND = (208, 208, 208)
-"""Around a picture in its cell: every line shows on it, the white ones too."""
+"""Around an image in its cell: every line shows on it, the white ones too."""
 _EDGE, _CROSS = (0, 0, 0), (255, 255, 255)
 _LABEL = 24
 """Letters that fit beside a line of cells."""
 _MOST_ROOM = 1.0
-"""How far beyond the picture a box is followed, in units of the picture's longer side."""
+"""How far beyond the image a box is followed, in units of the image's longer side."""
 _SHIFT = 4  # cv2 takes whole numbers: these are 1/16 px
 
 
@@ -38,7 +38,7 @@ _SHIFT = 4  # cv2 takes whole numbers: these are 1/16 px
 class Cell:
     """One view, drawn."""
 
-    pixels: Picture
+    pixels: Image
     """(CELL, CELL, 3)"""
     caption: str = ""
 
@@ -46,23 +46,21 @@ class Cell:
 EMPTY = Cell(np.full((CELL, CELL, 3), 255, np.uint8))
 
 
-def first_box_cell(
-    picture: Picture, pose: FloatArray, box: FloatArray, skeleton: Skeleton, stand_in: bool = False
-) -> Cell:
-    """The picture with its labels (K, 2) px, and b⁰ (4) around them, or its stand-in, where no box was found."""
-    height, width = picture.shape[:2]
-    canvas, place = _fitted(picture, box[None])
+def first_box_cell(image: Image, pose: FloatArray, box: FloatArray, skeleton: Skeleton, stand_in: bool = False) -> Cell:
+    """The image with its labels (K, 2) px, and b⁰ (4) around them, or its stand-in, where no box was found."""
+    height, width = image.shape[:2]
+    canvas, place = _fitted(image, box[None])
     canvas = draw_pose(canvas, place(pose), skeleton)
     _draw_box(canvas, place, box, FIRST_BOX_COLOUR, 3)
     return Cell(canvas, f"{width} × {height} px{', no box found' if stand_in else ''}")
 
 
 def joint_boxes_cell(
-    picture: Picture, pose: FloatArray, boxes: FloatArray, shown: Sequence[int], skeleton: Skeleton
+    image: Image, pose: FloatArray, boxes: FloatArray, shown: Sequence[int], skeleton: Skeleton
 ) -> Cell:
-    """The picture with the pose (K, 2) px and the boxes (K, 4) px around it; those of the `shown` joints are thick."""
+    """The image with the pose (K, 2) px and the boxes (K, 4) px around it; those of the `shown` joints are thick."""
     known = np.flatnonzero(~np.isnan(boxes).any(-1))
-    canvas, place = _fitted(picture, boxes[known])
+    canvas, place = _fitted(image, boxes[known])
     canvas = draw_pose(canvas, place(pose), skeleton)
     for joint in sorted(known, key=lambda joint: joint in shown):
         _draw_box(canvas, place, boxes[joint], joint_colour(skeleton.joints[joint]), 3 if joint in shown else 0)
@@ -135,7 +133,7 @@ def _legend() -> list[Any]:
         Patch(facecolor=_hex(colour), edgecolor="black", linewidth=0.5, label=words[side])
         for side, colour in SIDE_COLOURS.items()
     ]
-    first = Patch(facecolor="none", edgecolor=_hex(FIRST_BOX_COLOUR), linewidth=1.5, label="first box b⁰")
+    first = Patch(facecolor="none", edgecolor=_hex(FIRST_BOX_COLOUR), linewidth=1.5, label="initial box b⁰")
     middle = Line2D([], [], color="black", marker="+", linestyle="", label="middle of a crop; the ring is the label")
     return [*sides, first, middle]
 
@@ -145,19 +143,19 @@ def _hex(colour: tuple[int, int, int]) -> str:
 
 
 class _Placing:
-    """From px of a picture to px of a cell."""
+    """From px of an image to px of a cell."""
 
     def __init__(self, corner: FloatArray, factor: float) -> None:
-        """`corner` (2): where the cell begins, in px counted from the picture's edge."""
+        """`corner` (2): where the cell begins, in px counted from the image's edge."""
         self.corner, self.factor = corner, factor
 
     def __call__(self, points: FloatArray) -> FloatArray:
         return (np.asarray(points) + 0.5 - self.corner) * self.factor - 0.5
 
 
-def _fitted(picture: Picture, boxes: FloatArray) -> tuple[Picture, _Placing]:
-    """The picture in the middle of a cell, with room for the boxes (M, 4) that reach beyond it."""
-    height, width = picture.shape[:2]
+def _fitted(image: Image, boxes: FloatArray) -> tuple[Image, _Placing]:
+    """The image in the middle of a cell, with room for the boxes (M, 4) that reach beyond it."""
+    height, width = image.shape[:2]
     room = _MOST_ROOM * max(width, height)
     low = np.minimum(0, boxes[:, :2] - boxes[:, 2:] / 2 + 0.5).min(0, initial=0.0)
     high = np.maximum((width, height), boxes[:, :2] + boxes[:, 2:] / 2 + 0.5)
@@ -169,7 +167,7 @@ def _fitted(picture: Picture, boxes: FloatArray) -> tuple[Picture, _Placing]:
     placing = _Placing(corner, factor)
     method = cv2.INTER_CUBIC if factor > 1 else cv2.INTER_AREA
     size = max(1, round(width * factor)), max(1, round(height * factor))
-    large = cv2.resize(picture, size, interpolation=method)
+    large = cv2.resize(image, size, interpolation=method)
     canvas = np.full((CELL, CELL, 3), _GROUND, np.uint8)
     left, top = (round(float(-value * factor)) for value in corner)
     part = canvas[max(top, 0) : top + size[1], max(left, 0) : left + size[0]]
@@ -177,13 +175,13 @@ def _fitted(picture: Picture, boxes: FloatArray) -> tuple[Picture, _Placing]:
     return canvas, placing
 
 
-def _enlarged(pixels: Picture) -> tuple[Picture, _Placing]:
+def _enlarged(pixels: Image) -> tuple[Image, _Placing]:
     factor = CELL / len(pixels)
     method = cv2.INTER_CUBIC if factor > 1 else cv2.INTER_AREA
     return np.asarray(cv2.resize(pixels, (CELL, CELL), interpolation=method), np.uint8), _Placing(np.zeros(2), factor)
 
 
-def _draw_box(canvas: Picture, place: _Placing, box: FloatArray, colour: tuple[int, int, int], width: int) -> None:
+def _draw_box(canvas: Image, place: _Placing, box: FloatArray, colour: tuple[int, int, int], width: int) -> None:
     """With a dark edge; a width of 0 is a hairline without one."""
     corners = place(np.array([box[:2] - box[2:] / 2, box[:2] + box[2:] / 2]))
     start, end = (_fixed(point) for point in np.clip(corners, -4 * CELL, 5 * CELL))

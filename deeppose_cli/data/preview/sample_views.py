@@ -11,25 +11,25 @@ from numpy.typing import NDArray
 from deeppose_cli.config.schema import Augmentation, RefinementPreset, StagePreset
 from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.geometry import FloatArray, joint_boxes
-from deeppose_cli.data.loading.samplers import Draw
+from deeppose_cli.data.loading.samplers import SampleKey
 from deeppose_cli.data.loading.stage_datasets import (
     Example,
-    InitialTraining,
-    InitialValidation,
-    RefinementTraining,
-    RefinementValidation,
+    InitialTrainDataset,
+    InitialValDataset,
+    RefinementTrainDataset,
+    RefinementValDataset,
 )
-from deeppose_cli.media.images import Picture
+from deeppose_cli.media.images import Image
 from deeppose_cli.models.displacement import Displacement
 
-_UNCHANGED = Augmentation(mirror=0.0)
+_UNCHANGED = Augmentation(flip=0.0)
 
 
 @dataclass(frozen=True, eq=False)
 class Crop:
     """One network input."""
 
-    pixels: Picture
+    pixels: Image
     """(S, S, 3)"""
     keypoints: NDArray[np.float64]
     """(K, 2) px of the crop; NaN: not labelled."""
@@ -87,13 +87,13 @@ def initial_views(
     annotations: Annotations, boxes: FloatArray, rows: Sequence[int], settings: InitialSettings, copies: int
 ) -> list[InitialViews]:
     """Of each of the rows. boxes (N, 4) px of the whole split; those of other rows may be NaN."""
-    plain = InitialValidation(annotations, boxes, settings.square, settings.stage)
-    training = InitialTraining(annotations, boxes, settings.square, settings.stage, settings.seed)
+    plain = InitialValDataset(annotations, boxes, settings.square, settings.stage)
+    training = InitialTrainDataset(annotations, boxes, settings.square, settings.stage, settings.seed)
     return [
         InitialViews(
             plain.first[row],
             _initial_crop(plain[row]),
-            [_initial_crop(training[Draw(epoch, row, 0)]) for epoch in range(copies)],
+            [_initial_crop(training[SampleKey(epoch, row, 0)]) for epoch in range(copies)],
         )
         for row in rows
     ]
@@ -108,29 +108,29 @@ def refinement_views(
 ) -> list[RefinementViews]:
     """Of each of the rows. `poses` (rows, K, 2) px: what the stage before says; without them the labels stand in."""
     still = Displacement(*(((0.0, 0.0),) * len(annotations.skeleton),) * 2)
-    once = replace(settings.stage, draws_per_visit=1)
+    once = replace(settings.stage, crops_per_visit=1)
     square, sigma, seed = settings.square, settings.sigma, settings.seed
-    training = RefinementTraining(annotations, boxes, square, once, sigma, settings.displacement or still, seed)
-    varied = [_refinement_crops(training[Draw(0, row, 0)]) for row in rows]
+    training = RefinementTrainDataset(annotations, boxes, square, once, sigma, settings.displacement or still, seed)
+    varied = [_refinement_crops(training[SampleKey(0, row, 0)]) for row in rows]
     if poses is not None:
         some = annotations.take(rows)
-        validation = RefinementValidation(some, boxes[list(rows)], square, once, sigma, poses)
+        validation = RefinementValDataset(some, boxes[list(rows)], square, once, sigma, poses)
         found = []
         for i in range(len(rows)):
             example = validation[i]
             where = validation.where[i]
             target = (some.keypoints[i][None] - where[:, None, :2]) / where[:, None, 2:]
-            crops = _refinement_crops({**example, "target": target, "joint": np.arange(len(where))})
+            crops = _refinement_crops({**example, "target": target, "joint_index": np.arange(len(where))})
             found.append(RefinementViews(poses[i], where, crops, varied[i]))
         return found
-    unchanged = RefinementTraining(
+    unchanged = RefinementTrainDataset(
         annotations, boxes, square, replace(once, augmentation=_UNCHANGED), sigma, still, seed
     )
     return [
         RefinementViews(
             labels := annotations.keypoints[row],
             joint_boxes(labels, np.full(len(labels), sigma * unchanged.diameters[row])),
-            _refinement_crops(unchanged[Draw(0, row, 0)]),
+            _refinement_crops(unchanged[SampleKey(0, row, 0)]),
             crops,
         )
         for row, crops in zip(rows, varied, strict=True)
@@ -138,13 +138,13 @@ def refinement_views(
 
 
 def _initial_crop(example: Example) -> Crop:
-    return Crop(example["pixels"], _in_crop(example["target"], len(example["pixels"])))
+    return Crop(example["image"], _in_crop(example["target"], len(example["image"])))
 
 
 def _refinement_crops(example: Example) -> list[Crop]:
     return [
         Crop(pixels, _in_crop(target, len(pixels)), int(joint))
-        for pixels, target, joint in zip(example["pixels"], example["target"], example["joint"], strict=True)
+        for pixels, target, joint in zip(example["image"], example["target"], example["joint_index"], strict=True)
     ]
 
 

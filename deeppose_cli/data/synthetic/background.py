@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from deeppose_cli.core.skeleton import LSP14, SIDES
-from deeppose_cli.data.synthetic.body import Stage, turn
+from deeppose_cli.data.synthetic.body import Projection, turn
 from deeppose_cli.data.synthetic.canvas import (
     BACKGROUND,
     OUTLINE,
@@ -82,7 +82,7 @@ def _paint_stick(canvas: Canvas, own: Sequence[Colour], scale: float, rng: Rng) 
     canvas.fill(shape, colour, BACKGROUND)
 
 
-def paint_thing(canvas: Canvas, stage: Stage, rng: Rng) -> None:
+def paint_thing(canvas: Canvas, stage: Projection, rng: Rng) -> None:
     """A crate, a post, a ball or a bush in front of a part of the person."""
     # Not the neck or the head: without the face nothing may tell left from right.
     limbs = [joint for joint in LSP14.joints if joint.startswith(SIDES)]
@@ -107,7 +107,7 @@ def paint_thing(canvas: Canvas, stage: Stage, rng: Rng) -> None:
 
 
 def photograph(pixels: Float, rng: Rng) -> Float:
-    """A slightly soft and grainy picture, a little too dark or too bright."""
+    """A slightly soft and grainy image, a little too dark or too bright."""
     if rng.random() < 0.5:
         pixels = cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.3, 0.6))  # type: ignore[assignment]
     noise = rng.standard_normal(pixels.shape[:2], dtype=np.float32)[..., None] * np.float32(rng.uniform(0, 4))

@@ -1,7 +1,7 @@
-"""A jointed figure in 3-D: posed by angles, seen from somewhere, and placed in a picture.
+"""A jointed figure in 3-D: posed by angles, seen from somewhere, and placed in an image.
 
 Frames. Body: x to the person's left, y up, z forward, in units of the person's stature, origin between the hips. View:
-x right, y up, z towards the viewer, same units. Picture: px, 0-based, pixel centres at integers, x right, y down.
+x right, y up, z towards the viewer, same units. Image: px, 0-based, pixel centres at integers, x right, y down.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ BACK_VIEW = 0.3
 """Share of the people seen from behind."""
 
 LONG_SIDE = (122, 180)
-"""Range of a picture's longer side, px; LSP's pictures are like this."""
+"""Range of an image's longer side, px; LSP's images are like this."""
 SHORT_SIDE = 104
 """No side is shorter, px."""
 FILL = (0.72, 0.94)
-"""Range of the person's share of the picture's height, MARGIN included: the joints alone span about 0.1 less."""
+"""Range of the person's share of the image's height, MARGIN included: the joints alone span about 0.1 less."""
 FILL_WIDTH = 0.92
-"""The most that the person takes of the picture's width."""
+"""The most that the person takes of the image's width."""
 LARGEST = 200.0
-"""The longest stature, px: a squatting person is not blown up until the head fills the picture."""
+"""The longest stature, px: a squatting person is not blown up until the head fills the image."""
 MARGIN = 0.055
 """How far hands, feet and thickness reach beyond the joints, in units of the stature."""
 PERSPECTIVE = 0.25
@@ -147,13 +147,13 @@ def random_figure(rng: Rng) -> Figure:
 
 
 def _project(point: NDArray[np.float64]) -> tuple[float, float, float]:
-    """View coordinates to the picture plane, still in statures: (x right, y down, magnification)."""
+    """View coordinates to the image plane, still in statures: (x right, y down, magnification)."""
     near = 1.0 / (1.0 - PERSPECTIVE * float(point[2]))
     return float(point[0]) * near, -float(point[1]) * near, near
 
 
-class Stage:
-    """A figure placed in a picture."""
+class Projection:
+    """A figure placed in an image."""
 
     def __init__(self, figure: Figure, scale: float, origin: tuple[float, float]) -> None:
         self.figure, self.scale, self.origin = figure, scale, origin
@@ -172,7 +172,7 @@ class Stage:
 
 
 def framing(figure: Figure, rng: Rng) -> tuple[tuple[int, int], float, tuple[float, float]]:
-    """Picture (height, width) px, px per stature, and where the figure's origin is, px."""
+    """Image (height, width) px, px per stature, and where the figure's origin is, px."""
     flat = np.array([_project(point)[:2] for name, point in figure.points.items() if name != "tress"])
     low, high = flat.min(0) - MARGIN, flat.max(0) + MARGIN
     extent = high - low

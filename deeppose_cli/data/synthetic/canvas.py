@@ -154,6 +154,6 @@ def different_colour(rng: Rng, other: Colour) -> Colour:
 
 
 def random_light(rng: Rng) -> tuple[float, float]:
-    """Direction to the light in the picture: from above, more or less."""
+    """Direction to the light in the image: from above, more or less."""
     angle = rng.normal(-90, 35)
     return cos(radians(angle)), sin(radians(angle))

@@ -1,4 +1,4 @@
-"""Drawn people: a random generator in, a picture of an articulated person with exact joints out.
+"""Drawn people: a random generator in, an image of an articulated person with exact joints out.
 
 The person is a jointed figure in 3-D, posed by angles and seen from a random side, so foreshortening, what is in front
 of what, and which side is the person's left all follow from geometry and cannot contradict each other.
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from deeppose_cli.core.skeleton import LSP14
 from deeppose_cli.data.synthetic.background import paint_background, paint_thing, photograph
-from deeppose_cli.data.synthetic.body import Stage, framing, random_figure
+from deeppose_cli.data.synthetic.body import Projection, framing, random_figure
 from deeppose_cli.data.synthetic.canvas import (
     ARM_PART,
     HAIR_PART,
@@ -29,16 +29,16 @@ from deeppose_cli.data.synthetic.canvas import (
 from deeppose_cli.data.synthetic.painter import paint_person, random_look
 
 DRAWING_VERSION = 1
-"""To be raised with every change that changes a picture: sets drawn by another version are drawn again."""
+"""To be raised with every change that changes an image: sets drawn by another version are drawn again."""
 
 OCCLUDER = 0.15
-"""Share of the pictures with a thing in front of the person."""
+"""Share of the images with a thing in front of the person."""
 
 
 class Drawing(NamedTuple):
     """A drawn person."""
 
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     """(H, W, 3) RGB."""
     joints: NDArray[np.float64]
     """(14, 2) px, 0-based, in LSP14's order; left and right are the PERSON's."""
@@ -47,7 +47,7 @@ class Drawing(NamedTuple):
 
 
 def draw_person(rng: Rng, *, clutter: bool = True) -> Drawing:
-    """One picture. The same state of `rng` gives the same bytes.
+    """One image. The same state of `rng` gives the same bytes.
 
     `clutter=False` leaves out the background's contents, things in front of the person, blur and noise: the person on
     one even colour, pixel (0, 0).
@@ -60,7 +60,7 @@ def draw_person(rng: Rng, *, clutter: bool = True) -> Drawing:
         paint_background(canvas, (look.skin, look.hair, look.top, look.bottom), scale, rng)
     else:
         canvas.pixels[:] = random_colour(rng, saturation=(0.1, 0.4), value=(0.6, 0.95))
-    stage = Stage(figure, scale, origin)
+    stage = Projection(figure, scale, origin)
     paint_person(canvas, stage, look)
     if clutter and rng.random() < OCCLUDER:
         paint_thing(canvas, stage, rng)
@@ -72,7 +72,7 @@ def draw_person(rng: Rng, *, clutter: bool = True) -> Drawing:
     return Drawing(np.clip(pixels + 0.5, 0, 255).astype(np.uint8), joints, occluded)
 
 
-def _is_covered(canvas: Canvas, stage: Stage, joint: str) -> bool:
+def _is_covered(canvas: Canvas, stage: Projection, joint: str) -> bool:
     """Whether the joint's pixel was painted last by a part that the joint does not belong to."""
     x, y, _ = stage[joint]
     if joint == "head_top":

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeppose_cli.core.skeleton import SIDES
-from deeppose_cli.data.synthetic.body import HEAD_LONG, HEAD_WIDE, Stage
+from deeppose_cli.data.synthetic.body import HEAD_LONG, HEAD_WIDE, Projection
 from deeppose_cli.data.synthetic.canvas import (
     ARM_PART,
     HAIR_PART,
@@ -31,7 +31,7 @@ from deeppose_cli.data.synthetic.canvas import (
 
 
 @dataclass(frozen=True)
-class Look:
+class Stage1Scorer:
     """Build, clothes and colours."""
 
     stout: float
@@ -60,14 +60,14 @@ SKINS = ((255, 222, 196), (240, 194, 158), (222, 170, 126), (190, 134, 92), (150
 HAIRS = ((28, 24, 24), (62, 40, 26), (104, 66, 36), (206, 164, 84), (166, 70, 32), (146, 146, 150), (150, 40, 120))
 
 
-def random_look(rng: Rng) -> Look:
+def random_look(rng: Rng) -> Stage1Scorer:
     skin = rgb(*SKINS[int(rng.integers(len(SKINS)))]) * np.float32(rng.uniform(0.94, 1.04))
     hair = rgb(*HAIRS[int(rng.integers(len(HAIRS)))]) * np.float32(rng.uniform(0.85, 1.15))
     if np.abs(hair - skin).sum() < 110:
         hair = rgb(*HAIRS[0])
     top = different_colour(rng, skin)
     skirted = rng.random() < 0.14
-    return Look(
+    return Stage1Scorer(
         stout=rng.uniform(0.88, 1.22),
         skin=skin,
         hair=hair,
@@ -85,7 +85,7 @@ def random_look(rng: Rng) -> Look:
     )
 
 
-def paint_person(canvas: Canvas, stage: Stage, look: Look) -> None:
+def paint_person(canvas: Canvas, stage: Projection, look: Stage1Scorer) -> None:
     """All parts, from the farthest to the nearest. The biases settle who lies over whom at equal depth: hanging arms
     over the torso, the torso over standing legs, the head over the collar."""
     chest = stage.depth("neck", "neck", "pelvis")
@@ -123,7 +123,7 @@ def _sleeve(shape: Shape, cloth: Float, skin: Colour, covered: float, length: fl
     return mix(cloth, skin, (shape.along - np.float32(covered)) * np.float32(max(length, 1.0)) + 0.5)
 
 
-def _pattern(shape: Shape, look: Look, repeats: float) -> Float:
+def _pattern(shape: Shape, look: Stage1Scorer, repeats: float) -> Float:
     """(3, h, w) the top's cloth."""
     if look.pattern == "hoops":
         share = 0.5 + 3 * np.sin(2 * np.pi * repeats * shape.along)
@@ -138,7 +138,7 @@ def _pattern(shape: Shape, look: Look, repeats: float) -> Float:
     return mix(look.top, look.trim, share.astype(np.float32))
 
 
-def _paint_arm(canvas: Canvas, stage: Stage, look: Look, side: str) -> None:
+def _paint_arm(canvas: Canvas, stage: Projection, look: Stage1Scorer, side: str) -> None:
     shoulder, elbow, wrist, hand = (stage[f"{side}_{name}"] for name in ("shoulder", "elbow", "wrist", "hand"))
     s = look.stout
     upper = canvas.capsule(shoulder, elbow, 0.038 * s * shoulder[2], 0.029 * s * elbow[2])
@@ -157,7 +157,7 @@ def _paint_arm(canvas: Canvas, stage: Stage, look: Look, side: str) -> None:
     paint_jointed(canvas, [palm, lower, upper], [look.skin, *reversed(colours)], OUTLINE * stage.scale, ARM_PART[side])
 
 
-def _paint_leg(canvas: Canvas, stage: Stage, look: Look, side: str) -> None:
+def _paint_leg(canvas: Canvas, stage: Projection, look: Stage1Scorer, side: str) -> None:
     hip, knee, ankle, foot = (stage[f"{side}_{name}"] for name in ("hip", "knee", "ankle", "foot"))
     s = look.stout
     upper = canvas.capsule(hip, knee, 0.056 * s * hip[2], 0.04 * s * knee[2])
@@ -174,7 +174,7 @@ def _paint_leg(canvas: Canvas, stage: Stage, look: Look, side: str) -> None:
     paint_jointed(canvas, shapes, paints, OUTLINE * stage.scale, LEG_PART[side])
 
 
-def _paint_torso(canvas: Canvas, stage: Stage, look: Look) -> None:
+def _paint_torso(canvas: Canvas, stage: Projection, look: Stage1Scorer) -> None:
     """Shoulders to hips; what is worn on the chest tells the front from the back."""
     corners = {name: np.array(stage[name][:2]) for name in ("neck", *_of_torso("shoulder"), *_of_torso("hip"))}
     left: list[NDArray[np.float64]] = []
@@ -211,7 +211,7 @@ def _of_torso(kind: str) -> tuple[str, str]:
     return f"left_{kind}", f"right_{kind}"
 
 
-def _paint_skirt(canvas: Canvas, stage: Stage, look: Look) -> None:
+def _paint_skirt(canvas: Canvas, stage: Projection, look: Stage1Scorer) -> None:
     waist = [np.array(stage[name][:2]) for name in _of_torso("hip")]
     knees = [np.array(stage[name][:2]) for name in _of_torso("knee")]
     left, right = (hip + look.skirt * (knee - hip) for hip, knee in zip(waist, knees, strict=True))
@@ -222,7 +222,7 @@ def _paint_skirt(canvas: Canvas, stage: Stage, look: Look) -> None:
     canvas.fill(shape, folds.astype(np.float32), SKIRT_PART)
 
 
-def _paint_tress(canvas: Canvas, stage: Stage, look: Look) -> None:
+def _paint_tress(canvas: Canvas, stage: Projection, look: Stage1Scorer) -> None:
     nape, tip = stage["nape"], stage["tress"]
     shape = canvas.capsule(nape, tip, HEAD_WIDE * (0.35 + 0.6 * look.tress) * nape[2], HEAD_WIDE * look.tress * tip[2])
     strands = look.hair * (1 + 0.1 * np.sin(11 * shape.across))
@@ -230,7 +230,7 @@ def _paint_tress(canvas: Canvas, stage: Stage, look: Look) -> None:
     canvas.fill(shape, strands.astype(np.float32), HAIR_PART)
 
 
-def paint_head(canvas: Canvas, stage: Stage, look: Look) -> None:
+def paint_head(canvas: Canvas, stage: Projection, look: Stage1Scorer) -> None:
     """An ellipsoid with a face painted on its front and hair on the rest, seen from wherever the viewer is."""
     neck, centre = stage["neck"], stage["head"]
     throat = canvas.capsule(neck, centre, 0.031 * look.stout * neck[2], 0.028 * look.stout * centre[2])

@@ -101,7 +101,7 @@ def test_a_record_as_it_stands_in_the_release(tmp_path: Path) -> None:
         "7\r\n 11 91 11 31 \r\n 1.5 31 2 61 \r\n 21 31 21 61 \r\n 2 61 6 71 \r\n 31 71 21 63 \r\n11 26 11 6\r\n\r\n"
     )
     read = buffy.read_sticks(file)
-    assert (read.frames, read.pictures) == ((7,), ["000007.jpg"])
+    assert (read.frames, read.images) == ((7,), ["000007.jpg"])
     joints = dict(zip(BUFFY10.joints, buffy.to_joints(buffy.to_limbs(read.ends))[0].tolist(), strict=True))
     assert joints == {
         "right_shoulder": [0.5, 30],
@@ -290,7 +290,7 @@ def test_episodes_may_come_one_after_the_other_and_again(tmp_path: Path) -> None
     )
 
 
-def test_labels_and_pictures_may_come_in_two_sources(tmp_path: Path, small: Path) -> None:
+def test_labels_and_images_may_come_in_two_sources(tmp_path: Path, small: Path) -> None:
     parts = []
     for name in ("data", "images"):
         parts.append(tmp_path / f"{name}.zip")
@@ -316,15 +316,15 @@ BAD_SETS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda f: (f / "data/buffy_s5e3_sticks.txt").write_bytes(changed(5, "1 2 x 4")),
         r"again\.zip: data/buffy_s5e3_sticks\.txt: record 1 \(frame 12\), line 5, left lower arm: '1 2 x 4'",
     ),
-    "a picture missing": (
+    "an image missing": (
         lambda f: (f / "images/buffy_s5e3_original/000011.jpg").unlink(),
-        r"1 of 3 pictures of episode 3 are missing, the first is 000011\.jpg",
+        r"1 of 3 images of episode 3 are missing, the first is 000011\.jpg",
     ),
     "cut off between two records": (
         lambda f: (f / "data/buffy_s5e3_sticks.txt").write_text(record(8, moved(0))),
         r"again\.zip: data/buffy_s5e3_sticks\.txt: has 1 records; valid: 3; copy it again",
     ),
-    "cut off, and its pictures too": (
+    "cut off, and its images too": (
         lambda f: (shorten(f, 3, 2), (f / "images/buffy_s5e3_original/000002.jpg").unlink()),
         r"again\.zip: data/buffy_s5e3_sticks\.txt: has 2 records; valid: 3; copy it again",
     ),
@@ -403,7 +403,7 @@ def test_what_is_missing_is_named_with_what_to_type(tmp_path: Path, small: Path)
     )
     buffy.prepare([small], data, episodes=FEW)
     (data / "buffy" / "s5e3" / "000002.jpg").unlink()
-    with pytest.raises(DeepPoseError, match=r"s5e3: 1 of 3 pictures of episode 3 are missing.*000002\.jpg; type: deep"):
+    with pytest.raises(DeepPoseError, match=r"s5e3: 1 of 3 images of episode 3 are missing.*000002\.jpg; type: deep"):
         buffy.read(data, FEW)
     labels = data / "buffy" / "s5e3" / "buffy_s5e3_sticks.txt"
     labels.write_text(record(8, moved(8)) + record(11, moved(11)))

@@ -1,4 +1,4 @@
-"""`data check`: what it finds, on a set of four pictures whose faults are known."""
+"""`data check`: what it finds, on a set of four images whose faults are known."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ K = len(LSP14)
 
 
 def poses(count: int) -> NDArray[np.float64]:
-    """(N, K, 2) px, inside the picture, every limb longer than a pixel."""
+    """(N, K, 2) px, inside the image, every limb longer than a pixel."""
     return np.tile(np.stack([2.0 + 2 * np.arange(K), 3.0 + 3 * np.arange(K)], -1), (count, 1, 1))
 
 
@@ -56,7 +56,7 @@ def test_a_whole_set_has_neither_problems_nor_notes(splits: dict[str, Annotation
     assert train["out_of_image"] == dict.fromkeys(LSP14.joints, 0)
 
 
-def test_pictures_that_cannot_be_decoded_are_problems(splits: dict[str, Annotations], tmp_path: Path) -> None:
+def test_images_that_cannot_be_decoded_are_problems(splits: dict[str, Annotations], tmp_path: Path) -> None:
     (tmp_path / "b.jpg").write_bytes(jpeg()[:-100])
     (tmp_path / "c.jpg").write_bytes(b"<html>")
     (tmp_path / "d.jpg").unlink()
@@ -64,7 +64,7 @@ def test_pictures_that_cannot_be_decoded_are_problems(splits: dict[str, Annotati
     assert [line.split(":")[0] for line in problems] == [str(tmp_path / f"{x}.jpg") for x in "bcd"]  # type: ignore[attr-defined]
 
 
-def test_labels_outside_the_picture_are_counted_from_its_last_pixel_on(
+def test_labels_outside_the_image_are_counted_from_its_last_pixel_on(
     splits: dict[str, Annotations], tmp_path: Path
 ) -> None:
     neck, head = LSP14.index("neck"), LSP14.index("head_top")
@@ -101,14 +101,12 @@ def test_lengths_that_scores_divide_by_are_noted_the_tests_first(
     ]
 
 
-def test_a_picture_in_two_splits_is_noted(splits: dict[str, Annotations], tmp_path: Path) -> None:
+def test_a_image_in_two_splits_is_noted(splits: dict[str, Annotations], tmp_path: Path) -> None:
     splits["test"] = Annotations.join([splits["test"], splits["train"].take([1])])
-    assert report(splits, tmp_path)["notes"] == [f"train and test share 1 pictures, {tmp_path / 'b.jpg'} among them"]
+    assert report(splits, tmp_path)["notes"] == [f"train and test share 1 images, {tmp_path / 'b.jpg'} among them"]
 
 
-def test_each_picture_is_decoded_once_and_a_set_may_lack_a_split(
-    splits: dict[str, Annotations], tmp_path: Path
-) -> None:
+def test_each_image_is_decoded_once_and_a_set_may_lack_a_split(splits: dict[str, Annotations], tmp_path: Path) -> None:
     splits["validation"] = splits["validation"].take([])
     splits["train"] = Annotations.join([splits["train"], splits["train"]])
     seen: list[tuple[int, int]] = []

@@ -70,10 +70,10 @@ def every_keypoint(root: Path) -> dict[str, np.ndarray]:
     return {name: points for part in parts for name, points in zip(part.names, part.keypoints, strict=True)}
 
 
-def test_pictures_are_the_drawings(root: Path) -> None:
+def test_images_are_the_drawings(root: Path) -> None:
     """As good as JPEG allows, and red is red."""
     stored = cv2.imread(str(root / "demo" / "images" / "im0003.jpg"), cv2.IMREAD_COLOR_RGB)
-    drawn = draw_person(np.random.default_rng((SMALL.seed, 2))).picture
+    drawn = draw_person(np.random.default_rng((SMALL.seed, 2))).image
     assert stored is not None
     assert stored.shape == drawn.shape
     assert np.abs(stored.astype(float) - drawn).mean() < 6

@@ -105,11 +105,11 @@ def test_places_that_are_not_used_may_hold_anything(tmp_path: Path, small: Path)
     assert flic.read_examples(small / "examples.mat").keypoints.shape == (12, 10, 2)
 
 
-def test_scenes_are_frames_of_one_film_without_a_long_gap() -> None:
-    films = ["b", "a", "a", "b", "a", "a", "a"]
+def test_scenes_are_frames_of_one_video_without_a_long_gap() -> None:
+    movies = ["b", "a", "a", "b", "a", "a", "a"]
     frames = np.array([100, 1, 501, 100, 1502, 500, 2002.0])
     assert flic.SCENE_GAP == 500
-    scenes = flic.scenes(films, frames)
+    scenes = flic.scenes(movies, frames)
     groups = {tuple(np.flatnonzero(scenes == number).tolist()) for number in set(scenes)}
     assert groups == {(0, 3), (1, 2, 5), (4, 6)}, "chains count: 1, 500, 501; 1502 is 1001 on"
 
@@ -118,8 +118,8 @@ def test_a_scene_stays_whole_even_where_it_fills_the_validation(tmp_path: Path, 
     """Each scene has two training examples or three, and a tenth of the nine is one."""
     people = few()
     for row, person in enumerate(people):
-        film, frame = str(person["moviename"]), 60001 + 2000 * (row // 4) + row % 4 * 300
-        person |= {"currframe": np.array([[frame]]), "filepath": f"{film}-{frame:08d}.jpg"}
+        movie, frame = str(person["moviename"]), 60001 + 2000 * (row // 4) + row % 4 * 300
+        person |= {"currframe": np.array([[frame]]), "filepath": f"{movie}-{frame:08d}.jpg"}
         (small / "images" / str(person["filepath"])).write_bytes(jpeg())
     save(small / "examples.mat", people)
     flic.prepare([small], tmp_path, releases=FEW)
@@ -233,7 +233,7 @@ BAD_VALUES: dict[str, tuple[Callable[[list[Record]], None], str]] = {
     "flag NaN": (changed(1, "istest", np.array([[np.nan]])), "record 2, field istest: nan; valid: 0 or 1"),
     "both": (changed(0, "istest", np.array([[True]])), "record 1, field istest: 1; valid: 0 where istrain is 1"),
     "frame": (changed(1, "currframe", np.array([[-1.0]])), r"record 2, field currframe: -1; valid: 0 to 10000000"),
-    "film": (changed(1, "moviename", np.array([[1.0]])), "record 2, field moviename: 1×1 numbers; valid: one line"),
+    "movie": (changed(1, "moviename", np.array([[1.0]])), "record 2, field moviename: 1×1 numbers; valid: one line"),
     "up": (changed(8, "filepath", "../x.jpg"), rf"record 9, field filepath: '\.\./x\.jpg'; {PLAIN}"),
     "absolute": (changed(8, "filepath", "/etc/x.jpg"), rf"record 9, field filepath: '/etc/x\.jpg'; {PLAIN}"),
     "folder": (changed(8, "filepath", "a/x.jpg"), PLAIN),
@@ -242,7 +242,7 @@ BAD_VALUES: dict[str, tuple[Callable[[list[Record]], None], str]] = {
     "hidden": (changed(8, "filepath", ".jpg"), PLAIN),
     "lines": (changed(8, "filepath", "a\nb.jpg"), PLAIN),
     "nothing": (changed(8, "filepath", ""), f"record 9, field filepath: ''; {PLAIN}"),
-    "no picture": (changed(8, "filepath", "x.mat"), PLAIN),
+    "no image": (changed(8, "filepath", "x.mat"), PLAIN),
     "NUL": (changed(8, "filepath", "along-came-polly-00060001.jpg\0"), PLAIN),
     "no field": (dropped("torsobox"), "examples has no field torsobox; found poselet_hit_idx, moviename"),
     "too few": (lambda people: people.pop() and None, "examples has 11 records; valid: 12"),
@@ -283,7 +283,7 @@ def test_what_is_missing_is_named_with_what_to_type(tmp_path: Path, small: Path)
     with pytest.raises(DeepPoseError) as caught:
         flic.read(data, FEW)
     assert line_of(caught) == (
-        f"{folder / 'images' / 'along-came-polly-00060001.jpg'}: no such file (2 of 10 pictures missing); {how}"
+        f"{folder / 'images' / 'along-came-polly-00060001.jpg'}: no such file (2 of 10 images missing); {how}"
     )
     (folder / "examples.mat").unlink()
     with pytest.raises(DeepPoseError, match=r"FLIC/examples\.mat: no such file; type: deep"):
@@ -348,7 +348,7 @@ def in_parts(folder: Path, to: Path) -> list[Path]:
 def test_a_set_in_two_archives_is_prepared_from_both(tmp_path: Path, small: Path) -> None:
     first, second = in_parts(small, tmp_path)
     for source, expected in (
-        (first, "5 of 10 FLIC pictures are missing, the first is images/"),
+        (first, "5 of 10 FLIC images are missing, the first is images/"),
         (second, "no examples"),
     ):
         with pytest.raises(DeepPoseError, match=f"{expected}.* all of them at once: --from PART1") as caught:
@@ -395,9 +395,9 @@ BAD_SOURCES: dict[str, tuple[Callable[[Path, Path], object], str]] = {
         lambda small, to: (scipy.io.savemat(small / "examples.mat", {"examples": np.ones(3)}), packed(small, to)),
         r"examples\.mat: examples is 1×3 numbers; valid: a 1×N struct",
     ),
-    "a picture missing": (
+    "an image missing": (
         lambda small, to: ((small / "images" / "mr-mrs-smith-ws-00082001.jpg").unlink(), packed(small, to)),
-        r"1 of 10 FLIC pictures are missing, the first is images/mr-mrs-smith-ws-00082001\.jpg",
+        r"1 of 10 FLIC images are missing, the first is images/mr-mrs-smith-ws-00082001\.jpg",
     ),
 }
 
@@ -431,9 +431,9 @@ def test_what_macs_and_others_leave_is_not_taken(tmp_path: Path, small: Path) ->
     assert len(contents(tmp_path / "data" / "flic")) == 11
 
 
-def test_a_picture_that_cannot_be_decoded_is_not_the_readers_business(tmp_path: Path, small: Path) -> None:
-    picture = small / "images" / "along-came-polly-00060001.jpg"
-    picture.write_bytes(picture.read_bytes()[:50])
+def test_a_image_that_cannot_be_decoded_is_not_the_readers_business(tmp_path: Path, small: Path) -> None:
+    image = small / "images" / "along-came-polly-00060001.jpg"
+    image.write_bytes(image.read_bytes()[:50])
     flic.prepare([small], tmp_path / "data", releases=FEW)
     assert sum(map(len, flic.read(tmp_path / "data", FEW).values())) == 12
 
@@ -503,19 +503,19 @@ def test_the_original_is_read_whole_and_quickly(prepared: Path) -> None:
 @pytest.mark.real
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real archives are not here")
 def test_no_validation_frame_is_near_a_training_frame(prepared: Path) -> None:
-    """Film and frame out of the pictures' names, not out of the fields that the scenes are made of."""
+    """Video and frame out of the images' names, not out of the fields that the scenes are made of."""
     splits = flic.read(prepared)
     places = {}
     for name in ("train", "validation"):
-        films: dict[str, list[int]] = {}
+        movies: dict[str, list[int]] = {}
         for file in splits[name].files:
-            film, _, frame = file.stem.rpartition("-")
-            films.setdefault(film, []).append(int(frame))
-        places[name] = films
-    for film, frames in places["validation"].items():
-        gaps = np.abs(np.subtract.outer(frames, places["train"][film]))
+            movie, _, frame = file.stem.rpartition("-")
+            movies.setdefault(movie, []).append(int(frame))
+        places[name] = movies
+    for movie, frames in places["validation"].items():
+        gaps = np.abs(np.subtract.outer(frames, places["train"][movie]))
         assert gaps.min() > flic.SCENE_GAP
-    assert len(places["validation"]) >= 20, "from many films"
+    assert len(places["validation"]) >= 20, "from many movies"
 
 
 @pytest.mark.real

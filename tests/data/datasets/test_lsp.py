@@ -127,9 +127,7 @@ def test_what_is_missing_is_named_with_what_to_type(tmp_path: Path, small: Path)
     lsp.prepare([small], data, releases=FEW)
     for row in (3, 7):
         (data / "lsp" / "lsp" / "images" / f"{LSP.stem(row)}.jpg").unlink()
-    with pytest.raises(
-        DeepPoseError, match=r"images/im0004\.jpg: no such file \(2 of 10 pictures missing\); type: deep"
-    ):
+    with pytest.raises(DeepPoseError, match=r"images/im0004\.jpg: no such file \(2 of 10 images missing\); type: deep"):
         lsp.read(data, FEW)
     (data / "lsp" / "lsp" / "joints.mat").unlink()
     with pytest.raises(DeepPoseError, match=r"lsp/joints\.mat: no such file; type: deep"):
@@ -166,11 +164,11 @@ def tarred(folder: Path, archive: Path) -> Path:
 
 
 def in_parts(folder: Path, to: Path) -> tuple[Path, Path]:
-    """joints.mat and the first half of the pictures; the rest."""
+    """joints.mat and the first half of the images; the rest."""
     names = sorted(contents(folder))
     parts = (to / "part1.zip", to / "part2.zip")
-    pictures = [name for name in names if name.startswith("images/")]
-    second = set(pictures[len(pictures) // 2 :])
+    images = [name for name in names if name.startswith("images/")]
+    second = set(images[len(images) // 2 :])
     for part, chosen in zip(parts, ([n for n in names if n not in second], sorted(second)), strict=True):
         with zipfile.ZipFile(part, "w") as file:
             for name in chosen:
@@ -186,7 +184,7 @@ def test_a_release_in_two_archives_is_prepared_from_both(tmp_path: Path, small: 
         assert str(given_sources[0]) in line_of(caught)
         assert not (tmp_path / "data" / "lsp").exists()
     report = lsp.prepare([second, packed(small, tmp_path / "a.zip"), first], tmp_path / "data", releases=FEW)
-    assert report.pictures == {"lsp": 10, "lspet": 6}
+    assert report.images == {"lsp": 10, "lspet": 6}
 
 
 def test_one_folder_may_hold_both_and_other_things(tmp_path: Path, small: Path, extension: Path) -> None:
@@ -201,11 +199,11 @@ def test_one_folder_may_hold_both_and_other_things(tmp_path: Path, small: Path, 
     assert not [name for name in there if "im0011" in name or "visualized" in name or "._" in name]
 
 
-def test_labels_without_pictures_are_recognised_by_their_number(tmp_path: Path, extension: Path) -> None:
+def test_labels_without_images_are_recognised_by_their_number(tmp_path: Path, extension: Path) -> None:
     alone = tmp_path / "labels"
     alone.mkdir()
     (extension / "joints.mat").rename(alone / "joints.mat")
-    assert lsp.prepare([alone, extension], tmp_path / "data", releases=FEW).pictures == {"lspet": 6}
+    assert lsp.prepare([alone, extension], tmp_path / "data", releases=FEW).images == {"lspet": 6}
     scipy.io.savemat(alone / "joints.mat", {"joints": np.ones((3, 14, 7))})
     with pytest.raises(DeepPoseError, match=r"7 records; valid: 10 \(lsp\), 6 \(lspet\)"):
         lsp.prepare([alone], tmp_path / "data", releases=FEW)
@@ -222,11 +220,11 @@ BAD_SETS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda folder: scipy.io.savemat(folder / "joints.mat", {"joints": np.ones((14, 3, 6))}),
         "joints has 6 records; valid: 10",
     ),
-    "a picture missing": (
+    "an image missing": (
         lambda folder: (folder / "images" / "im0003.jpg").unlink(),
-        r"1 of 10 lsp pictures are missing, the first is images/im0003\.jpg",
+        r"1 of 10 lsp images are missing, the first is images/im0003\.jpg",
     ),
-    "a picture twice": (overwrite("images/im0003.png", b"x"), r"'images/im0003\.\w+' is in .* already"),
+    "an image twice": (overwrite("images/im0003.png", b"x"), r"'images/im0003\.\w+' is in .* already"),
     "another set": (lambda folder: (folder / "images").rename(folder / "people_all"), "10 records|has no|missing"),
 }
 
@@ -333,10 +331,10 @@ def test_the_originals_are_read_whole_and_quickly(prepared: Path) -> None:
 
 @pytest.mark.real
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real archives are not here")
-def test_every_label_of_the_originals_but_a_few_is_in_its_picture(prepared: Path) -> None:
+def test_every_label_of_the_originals_but_a_few_is_in_its_image(prepared: Path) -> None:
     """Wrong numbering, swapped axes or a wrong base would put thousands outside."""
-    from deeppose_cli.media.images import picture_size
+    from deeppose_cli.media.images import image_size
 
     test = lsp.read(prepared)["test"]
-    sizes = np.array([picture_size(file) for file in test.files])[:, None]
+    sizes = np.array([image_size(file) for file in test.files])[:, None]
     assert ((test.keypoints >= -0.5) & (test.keypoints <= sizes - 0.5)).all()

@@ -45,7 +45,7 @@ def sizes(data: Path) -> list[int]:
 
 
 def assert_labels(split: Annotations, numbers: range) -> None:
-    """Of these pictures, by number: joint by joint, the image's left being the person's right."""
+    """Of these images, by number: joint by joint, the image's left being the person's right."""
     assert split.names == tuple(f"im{number:04d}.jpg" for number in numbers)
     assert all(file.name == name and file.is_file() for file, name in zip(split.files, split.names, strict=True))
     stored = labels(numbers)
@@ -138,7 +138,7 @@ def test_what_is_missing_is_named_with_what_to_type(tmp_path: Path, whole: Path)
     parse.prepare([whole], data, parts=FEW)
     for number in (6, 9):
         (data / "parse" / "people_all" / f"im{number:04d}.jpg").unlink()
-    with pytest.raises(DeepPoseError, match=r"im0006\.jpg: no such file \(2 of 7 pictures missing\); type: deep"):
+    with pytest.raises(DeepPoseError, match=r"im0006\.jpg: no such file \(2 of 7 images missing\); type: deep"):
         parse.read(data, FEW)
     (data / "parse" / "people_all" / "labels.mat").unlink()
     with pytest.raises(DeepPoseError, match=r"people_all/labels\.mat: no such file; type: deep"):
@@ -171,13 +171,13 @@ def test_two_parts_in_one_command_or_one_after_the_other(tmp_path: Path) -> None
         assert_labels(splits["test"], TEST)
 
 
-@pytest.mark.parametrize(("pictures", "split"), [(TRAIN, "train"), (TEST, "test")])
-def test_a_part_may_come_with_the_labels_of_all(tmp_path: Path, pictures: range, split: str) -> None:
+@pytest.mark.parametrize(("images", "split"), [(TRAIN, "train"), (TEST, "test")])
+def test_a_part_may_come_with_the_labels_of_all(tmp_path: Path, images: range, split: str) -> None:
     data = tmp_path / "data"
-    parse.prepare([write(tmp_path / "part", pictures, records=ALL)], data, parts=FEW)
+    parse.prepare([write(tmp_path / "part", images, records=ALL)], data, parts=FEW)
     splits = parse.read(data, FEW)
-    assert_labels(splits[split], pictures)
-    assert sum(map(len, splits.values())) == len(pictures)
+    assert_labels(splits[split], images)
+    assert sum(map(len, splits.values())) == len(images)
 
 
 def test_the_whole_set_counts_beside_a_part(tmp_path: Path, whole: Path) -> None:
@@ -240,13 +240,13 @@ BAD_SETS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda folder: scipy.io.savemat(folder / "labels.mat", changed(1, 1, 0, np.inf)),
         r"record 2, left_knee \(row 2\), x is inf",
     ),
-    "a picture missing": (
+    "an image missing": (
         lambda folder: (folder / "im0007.jpg").unlink(),
-        r"1 of 11 pictures are missing, the first is im0007\.jpg",
+        r"1 of 11 images are missing, the first is im0007\.jpg",
     ),
-    "no picture": (
+    "no image": (
         lambda folder: [file.rename(file.with_suffix(".png")) for file in folder.glob("*.jpg")],
-        r"11 of 11 pictures are missing, the first is im0001\.jpg",
+        r"11 of 11 images are missing, the first is im0001\.jpg",
     ),
 }
 
@@ -290,7 +290,7 @@ def test_what_is_no_archive_of_this_set_is_refused(tmp_path: Path, whole: Path) 
 @pytest.mark.real
 @pytest.mark.skipif(not ARCHIVE.is_file(), reason="the real archive is not here")
 def test_the_training_part_of_the_original(tmp_path: Path) -> None:
-    from deeppose_cli.media.images import picture_size
+    from deeppose_cli.media.images import image_size
 
     parse.prepare([ARCHIVE], tmp_path)
     splits = parse.read(tmp_path)
@@ -302,7 +302,7 @@ def test_the_training_part_of_the_original(tmp_path: Path) -> None:
     right, left = (train.keypoints[:, LSP14.index(f"{side}_shoulder"), 0] for side in ("right", "left"))
     assert (right < left).mean() == pytest.approx(0.95)
     # Wrong numbering or swapped axes would put thousands outside.
-    size = np.array([picture_size(file) for file in train.files])[:, None]
+    size = np.array([image_size(file) for file in train.files])[:, None]
     assert ((train.keypoints < -0.5) | (train.keypoints > size - 0.5)).any(-1).sum() == 1
     neck, head = train.keypoints[:, 12], train.keypoints[:, 13]
     assert (head[:, 1] < neck[:, 1]).mean() > 0.9

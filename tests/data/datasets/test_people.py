@@ -17,7 +17,7 @@ from deeppose_cli.core.skeleton import FLIC10, LSP14, PEOPLE15
 from deeppose_cli.data.datasets import flic, lsp, people, registry
 from deeppose_cli.data.datasets.spec import SPLITS
 from deeppose_cli.data.loading.datamodules import TrainingData
-from deeppose_cli.detection.initial_boxes import first_boxes
+from deeppose_cli.detection.initial_boxes import initial_boxes
 from deeppose_cli.evaluation import predict_split
 from tests.helpers import flic_archives, lsp_archives
 from tests.helpers.flic_archives import FEW as FLIC_FEW
@@ -75,8 +75,8 @@ def test_every_point_that_a_part_labels_is_in_the_union_once() -> None:
 @pytest.mark.parametrize("split", SPLITS)
 def test_first_boxes_are_those_that_a_model_of_each_part_alone_is_trained_with(root: Path, split: str) -> None:
     whole, upper, joined = parts_of(root, split)
-    found = first_boxes(joined, people.PEOPLE.first_box)
-    expected = [first_boxes(whole, "own").boxes, first_boxes(upper, "torso").boxes]
+    found = initial_boxes(joined, people.PEOPLE.initial_box)
+    expected = [initial_boxes(whole, "own").boxes, initial_boxes(upper, "torso").boxes]
     np.testing.assert_allclose(found.boxes, np.concatenate(expected))
 
 
@@ -116,7 +116,7 @@ def test_what_is_not_prepared_is_named_with_what_to_type(root: Path, tmp_path: P
 @pytest.fixture
 def known(monkeypatch: pytest.MonkeyPatch) -> None:
     for small in (*PARTS, FEW):
-        monkeypatch.setitem(registry.CATALOGUE, small.name, small)
+        monkeypatch.setitem(registry.DATASETS, small.name, small)
 
 
 @pytest.mark.usefixtures("known")
@@ -183,7 +183,7 @@ def test_it_is_trained_refined_and_scored_on_its_parts(
     common = ["--preset", "tiny", "--input-size", "32", "--max-epochs", "1", "--workers", "0", "--accelerator", "cpu"]
     places = ["--data-root", str(root)]
     assert main(["train", "--data", "people", *common, *places]) == 0
-    assert "first box: own" in capsys.readouterr().err
+    assert "initial box: own" in capsys.readouterr().err
     assert main(["refine", "--stage", "2", *common, *places]) == 0
     for flags, box, joints in ((["--data", "lsp"], "image", 14), (["--data", "flic"], "torso", 10), ([], "own", 15)):
         capsys.readouterr()
@@ -193,5 +193,5 @@ def test_it_is_trained_refined_and_scored_on_its_parts(
         rows = {row["name"]: row["joints_scored"] for row in document["rows"]}
         assert [len(rows[stage]) for stage in ("stage 1", "stage 2")] == [joints] * 2
     assert main(["data", "show", "people", "--run", "people", "--count", "2", *places, "--out", "sheet.png"]) == 0
-    picture = next((root / "flic").rglob("*.jpg"))
-    assert main(["predict", str(picture)]) == 0
+    image = next((root / "flic").rglob("*.jpg"))
+    assert main(["predict", str(image)]) == 0

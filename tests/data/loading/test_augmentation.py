@@ -1,4 +1,4 @@
-"""Random variants of a training picture: the joints go where the pixels go."""
+"""Random variants of a training image: the joints go where the pixels go."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from deeppose_cli.media.cropping import MEAN_COLOUR, crop
 from tests.helpers import dots
 
 WIDTH, HEIGHT = 200, 150
-NOTHING = Augmentation(mirror=0.0)
-EVERYTHING = Augmentation(mirror=0.5, translate=0.1, scale=0.2, rotate=40.0, colour=0.4)
+NOTHING = Augmentation(flip=0.0)
+EVERYTHING = Augmentation(flip=0.5, translate=0.1, scale=0.2, rotate=40.0, color=0.4)
 FULL = Box.of_image(WIDTH, HEIGHT)
 
 
@@ -24,33 +24,33 @@ def scene(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 def vary(settings: Augmentation, seed: int, box: Box = FULL, keypoints: np.ndarray | None = None) -> View:
-    picture, drawn = scene()
+    image, drawn = scene()
     return Augmenter(settings, LSP14)(
-        picture, drawn if keypoints is None else keypoints, box, np.random.default_rng(seed)
+        image, drawn if keypoints is None else keypoints, box, np.random.default_rng(seed)
     )
 
 
 def turned(view: View) -> np.ndarray:
-    """The turned picture, (H, W, 3), as crops show it."""
-    height, width = view.picture.shape[:2]
+    """The turned image, (H, W, 3), as crops show it."""
+    height, width = view.image.shape[:2]
     side = max(height, width)
-    return crop(view.picture, Box.of_image(side, side), side, turn=view.turn)[:height, :width]
+    return crop(view.image, Box.of_image(side, side), side, turn=view.turn)[:height, :width]
 
 
 def test_without_any_setting_nothing_changes() -> None:
-    picture, keypoints = scene()
+    image, keypoints = scene()
     for seed in range(5):
         view = vary(NOTHING, seed, Box(30, 40, 50, 60))
-        np.testing.assert_array_equal(view.picture, picture)
+        np.testing.assert_array_equal(view.image, image)
         np.testing.assert_array_equal(view.keypoints, keypoints)
         assert (view.box, view.mirrored) == (Box(30, 40, 50, 60), False)
 
 
 def test_a_mirrored_left_wrist_is_a_right_wrist() -> None:
-    picture, keypoints = scene()
-    view = vary(Augmentation(mirror=1.0), 0, Box(30, 40, 50, 60))
+    image, keypoints = scene()
+    view = vary(Augmentation(flip=1.0), 0, Box(30, 40, 50, 60))
     assert view.mirrored
-    np.testing.assert_array_equal(view.picture, picture[:, ::-1])
+    np.testing.assert_array_equal(view.image, image[:, ::-1])
     x, y = keypoints[LSP14.index("left_wrist")]
     np.testing.assert_allclose(view.keypoints[LSP14.index("right_wrist")], [WIDTH - 1 - x, y])
     np.testing.assert_allclose(view.keypoints[LSP14.index("neck")][0], WIDTH - 1 - keypoints[LSP14.index("neck")][0])
@@ -60,9 +60,9 @@ def test_a_mirrored_left_wrist_is_a_right_wrist() -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        Augmentation(mirror=0.5),
-        Augmentation(mirror=0.5, rotate=15.0),
-        Augmentation(mirror=0.5, rotate=40.0, translate=0.1, scale=0.2),
+        Augmentation(flip=0.5),
+        Augmentation(flip=0.5, rotate=15.0),
+        Augmentation(flip=0.5, rotate=40.0, translate=0.1, scale=0.2),
     ],
 )
 @pytest.mark.parametrize("box", [FULL, Box(80, 70, 90, 60)])
@@ -72,9 +72,9 @@ def test_dots_drawn_at_the_joints_move_with_the_labels(settings: Augmentation, b
         view = vary(settings, seed, box)
         mirrored.add(view.mirrored)
         for joint, at in enumerate(view.keypoints):
-            # A mirrored picture's dots have their partners' colours.
+            # A mirrored image's dots have their partners' colours.
             found = dots.find(turned(view), LSP14.mirror[joint] if view.mirrored else joint, 62)
-            size = np.array(view.picture.shape[1::-1])
+            size = np.array(view.image.shape[1::-1])
             if (at > dots.RADIUS + 2).all() and (at < size - dots.RADIUS - 3).all() and found is not None:
                 assert np.abs(found - at).max() < 1.0, (seed, joint)
                 checked += 1
@@ -83,12 +83,12 @@ def test_dots_drawn_at_the_joints_move_with_the_labels(settings: Augmentation, b
 
 
 def test_colours_change_but_nothing_moves() -> None:
-    picture, keypoints = scene()
-    views = [vary(Augmentation(mirror=0.0, colour=0.4), seed) for seed in range(10)]
-    assert sum(not np.array_equal(view.picture, picture) for view in views) >= 5
+    image, keypoints = scene()
+    views = [vary(Augmentation(flip=0.0, color=0.4), seed) for seed in range(10)]
+    assert sum(not np.array_equal(view.image, image) for view in views) >= 5
     for view in views:
         np.testing.assert_allclose(view.keypoints, keypoints, atol=1e-4)
-        edges = [np.abs(np.diff(p.astype(int), axis=1)).max(-1) > 0 for p in (view.picture, picture)]
+        edges = [np.abs(np.diff(p.astype(int), axis=1)).max(-1) > 0 for p in (view.image, image)]
         assert (edges[0] & ~edges[1]).mean() < 0.01
 
 
@@ -101,13 +101,13 @@ def test_the_same_generator_gives_the_same_variant_and_another_one_another() -> 
     assert not np.allclose(one.keypoints, other.keypoints)
 
 
-def test_one_augmenter_remembers_nothing_of_earlier_pictures() -> None:
-    picture, keypoints = scene()
+def test_one_augmenter_remembers_nothing_of_earlier_images() -> None:
+    image, keypoints = scene()
     augmenter = Augmenter(EVERYTHING, LSP14)
-    first = augmenter(picture, keypoints, FULL, np.random.default_rng(1))
+    first = augmenter(image, keypoints, FULL, np.random.default_rng(1))
     for seed in range(3):
-        augmenter(picture[:40], keypoints, FULL, np.random.default_rng(seed))
-    again = augmenter(picture, keypoints, FULL, np.random.default_rng(1))
+        augmenter(image[:40], keypoints, FULL, np.random.default_rng(seed))
+    again = augmenter(image, keypoints, FULL, np.random.default_rng(1))
     np.testing.assert_array_equal(turned(first), turned(again))
     np.testing.assert_array_equal(first.keypoints, again.keypoints)
 
@@ -124,10 +124,10 @@ def test_a_joint_without_a_label_has_none_afterwards_and_its_partner_takes_it_ov
     assert np.isnan(without.keypoints).all()
 
 
-def test_joints_outside_the_picture_keep_their_place_relative_to_the_others() -> None:
+def test_joints_outside_the_image_keep_their_place_relative_to_the_others() -> None:
     _, keypoints = scene()
     keypoints[3], keypoints[8] = [-40, 30], [WIDTH + 25, HEIGHT + 60]
-    settings = Augmentation(mirror=0.0, rotate=40.0)
+    settings = Augmentation(flip=0.0, rotate=40.0)
     for seed in range(10):
         view = vary(settings, seed, keypoints=keypoints)
         assert np.isfinite(view.keypoints).all()
@@ -136,7 +136,7 @@ def test_joints_outside_the_picture_keep_their_place_relative_to_the_others() ->
 
 
 def test_shift_and_size_of_the_box_vary_as_told() -> None:
-    settings = Augmentation(mirror=0.0, translate=0.05, scale=0.1)
+    settings = Augmentation(flip=0.0, translate=0.05, scale=0.1)
     box = Box(90, 70, 100, 60)
     found = np.array([vary(settings, seed, box).box for seed in range(800)])
     shift = (found[:, :2] - box[:2]) / np.array(box[2:])
@@ -150,19 +150,19 @@ def test_shift_and_size_of_the_box_vary_as_told() -> None:
 def test_what_the_box_shows_is_there_although_only_a_window_is_processed() -> None:
     """The window around a small box must hold all that a rotated crop can show."""
     rng = np.random.default_rng(0)
-    picture = rng.integers(130, 256, (400, 400, 3), np.uint8)  # nowhere near the fill colour
-    augmenter = Augmenter(Augmentation(mirror=0.5, rotate=45.0, translate=0.05, scale=0.1), LSP14)
+    image = rng.integers(130, 256, (400, 400, 3), np.uint8)  # nowhere near the fill colour
+    augmenter = Augmenter(Augmentation(flip=0.5, rotate=45.0, translate=0.05, scale=0.1), LSP14)
     for seed in range(40):
-        view = augmenter(picture, np.full((14, 2), 200.0), Box(200, 200, 80, 80), np.random.default_rng(seed))
-        shown = crop(view.picture, view.box, 64, turn=view.turn)
+        view = augmenter(image, np.full((14, 2), 200.0), Box(200, 200, 80, 80), np.random.default_rng(seed))
+        shown = crop(view.image, view.box, 64, turn=view.turn)
         assert (shown.astype(int) - MEAN_COLOUR).min() > 0, seed
 
 
 def test_turns_are_about_the_boxs_middle_and_spread_evenly() -> None:
-    picture, centre = np.zeros((100, 120, 3), np.uint8), np.array([40.0, 55.0])
+    image, centre = np.zeros((100, 120, 3), np.uint8), np.array([40.0, 55.0])
     keypoints = centre + np.array([[0, 0], [30, 0], *[[0, 5]] * 12])
-    augmenter = Augmenter(Augmentation(mirror=0.0, rotate=40.0), LSP14)
-    views = [augmenter(picture, keypoints, Box(40, 55, 50, 30), np.random.default_rng(seed)) for seed in range(400)]
+    augmenter = Augmenter(Augmentation(flip=0.0, rotate=40.0), LSP14)
+    views = [augmenter(image, keypoints, Box(40, 55, 50, 30), np.random.default_rng(seed)) for seed in range(400)]
     moved = np.array([view.keypoints for view in views]) - centre
     assert all(view.box == Box(40, 55, 50, 30) for view in views)
     np.testing.assert_allclose(moved[:, 0], 0, atol=1e-9)
@@ -171,16 +171,16 @@ def test_turns_are_about_the_boxs_middle_and_spread_evenly() -> None:
     assert np.abs(angles - np.linspace(-40, 40, 400)).max() < 80 * 0.1  # Kolmogorov–Smirnov, far beyond 1 %
 
 
-def test_what_lies_outside_of_a_turned_picture_has_the_colour_of_every_crops_outside() -> None:
+def test_what_lies_outside_of_a_turned_image_has_the_colour_of_every_crops_outside() -> None:
     rng = np.random.default_rng(0)
-    picture = rng.integers(200, 256, (60, 80, 3), np.uint8)
+    image = rng.integers(200, 256, (60, 80, 3), np.uint8)
     # The labels tell how the pixels went: an affine map that these corners fix.
     corners = np.array([[0, 0], [79, 0], [0, 59], [79, 59]] + [[40, 30]] * 10, dtype=float)
-    augmenter = Augmenter(Augmentation(mirror=0.5, rotate=40.0, colour=0.4), LSP14)
+    augmenter = Augmenter(Augmentation(flip=0.5, rotate=40.0, color=0.4), LSP14)
     y, x = np.mgrid[:60, :80]
     outside_at_all, recoloured = 0, 0
     for seed in range(20):
-        view = augmenter(picture, corners, Box(40, 30, 80, 60), np.random.default_rng(seed))
+        view = augmenter(image, corners, Box(40, 30, 80, 60), np.random.default_rng(seed))
         sent = corners if not view.mirrored else mirror_points(corners, 80, LSP14)
         known = np.column_stack([view.keypoints, np.ones(14)])
         back, *_ = np.linalg.lstsq(known, sent, rcond=None)
@@ -198,7 +198,7 @@ def test_what_lies_outside_of_a_turned_picture_has_the_colour_of_every_crops_out
 
 def test_the_mirror_of_another_skeleton_is_its_own() -> None:
     keypoints = np.arange(20.0).reshape(10, 2)
-    view = Augmenter(Augmentation(mirror=1.0), FLIC10)(
+    view = Augmenter(Augmentation(flip=1.0), FLIC10)(
         np.zeros((50, 50, 3), np.uint8), keypoints, Box.of_image(50, 50), np.random.default_rng(0)
     )
     left, right = FLIC10.index("left_hip"), FLIC10.index("right_hip")

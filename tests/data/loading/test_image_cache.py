@@ -1,4 +1,4 @@
-"""Pictures decoded once: never other pixels than the file's, whatever befalls the cache."""
+"""Images decoded once: never other pixels than the file's, whatever befalls the cache."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import pytest
 
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.data.loading import image_cache as module
-from deeppose_cli.data.loading.image_cache import DataSetCache, PictureCache
-from deeppose_cli.media.images import read_picture
+from deeppose_cli.data.loading.image_cache import DataSetCache, ImageCache
+from deeppose_cli.media.images import read_image
 
 COUNT = 6
 
@@ -39,20 +39,20 @@ def files(tmp_path: Path) -> list[Path]:
 
 
 def place(files: list[Path]) -> Path:
-    return files[0].parents[1] / ".cache" / "pictures"
+    return files[0].parents[1] / ".cache" / "images"
 
 
-def made(files: list[Path]) -> PictureCache:
-    return PictureCache(files[0].parents[2], files)
+def made(files: list[Path]) -> ImageCache:
+    return ImageCache(files[0].parents[2], files)
 
 
-def is_kept(cache: PictureCache, file: Path) -> bool:
+def is_kept(cache: ImageCache, file: Path) -> bool:
     return cache.sets["one"].get(file) is not None
 
 
-def assert_true_pixels(cache: PictureCache, files: list[Path]) -> None:
+def assert_true_pixels(cache: ImageCache, files: list[Path]) -> None:
     for file in files:
-        np.testing.assert_array_equal(cache.read(file), read_picture(file))
+        np.testing.assert_array_equal(cache.read(file), read_image(file))
 
 
 @pytest.fixture
@@ -62,32 +62,32 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def spy(file: Path) -> np.ndarray:
         names.append(file.name)
-        return read_picture(file)
+        return read_image(file)
 
-    monkeypatch.setattr(module, "read_picture", spy)
+    monkeypatch.setattr(module, "read_image", spy)
     return names
 
 
-def test_pictures_are_decoded_once_and_are_what_the_files_hold(files: list[Path], decoded: list[str]) -> None:
+def test_images_are_decoded_once_and_are_what_the_files_hold(files: list[Path], decoded: list[str]) -> None:
     first = made(files)
     assert decoded == [file.name for file in files]
     assert str(place(files)) in first.said
-    assert f"{COUNT} pictures" in first.said
+    assert f"{COUNT} images" in first.said
     again = made(files)
     for cache in (first, again):
         assert_true_pixels(cache, files)
     assert len(decoded) == COUNT
     assert not again.said
-    assert sorted(os.listdir(place(files).parent)) == ["lock", "pictures"]
+    assert sorted(os.listdir(place(files).parent)) == ["lock", "images"]
 
 
-def test_pictures_are_the_mapped_file_itself_and_cannot_be_written_to(files: list[Path]) -> None:
+def test_images_are_the_mapped_file_itself_and_cannot_be_written_to(files: list[Path]) -> None:
     cache = made(files)
     one, same = cache.read(files[2]), cache.read(files[2])
     assert np.shares_memory(one, same)
     with pytest.raises(ValueError, match="read-only"):
         one[0, 0, 0] = 1
-    # The system lists the file among what this process has mapped, shared with all others; the picture lies there.
+    # The system lists the file among what this process has mapped, shared with all others; the image lies there.
     maps = [line.split() for line in Path("/proc/self/maps").read_text().splitlines() if str(place(files)) in line]
     bounds = [[int(end, 16) for end in span.split("-")] for span, rights, *_ in maps if rights == "r--s"]
     assert any(low <= one.ctypes.data < high for low, high in bounds)
@@ -135,7 +135,7 @@ def test_what_others_put_there_stays_as_long_as_it_is_true(files: list[Path], de
     assert not is_kept(both, files[0])
 
 
-def test_an_unreadable_picture_is_reported_as_ever_and_looked_at_once(files: list[Path], decoded: list[str]) -> None:
+def test_an_unreadable_image_is_reported_as_ever_and_looked_at_once(files: list[Path], decoded: list[str]) -> None:
     files[2].write_bytes(files[2].read_bytes()[:-40])
     made(files)
     decoded.clear()
@@ -152,7 +152,7 @@ def test_an_unreadable_picture_is_reported_as_ever_and_looked_at_once(files: lis
 def test_a_changed_byte_is_noticed_wherever_it_is(files: list[Path], part: str) -> None:
     made(files)
     whole = bytearray(place(files).read_bytes())
-    pixels = sum(read_picture(file).nbytes for file in files)
+    pixels = sum(read_image(file).nbytes for file in files)
     at = {"first pixel": 0, "last pixel": pixels - 1, "index": pixels + 30, "length": -12, "checksum": -1}[part]
     whole[at] ^= 0x10
     place(files).write_bytes(whole)
@@ -169,7 +169,7 @@ def test_a_cut_file_is_made_anew(files: list[Path], share: float) -> None:
     for cut in (whole[: int(share * len(whole))], whole[int((1 - share) * len(whole)) :][1:]):
         place(files).write_bytes(cut)
         cache = made(files)
-        assert "pictures are kept" in cache.said
+        assert "images are kept" in cache.said
         assert all(is_kept(cache, file) for file in files)
         assert_true_pixels(cache, files)
 
@@ -202,7 +202,7 @@ def test_a_full_disk_costs_the_cache_only(files: list[Path], monkeypatch: pytest
     made(files[:2])
 
     class Full:
-        """A disk that takes a few pictures more."""
+        """A disk that takes a few images more."""
 
         def __init__(self, stream: object) -> None:
             self.stream, self.left = stream, 9000
@@ -231,15 +231,15 @@ def test_a_full_disk_costs_the_cache_only(files: list[Path], monkeypatch: pytest
     assert "\n" not in cache.said
     assert [is_kept(cache, file) for file in files] == [True, True, False, False, False, False]
     assert_true_pixels(cache, files)
-    assert sorted(os.listdir(place(files).parent)) == ["lock", "pictures"]
+    assert sorted(os.listdir(place(files).parent)) == ["lock", "images"]
 
 
-def test_pictures_that_have_no_room_are_decoded_each_time(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes = [read_picture(file).nbytes for file in files]
+def test_images_that_have_no_room_are_decoded_each_time(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = [read_image(file).nbytes for file in files]
     monkeypatch.setattr(module, "_memory", lambda: (sum(sizes[:3]) + 1) / module.ROOM)
     cache = made(files)
     assert [is_kept(cache, file) for file in files[:4]] == [True, True, True, False]
-    assert f" of {COUNT} pictures" in cache.said
+    assert f" of {COUNT} images" in cache.said
     assert_true_pixels(cache, files)
     assert not made(files).said
     monkeypatch.undo()
@@ -250,7 +250,7 @@ def test_what_is_held_is_not_given_up_where_there_is_less_room_now(
     files: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made(files[:3])
-    monkeypatch.setattr(module, "_memory", lambda: read_picture(files[0]).nbytes / module.ROOM)
+    monkeypatch.setattr(module, "_memory", lambda: read_image(files[0]).nbytes / module.ROOM)
     cache = made(files)
     assert [is_kept(cache, file) for file in files[:4]] == [True, True, True, False]
     assert_true_pixels(cache, files)
@@ -259,7 +259,7 @@ def test_what_is_held_is_not_given_up_where_there_is_less_room_now(
 def test_a_data_folder_that_cannot_be_written_does_without(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     place(files).parent.write_text("a file where the folder should be")  # root may write everywhere else
     cache = made(files)
-    assert cache.said.startswith("pictures are decoded each time: ")
+    assert cache.said.startswith("images are decoded each time: ")
     assert "\n" not in cache.said
     assert_true_pixels(cache, files)
 
@@ -269,20 +269,20 @@ def test_each_data_set_has_its_own_and_files_elsewhere_none(files: list[Path], t
     other.parent.mkdir()
     for file in (other, elsewhere):
         draw(file, 50)
-    cache = PictureCache(tmp_path, [*files, other, elsewhere])
+    cache = ImageCache(tmp_path, [*files, other, elsewhere])
     assert set(cache.sets) == {"one", "two"}
-    assert (tmp_path / "two" / ".cache" / "pictures").is_file()
+    assert (tmp_path / "two" / ".cache" / "images").is_file()
     assert_true_pixels(cache, [*files, other, elsewhere])
     shutil.move(tmp_path / "one", tmp_path / "moved")
     moved = [tmp_path / "moved" / file.relative_to(tmp_path / "one") for file in files]
-    there = PictureCache(tmp_path, moved)
+    there = ImageCache(tmp_path, moved)
     assert not there.said, "a data set that is moved takes its cache along"
     assert all(there.sets["moved"].get(file) is not None for file in moved)
 
 
 def test_what_a_killed_process_left_is_removed(files: list[Path]) -> None:
     place(files).parent.mkdir()
-    left = place(files).with_name("pictures.12345")
+    left = place(files).with_name("images.12345")
     left.write_bytes(b"half of it")
     made(files)
     assert not left.exists()
@@ -295,13 +295,13 @@ def _make(root: Path, files: list[Path], ready: object, answers: object) -> None
         nonlocal count
         count += 1
         time.sleep(0.1)  # so that the other process comes before this one is done
-        return read_picture(file)
+        return read_image(file)
 
-    module.read_picture = spy
+    module.read_image = spy
     ready.wait()
-    cache = PictureCache(root, files)
+    cache = ImageCache(root, files)
     built = count
-    answers.put((built, all(np.array_equal(cache.read(file), read_picture(file)) for file in files), cache.said))
+    answers.put((built, all(np.array_equal(cache.read(file), read_image(file)) for file in files), cache.said))
 
 
 def test_two_processes_at_once_make_it_once_and_both_have_it(files: list[Path]) -> None:

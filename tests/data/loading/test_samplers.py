@@ -1,4 +1,4 @@
-"""The order in which pictures are seen."""
+"""The order in which images are seen."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import Dataset
 
-from deeppose_cli.data.loading.samplers import Draw, EpochSampler, EvaluationSampler, Place, ResumableLoader
+from deeppose_cli.data.loading.samplers import DataPosition, EpochSampler, EvaluationSampler, ResumableLoader, SampleKey
 
 SIZES = {
     "rows": st.integers(1, 60),
@@ -19,7 +19,7 @@ SIZES = {
 }
 
 
-def epoch_of(sampler: EpochSampler, epoch: int, start: int = 0) -> list[list[Draw]]:
+def epoch_of(sampler: EpochSampler, epoch: int, start: int = 0) -> list[list[SampleKey]]:
     sampler.epoch, sampler.start = epoch, start
     return list(sampler)
 
@@ -35,7 +35,7 @@ def test_an_epoch_visits_each_row_as_often_as_told_up_to_the_dropped_rest(
     assert {len(chosen) for chosen in batches} == {min(batch, rows * visits)}
     assert 0 <= rows * visits - len(seen) < min(batch, rows * visits)
     assert len(set(seen)) == len(seen)
-    assert set(seen) <= {Draw(epoch, row, visit) for row in range(rows) for visit in range(visits)}
+    assert set(seen) <= {SampleKey(epoch, row, visit) for row in range(rows) for visit in range(visits)}
     if not rows * visits % batch:
         assert Counter(draw.row for draw in seen) == dict.fromkeys(range(rows), visits)
 
@@ -89,25 +89,25 @@ def test_evaluation_counts_every_row_once_over_all_processes(rows: int, batch: i
     assert len(every) - rows < max(1, batch // world) * world  # no batch of fillers only, over all processes
 
 
-class Echo(Dataset[Draw]):
+class Echo(Dataset[SampleKey]):
     """Hands back what it was asked for."""
 
-    def __getitem__(self, draw: Draw) -> Draw:
+    def __getitem__(self, draw: SampleKey) -> SampleKey:
         return draw
 
 
-def loader(place: Place, workers: int = 0) -> ResumableLoader:
+def loader(place: DataPosition, workers: int = 0) -> ResumableLoader:
     return ResumableLoader(Echo(), EpochSampler(10, 3, 7), place, num_workers=workers, collate_fn=list)
 
 
 def test_the_place_follows_and_epochs_follow_one_another() -> None:
-    place = Place()
+    place = DataPosition()
     stream = loader(place)
     assert len(stream) == 3
     seen = []
     for epoch in range(3):
         for position, batch in enumerate(stream):
-            assert place == Place(epoch, position + 1)
+            assert place == DataPosition(epoch, position + 1)
             seen.append(batch)
     expected = [batch for epoch in range(3) for batch in epoch_of(EpochSampler(10, 3, 7), epoch)]
     assert seen == expected
@@ -116,13 +116,13 @@ def test_the_place_follows_and_epochs_follow_one_another() -> None:
 @pytest.mark.parametrize("stop", range(7))
 def test_a_loader_that_starts_from_a_place_goes_on_there(stop: int) -> None:
     expected = [batch for epoch in range(3) for batch in epoch_of(EpochSampler(10, 3, 7), epoch)]
-    place = Place()
+    place = DataPosition()
     first = loader(place)
     for _ in range(stop):
         if place.position in (0, 3):
             running = iter(first)
         next(running)
-    kept = Place(place.epoch, place.position)
+    kept = DataPosition(place.epoch, place.position)
     going_on, seen = loader(kept), []
     while len(seen) < 9 - stop:
         seen += going_on
@@ -130,15 +130,15 @@ def test_a_loader_that_starts_from_a_place_goes_on_there(stop: int) -> None:
 
 
 def test_an_iterator_that_nobody_uses_moves_nothing() -> None:
-    place = Place(1, 2)
+    place = DataPosition(1, 2)
     iter(loader(place))
-    assert place == Place(1, 2)
+    assert place == DataPosition(1, 2)
 
 
 @pytest.mark.slow
 def test_batches_made_ahead_by_workers_do_not_count_as_seen() -> None:
-    place = Place()
+    place = DataPosition()
     running = iter(loader(place, workers=1))
     next(running)
-    assert place == Place(0, 1)
+    assert place == DataPosition(0, 1)
     running.close()

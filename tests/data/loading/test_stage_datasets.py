@@ -17,23 +17,23 @@ from deeppose_cli.config.schema import Augmentation, RefinementPreset, StagePres
 from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.geometry import denormalise, normalise
 from deeppose_cli.core.skeleton import LSP14
-from deeppose_cli.data.loading.image_cache import PictureCache
-from deeppose_cli.data.loading.samplers import Draw
+from deeppose_cli.data.loading.image_cache import ImageCache
+from deeppose_cli.data.loading.samplers import SampleKey
 from deeppose_cli.data.loading.stage_datasets import (
-    InitialTraining,
-    InitialValidation,
-    RefinementTraining,
-    RefinementValidation,
+    InitialTrainDataset,
+    InitialValDataset,
+    RefinementTrainDataset,
+    RefinementValDataset,
     join_crops,
 )
-from deeppose_cli.detection.initial_boxes import first_boxes
+from deeppose_cli.detection.initial_boxes import initial_boxes
 from deeppose_cli.media.cropping import MEAN_COLOUR, crop
-from deeppose_cli.media.images import read_picture
-from deeppose_cli.models.cascade import Cascade, Cut, Said, Stage, first_stage_boxes
+from deeppose_cli.media.images import read_image
+from deeppose_cli.models.cascade import Cascade, CropBatch, Stage, StageOutput, initial_stage_boxes
 from deeppose_cli.models.displacement import Displacement, training_diameters
 from tests.helpers import dots
 
-STILL = Augmentation(mirror=0.0)
+STILL = Augmentation(flip=0.0)
 SIZE = 96
 SIGMA = 1.3
 LEFT, RIGHT = LSP14.index("left_wrist"), LSP14.index("right_wrist")
@@ -45,11 +45,11 @@ class Recorder:
     def __init__(self, poses: np.ndarray) -> None:
         self.poses, self.cuts = poses, []
 
-    def answer(self, cut: Cut) -> Said:
+    def answer(self, cut: CropBatch) -> StageOutput:
         self.cuts.append(cut)
         if cut.joints is None:
-            return Said(normalise(self.poses[cut.pictures], cut.boxes[:, None]))
-        return Said(np.zeros((len(cut.pixels), 2)))
+            return StageOutput(normalise(self.poses[cut.images], cut.boxes[:, None]))
+        return StageOutput(np.zeros((len(cut.pixels), 2)))
 
     @property
     def pixels(self) -> np.ndarray:
@@ -63,14 +63,14 @@ def everyone(tmp_path_factory: pytest.TempPathFactory) -> Annotations:
 
 def with_boxes(annotations: Annotations) -> np.ndarray:
     """Full image for the first, a person's box partly outside for the others."""
-    boxes = first_boxes(annotations).boxes
+    boxes = initial_boxes(annotations).boxes
     boxes[1] = [60.3, 70.1, 150, 90]
     boxes[2] = [150.2, 90.7, 120, 160]
     return boxes
 
 
 def refined(settings: Augmentation = STILL, **more: object) -> RefinementPreset:
-    return RefinementPreset(input_size=SIZE, augmentation=settings, draws_per_visit=1, **more)
+    return RefinementPreset(input_size=SIZE, augmentation=settings, crops_per_visit=1, **more)
 
 
 def constant(shift: tuple[float, float], spread: float = 0.0) -> Displacement:
@@ -80,21 +80,21 @@ def constant(shift: tuple[float, float], spread: float = 0.0) -> Displacement:
 @pytest.mark.parametrize("square", [True, False])
 def test_stage_one_trains_validates_and_predicts_on_the_same_pixels(everyone: Annotations, square: bool) -> None:
     boxes, settings = with_boxes(everyone), StagePreset(input_size=SIZE, augmentation=STILL)
-    training = InitialTraining(everyone, boxes, square, settings, seed=0)
-    validation = InitialValidation(everyone, boxes, square, settings)
+    training = InitialTrainDataset(everyone, boxes, square, settings, seed=0)
+    validation = InitialValDataset(everyone, boxes, square, settings)
     psi = Recorder(everyone.keypoints)
-    cascade = Cascade(LSP14, [Stage(psi, SIZE)], square_first_box=square)
-    cascade.predict([read_picture(file) for file in everyone.files], boxes)
+    cascade = Cascade(LSP14, [Stage(psi, SIZE)], square_initial_box=square)
+    cascade.predict([read_image(file) for file in everyone.files], boxes)
     for row in range(3):
-        example, checked = training[Draw(4, row, 0)], validation[row]
-        np.testing.assert_array_equal(example["pixels"], psi.pixels[row])
-        np.testing.assert_array_equal(checked["pixels"], psi.pixels[row])
+        example, checked = training[SampleKey(4, row, 0)], validation[row]
+        np.testing.assert_array_equal(example["image"], psi.pixels[row])
+        np.testing.assert_array_equal(checked["image"], psi.pixels[row])
         np.testing.assert_allclose(checked["box"], psi.cuts[0].boxes[row], rtol=1e-6)
         for target in (example["target"], checked["target"]):
             np.testing.assert_allclose(denormalise(target, checked["box"]), everyone.keypoints[row], atol=1e-4)
         np.testing.assert_allclose(checked["keypoints"], everyone.keypoints[row], atol=1e-4)
-        assert example["visited"] == checked["visited"] == row
-        assert not example["unread"]
+        assert example["index"] == checked["index"] == row
+        assert not example["unreadable"]
 
 
 @pytest.mark.parametrize("shift", [(0.0, 0.0), (0.21, -0.13)])
@@ -103,21 +103,21 @@ def test_refinement_trains_on_the_pixels_that_prediction_cuts(
 ) -> None:
     """A stage before that is off by the same vector everywhere leaves the diameter as it is: the crops must agree."""
     boxes = with_boxes(everyone)
-    first = first_stage_boxes(boxes, square=True)
+    first = initial_stage_boxes(boxes, square=True)
     diam = training_diameters(everyone.keypoints, first, LSP14)
     said = everyone.keypoints + np.array(shift) * diam[:, None, None]
     initial, recorder = Recorder(said), Recorder(said)
-    cascade = Cascade(LSP14, [Stage(initial, SIZE), Stage(recorder, SIZE, SIGMA)], square_first_box=True)
-    cascade.predict([read_picture(file) for file in everyone.files], boxes)
-    training = RefinementTraining(everyone, boxes, True, refined(), SIGMA, constant(shift), seed=0)
-    validation = RefinementValidation(everyone, boxes, True, refined(), SIGMA, said)
+    cascade = Cascade(LSP14, [Stage(initial, SIZE), Stage(recorder, SIZE, SIGMA)], square_initial_box=True)
+    cascade.predict([read_image(file) for file in everyone.files], boxes)
+    training = RefinementTrainDataset(everyone, boxes, True, refined(), SIGMA, constant(shift), seed=0)
+    validation = RefinementValDataset(everyone, boxes, True, refined(), SIGMA, said)
     shown = recorder.pixels.reshape(3, 14, SIZE, SIZE, 3)
     where = recorder.cuts[0].boxes.reshape(3, 14, 4)
     for row in range(3):
-        example, checked = training[Draw(0, row, 0)], validation[row]
-        np.testing.assert_array_equal(example["joint"], np.arange(14))
-        np.testing.assert_array_equal(example["pixels"], shown[row])
-        np.testing.assert_array_equal(checked["pixels"], shown[row])
+        example, checked = training[SampleKey(0, row, 0)], validation[row]
+        np.testing.assert_array_equal(example["joint_index"], np.arange(14))
+        np.testing.assert_array_equal(example["image"], shown[row])
+        np.testing.assert_array_equal(checked["image"], shown[row])
         np.testing.assert_allclose(checked["boxes"], where[row], rtol=1e-6)
         all_joints = np.broadcast_to(everyone.keypoints[row], (14, 14, 2))
         np.testing.assert_allclose(denormalise(example["target"], where[row][:, None]), all_joints, atol=1e-3)
@@ -125,24 +125,24 @@ def test_refinement_trains_on_the_pixels_that_prediction_cuts(
 
 def test_displaced_crops_are_what_their_targets_say(everyone: Annotations) -> None:
     boxes = with_boxes(everyone)
-    data = RefinementTraining(everyone, boxes, False, refined(), SIGMA, constant((0.05, 0.0), 0.2), seed=3)
+    data = RefinementTrainDataset(everyone, boxes, False, refined(), SIGMA, constant((0.05, 0.0), 0.2), seed=3)
     diam = training_diameters(everyone.keypoints, boxes, LSP14)
     centres = []
     for row in range(3):
-        example = data[Draw(0, row, 0)]
+        example = data[SampleKey(0, row, 0)]
         side = SIGMA * diam[row]
-        picture = read_picture(everyone.files[row])
-        for pixels, joint, target in zip(example["pixels"], example["joint"], example["target"], strict=True):
+        image = read_image(everyone.files[row])
+        for pixels, joint, target in zip(example["image"], example["joint_index"], example["target"], strict=True):
             centre = everyone.keypoints[row, joint] - target[joint].astype(float) * side
             centres.append((centre - everyone.keypoints[row, joint]) / diam[row])
-            again = crop(picture, np.array([*centre, side, side]), SIZE)
+            again = crop(image, np.array([*centre, side, side]), SIZE)
             assert np.abs(again.astype(int) - pixels).max() <= 16  # targets are float32
             assert np.abs(again.astype(int) - pixels).mean() < 0.1
     assert np.std(centres, axis=0) == pytest.approx(0.2, rel=0.35)
 
 
 @pytest.mark.parametrize("refinement", [False, True])
-@pytest.mark.parametrize("mirror", [0.0, 1.0])
+@pytest.mark.parametrize("flip", [0.0, 1.0])
 def test_the_dot_at_each_joint_is_where_the_target_says(everyone: Annotations, refinement: bool, mirror: float) -> None:
     large = 192
     vary = Augmentation(mirror=mirror, translate=0.05, scale=0.1, rotate=5.0)
@@ -151,7 +151,7 @@ def test_the_dot_at_each_joint_is_where_the_target_says(everyone: Annotations, r
         for row in range(3):
             if refinement:
                 sigma = 2.5
-                data = RefinementTraining(
+                data = RefinementTrainDataset(
                     everyone,
                     boxes,
                     True,
@@ -160,18 +160,18 @@ def test_the_dot_at_each_joint_is_where_the_target_says(everyone: Annotations, r
                     constant((0.1, 0.0), 0.1),
                     seed=1,
                 )
-                example = data[Draw(epoch, row, 0)]
-                shown = [(p, t[j], j) for p, t, j in zip(*(example[k] for k in ("pixels", "target", "joint")))]  # noqa: B905
+                example = data[SampleKey(epoch, row, 0)]
+                shown = [(p, t[j], j) for p, t, j in zip(*(example[k] for k in ("image", "target", "joint_index")))]  # noqa: B905
             else:
                 settings = StagePreset(input_size=large, augmentation=vary)
-                example = InitialTraining(everyone, boxes, True, settings, seed=1)[Draw(epoch, row, 0)]
-                shown = [(example["pixels"], target, joint) for joint, target in enumerate(example["target"])]
+                example = InitialTrainDataset(everyone, boxes, True, settings, seed=1)[SampleKey(epoch, row, 0)]
+                shown = [(example["image"], target, joint) for joint, target in enumerate(example["target"])]
             for pixels, target, joint in shown:
                 at = (target + 0.5) * large - 0.5
                 if (np.abs(target) > 0.4).any():
                     continue
-                # In a mirrored picture the dot has the partner's colour.
-                # A dot that the rotation took out of the picture, or cut, is none.
+                # In a mirrored image the dot has the partner's colour.
+                # A dot that the rotation took out of the image, or cut, is none.
                 spot = dots.find(pixels, LSP14.mirror[joint] if mirror else joint, least=45)
                 if spot is not None:
                     assert np.abs(spot - at).max() < 1.5, (epoch, row, joint)
@@ -179,34 +179,34 @@ def test_the_dot_at_each_joint_is_where_the_target_says(everyone: Annotations, r
     assert checked > 100
 
 
-def test_refinement_crops_of_a_small_box_show_the_picture_wherever_there_is_one(tmp_path: Path) -> None:
-    """A crop around a joint at the rim of a person's box reaches far out of the box: there, too, is picture."""
+def test_refinement_crops_of_a_small_box_show_the_image_wherever_there_is_one(tmp_path: Path) -> None:
+    """A crop around a joint at the rim of a person's box reaches far out of the box: there, too, is image."""
     file = tmp_path / "bright.png"
     cv2.imwrite(str(file), np.full((400, 400, 3), 250, np.uint8))
     keypoints = np.full((1, 14, 2), 200.0)
     keypoints[0, :, 1] = np.linspace(150, 250, 14)
     box = np.array([[200.0, 200.0, 100.0, 100.0]])
     one = Annotations(LSP14, (file,), keypoints, box, (file.name,))
-    data = RefinementTraining(
-        one, box, True, refined(Augmentation(mirror=0.5, rotate=20.0)), 2.0, constant((0.0, 0.0)), seed=0
+    data = RefinementTrainDataset(
+        one, box, True, refined(Augmentation(flip=0.5, rotate=20.0)), 2.0, constant((0.0, 0.0)), seed=0
     )
     for epoch in range(6):
-        example = data[Draw(epoch, 0, 0)]
-        assert (example["pixels"] > 200).all(-1).mean() > 0.999
+        example = data[SampleKey(epoch, 0, 0)]
+        assert (example["image"] > 200).all(-1).mean() > 0.999
 
 
-def test_every_look_at_a_picture_is_a_function_of_seed_epoch_row_and_visit(everyone: Annotations) -> None:
-    vary = Augmentation(mirror=0.5, translate=0.05, scale=0.1, rotate=15.0, colour=0.2)
-    boxes = first_boxes(everyone).boxes
+def test_every_look_at_a_image_is_a_function_of_seed_epoch_row_and_visit(everyone: Annotations) -> None:
+    vary = Augmentation(flip=0.5, translate=0.05, scale=0.1, rotate=15.0, color=0.2)
+    boxes = initial_boxes(everyone).boxes
 
-    def look(draw: Draw, seed: int = 5) -> dict[str, np.ndarray]:
-        data = RefinementTraining(everyone, boxes, True, refined(vary), SIGMA, constant((0.0, 0.0), 0.1), seed)
+    def look(draw: SampleKey, seed: int = 5) -> dict[str, np.ndarray]:
+        data = RefinementTrainDataset(everyone, boxes, True, refined(vary), SIGMA, constant((0.0, 0.0), 0.1), seed)
         return data[draw]
 
-    one, same = look(Draw(1, 2, 0)), look(Draw(1, 2, 0))
+    one, same = look(SampleKey(1, 2, 0)), look(SampleKey(1, 2, 0))
     for key, value in one.items():
         np.testing.assert_array_equal(value, same[key])
-    for other in (look(Draw(2, 2, 0)), look(Draw(1, 2, 1)), look(Draw(1, 2, 0), seed=6)):
+    for other in (look(SampleKey(2, 2, 0)), look(SampleKey(1, 2, 1)), look(SampleKey(1, 2, 0), seed=6)):
         assert not np.array_equal(one["target"], other["target"])
 
 
@@ -215,30 +215,32 @@ def test_an_erased_patch_is_all_that_erasing_changes(everyone: Annotations, refi
     boxes = with_boxes(everyone)
 
     def look(erase: float) -> dict[str, np.ndarray]:
-        settings = replace(STILL, mirror=0.5, scale=0.1, erase=erase)
+        settings = replace(STILL, flip=0.5, scale=0.1, erase=erase)
         if refinement:
-            return RefinementTraining(everyone, boxes, True, refined(settings), SIGMA, constant((0, 0), 0.1), 0)[at]
+            return RefinementTrainDataset(everyone, boxes, True, refined(settings), SIGMA, constant((0, 0), 0.1), 0)[at]
         stage = StagePreset(input_size=SIZE, augmentation=settings)
-        return InitialTraining(everyone, boxes, True, stage, 0)[at]
+        return InitialTrainDataset(everyone, boxes, True, stage, 0)[at]
 
-    at = Draw(1, 2, 0)
+    at = SampleKey(1, 2, 0)
     plain, erased = look(0.0), look(1.0)
-    for key in plain.keys() - {"pixels"}:
+    for key in plain.keys() - {"image"}:
         np.testing.assert_array_equal(plain[key], erased[key])
-    changed = (plain["pixels"] != erased["pixels"]).any(-1)
+    changed = (plain["image"] != erased["image"]).any(-1)
     assert changed.any((-1, -2)).all(), "each crop has a patch of its own"
-    assert (erased["pixels"][changed] == MEAN_COLOUR).all()
+    assert (erased["image"][changed] == MEAN_COLOUR).all()
 
 
 def test_each_labelled_joint_is_drawn_as_often_as_told(everyone: Annotations) -> None:
     keypoints = everyone.keypoints.copy()
     keypoints[1, [2, LEFT]] = np.nan
     some = replace(everyone, keypoints=keypoints)
-    settings = replace(refined(), draws_per_visit=3)
-    data = RefinementTraining(some, first_boxes(some).boxes, True, settings, SIGMA, constant((0.0, 0.0), 0.1), seed=0)
-    example = data[Draw(0, 1, 0)]
+    settings = replace(refined(), crops_per_visit=3)
+    data = RefinementTrainDataset(
+        some, initial_boxes(some).boxes, True, settings, SIGMA, constant((0.0, 0.0), 0.1), seed=0
+    )
+    example = data[SampleKey(0, 1, 0)]
     expected = [joint for joint in range(14) if joint not in (2, LEFT) for _ in range(3)]
-    assert example["joint"].tolist() == expected
+    assert example["joint_index"].tolist() == expected
     own = example["target"][np.arange(len(expected)), expected]
     assert np.isfinite(own).all()
     assert len(np.unique(own[:3, 0])) == 3
@@ -305,7 +307,7 @@ def test_a_diameter_without_torso_labels_has_a_stand_in() -> None:
     assert np.isnan(found[3])
 
 
-def test_a_diameter_stays_within_bounds_of_the_first_box() -> None:
+def test_a_diameter_stays_within_bounds_of_the_initial_box() -> None:
     low, high = DIAMETER_BOUNDS
     for torso, expected in ((0.0, low * 200), (1e4, high * 200)):
         pose = np.zeros((1, 14, 2))
@@ -313,36 +315,36 @@ def test_a_diameter_stays_within_bounds_of_the_first_box() -> None:
         assert training_diameters(pose, np.array([[0.0, 0.0, 100.0, 200.0]]), LSP14) == pytest.approx(expected)
 
 
-def test_an_unreadable_picture_has_no_labels_and_says_so(everyone: Annotations, tmp_path: Path) -> None:
+def test_an_unreadable_image_has_no_labels_and_says_so(everyone: Annotations, tmp_path: Path) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff nothing more")
     some = replace(everyone, files=(everyone.files[0], broken, everyone.files[2]))
     boxes = with_boxes(everyone)
-    vary = Augmentation(mirror=0.5, translate=0.05, scale=0.1, rotate=15.0, colour=0.2)
+    vary = Augmentation(flip=0.5, translate=0.05, scale=0.1, rotate=15.0, color=0.2)
     settings = StagePreset(input_size=SIZE, augmentation=vary)
-    example = InitialTraining(some, boxes, True, settings, seed=0)[Draw(0, 1, 0)]
-    assert example["unread"]
+    example = InitialTrainDataset(some, boxes, True, settings, seed=0)[SampleKey(0, 1, 0)]
+    assert example["unreadable"]
     assert np.isnan(example["target"]).all()
-    checked = InitialValidation(some, boxes, True, settings)[1]
-    assert checked["unread"]
+    checked = InitialValDataset(some, boxes, True, settings)[1]
+    assert checked["unreadable"]
     assert np.isnan(checked["keypoints"]).all()
-    assert checked["pixels"].shape == (SIZE, SIZE, 3)
+    assert checked["image"].shape == (SIZE, SIZE, 3)
 
-    training = RefinementTraining(some, boxes, True, refined(vary), SIGMA, constant((0.0, 0.0)), seed=0)
-    parts = [training[Draw(0, row, 0)] for row in range(3)]
-    assert parts[1]["pixels"].shape == (0, SIZE, SIZE, 3)
+    training = RefinementTrainDataset(some, boxes, True, refined(vary), SIGMA, constant((0.0, 0.0)), seed=0)
+    parts = [training[SampleKey(0, row, 0)] for row in range(3)]
+    assert parts[1]["image"].shape == (0, SIZE, SIZE, 3)
     batch = join_crops(parts)
-    assert batch["unread"].tolist() == [False, True, False]
-    assert batch["visited"].tolist() == [0, 1, 2]
-    assert len(batch["pixels"]) == len(batch["joint"]) == len(batch["target"]) == 28
-    assert join_crops(parts[1:2])["pixels"].shape == (0, SIZE, SIZE, 3)
-    kept = RefinementValidation(some, boxes, True, refined(), SIGMA, everyone.keypoints)[1]
-    assert kept["unread"]
+    assert batch["unreadable"].tolist() == [False, True, False]
+    assert batch["index"].tolist() == [0, 1, 2]
+    assert len(batch["image"]) == len(batch["joint_index"]) == len(batch["target"]) == 28
+    assert join_crops(parts[1:2])["image"].shape == (0, SIZE, SIZE, 3)
+    kept = RefinementValDataset(some, boxes, True, refined(), SIGMA, everyone.keypoints)[1]
+    assert kept["unreadable"]
     assert np.isnan(kept["keypoints"]).all()
 
 
-@pytest.mark.parametrize("vary", [STILL, Augmentation(mirror=0.5, translate=0.1, scale=0.1, rotate=20.0, colour=0.3)])
-def test_examples_from_decoded_pictures_are_those_from_the_files(
+@pytest.mark.parametrize("vary", [STILL, Augmentation(flip=0.5, translate=0.1, scale=0.1, rotate=20.0, color=0.3)])
+def test_examples_from_decoded_images_are_those_from_the_files(
     everyone: Annotations, tmp_path: Path, vary: Augmentation
 ) -> None:
     folder = tmp_path / "dots"
@@ -350,24 +352,24 @@ def test_examples_from_decoded_pictures_are_those_from_the_files(
     files = tuple(Path(shutil.copy(file, folder)) for file in everyone.files)
     some, boxes = replace(everyone, files=files), with_boxes(everyone)
     cache, initial, still = (
-        PictureCache(tmp_path, files),
+        ImageCache(tmp_path, files),
         StagePreset(input_size=SIZE, augmentation=vary),
         constant((0.0, 0.0)),
     )
 
     def examples(read: Callable[[Path], np.ndarray]) -> list[dict[str, np.ndarray]]:
         training = (
-            InitialTraining(some, boxes, True, initial, 1, read),
-            RefinementTraining(some, boxes, True, refined(vary), SIGMA, still, 1, read=read),
+            InitialTrainDataset(some, boxes, True, initial, 1, read),
+            RefinementTrainDataset(some, boxes, True, refined(vary), SIGMA, still, 1, read=read),
         )
         validation = (
-            InitialValidation(some, boxes, True, initial, read),
-            RefinementValidation(some, boxes, True, refined(), SIGMA, some.keypoints, read),
+            InitialValDataset(some, boxes, True, initial, read),
+            RefinementValDataset(some, boxes, True, refined(), SIGMA, some.keypoints, read),
         )
-        drawn = [data[Draw(epoch, row, 0)] for data in training for epoch in range(4) for row in range(3)]
+        drawn = [data[SampleKey(epoch, row, 0)] for data in training for epoch in range(4) for row in range(3)]
         return drawn + [data[row] for data in validation for row in range(-1, 3)]
 
-    pairs = list(zip(examples(cache.read), examples(read_picture), strict=True))
+    pairs = list(zip(examples(cache.read), examples(read_image), strict=True))
     for kept, decoded in pairs:
         assert kept.keys() == decoded.keys()
         for key, value in decoded.items():
@@ -379,21 +381,21 @@ def test_examples_from_decoded_pictures_are_those_from_the_files(
 
 def test_row_minus_one_is_an_example_that_counts_nowhere(everyone: Annotations) -> None:
     boxes = with_boxes(everyone)
-    initial = InitialValidation(everyone, boxes, True, StagePreset(input_size=SIZE))
-    refinement = RefinementValidation(everyone, boxes, True, refined(), SIGMA, everyone.keypoints)
+    initial = InitialValDataset(everyone, boxes, True, StagePreset(input_size=SIZE))
+    refinement = RefinementValDataset(everyone, boxes, True, refined(), SIGMA, everyone.keypoints)
     for data in (initial, refinement):
         filler, real = data[-1], data[2]
         assert np.isnan(filler["keypoints"]).all()
-        assert not filler["unread"]
+        assert not filler["unreadable"]
         assert {key: value.shape for key, value in filler.items()} == {key: v.shape for key, v in real.items()}
         assert {key: value.dtype for key, value in filler.items()} == {key: v.dtype for key, v in real.items()}
 
 
 def test_early_epochs_have_smaller_crops_of_the_same_place(everyone: Annotations) -> None:
-    settings = StagePreset(input_size=64, growth="32:0.5", max_epochs=4, augmentation=STILL)
-    boxes = first_boxes(everyone, "image").boxes
-    data = InitialTraining(everyone, boxes, True, settings, seed=0)
-    examples = [data[Draw(epoch, 0, 0)] for epoch in range(4)]
-    assert [example["pixels"].shape for example in examples] == [(32, 32, 3)] * 2 + [(64, 64, 3)] * 2
+    settings = StagePreset(input_size=64, progressive_size="32:0.5", max_epochs=4, augmentation=STILL)
+    boxes = initial_boxes(everyone, "image").boxes
+    data = InitialTrainDataset(everyone, boxes, True, settings, seed=0)
+    examples = [data[SampleKey(epoch, 0, 0)] for epoch in range(4)]
+    assert [example["image"].shape for example in examples] == [(32, 32, 3)] * 2 + [(64, 64, 3)] * 2
     for example in examples:
         np.testing.assert_array_equal(example["target"], examples[0]["target"])

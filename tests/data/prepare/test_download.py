@@ -343,15 +343,15 @@ def test_a_full_disk_is_said_before_it_fills(site: Site, target: Path, monkeypat
 
 
 def test_a_disk_that_fills_keeps_the_part(site: Site, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = module._Part.write
+    write = module._MetricPart.write
 
-    def full(part: module._Part, chunk: bytes) -> None:
+    def full(part: module._MetricPart, chunk: bytes) -> None:
         if part.size > 300_000:
             with module._writing(part.path):
                 raise OSError(errno.ENOSPC, "No space left on device")
         write(part, chunk)
 
-    monkeypatch.setattr(module._Part, "write", full)
+    monkeypatch.setattr(module._MetricPart, "write", full)
     error = failure(site, target)
     assert "the disk is full" in str(error)
     assert part_of(target).stat().st_size > 300_000

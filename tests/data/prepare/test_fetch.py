@@ -13,7 +13,7 @@ import pytest
 
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.data.datasets import parse, registry
-from deeppose_cli.data.datasets.registry import CATALOGUE, prepare
+from deeppose_cli.data.datasets.registry import DATASETS, prepare
 from deeppose_cli.data.prepare.download import Unavailable
 from deeppose_cli.data.prepare.fetch import fetch
 from deeppose_cli.data.prepare.urls import ADDRESSES, Archive
@@ -118,13 +118,13 @@ def test_labels_that_are_not_those_known_are_worth_a_warning(
 
 
 def test_addresses_are_of_known_sets_and_name_archives() -> None:
-    assert ADDRESSES.keys() <= CATALOGUE.keys()
+    assert ADDRESSES.keys() <= DATASETS.keys()
     for archives in ADDRESSES.values():
         assert all(archive.name.endswith(".zip") for archive in archives)
         assert not archives[0].optional
 
 
-@pytest.mark.parametrize("name", sorted(CATALOGUE.keys() - ADDRESSES.keys() - {"demo", "people"}))
+@pytest.mark.parametrize("name", sorted(DATASETS.keys() - ADDRESSES.keys() - {"demo", "people"}))
 def test_a_set_without_an_address_says_where_it_is_and_what_to_type(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
         prepare(name, [], tmp_path)
@@ -174,4 +174,4 @@ def test_the_original_labels_of_lsp_are_known(site: Site, tmp_path: Path, monkey
     prepare("lsp", [], tmp_path, say=said.append)
     assert not [line for line in said if line.startswith("warning")]
     assert site.seen == ["", "bytes=4000000-"]
-    assert len(CATALOGUE["lsp"].read(tmp_path)["test"]) == 1000
+    assert len(DATASETS["lsp"].read(tmp_path)["test"]) == 1000

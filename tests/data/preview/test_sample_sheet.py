@@ -40,7 +40,7 @@ def extent(pixels: np.ndarray, colour: tuple[int, int, int], tolerance: int = 12
     "box",
     [(49.5, 29.5, 100, 60), (49.5, 29.5, 100, 100), (80, 20, 90, 90), (-10, 0, 60, 40), (49.5, 29.5, 30, 20)],
 )
-def test_picture_and_first_box_lie_as_in_px(box: tuple[float, ...]) -> None:
+def test_image_and_first_box_lie_as_in_px(box: tuple[float, ...]) -> None:
     cell = first_box_cell(plain(100, 60), NOTHING, np.array(box, float), LSP14)
     assert cell.pixels.shape == (CELL, CELL, 3)
     assert cell.caption == "100 × 60 px"
@@ -52,14 +52,14 @@ def test_picture_and_first_box_lie_as_in_px(box: tuple[float, ...]) -> None:
     scale = CELL / ((high - low).max() * 1.02)
     drawn = extent(cell.pixels, FIRST_BOX_COLOUR)
     np.testing.assert_allclose((drawn[2:] - drawn[:2]) / scale, [w, h], atol=7 / scale)
-    # Against an edge of the picture that the box does not cover.
+    # Against an edge of the image that the box does not cover.
     red = extent(cell.pixels, RED)
-    right_of_picture = (cx + w / 2 + 0.5) - 100
-    if right_of_picture < 0:
-        assert (drawn[2] - red[2]) / scale == pytest.approx(right_of_picture, abs=5 / scale)
+    right_of_image = (cx + w / 2 + 0.5) - 100
+    if right_of_image < 0:
+        assert (drawn[2] - red[2]) / scale == pytest.approx(right_of_image, abs=5 / scale)
 
 
-def test_a_box_far_away_does_not_shrink_the_picture_to_nothing() -> None:
+def test_a_box_far_away_does_not_shrink_the_image_to_nothing() -> None:
     cell = first_box_cell(plain(100, 60), NOTHING, np.array([5e6, 5e6, 10.0, 10.0]), LSP14)
     left, _, right, _ = extent(cell.pixels, RED)
     assert right - left > CELL / 4

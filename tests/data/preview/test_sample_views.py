@@ -12,8 +12,8 @@ from deeppose_cli.config.schema import Augmentation, RefinementPreset, StagePres
 from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.geometry import diameter
 from deeppose_cli.core.skeleton import LSP14
-from deeppose_cli.data.loading.samplers import Draw
-from deeppose_cli.data.loading.stage_datasets import InitialTraining, RefinementTraining
+from deeppose_cli.data.loading.samplers import SampleKey
+from deeppose_cli.data.loading.stage_datasets import InitialTrainDataset, RefinementTrainDataset
 from deeppose_cli.data.preview.sample_views import (
     Crop,
     InitialSettings,
@@ -21,14 +21,14 @@ from deeppose_cli.data.preview.sample_views import (
     initial_views,
     refinement_views,
 )
-from deeppose_cli.detection.initial_boxes import first_boxes
+from deeppose_cli.detection.initial_boxes import initial_boxes
 from deeppose_cli.models.displacement import Displacement
 from tests.helpers import dots
 
-MOVING = Augmentation(mirror=0.5, translate=0.03, scale=0.05, rotate=15.0)
+MOVING = Augmentation(flip=0.5, translate=0.03, scale=0.05, rotate=15.0)
 INITIAL = InitialSettings(StagePreset(input_size=160, augmentation=MOVING), square=True, seed=4)
 REFINEMENT = RefinementSettings(
-    RefinementPreset(input_size=160, augmentation=MOVING, draws_per_visit=3), square=True, seed=4, sigma=1.5
+    RefinementPreset(input_size=160, augmentation=MOVING, crops_per_visit=3), square=True, seed=4, sigma=1.5
 )
 ROWS = [2, 0]
 
@@ -40,8 +40,8 @@ def everyone(tmp_path_factory: pytest.TempPathFactory) -> Annotations:
 
 @pytest.fixture
 def boxes(everyone: Annotations) -> np.ndarray:
-    """First boxes of the shown rows only."""
-    found = first_boxes(everyone).boxes
+    """Initial boxes of the shown rows only."""
+    found = initial_boxes(everyone).boxes
     found[1] = np.nan
     return found
 
@@ -84,10 +84,10 @@ def test_copies_are_varied_and_labels_follow_mirrored_ones_with_sides_swapped(
 
 
 def test_copies_are_those_of_a_training_with_the_same_seed(everyone: Annotations, boxes: np.ndarray) -> None:
-    training = InitialTraining(everyone, first_boxes(everyone).boxes, True, INITIAL.stage, INITIAL.seed)
+    training = InitialTrainDataset(everyone, initial_boxes(everyone).boxes, True, INITIAL.stage, INITIAL.seed)
     for row, view in zip(ROWS, initial_views(everyone, boxes, ROWS, INITIAL, 2), strict=True):
         for epoch, crop in enumerate(view.varied):
-            np.testing.assert_array_equal(crop.pixels, training[Draw(epoch, row, 0)]["pixels"])
+            np.testing.assert_array_equal(crop.pixels, training[SampleKey(epoch, row, 0)]["image"])
 
 
 def test_without_a_run_close_ups_lie_around_the_labels(everyone: Annotations, boxes: np.ndarray) -> None:
@@ -119,12 +119,12 @@ def test_with_a_runs_poses_close_ups_lie_around_them(everyone: Annotations, boxe
 def test_augmented_close_ups_are_displaced_as_in_training(everyone: Annotations, boxes: np.ndarray) -> None:
     displacement = Displacement(((0.05, 0.1),) * 14, ((0.1, 0.1),) * 14)
     settings = replace(REFINEMENT, displacement=displacement)
-    training = RefinementTraining(
-        everyone, first_boxes(everyone).boxes, True, replace(settings.stage, draws_per_visit=1), 1.5, displacement, 4
+    training = RefinementTrainDataset(
+        everyone, initial_boxes(everyone).boxes, True, replace(settings.stage, crops_per_visit=1), 1.5, displacement, 4
     )
     for row, view in zip(ROWS, refinement_views(everyone, boxes, ROWS, settings), strict=True):
-        example = training[Draw(0, row, 0)]
-        np.testing.assert_array_equal([crop.pixels for crop in view.varied], example["pixels"])
+        example = training[SampleKey(0, row, 0)]
+        np.testing.assert_array_equal([crop.pixels for crop in view.varied], example["image"])
         offsets = [np.linalg.norm(crop.keypoints[crop.joint] - 79.5) for crop in view.varied]
         assert min(offsets) > 0.5
 
@@ -133,7 +133,7 @@ def test_joints_without_a_label_have_no_close_up(tmp_path: Path) -> None:
     some = dots.annotations(tmp_path, 2)
     some.keypoints[0, 3] = np.nan
     some.keypoints[1] = np.nan
-    first, second = refinement_views(some, first_boxes(some).boxes, [0, 1], REFINEMENT)
+    first, second = refinement_views(some, initial_boxes(some).boxes, [0, 1], REFINEMENT)
     assert [crop.joint for crop in first.plain] == [j for j in range(14) if j != 3]
     assert np.isnan(first.boxes[3]).any()
     assert second.plain == second.varied == []

@@ -1,4 +1,4 @@
-"""The drawer: the same bytes for the same seed, and joints that are where the picture shows them."""
+"""The drawer: the same bytes for the same seed, and joints that are where the image shows them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deeppose_cli.data.synthetic.body import (
     SHORT_SIDE,
     UPPER_LEG,
     Figure,
-    Stage,
+    Projection,
     framing,
     random_figure,
 )
@@ -29,52 +29,52 @@ def drawn(count: int, clutter: bool = True) -> list[Drawing]:
     return [draw_person(np.random.default_rng((7, i)), clutter=clutter) for i in range(count)]
 
 
-def neighbourhood(picture: np.ndarray, point: np.ndarray) -> np.ndarray:
+def neighbourhood(image: np.ndarray, point: np.ndarray) -> np.ndarray:
     """(9, 3) the pixels around a point."""
     x, y = np.round(point).astype(int)
-    return picture[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2].reshape(-1, 3).astype(int)
+    return image[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2].reshape(-1, 3).astype(int)
 
 
 def test_same_seed_same_bytes() -> None:
     for i in range(3):
         again = draw_person(np.random.default_rng((7, i)))
-        assert again.picture.tobytes() == drawn(40)[i].picture.tobytes()
+        assert again.image.tobytes() == drawn(40)[i].image.tobytes()
         assert again.joints.tobytes() == drawn(40)[i].joints.tobytes()
         assert (again.occluded == drawn(40)[i].occluded).all()
 
 
 def test_other_seed_other_person() -> None:
-    assert len({drawing.picture.tobytes() for drawing in drawn(40)}) == 40
+    assert len({drawing.image.tobytes() for drawing in drawn(40)}) == 40
     joints = np.array([drawing.joints for drawing in drawn(40)])
     assert joints.std(0).min() > 5  # px, each joint and axis
 
 
 def test_types_and_sizes() -> None:
-    for picture, joints, occluded in drawn(40):
-        assert picture.dtype == np.uint8
-        assert picture.shape[2] == 3
-        assert min(picture.shape[:2]) >= SHORT_SIDE
-        assert max(picture.shape[:2]) <= LONG_SIDE[1]
+    for image, joints, occluded in drawn(40):
+        assert image.dtype == np.uint8
+        assert image.shape[2] == 3
+        assert min(image.shape[:2]) >= SHORT_SIDE
+        assert max(image.shape[:2]) <= LONG_SIDE[1]
         assert joints.shape == (14, 2)
         assert occluded.shape == (14,)
         assert occluded.dtype == bool
 
 
-def test_joints_are_inside_the_picture() -> None:
-    for picture, joints, _ in drawn(40):
-        height, width = picture.shape[:2]
+def test_joints_are_inside_the_image() -> None:
+    for image, joints, _ in drawn(40):
+        height, width = image.shape[:2]
         assert ((joints >= 0) & (joints <= (width - 1, height - 1))).all()
 
 
-def test_the_person_fills_the_picture_as_in_lsp() -> None:
-    extents = [np.ptp(joints, axis=0) / picture.shape[1::-1] for picture, joints, _ in drawn(40)]
+def test_the_person_fills_the_image_as_in_lsp() -> None:
+    extents = [np.ptp(joints, axis=0) / image.shape[1::-1] for image, joints, _ in drawn(40)]
     assert 0.5 < np.median([extent.max() for extent in extents]) < 0.85
 
 
 def test_a_mean_pose_does_not_do() -> None:
     """The set must not be solvable without looking: PDJ@0.2 of the mean pose in relative coordinates."""
     people = drawn(40)
-    sizes = np.array([person.picture.shape[1::-1] for person in people])[:, None]
+    sizes = np.array([person.image.shape[1::-1] for person in people])[:, None]
     joints = np.array([person.joints for person in people])
     error = np.linalg.norm((joints / sizes).mean(0) * sizes - joints, axis=-1)
     a, b = LSP14.torso_index
@@ -84,9 +84,9 @@ def test_a_mean_pose_does_not_do() -> None:
 
 def test_paint_is_where_the_joints_are() -> None:
     """On an even background every joint that is not at the rim of the body has colour all around it."""
-    for picture, joints, _ in drawn(40, clutter=False):
+    for image, joints, _ in drawn(40, clutter=False):
         for name, joint in zip(LSP14.joints, joints, strict=True):
-            different = np.abs(neighbourhood(picture, joint) - picture[0, 0]).sum(-1) > 12
+            different = np.abs(neighbourhood(image, joint) - image[0, 0]).sum(-1) > 12
             assert different.mean() > (0.2 if name == "head_top" else 0.85), name
 
 
@@ -94,13 +94,13 @@ def test_head_top_is_on_the_edge_of_the_head() -> None:
     """Along the line from the neck over the head top, paint ends within two px of the joint: one of outline, one of
     rounding. Heads in front of other parts do not count."""
     gaps = []
-    for picture, joints, _ in drawn(40, clutter=False):
+    for image, joints, _ in drawn(40, clutter=False):
         neck, top = joints[LSP14.index("neck")], joints[LSP14.index("head_top")]
         step = (top - neck) / np.linalg.norm(top - neck)
         if np.linalg.norm(top - neck) < 12:  # seen from above: the top is inside the head's outline
             continue
-        beyond = [neighbourhood(picture, top + k * step)[[4]] for k in range(7)]
-        painted = [bool(np.abs(pixel - picture[0, 0]).sum() > 60) for pixel in beyond]
+        beyond = [neighbourhood(image, top + k * step)[[4]] for k in range(7)]
+        painted = [bool(np.abs(pixel - image[0, 0]).sum() > 60) for pixel in beyond]
         if not all(painted):
             gaps.append(painted.index(False))
     assert len(gaps) > 20
@@ -132,7 +132,7 @@ def head_colours(yaw: float) -> np.ndarray:
     size, scale, origin = framing(seen, rng)
     look = random_look(rng)
     canvas = Canvas(*size, light=(0.0, -1.0))
-    stage = Stage(seen, scale, origin)
+    stage = Projection(seen, scale, origin)
     red, green = rgb(255, 0, 0), rgb(0, 255, 0)
     paint_head(canvas, stage, dataclasses.replace(look, skin=red, hair=green, tress=0.0))
     x, y, near = stage["head"]
@@ -153,7 +153,7 @@ def test_faces_are_in_front_and_hair_is_behind() -> None:
     assert back[:, 2].max() < 1
 
 
-def test_limbs_keep_their_length_in_space_but_not_in_the_picture() -> None:
+def test_limbs_keep_their_length_in_space_but_not_in_the_image() -> None:
     lengths = []
     for i in range(30):
         points = random_figure(np.random.default_rng((4, i))).points
@@ -170,7 +170,7 @@ def test_occluded_is_what_something_else_covers() -> None:
     rng = np.random.default_rng(5)
     seen = figure(0)
     size, scale, origin = framing(seen, rng)
-    canvas, stage = Canvas(*size, light=(0.0, -1.0)), Stage(seen, scale, origin)
+    canvas, stage = Canvas(*size, light=(0.0, -1.0)), Projection(seen, scale, origin)
     paint_person(canvas, stage, random_look(rng))
     before = [_is_covered(canvas, stage, joint) for joint in LSP14.joints]
     knee = stage["right_knee"]
@@ -197,7 +197,7 @@ def test_a_capsules_ends_are_its_axis() -> None:
     assert moved.distance[12 - moved.window[0].start, 5 - moved.window[1].start] == pytest.approx(0.25, abs=1e-3)
 
 
-def test_shapes_beyond_the_picture_are_cut_off() -> None:
+def test_shapes_beyond_the_image_are_cut_off() -> None:
     canvas = Canvas(20, 20, light=(0.0, -1.0))
     colour = rgb(200, 0, 0)
     canvas.fill(canvas.capsule((-50.0, -50.0), (-40.0, -40.0), 4.0, 4.0), colour, THING_PART)
