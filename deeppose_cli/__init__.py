@@ -1,28 +1,51 @@
 """DeepPose: human pose estimation by a cascade of deep regressors (Toshev & Szegedy, CVPR 2014)."""
 
 import os
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from deeppose_cli.core.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from deeppose_cli.inference.estimator import Pose, PoseEstimator, load
+    from deeppose_cli.training.run_config import TrainOptions
 
-__all__ = ["Pose", "PoseEstimator", "load"]
+_MODULES = {
+    "Pose": "inference.estimator",
+    "PoseEstimator": "inference.estimator",
+    "TrainOptions": "training.run_config",
+    "evaluate": "evaluation.evaluate",
+    "export": "exporting.exporter",
+    "load": "inference.estimator",
+    "predict": "inference.pipeline",
+    "prepare": "data.datasets.prepare",
+    "refine": "training.train",
+    "train": "training.train",
+}
+"""Each public name and the module that defines it, imported at the first use: `deeppose --help` needs none of them."""
 
+__all__ = [
+    "Pose",
+    "PoseEstimator",
+    "TrainOptions",
+    "evaluate",
+    "export",
+    "load",
+    "predict",
+    "prepare",
+    "refine",
+    "train",
+]
 
-# OpenCV reads them when it is first imported, wherever that is: so they stand before all imports. Of images larger
-# than 2²⁸ pixels it decodes none (its own limit is 2³⁰; some kilobytes can claim to hold as many), and of bad files
-# only `decoding.py` tells.
+# OpenCV reads these when it is first imported, so they are set before any import. It decodes no image of more than 2²⁸
+# pixels (its own limit is 2³⁰, which some kilobytes can claim to hold); `media/images.py` alone reports bad files.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(2**28))
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
 def __getattr__(name: str) -> Any:
-    """What a program asks for is imported only then: the command's help page needs none of it."""
-    if name in __all__:
-        from deeppose_cli.inference import estimator
-
-        return getattr(estimator, name)
+    """Import a public name from its module."""
+    if name in _MODULES:
+        return getattr(import_module(f"deeppose_cli.{_MODULES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

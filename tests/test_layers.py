@@ -13,7 +13,7 @@ import deeppose_cli
 LAYERS = (
     "cli",
     "training",
-    "evaluation export",
+    "evaluation exporting",
     "inference data",
     "checkpoints detection visualization",
     "models",
@@ -21,7 +21,7 @@ LAYERS = (
     "core",
 )
 """Folders, highest first. A folder imports itself and folders of lower lines; folders of one line do not import each
-other. A new file needs no entry here."""
+other. A new file needs no entry here. `exporting`, because `deeppose_cli.export` is a function."""
 FORBIDDEN = {"inference": {"data", "training"}}
 DATA_FOLDERS = ("preview", "loading", "datasets", "prepare synthetic")
 """The same inside `data/`."""
@@ -94,4 +94,4 @@ def test_a_file_is_not_too_long(name: str) -> None:
 def test_package_files_hold_nothing_but_the_version_opencvs_limits_and_what_programs_import() -> None:
     for file in PACKAGE.rglob("__init__.py"):
         code = [node for node in ast.parse(file.read_text(encoding="utf-8")).body if not isinstance(node, ast.Expr)]
-        assert len(code) <= 6 * (file.parent == PACKAGE), f"{file} does something"
+        assert len(code) <= 8 * (file.parent == PACKAGE), f"{file} does something"

@@ -73,7 +73,7 @@ def export(
 
     from rich.console import Console
 
-    from deeppose_cli.export.exporter import of_file, of_run
+    from deeppose_cli.exporting.exporter import of_file, of_run
 
     if isinstance(model, RunModel):
         found = of_run(model.run, stage, commit=commit)

@@ -26,7 +26,7 @@ def import_(
     from deeppose_cli.checkpoints.lightning import how_to_train
     from deeppose_cli.checkpoints.pretrained import weights_path
     from deeppose_cli.checkpoints.run_folder import run_folder
-    from deeppose_cli.export.importer import import_cascade
+    from deeppose_cli.exporting.importer import import_cascade
 
     file = weights_path(weights, "NAME|FILE")
     folder = run_folder(runs_root, run or Path(file).stem)

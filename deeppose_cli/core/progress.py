@@ -1,8 +1,9 @@
-"""What is shown to the person who waits at a terminal."""
+"""Progress and notices for the person who waits at a terminal."""
 
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -31,6 +32,19 @@ def progress_bar() -> Iterator[Progress]:
         yield show
     finally:
         bar.stop()
+
+
+@contextmanager
+def loading_notice(what: str, delay: float = 1.0) -> Iterator[None]:
+    """Print "loading WHAT …" on stderr if the block takes longer than `delay` seconds; only at a terminal."""
+    timer = threading.Timer(delay, report, [f"loading {what} …"])
+    timer.daemon = True
+    if sys.stderr.isatty():
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def report(message: str) -> None:

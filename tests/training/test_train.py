@@ -469,7 +469,7 @@ def test_a_usage_error_is_one(mini_root: Path, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def exported(trained: tuple[Path, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The trained run as a weights file."""
-    from deeppose_cli.export.exporter import of_run
+    from deeppose_cli.exporting.exporter import of_run
 
     file = tmp_path_factory.mktemp("exported") / "mini.safetensors"
     of_run(RunFolder(trained[0] / mini.NAME)).save(file)
@@ -509,7 +509,7 @@ def test_a_training_goes_on_from_a_weights_file(mini_root: Path, runs: Path, exp
 def test_a_stage_that_the_file_lacks_starts_from_its_first(
     mini_root: Path, trained: tuple[Path, list[str]], runs: Path, tmp_path: Path
 ) -> None:
-    from deeppose_cli.export.exporter import of_run
+    from deeppose_cli.exporting.exporter import of_run
 
     file = tmp_path / "one.safetensors"
     of_run(RunFolder(trained[0] / mini.NAME), 1).save(file)
@@ -565,8 +565,8 @@ def test_each_training_measures_its_confidence_and_a_file_carries_it(
 ) -> None:
     from deeppose_cli.checkpoints.lightning import load_cascade
     from deeppose_cli.checkpoints.weights_file import load_weights
-    from deeppose_cli.export.exporter import of_run
-    from deeppose_cli.export.importer import import_cascade
+    from deeppose_cli.exporting.exporter import of_run
+    from deeppose_cli.exporting.importer import import_cascade
     from deeppose_cli.training.calibrate import calibrate_run
 
     run = RunFolder(Path(shutil.copytree(trained[0], tmp_path / "runs")) / mini.NAME)

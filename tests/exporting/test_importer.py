@@ -12,8 +12,8 @@ from deeppose_cli.checkpoints.run_folder import RunFolder
 from deeppose_cli.checkpoints.weights_file import load_weights
 from deeppose_cli.cli.app import main
 from deeppose_cli.core.errors import DeepPoseError, UsageError
-from deeppose_cli.export.exporter import of_run
-from deeppose_cli.export.importer import import_cascade
+from deeppose_cli.exporting.exporter import of_run
+from deeppose_cli.exporting.importer import import_cascade
 from tests.helpers.weights_files import description, write
 
 

@@ -18,7 +18,7 @@ from deeppose_cli.core.geometry import Box, FloatArray
 from deeppose_cli.data.datasets import registry
 from deeppose_cli.data.synthetic.generator import draw_person
 from deeppose_cli.detection.initial_boxes import initial_boxes
-from deeppose_cli.export.onnx import ParityReport, write_onnx
+from deeppose_cli.exporting.onnx import ParityReport, write_onnx
 from deeppose_cli.media.images import Image, read_image
 from deeppose_cli.models.build import build_stage, load_stage_weights
 from deeppose_cli.models.regressor import Regressor
