@@ -22,15 +22,15 @@ $(STAMP): requirements.lock pyproject.toml
 	$(UV) pip install --python $(BIN)/python --no-deps -e .
 	@touch $@
 
-demo: $(STAMP) ## train, refine, score and predict on drawn people, from nothing, in minutes
+demo: $(STAMP) ## train, refine, score and predict on synthetic people, from nothing, in minutes
 	@test ! -e lightning_logs/demo || mv -v lightning_logs/demo lightning_logs/demo-until-$$(date +%Y%m%d-%H%M%S)
 	$(BIN)/deeppose train --stage 1
 	$(BIN)/deeppose refine --stage 2
 	$(BIN)/deeppose eval --metric pdj
-	$(BIN)/deeppose predict data/demo/images/im1501.jpg
+	$(BIN)/deeppose predict data/demo/images/im1501.jpg --run demo
 
 test: $(STAMP) ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: $(STAMP) ## check style and format
 	$(BIN)/ruff check .
