@@ -19,7 +19,7 @@ import cv2
 from benchmarks.predicting import image
 from benchmarks.program import DEEPPOSE
 from benchmarks.result import Options, Result, in_turns
-from deeppose_cli.checkpoints.pretrained import in_the_box
+from deeppose_cli.checkpoints.pretrained import pretrained_files
 from deeppose_cli.checkpoints.weights_header import read_header
 
 RATIO = 1.25
@@ -54,16 +54,16 @@ for stage, (crops, side) in enumerate(json.loads(sys.argv[2]), start=1):
 
 
 def measure(options: Options) -> list[Result]:
-    return [_measure(name, engine, options) for engine in BARE for name in in_the_box()]
+    return [_measure(name, engine, options) for engine in BARE for name in pretrained_files()]
 
 
 def _measure(name: str, engine: str, options: Options) -> Result:
     suffix = {"torch": ".safetensors", "onnx": ".onnx"}[engine]
-    crops = inputs(in_the_box()[name])
+    crops = inputs(pretrained_files()[name])
     with tempfile.TemporaryDirectory() as folder:
         cv2.imwrite(str(Path(folder, "one.jpg")), cv2.cvtColor(image(), cv2.COLOR_RGB2BGR))
         ours = [*DEEPPOSE, "predict", "one.jpg", "--weights", name, "--engine", engine]
-        bare = [sys.executable, "-c", BARE[engine], str(in_the_box(suffix)[name]), json.dumps(crops)]
+        bare = [sys.executable, "-c", BARE[engine], str(pretrained_files(suffix)[name]), json.dumps(crops)]
         compared = in_turns(
             f"cold start {name} {engine}", lambda: _seconds(ours, folder), lambda: _seconds(bare, folder), options, "s"
         )

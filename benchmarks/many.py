@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks import data
 from benchmarks.cold_start import inputs
 from benchmarks.result import Options, Result, in_turns
-from deeppose_cli.checkpoints.pretrained import in_the_box
+from deeppose_cli.checkpoints.pretrained import pretrained_files
 from deeppose_cli.data.datasets.registry import description
 from deeppose_cli.data.synthetic.generator import draw_person
 
@@ -81,7 +81,7 @@ print(json.dumps([time.perf_counter() - began]))
 def measure(options: Options) -> list[Result]:
     with tempfile.TemporaryDirectory() as folder:
         which = _images(Path(folder, "in"), options)
-        box = in_the_box().items()
+        box = pretrained_files().items()
         return [_measure(*each, style, folder, which, options) for each in box for style in ("overlays", "no overlays")]
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from benchmarks.result import Options, Result, in_turns
-from deeppose_cli.checkpoints.pretrained import in_the_box
+from deeppose_cli.checkpoints.pretrained import pretrained_files
 from deeppose_cli.config.presets import MODERN
 from deeppose_cli.core.geometry import Box
 from deeppose_cli.core.skeleton import LSP14
@@ -78,7 +78,7 @@ def _measure(name: str, cascade: Cascade, options: Options) -> Result:
 
 def _cascades() -> list[tuple[str, Cascade]]:
     """What is measured: its name, and the cascade."""
-    if box := in_the_box():
+    if box := pretrained_files():
         from deeppose_cli.checkpoints.weights_file import load_weights
 
         return [(name, load_weights(file, device="cpu")) for name, file in box.items()]

@@ -1,18 +1,17 @@
-"""What can be scored or asked for poses: a run, a weights file or an ONNX file. Which one a command means."""
+"""Trained models that can predict (a run, a weights file, an ONNX file), and which of them a command uses."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from deeppose_cli.checkpoints import pretrained
 from deeppose_cli.checkpoints.metadata import ModelMetadata
 from deeppose_cli.checkpoints.onnx_cascade import SUFFIX as ONNX_SUFFIX
 from deeppose_cli.checkpoints.onnx_cascade import cascade_of, open_onnx
-from deeppose_cli.checkpoints.pretrained import fitting, in_the_box, weights_path
 from deeppose_cli.checkpoints.run_folder import RunFolder, list_runs, resolve_run
 from deeppose_cli.checkpoints.weights_header import SUFFIX, read_header
 from deeppose_cli.core.errors import DeepPoseError, UsageError
@@ -22,67 +21,56 @@ if TYPE_CHECKING:
 
 ENGINES = TORCH, ONNX = ("torch", "onnx")
 """What runs the networks."""
+SYNTHETIC_DATA = ("demo",)
+"""Data sets without real images: a run that was trained on one is used only where its name is given."""
 
 
-class Model(Protocol):
-    """A trained cascade, before it is loaded."""
+class DefaultModel(StrEnum):
+    """Which model is used where neither a run nor weights are named; the pretrained weights where there is no run."""
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def kind(self) -> str:
-        """`run` or `weights`: the word for it in messages."""
+    FINISHED_RUN = "the newest finished run that was trained on real images"
+    NEWEST_RUN = "the newest run"
+    PRETRAINED = "the pretrained weights"
 
-    @property
-    def folder(self) -> str:
-        """Name of the folder, under the runs root, for what is written about it."""
 
-    @property
-    def data_name(self) -> str:
-        """The data set that it was trained on."""
+@dataclass(frozen=True, kw_only=True)
+class TrainedModel:
+    """A trained cascade that is not loaded yet."""
 
-    @property
-    def initial_box(self) -> str:
-        """Where b⁰ comes from in evaluation, as stage 1 was trained."""
+    name: str
+    kind: str
+    """`run` or `weights`: the word for it in messages."""
+    origin: str
+    """What it is and where it comes from, for the first line of a command."""
+    folder: str
+    """Name of the folder under the runs root for its scores."""
+    data_name: str
+    """The data set that it was trained on."""
+    initial_box: str
+    """Source of the initial box in evaluation, as stage 1 was trained."""
+    num_stages: int
+    files: tuple[Path, ...]
+    """One for each stage, or one for all."""
 
-    @property
-    def num_stages(self) -> int: ...
     def fingerprint(self, stages: int) -> str:
-        """Of the weights of the first `stages` stages: the same wherever they lie."""
+        """Hash of the weights of the first `stages` stages; the same in every folder."""
+        digest = hashlib.sha256()
+        for file in self.files[:stages]:
+            with file.open("rb") as opened:
+                while block := opened.read(2**20):
+                    digest.update(block)
+        return digest.hexdigest()[:16]
 
     def load(self, stages: int | None = None) -> Cascade:
-        """The first `stages` stages. Raises DeepPoseError where there are fewer, or a file is bad."""
+        """Load the first `stages` stages. Raises DeepPoseError where there are fewer, or a file is bad."""
+        raise NotImplementedError
 
 
-@dataclass(frozen=True)
-class RunModel:
-    """A run's best checkpoints."""
+@dataclass(frozen=True, kw_only=True)
+class RunModel(TrainedModel):
+    """The best checkpoints of a run."""
 
     run: RunFolder
-    kind = "run"
-
-    @property
-    def name(self) -> str:
-        return self.run.name
-
-    @property
-    def folder(self) -> str:
-        return self.run.name
-
-    @property
-    def data_name(self) -> str:
-        return self.run.data_name
-
-    @property
-    def initial_box(self) -> str:
-        return self.run.initial_box
-
-    @cached_property
-    def num_stages(self) -> int:
-        return len(self.run.stages)
-
-    def fingerprint(self, stages: int) -> str:
-        return _digest([stage.best for stage in self.run.stages[:stages]])
 
     def load(self, stages: int | None = None) -> Cascade:
         from deeppose_cli.checkpoints.lightning import load_cascade
@@ -90,62 +78,25 @@ class RunModel:
         return load_cascade(self.run, stages)
 
 
-@dataclass(frozen=True)
-class _FileModel:
-    """A file that holds a whole cascade, from the box or the user's."""
-
-    name: str
-    file: Path
-    about: ModelMetadata
-    kind = "weights"
-
-    @property
-    def folder(self) -> str:
-        return f"weights-{self.name}"
-
-    @property
-    def data_name(self) -> str:
-        return self.about.data_name
-
-    @property
-    def initial_box(self) -> str:
-        return self.about.initial_box
-
-    @property
-    def num_stages(self) -> int:
-        return len(self.about.records)
-
-    def fingerprint(self, stages: int) -> str:
-        return _digest([self.file])
-
-
-@dataclass(frozen=True)
-class WeightsModel(_FileModel):
-    """A weights file."""
+@dataclass(frozen=True, kw_only=True)
+class WeightsModel(TrainedModel):
+    """A weights file that holds a whole cascade."""
 
     def load(self, stages: int | None = None) -> Cascade:
         from deeppose_cli.checkpoints.weights_file import load_weights
 
-        return load_weights(self.file, stages)
+        return load_weights(self.files[0], stages)
 
 
-@dataclass(frozen=True)
-class OnnxModel(_FileModel):
-    """An ONNX file: no torch is imported for it."""
+@dataclass(frozen=True, kw_only=True)
+class OnnxModel(TrainedModel):
+    """An ONNX file that holds a whole cascade; it runs without torch."""
 
     session: Any
+    metadata: ModelMetadata
 
     def load(self, stages: int | None = None) -> Cascade:
-        return cascade_of(self.session, self.about, stages)
-
-
-def _digest(files: Sequence[Path]) -> str:
-    found = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as opened:
-            while block := opened.read(2**20):
-                found.update(block)
-    return found.hexdigest()[:16]
+        return cascade_of(self.session, self.metadata, stages)
 
 
 def check_model_flags(run: str | None, weights: str | None) -> None:
@@ -155,43 +106,109 @@ def check_model_flags(run: str | None, weights: str | None) -> None:
 
 
 def resolve_model(
-    runs_root: Path, run: str | None, weights: str | None, skeleton: str | None = None, engine: str | None = None
-) -> Model:
-    """What the flags mean; with neither, the newest run; where there is none, the weights in the box that fit the
-    skeleton. `engine`: one of ENGINES; None: as the file is.
+    runs_root: Path,
+    run: str | None = None,
+    weights: str | None = None,
+    skeleton: str | None = None,
+    engine: str | None = None,
+    *,
+    default: DefaultModel = DefaultModel.NEWEST_RUN,
+) -> TrainedModel:
+    """Choose the model: the named run or weights, else what `default` says, else the pretrained weights.
 
-    Raises DeepPoseError, one line that says what to type, where nothing is there, or the file is bad.
+    skeleton: name of the one that pretrained weights are to fit; None: the full body. engine: one of ENGINES; None:
+    that of the file. Raises DeepPoseError, one line that says what to type, where there is no model or its file is bad.
     """
     check_model_flags(run, weights)
-    if weights is not None:
-        return _from_file(weights, engine)
-    if run is None and not any(other.stages for other in list_runs(runs_root)):
-        name = fitting(skeleton)
-        if name in in_the_box(ONNX_SUFFIX if engine == ONNX else SUFFIX):
-            return _from_file(name, engine)
-        raise DeepPoseError(
-            f"no trained run in {runs_root}; type: deeppose train --stage 1; or give weights with --weights FILE (this "
-            f"installation has no {name} weights)"
-        )
-    found = resolve_run(runs_root, run)
+    found = None if weights is not None else _find_run(runs_root, run, default)
+    if found is None:
+        name = weights or pretrained.weights_for(skeleton)
+        if weights is None and name not in pretrained.pretrained_files(ONNX_SUFFIX if engine == ONNX else SUFFIX):
+            raise DeepPoseError(
+                f"no trained run in {runs_root}; type: deeppose train --stage 1; or give weights with --weights FILE "
+                f"(this installation has no {name} weights)"
+            )
+        return _from_file(name, engine)
     if engine == ONNX:
         raise UsageError(
-            f"--engine {ONNX}: run {found.name} is none of its files; type: deeppose export --format onnx --run "
+            f"--engine {ONNX}: run {found.name} is not an ONNX file; type: deeppose export --format onnx --run "
             f"{found.name}; then --weights {found.name}{ONNX_SUFFIX}"
         )
-    return RunModel(found)
+    return run_model(found)
 
 
-def _from_file(said: str, engine: str | None) -> Model:
-    path = weights_path(said, suffix=ONNX_SUFFIX if engine == ONNX else SUFFIX)
+def model_line(model: TrainedModel, stages: int | None = None) -> str:
+    """The first line of a command: the model, where it comes from, and the flag for another one. `stages`: those that
+    are used."""
+    used = model.num_stages if stages is None else stages
+    count = f"{used}{f' of {model.num_stages}' if used < model.num_stages else ''} stage{'s'[: model.num_stages > 1]}"
+    other = "pretrained weights: --weights NAME" if model.kind == "run" else "a run: --run NAME"
+    return f"model: {model.origin} ({count}); {other}"
+
+
+def check_stage(model: TrainedModel, stage: int | None) -> int:
+    """How many stages are used: up to `stage`, or all. Raises UsageError where the model has fewer."""
+    count = model.num_stages
+    if stage is not None and not 1 <= stage <= count:
+        raise UsageError(
+            f"--stage {stage}: {model.kind} {model.name} has {count} trained stage(s); valid: 1 to {count}"
+        )
+    return stage or count
+
+
+def _find_run(runs_root: Path, name: str | None, default: DefaultModel) -> RunFolder | None:
+    """None: no run is to be used. Raises DeepPoseError for a name that no run has."""
+    if name is not None:
+        return resolve_run(runs_root, name)
+    if default is DefaultModel.PRETRAINED:
+        return None
+    finished = default is DefaultModel.FINISHED_RUN
+    runs = (run for run in list_runs(runs_root) if run.stages)
+    return next((run for run in runs if not finished or _is_finished_on_real_images(run)), None)
+
+
+def _is_finished_on_real_images(run: RunFolder) -> bool:
+    try:
+        return all(stage.is_finished for stage in run.started) and run.data_name not in SYNTHETIC_DATA
+    except (DeepPoseError, OSError, KeyError, TypeError, ValueError):  # a damaged run is not chosen by itself
+        return False
+
+
+def run_model(run: RunFolder) -> RunModel:
+    """The model of a run that has weights. Raises DeepPoseError where its configuration cannot be read."""
+    stages = run.stages
+    return RunModel(
+        name=run.name,
+        kind="run",
+        origin=f"run {run.name} in {run.path.parent}",
+        folder=run.name,
+        data_name=run.data_name,
+        initial_box=run.initial_box,
+        num_stages=len(stages),
+        files=tuple(stage.best for stage in stages),
+        run=run,
+    )
+
+
+def _from_file(name: str, engine: str | None) -> TrainedModel:
+    path = pretrained.weights_path(name, suffix=ONNX_SUFFIX if engine == ONNX else SUFFIX)
     is_onnx = path.suffix == ONNX_SUFFIX
     if engine == ONNX and not is_onnx:
         raise UsageError(
-            f"--engine {ONNX}: {said} is none of its files; type: deeppose export --format onnx --weights {said}"
+            f"--engine {ONNX}: {name} is not an ONNX file; type: deeppose export --format onnx --weights {name}"
         )
     if engine == TORCH and is_onnx:
-        raise UsageError(f"--engine {TORCH}: {said} is for --engine {ONNX}")
-    if is_onnx:
-        session, about = open_onnx(path)
-        return OnnxModel(path.stem, path, about, session)
-    return WeightsModel(path.stem, path, read_header(path).description)
+        raise UsageError(f"--engine {TORCH}: {name} is for --engine {ONNX}")
+    session, metadata = open_onnx(path) if is_onnx else (None, read_header(path).description)
+    is_pretrained = path.parent == pretrained.FOLDER
+    shared: dict[str, Any] = {
+        "name": path.stem,
+        "kind": "weights",
+        "origin": f"pretrained weights {path.stem}" if is_pretrained else f"weights {path}",
+        "folder": f"weights-{path.stem}",
+        "data_name": metadata.data_name,
+        "initial_box": metadata.initial_box,
+        "num_stages": len(metadata.records),
+        "files": (path,),
+    }
+    return OnnxModel(**shared, session=session, metadata=metadata) if is_onnx else WeightsModel(**shared)

@@ -102,6 +102,13 @@ class StageFolder:
         rows = self.history()
         return int(rows[-1]["epoch"]) if rows else 0
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether the training has done its last epoch; an imported stage has. Raises as `read_config` and `epochs`."""
+        config = self.read_config()
+        planned = config.get("trainer", {}).get("max_epochs", config["settings"]["max_epochs"])
+        return self.best.is_file() and ("imported" in config or self.epochs >= planned)
+
     def best_pdj(self) -> float | None:
         """Of `best.ckpt`, on validation images: the highest at the input size of the last validation. None before
         the first. Raises ValueError for a damaged metrics.csv."""

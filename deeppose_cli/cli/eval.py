@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from deeppose_cli.checkpoints.model_source import Model
+    from deeppose_cli.checkpoints.model_source import TrainedModel
     from deeppose_cli.core.annotations import Annotations
     from deeppose_cli.core.geometry import FloatArray
     from deeppose_cli.core.skeleton import Skeleton
@@ -235,7 +235,7 @@ def _parse_stage(stage: str) -> int | None:
 
 def _choose(
     run: str | None, weights: str | None, runs_root: Path, data: str | None, *, files_only: bool
-) -> tuple[Model | None, DatasetSpec]:
+) -> tuple[TrainedModel | None, DatasetSpec]:
     """The model that is scored, none where only files are; and the data set."""
     from deeppose_cli.checkpoints.model_source import resolve_model
     from deeppose_cli.checkpoints.run_folder import list_runs
@@ -277,7 +277,7 @@ def _check_sides(skeleton: Skeleton, data: str) -> None:
 
 
 def _first_boxes(
-    test: Annotations, known: DatasetSpec, model: Model | None, split: str, box: str | None, data_root: Path
+    test: Annotations, known: DatasetSpec, model: TrainedModel | None, split: str, box: str | None, data_root: Path
 ) -> InitialBoxes:
     """What --box says or stands for: as the model was trained, else as the data set's description says."""
     from deeppose_cli.core.progress import progress_bar

@@ -50,11 +50,17 @@ def export(
     The newest run's, or one that --run or --weights names. An ONNX file is compared with torch before it is kept: on
     validation images, where its data set is prepared.
     """
-    from deeppose_cli.checkpoints.model_source import RunModel, WeightsModel, check_model_flags, resolve_model
+    from deeppose_cli.checkpoints.model_source import (
+        RunModel,
+        WeightsModel,
+        check_model_flags,
+        resolve_model,
+        run_model,
+    )
     from deeppose_cli.checkpoints.run_folder import resolve_run
 
     check_model_flags(run, weights)
-    model = RunModel(resolve_run(runs_root, run)) if weights is None else resolve_model(runs_root, None, weights)
+    model = run_model(resolve_run(runs_root, run)) if weights is None else resolve_model(runs_root, None, weights)
     trained = model.num_stages
     if stage is not None and not 1 <= stage <= trained:
         raise UsageError(
@@ -78,7 +84,7 @@ def export(
     if isinstance(model, RunModel):
         found = of_run(model.run, stage, commit=commit)
     elif isinstance(model, WeightsModel):
-        found = of_file(model.file, stage)
+        found = of_file(model.files[0], stage)
     else:
         raise UsageError(
             f"--weights {weights}: is an ONNX file already; valid: a run, or a .{ExportFormat.SAFETENSORS} file"

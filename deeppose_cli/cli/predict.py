@@ -18,7 +18,6 @@ from deeppose_cli.core.errors import UsageError, one_line
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from deeppose_cli.checkpoints.model_source import Model
 
 OUT = Path("predictions")
 SHOWN = 20
@@ -83,14 +82,14 @@ def predict(
     the end predictions.json, COCO keypoint results, and predictions.csv. What cannot be read is reported and skipped;
     the exit code is then 1. A camera is watched until Ctrl-C.
     """
-    from deeppose_cli.checkpoints.model_source import resolve_model
+    from deeppose_cli.checkpoints.model_source import DefaultModel, check_stage, resolve_model
     from deeppose_cli.inference.inputs import STDIN, Shard, find_images
 
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other")
     part = Shard.parse(shard) if shard is not None else Shard()
-    model = resolve_model(runs_root, run, weights, engine=engine)
-    stages = _stages(model, stage)
+    model = resolve_model(runs_root, run, weights, engine=engine, default=DefaultModel.FINISHED_RUN)
+    stages = check_stage(model, stage)
 
     from rich.console import Console
     from rich.progress import Progress
@@ -196,15 +195,6 @@ def _print_json(path: Path | None) -> None:
         return
     with path.open(encoding="utf-8") as file:
         shutil.copyfileobj(file, sys.stdout)
-
-
-def _stages(model: Model, stage: int | None) -> int:
-    trained = model.num_stages
-    if stage is not None and not 1 <= stage <= trained:
-        raise UsageError(
-            f"--stage {stage}: {model.kind} {model.name} has {trained} trained stage(s); valid: 1 to {trained}"
-        )
-    return stage or trained
 
 
 class Summary:

@@ -77,10 +77,10 @@ def _describe_stage(stage: StageFolder) -> dict[str, Any]:
 
 def _print_box() -> None:
     """A line for each weights file that comes with the package."""
-    from deeppose_cli.checkpoints.pretrained import in_the_box
+    from deeppose_cli.checkpoints.pretrained import pretrained_files
     from deeppose_cli.checkpoints.weights_header import read_header
 
-    for name, file in in_the_box().items():
+    for name, file in pretrained_files().items():
         try:
             header = read_header(file)
             said = f"{header.num_stages} stage(s), trained on {header.description.data_name}"

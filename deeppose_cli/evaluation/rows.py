@@ -10,7 +10,7 @@ from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.progress import report, report_skipped
 
 if TYPE_CHECKING:
-    from deeppose_cli.checkpoints.model_source import Model
+    from deeppose_cli.checkpoints.model_source import TrainedModel
     from deeppose_cli.core.annotations import Annotations
     from deeppose_cli.core.geometry import FloatArray
     from deeppose_cli.core.skeleton import Skeleton
@@ -21,7 +21,7 @@ MEAN_POSE = "mean pose"
 
 
 def mean_pose_source(
-    known: DatasetSpec, splits: Mapping[str, Annotations], model: Model | None, data_root: Path
+    known: DatasetSpec, splits: Mapping[str, Annotations], model: TrainedModel | None, data_root: Path
 ) -> tuple[str, Annotations] | str:
     """The data set's name and its training images; for one that has none or is never trained on, those of the set
     that the model was trained on if it is on disk. Else why there is no such row."""
@@ -94,7 +94,7 @@ def external_rows(paths: Sequence[Path], test: Annotations, data: str) -> list[S
 
 
 def stage_rows(
-    model: Model,
+    model: TrainedModel,
     stage: int | None,
     test: Annotations,
     boxes: FloatArray,

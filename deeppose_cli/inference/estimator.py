@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppose_cli.checkpoints.model_source import ENGINES, resolve_model
+from deeppose_cli.checkpoints.model_source import ENGINES, DefaultModel, resolve_model
 from deeppose_cli.checkpoints.onnx_cascade import SUFFIX as ONNX_SUFFIX
 from deeppose_cli.checkpoints.pretrained import NAMES
 from deeppose_cli.checkpoints.run_folder import RunFolder
@@ -188,7 +188,7 @@ def load(
 ) -> PoseEstimator:
     """A trained cascade: `full-body` or `upper-body`, which come with the package, a weights file, or a run's name.
 
-    None: the newest run; where there is none, `full-body`. stages: only so many of the cascade's. box: where the people
+    None: `full-body`. stages: only so many of the cascade's. box: where the people
     are in an image: `auto`, `image`, `face`, `person`, x,y,w,h, or a file of boxes. engine: `torch`, or `onnx`, for
     which no torch is imported; None: as the file is. Raises DeepPoseError, which says what is valid, for a model that
     is not there or damaged.
@@ -203,7 +203,7 @@ def load(
             f"{run}: no run in {runs_root} and no weights; valid: {', '.join(NAMES)}, a run's name, or a {SUFFIX} or "
             f"{ONNX_SUFFIX} file"
         )
-    chosen = resolve_model(Path(runs_root), run, weights, engine=engine)
+    chosen = resolve_model(Path(runs_root), run, weights, engine=engine, default=DefaultModel.PRETRAINED)
     if stages is not None and not 1 <= stages <= chosen.num_stages:
         raise UsageError(f"stages={stages}: {chosen.name} has {chosen.num_stages}; valid: 1 to {chosen.num_stages}")
     return PoseEstimator(chosen.load(stages), chosen.name, PersonFinder(box, chosen.initial_box))

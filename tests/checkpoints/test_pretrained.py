@@ -1,56 +1,73 @@
-"""The weights in the box, and which model a command means."""
+"""The pretrained weights, and which model a command uses."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from deeppose_cli.checkpoints import pretrained
-from deeppose_cli.checkpoints.model_source import RunModel, WeightsModel, resolve_model
+from deeppose_cli.checkpoints.model_source import (
+    DefaultModel,
+    RunModel,
+    WeightsModel,
+    check_stage,
+    model_line,
+    resolve_model,
+)
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.skeleton import SKELETONS, skeleton_by_name
 from tests.helpers.weights_files import description, write
 
 
 @pytest.fixture
-def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty box."""
-    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "box")
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the pretrained weights, which has none."""
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path / "pretrained")
     monkeypatch.chdir(tmp_path)
-    return tmp_path / "box"
+    return tmp_path / "pretrained"
 
 
-def make_run(name: str = "mine") -> None:
-    checkpoints = Path("lightning_logs", name, "stage1", "checkpoints")
-    checkpoints.mkdir(parents=True)
-    (checkpoints / "best.ckpt").touch()
-    (checkpoints.parent / "config.yaml").write_text(
-        "{data: flic, preset: tiny, settings: {}, skeleton: flic10, box: face}"
-    )
+def make_run(name: str = "mine", data: str = "flic", epochs: int = 2, stages: int = 1, age: int = 0) -> None:
+    """A run of which every stage has done so many of 2 epochs. `age`: of its files, seconds."""
+    for stage in range(1, stages + 1):
+        checkpoints = Path("lightning_logs", name, f"stage{stage}", "checkpoints")
+        checkpoints.mkdir(parents=True)
+        (checkpoints / "best.ckpt").touch()
+        config = checkpoints.parent / "config.yaml"
+        config.write_text(f"{{data: {data}, preset: tiny, settings: {{max_epochs: 2}}, skeleton: flic10, box: face}}")
+        rows = "".join(f"{epoch}\n" for epoch in range(1, epochs + 1))
+        (checkpoints.parent / "metrics.csv").write_text("epoch\n" + rows)
+        for file in (checkpoints / "best.ckpt", config):
+            os.utime(file, (10**9 - age, 10**9 - age))
 
 
 RUNS = Path("lightning_logs")
 
 
+def chosen(default: DefaultModel) -> str:
+    return resolve_model(RUNS, default=default).name
+
+
 def test_legs_decide_which_weights_fit() -> None:
     for name in SKELETONS:
         legs = "left_ankle" in skeleton_by_name(name).joints
-        assert pretrained.fitting(name) == ("full-body" if legs else "upper-body")
-    assert pretrained.fitting(None) == "full-body"
+        assert pretrained.weights_for(name) == ("full-body" if legs else "upper-body")
+    assert pretrained.weights_for(None) == "full-body"
 
 
-def test_an_empty_box_says_what_to_type(box: Path) -> None:
+def test_an_installation_without_weights_names_the_command_to_type(folder: Path) -> None:
     with pytest.raises(DeepPoseError, match="type: deeppose train --stage 1; or give weights with --weights FILE"):
-        resolve_model(RUNS, None, None)
+        resolve_model(RUNS)
     with pytest.raises(UsageError, match="--weights full-body: not in this installation; valid: a file"):
         resolve_model(RUNS, None, "full-body")
     with pytest.raises(UsageError, match=r"--weights x\.safetensors: no such file"):
         resolve_model(RUNS, None, "x.safetensors")
 
 
-def test_the_box_stands_in_where_there_is_no_run(box: Path) -> None:
-    write(box / "upper-body.safetensors", description(skeleton_by_name("flic10")))
+def test_the_pretrained_weights_that_fit_are_used_where_there_is_no_run(folder: Path) -> None:
+    write(folder / "upper-body.safetensors", description(skeleton_by_name("flic10")))
     found = resolve_model(RUNS, None, None, "buffy10")
     assert isinstance(found, WeightsModel)
     assert (found.name, found.data_name, found.initial_box, found.num_stages) == ("upper-body", "mini", "image", 2)
@@ -67,13 +84,57 @@ def test_the_box_stands_in_where_there_is_no_run(box: Path) -> None:
     assert resolve_model(RUNS, None, "upper-body").kind == "weights"
 
 
-def test_a_file_has_its_own_name(box: Path, tmp_path: Path) -> None:
+def test_only_a_finished_run_on_real_images_replaces_the_pretrained_weights_in_predict(folder: Path) -> None:
+    write(folder / "full-body.safetensors")
+    make_run("real", stages=2, age=100)
+    assert chosen(DefaultModel.FINISHED_RUN) == "real"
+    make_run("synthetic", "demo", age=50)
+    make_run("half-way", epochs=1, age=10)
+    make_run("damaged")
+    Path("lightning_logs/damaged/stage1/config.yaml").write_text("settings: 3")
+    assert chosen(DefaultModel.FINISHED_RUN) == "real"
+    assert chosen(DefaultModel.PRETRAINED) == "full-body"
+    Path("lightning_logs/real/stage2/metrics.csv").unlink()
+    assert chosen(DefaultModel.FINISHED_RUN) == "full-body"
+    assert resolve_model(RUNS, "synthetic", default=DefaultModel.FINISHED_RUN).name == "synthetic"
+
+
+def test_the_newest_run_is_used_in_evaluation_finished_or_not(folder: Path) -> None:
+    make_run("real", age=100)
+    make_run("half-way", "demo", epochs=1)
+    assert chosen(DefaultModel.NEWEST_RUN) == "half-way"
+
+
+def test_the_first_line_names_the_model_and_the_flag_for_another(folder: Path) -> None:
+    make_run("mine", stages=2)
+    write(folder / "full-body.safetensors", description(stages=1))
+    write(Path("ours.safetensors"))
+    lines = {
+        (None, "full-body"): "model: pretrained weights full-body (1 stage); a run: --run NAME",
+        (None, "ours.safetensors"): "model: weights ours.safetensors (2 stages); a run: --run NAME",
+        ("mine", None): "model: run mine in lightning_logs (2 stages); pretrained weights: --weights NAME",
+    }
+    for names, line in lines.items():
+        assert model_line(resolve_model(RUNS, *names)) == line
+    assert "(1 of 2 stages)" in model_line(resolve_model(RUNS, "mine"), 1)
+
+
+def test_a_stage_that_the_model_lacks_is_a_usage_error(folder: Path) -> None:
+    make_run("mine", stages=2)
+    model = resolve_model(RUNS, "mine")
+    assert [check_stage(model, stage) for stage in (None, 1, 2)] == [2, 1, 2]
+    for stage in (0, 3):
+        with pytest.raises(UsageError, match=f"--stage {stage}: run mine has 2 trained .* valid: 1 to 2"):
+            check_stage(model, stage)
+
+
+def test_a_file_has_its_own_name(folder: Path, tmp_path: Path) -> None:
     write(tmp_path / "ours.safetensors")
     found = resolve_model(RUNS, None, "ours.safetensors")
     assert (found.name, found.folder) == ("ours", "weights-ours")
     assert found.load(1).num_stages == 1
 
 
-def test_a_run_and_weights_exclude_each_other(box: Path) -> None:
+def test_a_run_and_weights_exclude_each_other(folder: Path) -> None:
     with pytest.raises(UsageError, match="--run mine and --weights full-body exclude each other"):
         resolve_model(RUNS, "mine", "full-body")
