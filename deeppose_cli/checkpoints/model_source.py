@@ -124,9 +124,10 @@ def resolve_model(
     if found is None:
         name = weights or pretrained.weights_for(skeleton)
         if weights is None and name not in pretrained.pretrained_files(ONNX_SUFFIX if engine == ONNX else SUFFIX):
+            wanted = "finished run on real images" if default is DefaultModel.FINISHED_RUN else "trained run"
             raise DeepPoseError(
-                f"no trained run in {runs_root}; type: deeppose train --stage 1; or give weights with --weights FILE "
-                f"(this installation has no {name} weights)"
+                f"no {wanted} in {runs_root}, and no {name} weights in this installation; give --run NAME or "
+                "--weights FILE, or type: deeppose train --stage 1"
             )
         return _from_file(name, engine)
     if engine == ONNX:

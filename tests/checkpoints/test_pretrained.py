@@ -58,7 +58,7 @@ def test_legs_decide_which_weights_fit() -> None:
 
 
 def test_an_installation_without_weights_names_the_command_to_type(folder: Path) -> None:
-    with pytest.raises(DeepPoseError, match="type: deeppose train --stage 1; or give weights with --weights FILE"):
+    with pytest.raises(DeepPoseError, match="--weights FILE, or type: deeppose train --stage 1"):
         resolve_model(RUNS)
     with pytest.raises(UsageError, match="--weights full-body: not in this installation; valid: a file"):
         resolve_model(RUNS, None, "full-body")

@@ -27,7 +27,10 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         folder = Path("lightning_logs", "demo", f"stage{stage}", "checkpoints")
         folder.mkdir(parents=True)
         (folder / "best.ckpt").write_bytes(b"weights")
-        (folder.parent / "config.yaml").write_text("{data: demo, preset: tiny, settings: {}, skeleton: lsp14}")
+        (folder.parent / "config.yaml").write_text(
+            "{data: lsp, preset: tiny, settings: {max_epochs: 1}, skeleton: lsp14}"
+        )
+        (folder.parent / "metrics.csv").write_text("epoch\n1\n")
 
     def load_cascade(run: SimpleNamespace, stages: int) -> FakeCascade:
         Path("asked").write_text(f"{run.name} {stages}")
@@ -162,7 +165,7 @@ def test_without_a_run_the_full_body_weights_of_the_box_are_taken(
         (["--weights", "full-body"], 2, "--weights full-body: not in this installation; valid: a file"),
         (["--weights", "a.jpg"], 1, "a.jpg: not a weights file of deeppose, or damaged ("),
         (["--weights", "a.jpg", "--run", "demo"], 2, "--run demo and --weights a.jpg exclude each other"),
-        (["--runs-root", "nowhere"], 1, "no trained run in nowhere; type: deeppose train --stage 1"),
+        (["--runs-root", "nowhere"], 1, "no finished run on real images in nowhere, and no full-body weights"),
         (["--out", "a.jpg"], 1, "--out a.jpg: not a folder"),
     ],
 )
