@@ -27,7 +27,7 @@ from deeppose_cli.config.presets import PAPER
 from deeppose_cli.core.geometry import crop_matrix, joint_boxes
 from deeppose_cli.data.loading.datamodules import RefinementStageDataModule
 from deeppose_cli.data.loading.samplers import quiet_worker
-from deeppose_cli.media.cropping import MEAN_COLOUR
+from deeppose_cli.media.cropping import MEAN_COLOR
 from deeppose_cli.media.images import Image, read_image
 from deeppose_cli.models.displacement import Displacement, training_diameters
 from deeppose_cli.training.train import default_workers
@@ -142,7 +142,7 @@ def _loop(end: Connection, jobs: list[Job], size: int) -> None:
                     (size, size),
                     flags=cv2.INTER_LINEAR,
                     borderMode=cv2.BORDER_CONSTANT,
-                    borderValue=MEAN_COLOUR,
+                    borderValue=MEAN_COLOR,
                 )
             count += len(matrices)
         end.send(count / (time.perf_counter() - began))

@@ -68,10 +68,17 @@ BOOTSTRAP_DRAWS = 1000
 """Draws of images for an interval: its ends then vary by about a fiftieth of its length."""
 LEAST_BOOTSTRAP_DRAWS = 100
 """Fewer have hardly anything outside of the middle 95 %."""
-ERASED_AREA = (0.02, 0.4)
-"""Least and largest share of a crop that an erased patch covers …"""
-ERASED_ASPECT = 0.3
-"""… and its height over its width, from this to its inverse (Zhong et al., AAAI 2020)."""
+BLUR_SIGMA = (0.5, 2.0)
+"""Standard deviation of a training crop's blur, px of the network's input."""
+NOISE_STD = (0.01, 0.08)
+"""Standard deviation of a training crop's noise, as a share of the range of pixel values."""
+JPEG_QUALITY = (25, 85)
+"""Quality of a training crop's JPEG compression, of 100."""
+ERASED_AREA = (0.02, 0.3)
+"""Least and largest share of a crop that an erased patch covers. Zhong et al., AAAI 2020, go up to 0.4, where not every
+shape fits."""
+ERASED_ASPECT = (0.3, 1 / 0.3)
+"""Least and largest width of an erased patch over its height (Zhong et al., AAAI 2020)."""
 OPTIMIZERS = ("adagrad", "adamw")
 
 

@@ -10,7 +10,10 @@ from deeppose_cli.core.errors import DeepPoseError
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How training images vary. Every draw is a function of (seed, epoch, row) alone."""
+    """Random changes of training images. Every draw is a function of (seed, epoch, row) alone.
+
+    The first four move the crop, the others change its colors; `data/loading/augmentation.py` applies them. 0 is off.
+    """
 
     flip: float = 0.5
     """Probability of a mirrored copy; left and right joints change places (paper, section 3.2)."""
@@ -21,10 +24,19 @@ class Augmentation:
     rotate: float = 0.0
     """Largest rotation, degrees either way, drawn uniformly."""
     color: float = 0.0
-    """Strength of brightness, contrast, saturation and hue changes; 0 is off."""
+    """Strength of brightness, contrast, saturation and hue changes."""
+    gray: float = 0.0
+    """Probability of a gray image."""
+    gamma: float = 0.0
+    """Strength of gamma changes: the exponent is drawn from 1 / (1 + gamma) to 1 + gamma."""
+    blur: float = 0.0
+    """Probability of a Gaussian blur of the crop."""
+    noise: float = 0.0
+    """Probability of Gaussian noise on the crop."""
+    jpeg: float = 0.0
+    """Probability that the crop is compressed as JPEG and decoded."""
     erase: float = 0.0
-    """Probability that a patch of a crop is painted over with its mean colour (random erasing: Zhong et al., AAAI
-    2020)."""
+    """Probability that a patch of the crop is filled with the mean color (random erasing: Zhong et al., AAAI 2020)."""
 
 
 _VARIED = {field.name for field in fields(Augmentation)}

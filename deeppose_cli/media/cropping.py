@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from deeppose_cli.core.geometry import Box, FloatArray, crop_matrix
 from deeppose_cli.media.images import Image
 
-MEAN_COLOUR = (124, 116, 104)
+MEAN_COLOR = (124, 116, 104)
 """RGB mean of ImageNet's training images: what lies outside the image is filled with it, and so becomes 0."""
-COLOUR_SCALE = 58.0
+COLOR_SCALE = 58.0
 """One standard deviation of ImageNet's pixel values, on all channels."""
 
 
@@ -39,7 +39,7 @@ def crop(
         dst=out,
         flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_CONSTANT,
-        borderValue=MEAN_COLOUR,
+        borderValue=MEAN_COLOR,
     )
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from deeppose_cli.core.errors import DeepPoseError, UsageError
-from deeppose_cli.media.cropping import COLOUR_SCALE, MEAN_COLOUR
+from deeppose_cli.media.cropping import COLOR_SCALE, MEAN_COLOR
 from deeppose_cli.models.backbones import Backbone
 
 _LAYER = re.compile(r"(?:conv1|blocks\.(\d+)\.([01]))\.(conv|bn)\.(\w+)")
@@ -87,13 +87,13 @@ def _from_file(backbone: Backbone, name: str, file: Path) -> None:
 
 @torch.no_grad()
 def _fit_input(backbone: Backbone, mean: Tensor, std: Tensor) -> None:
-    """The values expect (RGB − mean) / std; crops here are (RGB − MEAN_COLOUR) / COLOUR_SCALE. The first convolution
+    """The values expect (RGB − mean) / std; crops here are (RGB − MEAN_COLOR) / COLOR_SCALE. The first convolution
     takes up the factor, and the batch norm behind it the shift: the same answers, but at the crop's edge, where
-    MEAN_COLOUR is padded with and not `mean`."""
+    MEAN_COLOR is padded with and not `mean`."""
     layers = [layer for layer in backbone.steps[0].modules() if isinstance(layer, nn.Conv2d | nn.BatchNorm2d)]
     conv, norm = layers[:2]
     assert isinstance(norm, nn.BatchNorm2d)
     assert norm.running_mean is not None
-    shift = (torch.tensor(MEAN_COLOUR, dtype=torch.float32) - mean) / std
+    shift = (torch.tensor(MEAN_COLOR, dtype=torch.float32) - mean) / std
     norm.running_mean -= (conv.weight.sum((2, 3)) * shift).sum(1)
-    conv.weight *= (COLOUR_SCALE / std).view(1, 3, 1, 1)
+    conv.weight *= (COLOR_SCALE / std).view(1, 3, 1, 1)

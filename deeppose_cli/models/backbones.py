@@ -1,8 +1,8 @@
 """Networks made for ImageNet, as sources of features at four scales.
 
 Shape letters: B batch, C channels, S input side. A backbone is a row of steps; `levels` names the last step at each of
-the strides 4, 8, 16 and 32. Its input is a crop as every network here gets it: RGB less `MEAN_COLOUR`, divided by
-`COLOUR_SCALE`.
+the strides 4, 8, 16 and 32. Its input is a crop as every network here gets it: RGB less `MEAN_COLOR`, divided by
+`COLOR_SCALE`.
 """
 
 from __future__ import annotations

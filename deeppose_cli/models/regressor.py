@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from deeppose_cli.config.defaults import ERROR_CORE
 from deeppose_cli.config.schema import StagePreset
 from deeppose_cli.core.geometry import FloatArray
-from deeppose_cli.media.cropping import COLOUR_SCALE, MEAN_COLOUR
+from deeppose_cli.media.cropping import COLOR_SCALE, MEAN_COLOR
 from deeppose_cli.models.cascade import CropBatch, StageOutput
 from deeppose_cli.models.fusion import FusedCopy
 from deeppose_cli.models.heads import HeadOutput, cell_centres
@@ -58,7 +58,7 @@ class Regressor(nn.Module):
         self.num_joints, self.per_joint = num_joints, kind == "per-joint"
         count, outputs = (num_joints, 1) if self.per_joint else (1, num_joints)
         self.networks = nn.ModuleList(build_network(settings, outputs) for _ in range(count))
-        self.register_buffer("mean", torch.tensor(MEAN_COLOUR, dtype=torch.float32), persistent=False)
+        self.register_buffer("mean", torch.tensor(MEAN_COLOR, dtype=torch.float32), persistent=False)
         side = settings.input_size // HEATMAP_STRIDE
         for name, share in (("prior", 1.0), ("core", ERROR_CORE)):
             density = None if expected is None else expected.log_density(side, share)
@@ -68,7 +68,7 @@ class Regressor(nn.Module):
 
     def prepare(self, pixels: Tensor) -> Tensor:
         """(M, size, size, 3) uint8 → (M, 3, size, size) float, channels-last in memory; the mean colour becomes 0."""
-        return (pixels - self.mean).div_(COLOUR_SCALE).permute(0, 3, 1, 2)
+        return (pixels - self.mean).div_(COLOR_SCALE).permute(0, 3, 1, 2)
 
     def forward(self, pixels: Tensor) -> HeadOutput:
         """(M, size, size, 3) uint8 → all joints (M, K, 2) norm, and the maps' logits where there are any."""

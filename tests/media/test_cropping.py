@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deeppose_cli.core.geometry import Box, crop_matrix
-from deeppose_cli.media.cropping import MEAN_COLOUR, crop, crops
+from deeppose_cli.media.cropping import MEAN_COLOR, crop, crops
 from tests.media.test_images import noise
 
 
@@ -26,7 +26,7 @@ def slow_crop(image: np.ndarray, box: Box, size: int, turn: np.ndarray) -> np.nd
 
     def pixel(x: int, y: int) -> np.ndarray:
         inside = 0 <= x < width and 0 <= y < height
-        return image[y, x].astype(float) if inside else np.array(MEAN_COLOUR, float)
+        return image[y, x].astype(float) if inside else np.array(MEAN_COLOR, float)
 
     out = np.empty((size, size, 3))
     for v in range(size):
@@ -66,7 +66,7 @@ def test_a_crop_is_what_bilinear_sampling_of_the_box_gives(
 
 def test_outside_the_image_there_is_the_mean_colour() -> None:
     found = crop(np.zeros((10, 10, 3), np.uint8), Box(0, 4.5, 20, 10), 20)
-    np.testing.assert_array_equal(found[:, :9], np.broadcast_to(MEAN_COLOUR, (20, 9, 3)))
+    np.testing.assert_array_equal(found[:, :9], np.broadcast_to(MEAN_COLOR, (20, 9, 3)))
     assert not found[2:-2, 11:-2].any()
 
 
@@ -126,7 +126,7 @@ def test_degenerate_boxes_give_a_crop_all_the_same(box: Box) -> None:
 
 def test_a_box_far_outside_shows_the_mean_colour_only() -> None:
     found = crop(noise(40, 40), Box(1e6, -1e6, 30, 30), 16)
-    np.testing.assert_array_equal(found, np.broadcast_to(MEAN_COLOUR, found.shape))
+    np.testing.assert_array_equal(found, np.broadcast_to(MEAN_COLOR, found.shape))
 
 
 def test_many_crops_are_single_crops() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from deeppose_cli.core.errors import DeepPoseError, UsageError
-from deeppose_cli.media.cropping import COLOUR_SCALE, MEAN_COLOUR
+from deeppose_cli.media.cropping import COLOR_SCALE, MEAN_COLOR
 from deeppose_cli.models.backbone_weights import start_backbone
 from deeppose_cli.models.backbones import Backbone, build_backbone
 
@@ -81,9 +81,9 @@ def test_features_are_those_of_the_published_network(tmp_path: Path) -> None:
     layers = random_layers()
     backbone = started(tmp_path, layers)
     rgb = torch.randint(0, 256, (2, 3, 64, 64), generator=torch.Generator().manual_seed(1)).float()
-    mean = torch.tensor(MEAN_COLOUR).float()
+    mean = torch.tensor(MEAN_COLOR).float()
     with torch.no_grad():
-        ours = backbone((rgb - mean.view(1, 3, 1, 1)) / COLOUR_SCALE)
+        ours = backbone((rgb - mean.view(1, 3, 1, 1)) / COLOR_SCALE)
         theirs = reference(layers, rgb / 127.5 - 1, edge=mean / 127.5 - 1)
     for level, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(level, other, rtol=1e-3, atol=1e-3)

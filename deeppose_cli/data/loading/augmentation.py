@@ -1,29 +1,29 @@
-"""How training images vary: mirror, rotation and colour of the pixels; shift and size of the box; erased patches.
+"""Random changes of training images: the crop moves, albumentations changes the colors.
 
-albumentations changes the colours. The rotation is left to the crop, which interpolates anyway, and left and right
-joints change places when an image is mirrored, which albumentations would not do. A joint that leaves the image
-keeps its place: it is still a label.
+Flip, shift, size and rotation are left to the crop, which interpolates the image anyway, once. albumentations would not
+exchange left and right joints of a mirrored image. A joint that leaves the image keeps its place: it is still a label.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import random
 from dataclasses import dataclass
-from functools import cached_property
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from deeppose_cli.config.defaults import ERASED_AREA, ERASED_ASPECT
+from deeppose_cli.config.defaults import BLUR_SIGMA, ERASED_AREA, ERASED_ASPECT, JPEG_QUALITY, NOISE_STD
 from deeppose_cli.config.schema import Augmentation
 from deeppose_cli.core.geometry import Box, FloatArray, mirror_points
 from deeppose_cli.core.skeleton import Skeleton
-from deeppose_cli.media.cropping import MEAN_COLOUR
+from deeppose_cli.media.cropping import MEAN_COLOR
 from deeppose_cli.media.images import Image
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else it asks the network for a newer release on import
-import albumentations as A
+if TYPE_CHECKING:
+    import albumentations as A
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,28 +37,55 @@ class View:
     """px of the turned image."""
     mirrored: bool
     turn: FloatArray | None = None
-    """(2, 3) from px of the image to px of the turned image; none: they are the same."""
+    """(2, 3) from px of the image to px of the turned image; None: they are the same."""
 
 
-@dataclass(frozen=True)
+def photometric_pipeline(settings: Augmentation) -> A.Compose:
+    """Build all color changes that the settings describe: one pipeline of two parts.
+
+    The first part changes the image before the crop, each pixel alone, so that what lies outside the image keeps the
+    mean color. The second part changes the crop, whose pixels are the unit of blur, noise, compression and patches.
+    """
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # else its import looks for a newer release on the network
+    import albumentations as A
+
+    image: list[A.BasicTransform] = []
+    crop: list[A.BasicTransform] = []
+    if s := settings.color:
+        strength, hue = (1 - s, 1 + s), (-0.1 * s, 0.1 * s)
+        image.append(A.ColorJitter(brightness=strength, contrast=strength, saturation=strength, hue=hue, p=0.8))
+    if settings.gray:
+        image.append(A.ToGray(p=settings.gray))
+    if settings.gamma:
+        image.append(A.RandomGamma(gamma_limit=(100 / (1 + settings.gamma), 100 * (1 + settings.gamma)), p=1.0))
+    if settings.blur:
+        crop.append(A.GaussianBlur(sigma_limit=BLUR_SIGMA, p=settings.blur))
+    if settings.noise:
+        crop.append(A.GaussNoise(std_range=NOISE_STD, p=settings.noise))
+    if settings.jpeg:
+        crop.append(A.ImageCompression(quality_range=JPEG_QUALITY, p=settings.jpeg))
+    if settings.erase:
+        crop.append(A.Erasing(scale=ERASED_AREA, ratio=ERASED_ASPECT, fill=MEAN_COLOR, p=settings.erase))
+    return A.Compose([A.Compose(image), A.Compose(crop)])
+
+
 class Augmenter:
-    """Turns an image, its labels and its box into a random variant of them."""
+    """Random variants of an image, its labels and its box."""
 
-    settings: Augmentation
-    skeleton: Skeleton
-    reach: float = 1.5
-    """How many box sides of the image can be seen in the crops after rotation: the rest is not processed."""
-
-    @cached_property
-    def _colours(self) -> A.ColorJitter | None:
-        colour = self.settings.color
-        if not colour:
-            return None
-        strength, hue = (1 - colour, 1 + colour), (-0.1 * colour, 0.1 * colour)
-        return A.ColorJitter(brightness=strength, contrast=strength, saturation=strength, hue=hue, p=0.8)
+    def __init__(self, settings: Augmentation, skeleton: Skeleton, reach: float = 1.5) -> None:
+        """`reach`: how many box sides of the image the crops can show after rotation; the rest is not processed."""
+        self.settings, self.skeleton, self.reach = settings, skeleton, reach
+        s = settings
+        self._changes_image = any((s.color, s.gray, s.gamma))
+        self._changes_crops = any((s.blur, s.noise, s.jpeg, s.erase))
+        # Here and not at the first image, so that worker processes need not import albumentations each.
+        self._pipeline = photometric_pipeline(s) if self._changes_image or self._changes_crops else None
 
     def __call__(self, image: Image, keypoints: FloatArray, box: Box, rng: np.random.Generator) -> View:
-        """keypoints: (K, 2) px, NaN where unlabelled. The same generator state gives the same variant."""
+        """Vary an image before its crop. The same state of `rng` gives the same variant.
+
+        Shape: keypoints (K, 2) px, NaN where unlabelled.
+        """
         s = self.settings
         cx, cy, w, h = box
         if s.translate:
@@ -69,7 +96,7 @@ class Augmenter:
             w, h = w * factor, h * factor
         box = Box(cx, cy, w, h)
         mirrored = bool(s.flip and rng.random() < s.flip)
-        if self._colours is not None:
+        if self._changes_image:
             image, keypoints, box = _window(image, keypoints, box, self.reach)
         if mirrored:
             width = image.shape[1]
@@ -80,31 +107,21 @@ class Augmenter:
         if s.rotate:
             turn = np.asarray(cv2.getRotationMatrix2D(box[:2], rng.uniform(-s.rotate, s.rotate), 1.0), np.float64)
             keypoints = keypoints @ turn[:, :2].T + turn[:, 2]
-        if self._colours is not None:
-            self._colours.set_random_seed(int(rng.integers(2**31)))
-            image = self._colours(image=image)["image"]
+        if self._changes_image:
+            image = self._run(0, image, int(rng.integers(2**31)))
         return View(image, keypoints, box, mirrored, turn)
 
+    def finish(self, crops: Image, rng: np.random.Generator) -> None:
+        """Vary the crops (M, S, S, 3) in place. Without such settings nothing is drawn from `rng`."""
+        if self._changes_crops:
+            for crop in crops:
+                crop[:] = self._run(1, crop, int(rng.integers(2**31)))
 
-def erase_patches(pixels: Image, probability: float, rng: np.random.Generator) -> None:
-    """Paints a patch of some crops over with MEAN_COLOUR, in place (random erasing: Zhong et al., AAAI 2020).
-
-    pixels: (M, S, S, 3). Size and shape of a patch are drawn until it fits, its place evenly. With probability 0
-    nothing is drawn from the generator.
-    """
-    if not probability:
-        return
-    for crop in pixels:
-        if rng.random() >= probability:
-            continue
-        side = crop.shape[0]
-        height, width = side + 1, side + 1
-        while height > side or width > side:
-            area = rng.uniform(*ERASED_AREA) * side**2
-            aspect = math.exp(rng.uniform(math.log(ERASED_ASPECT), -math.log(ERASED_ASPECT)))
-            height, width = max(1, round(math.sqrt(area * aspect))), max(1, round(math.sqrt(area / aspect)))
-        y, x = (int(rng.integers(side - extent + 1)) for extent in (height, width))
-        crop[y : y + height, x : x + width] = MEAN_COLOUR
+    def _run(self, part: int, image: Image, seed: int) -> Image:
+        assert self._pipeline is not None
+        # `set_random_seed` would give every transform the same numbers: what is blurred would always be noisy too.
+        self._pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
+        return np.asarray(self._pipeline[part](image=image, force_apply=True)["image"], dtype=np.uint8)
 
 
 def _window(image: Image, keypoints: FloatArray, box: Box, sides: float) -> tuple[Image, FloatArray, Box]:

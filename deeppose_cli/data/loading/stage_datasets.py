@@ -16,9 +16,9 @@ from deeppose_cli.config.schema import RefinementPreset, StagePreset
 from deeppose_cli.core.annotations import Annotations, labelled
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.geometry import Box, FloatArray, joint_boxes, normalise
-from deeppose_cli.data.loading.augmentation import Augmenter, erase_patches
+from deeppose_cli.data.loading.augmentation import Augmenter
 from deeppose_cli.data.loading.samplers import SampleKey
-from deeppose_cli.media.cropping import MEAN_COLOUR, crop, crops
+from deeppose_cli.media.cropping import MEAN_COLOR, crop, crops
 from deeppose_cli.media.images import Image, read_image
 from deeppose_cli.models.cascade import initial_stage_boxes, refinement_boxes
 from deeppose_cli.models.displacement import Displacement, training_diameters
@@ -30,7 +30,7 @@ Read = Callable[[Path], Image]
 REFINEMENT_REACH = 3.0
 """Crops around joints reach out of b⁰: so many of its sides are kept of a training image."""
 
-_GREY = np.full((8, 8, 3), MEAN_COLOUR, np.uint8)
+_GREY = np.full((8, 8, 3), MEAN_COLOR, np.uint8)
 
 
 class _Images(Dataset[Example]):
@@ -79,7 +79,7 @@ class InitialTrainDataset(_Images):
         image, keypoints, unread = self.load(row)
         view = self.augment(image, keypoints, Box(*self.first[row]), rng)
         pixels = crop(view.image, view.box, input_size_at(self.settings, draw.epoch), turn=view.turn)
-        erase_patches(pixels[None], self.augment.settings.erase, rng)
+        self.augment.finish(pixels[None], rng)
         return {
             "image": pixels,
             "target": normalise(view.keypoints, np.array(view.box)).astype(np.float32),
@@ -155,7 +155,7 @@ class RefinementTrainDataset(_Images):
         boxes = joint_boxes(centres, np.full(len(joints), self.sigma * diam * zoom))
         size = s.input_size
         pixels = crops(view.image, boxes, size, self.reserve((len(boxes), size, size, 3)), view.turn)
-        erase_patches(pixels, s.augmentation.erase, rng)
+        self.augment.finish(pixels, rng)
         return {
             "image": pixels,
             "joint_index": joints,

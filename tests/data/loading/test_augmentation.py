@@ -9,7 +9,7 @@ from deeppose_cli.config.schema import Augmentation
 from deeppose_cli.core.geometry import Box, denormalise, mirror_points, normalise
 from deeppose_cli.core.skeleton import FLIC10, LSP14
 from deeppose_cli.data.loading.augmentation import Augmenter, View, erase_patches
-from deeppose_cli.media.cropping import MEAN_COLOUR, crop
+from deeppose_cli.media.cropping import MEAN_COLOR, crop
 from tests.helpers import dots
 
 WIDTH, HEIGHT = 200, 150
@@ -155,7 +155,7 @@ def test_what_the_box_shows_is_there_although_only_a_window_is_processed() -> No
     for seed in range(40):
         view = augmenter(image, np.full((14, 2), 200.0), Box(200, 200, 80, 80), np.random.default_rng(seed))
         shown = crop(view.image, view.box, 64, turn=view.turn)
-        assert (shown.astype(int) - MEAN_COLOUR).min() > 0, seed
+        assert (shown.astype(int) - MEAN_COLOR).min() > 0, seed
 
 
 def test_turns_are_about_the_boxs_middle_and_spread_evenly() -> None:
@@ -188,7 +188,7 @@ def test_what_lies_outside_of_a_turned_image_has_the_colour_of_every_crops_outsi
         outside = ((source < -1.01) | (source > [80.01, 60.01])).any(-1)
         inside = ((source > 0.01) & (source < [78.99, 58.99])).all(-1)
         shown = turned(view)
-        assert (shown[outside] == MEAN_COLOUR).all(), seed
+        assert (shown[outside] == MEAN_COLOR).all(), seed
         assert inside.any()
         outside_at_all += int(outside.sum())
         recoloured += bool((shown[inside] < 190).any())
@@ -216,7 +216,7 @@ def test_erased_patches_are_rectangles_of_the_told_size_shape_and_number() -> No
     count, side = 2000, 50
     pixels = np.full((count, side, side, 3), 255, np.uint8)
     erase_patches(pixels, 0.5, np.random.default_rng(0))
-    gone = (pixels == MEAN_COLOUR).all(-1)
+    gone = (pixels == MEAN_COLOR).all(-1)
     assert ((pixels == 255).all(-1) | gone).all()
     hit = gone.any((1, 2))
     assert hit.mean() == pytest.approx(0.5, abs=0.05)

@@ -27,7 +27,7 @@ from deeppose_cli.data.loading.stage_datasets import (
     join_crops,
 )
 from deeppose_cli.detection.initial_boxes import initial_boxes
-from deeppose_cli.media.cropping import MEAN_COLOUR, crop
+from deeppose_cli.media.cropping import MEAN_COLOR, crop
 from deeppose_cli.media.images import read_image
 from deeppose_cli.models.cascade import Cascade, CropBatch, Stage, StageOutput, initial_stage_boxes
 from deeppose_cli.models.displacement import Displacement, training_diameters
@@ -227,7 +227,7 @@ def test_an_erased_patch_is_all_that_erasing_changes(everyone: Annotations, refi
         np.testing.assert_array_equal(plain[key], erased[key])
     changed = (plain["image"] != erased["image"]).any(-1)
     assert changed.any((-1, -2)).all(), "each crop has a patch of its own"
-    assert (erased["image"][changed] == MEAN_COLOUR).all()
+    assert (erased["image"][changed] == MEAN_COLOR).all()
 
 
 def test_each_labelled_joint_is_drawn_as_often_as_told(everyone: Annotations) -> None:
