@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import pickle
 import shlex
 import warnings
@@ -16,6 +15,7 @@ from deeppose_cli.checkpoints.run_folder import RunFolder, StageFolder
 from deeppose_cli.config.defaults import RUNS_ROOT
 from deeppose_cli.config.schema import initial_from_primitives, refinement_from_primitives
 from deeppose_cli.core.errors import DeepPoseError
+from deeppose_cli.core.files import write_text
 from deeppose_cli.core.skeleton import skeleton_by_name
 from deeppose_cli.models.confidence import Calibration
 from deeppose_cli.models.spec import CascadeSpec, StageSpec
@@ -95,9 +95,7 @@ def write_calibration(folder: StageFolder, found: Calibration | None) -> None:
     if found is None:
         folder.calibration.unlink(missing_ok=True)
         return
-    temporary = folder.calibration.with_suffix(".tmp")
-    temporary.write_text(json.dumps({**asdict(found), "of": fingerprint(folder.best)}) + "\n", encoding="utf-8")
-    os.replace(temporary, folder.calibration)
+    write_text(folder.calibration, json.dumps({**asdict(found), "of": fingerprint(folder.best)}) + "\n")
 
 
 def regressor_values(checkpoint: dict[str, Any]) -> dict[str, Tensor]:

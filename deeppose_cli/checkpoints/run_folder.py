@@ -11,35 +11,20 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import math
-import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import yaml
 
 from deeppose_cli.core.errors import DeepPoseError, UsageError
+from deeppose_cli.core.files import lock, write_text
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _STAGE = re.compile(r"stage([1-9][0-9]*)")
-
-_held: set[TextIO] = set()
-"""Lock files of this process."""
-
-
-def _let_go() -> None:
-    """A forked worker would hold its dead parent's lock for seconds more."""
-    for file in _held:
-        file.close()
-    _held.clear()
-
-
-os.register_at_fork(after_in_child=_let_go)
 
 
 @dataclass(frozen=True)
@@ -85,9 +70,7 @@ class StageFolder:
 
     def write_config(self, config: dict[str, Any]) -> None:
         (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
-        temporary = self.config_file.with_suffix(".tmp")
-        temporary.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
-        os.replace(temporary, self.config_file)
+        write_text(self.config_file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
     def history(self) -> list[dict[str, str]]:
         """Rows of metrics.csv, oldest first; none where there is no such file."""
@@ -117,31 +100,13 @@ class StageFolder:
         scores = [float(row["val_pdj"]) for row, size in zip(rows, sizes, strict=True) if size == sizes[-1]]
         return max((score for score in scores if not math.isnan(score)), default=None)
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Holds the folder for one training; the system lets go of it however that ends, `kill -9` included.
+    def lock(self) -> AbstractContextManager[None]:
+        """Hold the folder for one training.
 
         Raises DeepPoseError when another training holds it, or when the folder cannot be written.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            file = (self.path / ".lock").open("w")
-        except OSError as error:
-            raise DeepPoseError(
-                f"{self.path}: cannot be written ({error.strerror}); --runs-root takes another"
-            ) from None
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise DeepPoseError(
-                    f"{self.path}: in use by another training; wait for it, or give this one another name with --run"
-                ) from None
-            _held.add(file)
-            try:
-                yield
-            finally:
-                _held.discard(file)
+        in_use = f"{self.path}: in use by another training; wait for it, or give this one another name with --run"
+        return lock(self.path / ".lock", in_use, hint="; --runs-root takes another")
 
 
 @dataclass(frozen=True)

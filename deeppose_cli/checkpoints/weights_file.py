@@ -7,7 +7,6 @@ every tensor halved an answer moved by up to 0.0047 of the crop's side; with bat
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import Tensor
 from deeppose_cli.checkpoints.metadata import ModelMetadata, to_text
 from deeppose_cli.checkpoints.weights_header import KEY, WeightsHeader, opened, stage_prefix
 from deeppose_cli.core.errors import DeepPoseError
+from deeppose_cli.core.files import replacing
 from deeppose_cli.models.build import build_cascade, build_stage, load_stage_weights
 from deeppose_cli.models.cascade import Cascade
 from deeppose_cli.models.regressor import Regressor
@@ -47,19 +47,12 @@ def write_weights(
         for name, value in state.items()
         if not name.endswith(_COUNTER)
     }
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(file) as temporary:
         temporary.write_bytes(save(tensors, {KEY: to_text(description)}))
         try:
             header, _ = read_file_stages(temporary)
         except DeepPoseError as error:
             raise DeepPoseError(str(error).replace(str(temporary), str(file))) from None
-        os.replace(temporary, file)
-    except OSError as error:
-        raise DeepPoseError(f"{file}: cannot be written ({error.strerror or error})") from None
-    finally:
-        temporary.unlink(missing_ok=True)
     return WeightsHeader(file, header.description, header.shapes, header.size)
 
 

@@ -12,6 +12,7 @@ import typer
 from deeppose_cli.cli.options import SEED, DataRootOption, PresetOption, RunsRootOption, SeedOption
 from deeppose_cli.config.defaults import DATA_ROOT, RUNS_ROOT
 from deeppose_cli.core.errors import DeepPoseError, UsageError
+from deeppose_cli.core.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -273,17 +274,10 @@ def _predicted(plan: _Plan, images: list[Image], boxes: FloatArray) -> FloatArra
 
 def _write(figure: Figure, target: Path) -> None:
     """Whole or not at all. The same sheet gives the same bytes."""
-    import os
-
     from deeppose_cli.data.preview.sample_sheet import DPI
 
-    temporary = target.with_name(f".{target.name}.tmp")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with replacing(target) as temporary:
             figure.savefig(temporary, dpi=DPI, format="png")
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise DeepPoseError(f"--out {target}: cannot be written ({error.strerror or error})") from None
+    except DeepPoseError as error:
+        raise DeepPoseError(f"--out {error}") from None

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeppose_cli.core.errors import DeepPoseError
+from deeppose_cli.core.files import write_text
 from deeppose_cli.core.progress import Progress
 from deeppose_cli.detection.detectors import Detector
 from deeppose_cli.media.images import read_image
@@ -99,11 +100,5 @@ def _load(store: Path | None) -> dict[str, Any]:
 def _save(store: Path | None, kept: dict[str, Any]) -> None:
     if store is None:
         return
-    temporary = store.with_name(f"{store.name}.{os.getpid()}")
-    try:
-        store.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(kept), encoding="utf-8")
-        os.replace(temporary, store)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink()
+    with suppress(DeepPoseError):
+        write_text(store, json.dumps(kept))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import warnings
 from collections.abc import Sequence
 from contextlib import redirect_stdout
@@ -19,6 +18,7 @@ from deeppose_cli.checkpoints.metadata import ModelMetadata, to_text
 from deeppose_cli.checkpoints.onnx_cascade import INSTALL, cascade_of, open_onnx
 from deeppose_cli.checkpoints.weights_header import KEY
 from deeppose_cli.core.errors import DeepPoseError
+from deeppose_cli.core.files import replacing
 from deeppose_cli.core.geometry import FloatArray
 from deeppose_cli.media.images import Image
 from deeppose_cli.models.build import build_cascade
@@ -67,20 +67,13 @@ def write_onnx(
     if file.exists() and not overwrite:
         raise DeepPoseError(f"{file}: is there already; --overwrite replaces it, --out writes to another")
     model = _model(about, [regressor.cpu().eval() for regressor in regressors])
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(file) as temporary:
         temporary.write_bytes(model.SerializeToString())
         ours = cascade_of(*open_onnx(temporary)).predict(images, boxes)
         theirs = build_cascade(about.plan, regressors, "cpu").predict(images, boxes)
         furthest = float(np.abs(ours.poses - theirs.poses).max(initial=0.0))
         if not furthest <= MOST_OFF:
             raise DeepPoseError(f"{file}: answers differ from torch's by up to {furthest:.3f} px; not written")
-        os.replace(temporary, file)
-    except OSError as error:
-        raise DeepPoseError(f"{file}: cannot be written ({error.strerror or error})") from None
-    finally:
-        temporary.unlink(missing_ok=True)
     return ParityReport(len(images), furthest)
 
 

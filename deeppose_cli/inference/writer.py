@@ -11,20 +11,22 @@ was written of a batch that was not done, and begins with a whole one: its resul
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO, Self, TextIO
 
 from deeppose_cli.core.errors import DeepPoseError
+from deeppose_cli.core.files import lock, replacing
 from deeppose_cli.inference.records import Record, to_text, write_coco, write_csv
 
 LINES, COCO, CSV = "predictions.jsonl", "predictions.json", "predictions.csv"
 STATE = ".predictions.state"
+LOCK = ".predictions.lock"
 Settings = dict[str, Any]
 _AT_ONCE = 256
 """Lines that merging writes together."""
@@ -48,6 +50,7 @@ class ResultWriter:
         """Images and videos; frames of videos."""
         self.replaced = False
         """Whether the folder held a run's results before."""
+        self._held = ExitStack()
         self._file = self._open()
         try:
             state = self._read_state()
@@ -64,14 +67,14 @@ class ResultWriter:
                     (folder / name).unlink(missing_ok=True)
             self._write_state(finished=False)
         except BaseException:
-            self._file.close()
+            self._held.close()
             raise
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self._held.close()
 
     def add(self, lines: Sequence[Record], *, whole: bool = True) -> None:
         """A batch: all of it counts, or nothing. Not `whole`: it counts with the next that is."""
@@ -107,11 +110,13 @@ class ResultWriter:
             raise DeepPoseError(
                 f"--out {self.folder}: not a folder that can be written to ({error.strerror})"
             ) from None
+        self._held.enter_context(file)
+        in_use = f"--out {self.folder}: in use by another run; another folder is valid"
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.close()
-            raise DeepPoseError(f"--out {self.folder}: in use by another run; another folder is valid") from None
+            self._held.enter_context(lock(self.folder / LOCK, in_use))
+        except DeepPoseError:
+            self._held.close()
+            raise
         return file
 
     def _read_state(self) -> dict[str, Any] | None:
@@ -230,7 +235,8 @@ def _in_turns(folders: Sequence[Path]) -> Iterator[tuple[Path, Record]]:
 
 
 def _replace(file: Path, write: Callable[[TextIO], Any]) -> None:
-    temporary = file.with_name(f".{file.name}.tmp")
-    with temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as out:
+    with (
+        replacing(file) as temporary,
+        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as out,
+    ):
         write(out)
-    os.replace(temporary, file)

@@ -5,7 +5,6 @@ Kept, so that a training that is taken up again, and its other processes, go on 
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 from deeppose_cli.checkpoints.lightning import load_cascade
 from deeppose_cli.checkpoints.run_folder import RunFolder
 from deeppose_cli.core.errors import DeepPoseError
+from deeppose_cli.core.files import replacing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,6 +73,5 @@ class PreviousStage:
     def write(self, file: Path) -> None:
         import numpy as np
 
-        temporary = file.with_suffix(".tmp.npz")
-        np.savez(temporary, mean=self.displacement.mean, std=self.displacement.std, validation=self.on_validation)
-        os.replace(temporary, file)
+        with replacing(file, ".npz") as temporary:
+            np.savez(temporary, mean=self.displacement.mean, std=self.displacement.std, validation=self.on_validation)

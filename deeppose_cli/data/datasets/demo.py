@@ -23,7 +23,6 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
@@ -35,16 +34,12 @@ from numpy.typing import NDArray
 
 from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError
+from deeppose_cli.core.files import lock
 from deeppose_cli.core.skeleton import LSP14
 from deeppose_cli.data.datasets import lsp
 from deeppose_cli.data.datasets.spec import DatasetSpec
 from deeppose_cli.data.prepare.archives import replace_folder, staging
 from deeppose_cli.data.synthetic.generator import DRAWING_VERSION, draw_person
-
-try:
-    import fcntl
-except ImportError:  # Windows has none. There, of two processes that make the set at once, the later one fails.
-    fcntl = None  # type: ignore[assignment]
 
 VALIDATION_SHARE = 0.1
 """Of the training images. 150 are enough to tell epochs apart, and 1,500 to learn from are few already."""
@@ -119,7 +114,7 @@ def _ensure(data_root: Path, plan: Plan, processes: int | None = None) -> bool:
         # A worker of ours that first runs a user's script without `if __name__ == "__main__"`, and so came here again:
         # it would wait for its own parent. The parent draws alone once its workers are gone.
         raise DeepPoseError("the demo set is being made by the process that started this one")
-    with _locked(data_root):
+    with lock(data_root / ".demo.lock", hint="; --data-root takes another"):
         if _is_there(data_root / "demo", plan):
             return False
         _make(data_root, plan, processes or min(os.cpu_count() or 1, MOST_PROCESSES))
@@ -146,20 +141,6 @@ def _is_there(folder: Path, plan: Plan) -> bool:
         and (folder / "joints.mat").is_file()
         and images.issuperset(_name(row) for row in range(plan.count))
     )
-
-
-@contextmanager
-def _locked(data_root: Path) -> Iterator[None]:
-    """One process at a time. The lock goes with the process that holds it, however it ends."""
-    try:
-        data_root.mkdir(parents=True, exist_ok=True)
-        file = (data_root / ".demo.lock").open("w")
-    except OSError as error:
-        raise DeepPoseError(f"--data-root {data_root}: cannot be written ({error.strerror or error})") from None
-    with file:
-        if fcntl is not None:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _make(data_root: Path, plan: Plan, processes: int) -> None:

@@ -12,7 +12,6 @@ file; so is one whose pixels do not have the checksum that they were written wit
 
 from __future__ import annotations
 
-import fcntl
 import json
 import mmap
 import os
@@ -20,7 +19,6 @@ import shutil
 import struct
 import zlib
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +26,7 @@ import cv2
 import numpy as np
 
 from deeppose_cli.core.errors import DeepPoseError
+from deeppose_cli.core.files import lock, replacing
 from deeppose_cli.core.progress import Progress
 from deeppose_cli.media.images import VERSION, Image, read_image
 
@@ -140,15 +139,13 @@ class DataSetCache:
         if not self._lacks(files):
             return ""
         try:
-            self.file.parent.mkdir(exist_ok=True)
-            with (self.file.parent / "lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            with lock(self.file.parent / "lock"):
                 self._open()
                 if not self._lacks(files):
                     return ""
                 self._write(files, progress)
-        except OSError as error:
-            return f"images are decoded each time: {self.file} cannot be written ({error.strerror or error})"
+        except DeepPoseError as error:
+            return f"images are decoded each time: {error}"
         self._open()
         kept = [file for file in files if (entry := self._entry(file)) is not None and entry.kept]
         few = f" of {len(files):,}" if len(kept) < len(files) else ""
@@ -162,36 +159,29 @@ class DataSetCache:
         wanted = {**kept, **dict.fromkeys(map(str, files)), **dict.fromkeys(held)}
         limit = self._limit()
         index: dict[str, _Entry] = {}
-        for left in self.file.parent.glob("images.*"):  # by a process that was killed
+        for left in self.file.parent.glob(".images.*"):  # by a process that was killed
             left.unlink(missing_ok=True)
-        temporary = self.file.with_name(f"images.{os.getpid()}")
-        try:
-            with temporary.open("wb") as out:
-                at = 0
-                for done, name in enumerate(wanted, 1):
-                    file = Path(name)
-                    stamp = _stamp(file)  # before the pixels: if the file changes meanwhile, it is not taken for these
-                    if stamp is None:
-                        continue
-                    image = self._image(file)
-                    height, width = (0, 0) if image is None else image.shape[:2]
-                    if image is None:
-                        entry = _Entry(*stamp, at, 0, 0, 0)
-                    elif at + image.nbytes > limit:
-                        entry = _Entry(*stamp, _NO_ROOM, height, width, 0)
-                    else:
-                        entry = _Entry(*stamp, at, height, width, zlib.crc32(image.data))
-                        at += out.write(image.data)
-                    index[file.relative_to(self.folder).as_posix()] = entry
-                    if progress is not None:
-                        progress("decoding images", done, len(wanted))
-                text = json.dumps({"format": _FORMAT, "bytes": at, "images": index}).encode()
-                out.write(text + _END.pack(len(text), zlib.crc32(text)))
-            os.replace(temporary, self.file)
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink()
-            raise
+        with replacing(self.file) as temporary, temporary.open("wb") as out:
+            at = 0
+            for done, name in enumerate(wanted, 1):
+                file = Path(name)
+                stamp = _stamp(file)  # before the pixels: if the file changes meanwhile, it is not taken for these
+                if stamp is None:
+                    continue
+                image = self._image(file)
+                height, width = (0, 0) if image is None else image.shape[:2]
+                if image is None:
+                    entry = _Entry(*stamp, at, 0, 0, 0)
+                elif at + image.nbytes > limit:
+                    entry = _Entry(*stamp, _NO_ROOM, height, width, 0)
+                else:
+                    entry = _Entry(*stamp, at, height, width, zlib.crc32(image.data))
+                    at += out.write(image.data)
+                index[file.relative_to(self.folder).as_posix()] = entry
+                if progress is not None:
+                    progress("decoding images", done, len(wanted))
+            text = json.dumps({"format": _FORMAT, "bytes": at, "images": index}).encode()
+            out.write(text + _END.pack(len(text), zlib.crc32(text)))
 
     def _image(self, file: Path) -> Image | None:
         kept = self.get(file)

@@ -190,7 +190,7 @@ def test_somebody_elses_folder_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_data_root_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file")
-    with pytest.raises(DeepPoseError, match=r"--data-root .*data: cannot be written"):
+    with pytest.raises(DeepPoseError, match=r"data: cannot be written \(.*\); --data-root takes another"):
         _ensure(tmp_path / "data", SMALL, processes=1)
 
 

@@ -78,7 +78,7 @@ def test_images_are_decoded_once_and_are_what_the_files_hold(files: list[Path], 
         assert_true_pixels(cache, files)
     assert len(decoded) == COUNT
     assert not again.said
-    assert sorted(os.listdir(place(files).parent)) == ["lock", "images"]
+    assert sorted(os.listdir(place(files).parent)) == ["images", "lock"]
 
 
 def test_images_are_the_mapped_file_itself_and_cannot_be_written_to(files: list[Path]) -> None:
@@ -231,7 +231,7 @@ def test_a_full_disk_costs_the_cache_only(files: list[Path], monkeypatch: pytest
     assert "\n" not in cache.said
     assert [is_kept(cache, file) for file in files] == [True, True, False, False, False, False]
     assert_true_pixels(cache, files)
-    assert sorted(os.listdir(place(files).parent)) == ["lock", "images"]
+    assert sorted(os.listdir(place(files).parent)) == ["images", "lock"]
 
 
 def test_images_that_have_no_room_are_decoded_each_time(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,7 +282,7 @@ def test_each_data_set_has_its_own_and_files_elsewhere_none(files: list[Path], t
 
 def test_what_a_killed_process_left_is_removed(files: list[Path]) -> None:
     place(files).parent.mkdir()
-    left = place(files).with_name("images.12345")
+    left = place(files).with_name(".images.12345.tmp")
     left.write_bytes(b"half of it")
     made(files)
     assert not left.exists()

@@ -1,0 +1,64 @@
+"""Files that are written whole or not at all, and files that hold a folder for one process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from deeppose_cli.core.errors import DeepPoseError
+
+
+@contextmanager
+def replacing(file: Path, suffix: str = "") -> Iterator[Path]:
+    """A path beside `file` to write to, which takes the name of `file` at the end; after an error it is removed.
+
+    The folder is made where it is missing. The path ends in `suffix`, for writers that choose the format by it.
+    Raises DeepPoseError that names `file` where the system refuses to write.
+    """
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp{suffix}")
+    try:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            os.replace(temporary, file)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise DeepPoseError(f"{file}: cannot be written ({error.strerror or error})") from None
+
+
+def write_bytes(file: Path, data: bytes) -> None:
+    """Replace the file's content. Raises DeepPoseError as `replacing`."""
+    with replacing(file) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(file: Path, text: str) -> None:
+    """Replace the file's content, in UTF-8. Raises DeepPoseError as `replacing`."""
+    write_bytes(file, text.encode())
+
+
+@contextmanager
+def lock(file: Path, in_use: str | None = None, hint: str = "") -> Iterator[None]:
+    """Hold the lock file for this process; the system releases it however the process ends, `kill -9` included.
+
+    Where another process holds it: wait, or with `in_use` raise DeepPoseError with that message. The lock file stays.
+    Raises DeepPoseError, ending in `hint`, that names the folder where the lock file cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    # Not bound to a thread: a run may be closed by another one than the one that opened it.
+    held = FileLock(file, timeout=-1 if in_use is None else 0, thread_local=False)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        held.acquire()
+    except Timeout:
+        raise DeepPoseError(in_use) from None
+    except OSError as error:
+        raise DeepPoseError(f"{file.parent}: cannot be written ({error.strerror or error}){hint}") from None
+    try:
+        yield
+    finally:
+        held.release()
