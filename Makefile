@@ -1,6 +1,6 @@
 # `make demo` and `make test` need python3 (3.11 or newer), make, git and the package index; all the rest they fetch themselves.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types bench lock clean
+.PHONY: help setup demo test lint types docs bench lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -39,6 +39,10 @@ lint: $(STAMP) ## check style and format
 types: $(STAMP) ## check types
 	$(BIN)/mypy
 
+docs: $(STAMP) ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "open site/index.html"
+
 bench: $(STAMP) ## measure speed and memory, as ratios to bare loops
 	$(BIN)/python -m benchmarks
 
@@ -47,5 +51,5 @@ lock: $(STAMP) ## pin the newest packages that pyproject.toml allows, with hashe
 		--no-annotate -o requirements.lock
 
 clean: ## remove .venv and caches; data and runs stay
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist *.egg-info
+	rm -rf $(VENV) site .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist *.egg-info
 	find deeppose_cli tests -name __pycache__ -type d -exec rm -rf {} +
