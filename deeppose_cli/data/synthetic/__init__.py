@@ -1,1 +1,1 @@
-"""Synthetic people, drawn by the toolkit itself."""
+"""Synthetic people for the demo data set and the tests."""

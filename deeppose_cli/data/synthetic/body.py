@@ -1,4 +1,4 @@
-"""A jointed figure in 3-D: posed by angles, seen from somewhere, and placed in an image.
+"""A jointed figure in 3-D: posed by angles, projected from a random viewpoint, and placed in an image.
 
 Frames. Body: x to the person's left, y up, z forward, in units of the person's stature, origin between the hips. View:
 x right, y up, z towards the viewer, same units. Image: px, 0-based, pixel centres at integers, x right, y down.
@@ -19,14 +19,14 @@ Rng = np.random.Generator
 Range = tuple[float, float]
 
 # Bone lengths in units of the stature: textbook figure-drawing proportions with a slightly larger head, so that the
-# face can still be told from the back of the head in a 64 px input.
+# face still differs from the back of the head in a 64 px input.
 TORSO, SHOULDER_DROP, SHOULDER_HALF, HIP_HALF = 0.29, 0.018, 0.108, 0.062
 UPPER_ARM, LOWER_ARM, HAND = 0.17, 0.15, 0.035
 UPPER_LEG, LOWER_LEG, FOOT = 0.245, 0.235, 0.075
 NECK, HEAD_LONG, HEAD_WIDE = 0.03, 0.08, 0.066
 
 BACK_VIEW = 0.3
-"""Share of the people seen from behind."""
+"""Share of the people whose back is to the viewer."""
 
 LONG_SIDE = (122, 180)
 """Range of an image's longer side, px; LSP's images are like this."""
@@ -41,7 +41,7 @@ LARGEST = 200.0
 MARGIN = 0.055
 """How far hands, feet and thickness reach beyond the joints, in units of the stature."""
 PERSPECTIVE = 0.25
-"""Growth per stature of nearness: what is nearer to the viewer is drawn a little larger."""
+"""Growth per stature of nearness: what is nearer to the viewer appears a little larger."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Figure:
     torso: NDArray[np.float64]
     """(3, 3) columns: the torso's left, up and forward in view coordinates."""
     head: NDArray[np.float64]
-    """(3, 3) the same of the head."""
+    """(3, 3) the same for the head."""
 
 
 def turn(axis: str, degrees: float) -> NDArray[np.float64]:
@@ -86,7 +86,7 @@ LEGS: dict[str, tuple[float, tuple[tuple[Range, Range, Range], tuple[Range, Rang
     "squatting": (0.08, (((80, 115), (15, 45), (90, 130)), ((80, 115), (15, 45), (90, 130)))),
 }
 SAME_ARMS = 0.4
-"""How often both arms do the same kind of thing."""
+"""Share of the people whose arms are of the same kind."""
 
 
 def _pick(table: Mapping[str, tuple[float, object]], rng: Rng) -> str:
@@ -147,7 +147,7 @@ def random_figure(rng: Rng) -> Figure:
 
 
 def _project(point: NDArray[np.float64]) -> tuple[float, float, float]:
-    """View coordinates to the image plane, still in statures: (x right, y down, magnification)."""
+    """Project view coordinates onto the image plane, still in statures: (x right, y down, magnification)."""
     near = 1.0 / (1.0 - PERSPECTIVE * float(point[2]))
     return float(point[0]) * near, -float(point[1]) * near, near
 
@@ -172,7 +172,7 @@ class Projection:
 
 
 def framing(figure: Figure, rng: Rng) -> tuple[tuple[int, int], float, tuple[float, float]]:
-    """Image (height, width) px, px per stature, and where the figure's origin is, px."""
+    """Random framing: image (height, width) px, px per stature, position of the figure's origin px."""
     flat = np.array([_project(point)[:2] for name, point in figure.points.items() if name != "tress"])
     low, high = flat.min(0) - MARGIN, flat.max(0) + MARGIN
     extent = high - low

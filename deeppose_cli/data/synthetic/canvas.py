@@ -1,9 +1,10 @@
-"""Painting with shapes given by their signed distance: edges are placed and smoothed far below a pixel."""
+"""Shapes given by their signed distance: edges are placed and smoothed far below a pixel."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from colorsys import hsv_to_rgb
+from enum import IntEnum
 from math import cos, radians, sin
 from typing import NamedTuple
 
@@ -12,21 +13,28 @@ from numpy.typing import NDArray
 
 Rng = np.random.Generator
 Float = NDArray[np.floating]
-Colour = Float
+Color = Float
 """(3, 1, 1) RGB, 0 to 255: broadcasts against the canvas, whose channels come first."""
+Point = tuple[float, float, float]
+"""x, y in px, and px per stature at that depth."""
 Range = tuple[float, float]
 
 OUTLINE = 0.0065
 """Width of the dark line around each shape, in units of the stature."""
 
-# Who painted a pixel last. A joint is visible where a shape that belongs to it is on top.
-BACKGROUND, TORSO_PART, HEAD_PART, HAIR_PART, SKIRT_PART, THING_PART = range(6)
-ARM_PART = {"left": 6, "right": 7}
-LEG_PART = {"left": 8, "right": 9}
+
+class Part(IntEnum):
+    """What painted a pixel last. A joint is visible where a part that it belongs to is on top."""
+
+    BACKGROUND, TORSO, HEAD, HAIR, SKIRT, OCCLUDER, LEFT_ARM, RIGHT_ARM, LEFT_LEG, RIGHT_LEG = range(10)
+
+
+ARM = {"left": Part.LEFT_ARM, "right": Part.RIGHT_ARM}
+LEG = {"left": Part.LEFT_LEG, "right": Part.RIGHT_LEG}
 
 
 def unit(values: Float) -> Float:
-    """Held within 0 and 1: np.clip, without its overhead, which shows at these sizes."""
+    """Clip to 0 … 1. np.clip has an overhead that matters at these sizes."""
     return np.minimum(np.maximum(values, 0), 1)
 
 
@@ -41,11 +49,11 @@ class Shape(NamedTuple):
     across: Float
     """-1 to 1 from one side to the other."""
     light: Float
-    """Factor on the colour: a rounded body lit from one side."""
+    """Factor on the color: a rounded body lit from one side."""
 
 
 class Canvas:
-    """Pixels (3, H, W), who painted them last (H, W), and the direction to the light.
+    """Pixels (3, H, W), the part that painted each last (H, W), and the direction to the light.
 
     Channels come first because NumPy is several times faster where the innermost axis is long.
     """
@@ -66,20 +74,20 @@ class Canvas:
         y = np.arange(y1, max(y1, y2), dtype=np.float32)[:, None]
         return (slice(y1, max(y1, y2)), slice(x1, max(x1, x2))), x, y
 
-    def blend(self, window: tuple[slice, slice], cover: Float, colour: Float) -> None:
-        """Lay a colour, (3, 1, 1) or (3, h, w), over the window, as far as `cover` (h, w) says."""
+    def blend(self, window: tuple[slice, slice], cover: Float, color: Float) -> None:
+        """Blend a color, (3, 1, 1) or (3, h, w), into the window, in proportion to `cover` (h, w)."""
         under = self.pixels[:, window[0], window[1]]
-        under += cover * (colour - under)
+        under += cover * (color - under)
 
-    def line(self, shape: Shape, width: float, colour: Colour) -> None:
-        self.blend(shape.window, unit(0.5 + width - shape.distance), colour)
+    def line(self, shape: Shape, width: float, color: Color) -> None:
+        self.blend(shape.window, unit(0.5 + width - shape.distance), color)
 
-    def fill(self, shape: Shape, colour: Float, part: int) -> None:
-        self.blend(shape.window, unit(0.5 - shape.distance), colour * shape.light)
+    def fill(self, shape: Shape, color: Float, part: Part) -> None:
+        self.blend(shape.window, unit(0.5 - shape.distance), color * shape.light)
         self.owner[shape.window][shape.distance < 0] = part
 
     def capsule(self, a: Sequence[float], b: Sequence[float], ra: float, rb: float) -> Shape:
-        """A limb from a to b (x, y; px), with radii there: the ends of its axis are exactly a and b."""
+        """A limb from a to b (x, y; px) with the radii ra and rb there: its axis ends exactly at a and b."""
         window, x, y = self.window((a[0], b[0]), (a[1], b[1]), max(ra, rb) + 3)
         bx, by = b[0] - a[0], b[1] - a[1]
         length2 = bx * bx + by * by + 1e-6
@@ -122,38 +130,38 @@ class Canvas:
 
 
 def mix(a: Float, b: Float, share: Float) -> Float:
-    """Colours (3, 1, 1) or (3, h, w): a where share (h, w) is 0, b where it is 1."""
+    """Mix colors (3, 1, 1) or (3, h, w): a where share (h, w) is 0, b where it is 1."""
     return a + unit(share) * (b - a)
 
 
-def paint_jointed(canvas: Canvas, shapes: Sequence[Shape], colours: Sequence[Float], line: float, part: int) -> None:
-    """Jointed shapes with one outline around all of them."""
-    for shape, colour in zip(shapes, colours, strict=True):
-        canvas.line(shape, line, np.float32(0.28) * (colour.mean((1, 2), keepdims=True)))
-    for shape, colour in zip(shapes, colours, strict=True):
-        canvas.fill(shape, colour, part)
+def paint_jointed(canvas: Canvas, shapes: Sequence[Shape], colors: Sequence[Float], line: float, part: Part) -> None:
+    """Paint jointed shapes with one outline around all of them."""
+    for shape, color in zip(shapes, colors, strict=True):
+        canvas.line(shape, line, np.float32(0.28) * (color.mean((1, 2), keepdims=True)))
+    for shape, color in zip(shapes, colors, strict=True):
+        canvas.fill(shape, color, part)
 
 
-def rgb(red: float, green: float, blue: float) -> Colour:
+def rgb(red: float, green: float, blue: float) -> Color:
     return np.array([red, green, blue], np.float32).reshape(3, 1, 1)
 
 
-def random_colour(rng: Rng, saturation: Range = (0.5, 0.9), value: Range = (0.35, 0.9)) -> Colour:
-    """A random RGB colour with even hue."""
+def random_color(rng: Rng, saturation: Range = (0.5, 0.9), value: Range = (0.35, 0.9)) -> Color:
+    """A random RGB color; the hue is uniform."""
     red, green, blue = hsv_to_rgb(rng.random(), rng.uniform(*saturation), rng.uniform(*value))
     return rgb(255 * red, 255 * green, 255 * blue)
 
 
-def different_colour(rng: Rng, other: Colour) -> Colour:
-    """A colour that can be told from another one."""
+def different_color(rng: Rng, reference: Color) -> Color:
+    """A random color that differs clearly from another one."""
     for _ in range(8):
-        colour = random_colour(rng)
-        if np.abs(colour - other).sum() > 150:
+        color = random_color(rng)
+        if np.abs(color - reference).sum() > 150:
             break
-    return colour
+    return color
 
 
 def random_light(rng: Rng) -> tuple[float, float]:
-    """Direction to the light in the image: from above, more or less."""
+    """A random direction to the light in the image, mostly from above."""
     angle = rng.normal(-90, 35)
     return cos(radians(angle)), sin(radians(angle))

@@ -1,4 +1,4 @@
-"""The drawer: the same bytes for the same seed, and joints that are where the image shows them."""
+"""The generator: the same bytes for the same seed, and joints that are at their place in the image."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from deeppose_cli.data.synthetic.body import (
     framing,
     random_figure,
 )
-from deeppose_cli.data.synthetic.canvas import THING_PART, Canvas, rgb
-from deeppose_cli.data.synthetic.generator import Drawing, _is_covered, draw_person
-from deeppose_cli.data.synthetic.painter import paint_head, paint_person, random_look
+from deeppose_cli.data.synthetic.canvas import Canvas, Part, rgb
+from deeppose_cli.data.synthetic.generator import SyntheticPerson, _is_covered, draw_person
+from deeppose_cli.data.synthetic.painter import PersonPainter, random_appearance
 
 
 @cache
-def drawn(count: int, clutter: bool = True) -> list[Drawing]:
+def people(count: int, clutter: bool = True) -> list[SyntheticPerson]:
     return [draw_person(np.random.default_rng((7, i)), clutter=clutter) for i in range(count)]
 
 
@@ -38,19 +38,19 @@ def neighbourhood(image: np.ndarray, point: np.ndarray) -> np.ndarray:
 def test_same_seed_same_bytes() -> None:
     for i in range(3):
         again = draw_person(np.random.default_rng((7, i)))
-        assert again.image.tobytes() == drawn(40)[i].image.tobytes()
-        assert again.joints.tobytes() == drawn(40)[i].joints.tobytes()
-        assert (again.occluded == drawn(40)[i].occluded).all()
+        assert again.image.tobytes() == people(40)[i].image.tobytes()
+        assert again.joints.tobytes() == people(40)[i].joints.tobytes()
+        assert (again.occluded == people(40)[i].occluded).all()
 
 
 def test_other_seed_other_person() -> None:
-    assert len({drawing.image.tobytes() for drawing in drawn(40)}) == 40
-    joints = np.array([drawing.joints for drawing in drawn(40)])
+    assert len({drawing.image.tobytes() for drawing in people(40)}) == 40
+    joints = np.array([drawing.joints for drawing in people(40)])
     assert joints.std(0).min() > 5  # px, each joint and axis
 
 
 def test_types_and_sizes() -> None:
-    for image, joints, occluded in drawn(40):
+    for image, joints, occluded in people(40):
         assert image.dtype == np.uint8
         assert image.shape[2] == 3
         assert min(image.shape[:2]) >= SHORT_SIDE
@@ -61,21 +61,21 @@ def test_types_and_sizes() -> None:
 
 
 def test_joints_are_inside_the_image() -> None:
-    for image, joints, _ in drawn(40):
+    for image, joints, _ in people(40):
         height, width = image.shape[:2]
         assert ((joints >= 0) & (joints <= (width - 1, height - 1))).all()
 
 
 def test_the_person_fills_the_image_as_in_lsp() -> None:
-    extents = [np.ptp(joints, axis=0) / image.shape[1::-1] for image, joints, _ in drawn(40)]
+    extents = [np.ptp(joints, axis=0) / image.shape[1::-1] for image, joints, _ in people(40)]
     assert 0.5 < np.median([extent.max() for extent in extents]) < 0.85
 
 
 def test_a_mean_pose_does_not_do() -> None:
-    """The set must not be solvable without looking: PDJ@0.2 of the mean pose in relative coordinates."""
-    people = drawn(40)
-    sizes = np.array([person.image.shape[1::-1] for person in people])[:, None]
-    joints = np.array([person.joints for person in people])
+    """The set must not be solvable without the image: PDJ@0.2 of the mean pose in relative coordinates."""
+    everyone = people(40)
+    sizes = np.array([person.image.shape[1::-1] for person in everyone])[:, None]
+    joints = np.array([person.joints for person in everyone])
     error = np.linalg.norm((joints / sizes).mean(0) * sizes - joints, axis=-1)
     a, b = LSP14.torso_index
     diameter = np.linalg.norm(joints[:, a] - joints[:, b], axis=-1)
@@ -83,8 +83,8 @@ def test_a_mean_pose_does_not_do() -> None:
 
 
 def test_paint_is_where_the_joints_are() -> None:
-    """On an even background every joint that is not at the rim of the body has colour all around it."""
-    for image, joints, _ in drawn(40, clutter=False):
+    """On an even background every joint that is not at the rim of the body has color all around it."""
+    for image, joints, _ in people(40, clutter=False):
         for name, joint in zip(LSP14.joints, joints, strict=True):
             different = np.abs(neighbourhood(image, joint) - image[0, 0]).sum(-1) > 12
             assert different.mean() > (0.2 if name == "head_top" else 0.85), name
@@ -94,10 +94,10 @@ def test_head_top_is_on_the_edge_of_the_head() -> None:
     """Along the line from the neck over the head top, paint ends within two px of the joint: one of outline, one of
     rounding. Heads in front of other parts do not count."""
     gaps = []
-    for image, joints, _ in drawn(40, clutter=False):
+    for image, joints, _ in people(40, clutter=False):
         neck, top = joints[LSP14.index("neck")], joints[LSP14.index("head_top")]
         step = (top - neck) / np.linalg.norm(top - neck)
-        if np.linalg.norm(top - neck) < 12:  # seen from above: the top is inside the head's outline
+        if np.linalg.norm(top - neck) < 12:  # from above: the top is inside the head's outline
             continue
         beyond = [neighbourhood(image, top + k * step)[[4]] for k in range(7)]
         painted = [bool(np.abs(pixel - image[0, 0]).sum() > 60) for pixel in beyond]
@@ -108,7 +108,7 @@ def test_head_top_is_on_the_edge_of_the_head() -> None:
 
 
 def figure(yaw: float) -> Figure:
-    """The first upright figure that is seen about from there."""
+    """The first upright figure with about this yaw."""
     for i in range(200):
         candidate = random_figure(np.random.default_rng((3, i)))
         facing = np.cos(np.radians(yaw)) * candidate.torso[2, 2]
@@ -119,30 +119,30 @@ def figure(yaw: float) -> Figure:
 
 @pytest.mark.parametrize(("yaw", "sign"), [(0, 1), (180, -1)])
 def test_sides_are_the_persons(yaw: float, sign: int) -> None:
-    """Who faces us has the left shoulder and hip on our right; who turns the back, on our left."""
+    """A person who faces the viewer has the left shoulder on the right of the image; from behind, on the left."""
     points = figure(yaw).points
     for kind in ("shoulder", "hip"):
         assert sign * (points[f"left_{kind}"][0] - points[f"right_{kind}"][0]) > 0
 
 
-def head_colours(yaw: float) -> np.ndarray:
-    """(n, 3) the head's pixels of that figure, drawn with red skin and green hair, without long hair."""
-    seen = figure(yaw)
+def head_colors(yaw: float) -> np.ndarray:
+    """(n, 3) the head's pixels of that figure, painted with red skin and green hair, without long hair."""
+    person = figure(yaw)
     rng = np.random.default_rng(0)
-    size, scale, origin = framing(seen, rng)
-    look = random_look(rng)
+    size, scale, origin = framing(person, rng)
+    style = random_appearance(rng)
     canvas = Canvas(*size, light=(0.0, -1.0))
-    stage = Projection(seen, scale, origin)
+    body = Projection(person, scale, origin)
     red, green = rgb(255, 0, 0), rgb(0, 255, 0)
-    paint_head(canvas, stage, dataclasses.replace(look, skin=red, hair=green, tress=0.0))
-    x, y, near = stage["head"]
+    PersonPainter(canvas, body, dataclasses.replace(style, skin=red, hair=green, tress=0.0)).head()
+    x, y, near = body["head"]
     rows, columns = np.indices(canvas.owner.shape)
     within = np.hypot(columns - x, rows - y) < 0.9 * HEAD_WIDE * near
     return canvas.pixels[:, within].T
 
 
 def test_faces_are_in_front_and_hair_is_behind() -> None:
-    face, back = head_colours(0), head_colours(180)
+    face, back = head_colors(0), head_colors(180)
 
     def share(pixels: np.ndarray, channel: int) -> float:
         return float((pixels[:, channel] > pixels.sum(-1) - pixels[:, channel]).mean())
@@ -168,21 +168,21 @@ def test_limbs_keep_their_length_in_space_but_not_in_the_image() -> None:
 def test_occluded_is_what_something_else_covers() -> None:
     """A post painted over the right knee hides that joint, and only joints that it touches."""
     rng = np.random.default_rng(5)
-    seen = figure(0)
-    size, scale, origin = framing(seen, rng)
-    canvas, stage = Canvas(*size, light=(0.0, -1.0)), Projection(seen, scale, origin)
-    paint_person(canvas, stage, random_look(rng))
-    before = [_is_covered(canvas, stage, joint) for joint in LSP14.joints]
-    knee = stage["right_knee"]
-    canvas.fill(canvas.capsule(knee, knee, 4.0, 4.0), rgb(0, 0, 0), THING_PART)
-    after = [_is_covered(canvas, stage, joint) for joint in LSP14.joints]
+    person = figure(0)
+    size, scale, origin = framing(person, rng)
+    canvas, body = Canvas(*size, light=(0.0, -1.0)), Projection(person, scale, origin)
+    PersonPainter(canvas, body, random_appearance(rng)).paint()
+    before = [_is_covered(canvas, body, joint) for joint in LSP14.joints]
+    knee = body["right_knee"]
+    canvas.fill(canvas.capsule(knee, knee, 4.0, 4.0), rgb(0, 0, 0), Part.OCCLUDER)
+    after = [_is_covered(canvas, body, joint) for joint in LSP14.joints]
     changed = [joint for joint, a, b in zip(LSP14.joints, before, after, strict=True) if a != b]
     assert changed == ["right_knee"]
     assert after[LSP14.index("right_knee")]
 
 
 def test_some_joints_are_occluded_but_not_many() -> None:
-    share = np.mean([person.occluded for person in drawn(40)])
+    share = np.mean([person.occluded for person in people(40)])
     assert 0.02 < share < 0.2
 
 
@@ -199,9 +199,9 @@ def test_a_capsules_ends_are_its_axis() -> None:
 
 def test_shapes_beyond_the_image_are_cut_off() -> None:
     canvas = Canvas(20, 20, light=(0.0, -1.0))
-    colour = rgb(200, 0, 0)
-    canvas.fill(canvas.capsule((-50.0, -50.0), (-40.0, -40.0), 4.0, 4.0), colour, THING_PART)
+    color = rgb(200, 0, 0)
+    canvas.fill(canvas.capsule((-50.0, -50.0), (-40.0, -40.0), 4.0, 4.0), color, Part.OCCLUDER)
     assert not canvas.pixels.any()
-    canvas.fill(canvas.capsule((-5.0, 10.0), (40.0, 10.0), 2.0, 2.0), colour, THING_PART)
+    canvas.fill(canvas.capsule((-5.0, 10.0), (40.0, 10.0), 2.0, 2.0), color, Part.OCCLUDER)
     assert canvas.pixels[0, 10].min() > 100
     assert not canvas.pixels[:, :7].any()
