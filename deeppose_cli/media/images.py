@@ -24,7 +24,7 @@ MAX_PIXELS = int(os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"])
 MAX_BYTES = 2**30
 """A larger file is none of an image of so many pixels."""
 
-VERSION = 2
+DECODING_VERSION = 2
 """Of the pixels that these functions make of a file; kept ones of another version are decoded anew."""
 GROUND = (255, 255, 255)
 """What shows where an image is transparent, as in most programs."""

@@ -210,7 +210,7 @@ def _announcement(folder: StageFolder, config: dict[str, Any], data: TrainingDat
     lines = [
         f"{head}validate; preset {config['preset']} (network {s['network']}, input {s['input_size']} px, "
         f"{s['max_epochs']} epochs, batch {s['batch_size']}{more}); seed {config['seed']}; into {folder.path}",
-        data.said,
+        data.summary,
     ]
     if data.unreadable:
         shown = ", ".join(data.unreadable[:8]) + (", …" if len(data.unreadable) > 8 else "")

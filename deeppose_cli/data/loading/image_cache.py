@@ -1,228 +1,130 @@
-"""Training images, decoded once: a file beside each data set, which every process maps into its memory.
+"""Decoded training images, kept on disk and mapped into memory by every process.
 
-<data root>/<data set>/.cache/images       may be deleted at any time, in the middle of a training too
+<data root>/<data set>/.cache/images-<version>/       may be deleted at any time, during a training too
 
-The file holds the pixels of one image after the other, then an index, then the index's length and checksum. It is
-written beside its place and moved there whole. An image is as large there as its file says: on what the sets here have
-(0.1 to 0.5 MB an image), reducing would gain nothing, and boxes and labels hold as they are.
-
-The cache is never needed. An image that is not in it, or has another size or time than its file now, is read from the
-file; so is one whose pixels do not have the checksum that they were written with, which each process looks at once.
+An image is decoded when it is first read; its pixels are then written to a file of their own. The name of that file
+holds the size and time of the image file, so that a changed image is decoded again; so is one whose pixels do not have
+the checksum that they were written with. Without room, or where the folder cannot be written, images are decoded each
+time.
 """
 
 from __future__ import annotations
 
-import json
-import mmap
 import os
 import shutil
-import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
 from deeppose_cli.core.errors import DeepPoseError
-from deeppose_cli.core.files import lock, replacing
-from deeppose_cli.core.progress import Progress
-from deeppose_cli.media.images import VERSION, Image, read_image
+from deeppose_cli.core.files import replacing
+from deeppose_cli.media.images import DECODING_VERSION, Image, image_size, read_image
 
 CACHE_FOLDER = ".cache"
 """Inside the data set's folder."""
+VERSION = f"images-{DECODING_VERSION}-opencv{cv2.__version__}"
+"""Another version may decode to other pixels."""
 ROOM = 0.5
 """The largest share that a cache may take of the free disk space, and of the machine's memory: with more, images
 would come from the disk again and again, ten to thirty times as many bytes as a JPEG has."""
-
-_FORMAT = f"2, decoding {VERSION}, OpenCV {cv2.__version__}"
-"""Another version may decode to other pixels."""
-_NO_ROOM = -1
-"""In place of an offset."""
-_END = struct.Struct("<QI")
-"""Length and checksum of the index, at the end of the file."""
-
-
-class _Entry(NamedTuple):
-    """Where an image is; `height` 0: it could not be read."""
-
-    size: int
-    time: int
-    """Of the source file: bytes, and nanoseconds."""
-    offset: int
-    """Or _NO_ROOM."""
-    height: int
-    width: int
-    checksum: int
-
-    @property
-    def bytes(self) -> int:
-        return 3 * self.height * self.width
-
-    @property
-    def kept(self) -> bool:
-        return self.height > 0 and self.offset != _NO_ROOM
-
-
-class DataSetCache:
-    """The cache of one data set. Opens none that is missing, broken, or written by another version."""
-
-    def __init__(self, folder: Path) -> None:
-        """`folder`: the data set's."""
-        self.folder, self.file = folder, folder / CACHE_FOLDER / "images"
-        self._open()
-
-    def _open(self) -> None:
-        self._map: mmap.mmap | None = None
-        self._entries: dict[str, _Entry] = {}
-        self._good: set[str] = set()
-        try:
-            with self.file.open("rb") as stream:
-                mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-            length, checksum = _END.unpack(mapped[-_END.size :])
-            text = mapped[-_END.size - length : -_END.size]
-            if zlib.crc32(text) != checksum:
-                return
-            index = json.loads(text)
-            if index["format"] != _FORMAT or index["bytes"] + length + _END.size != len(mapped):
-                return
-        except (OSError, ValueError, KeyError, struct.error):
-            return
-        self._map = mapped
-        self._entries = {str(self.folder / name): _Entry(*entry) for name, entry in index["images"].items()}
-
-    def __reduce__(self) -> Any:
-        return DataSetCache, (self.folder,)  # where processes are not forked, each maps the file for itself
-
-    def _entry(self, file: Path) -> _Entry | None:
-        """What was written when the file was what it is now."""
-        entry = self._entries.get(str(file))
-        return entry if entry is not None and entry[:2] == _stamp(file) else None
-
-    def _lacks(self, files: Sequence[Path]) -> bool:
-        """Whether there is a file that could be taken in, without giving up what is held."""
-        held = sum(entry.bytes for name in self._entries if (entry := self._entry(Path(name))) and entry.kept)
-        room = self._limit() - held
-
-        def could_be(file: Path) -> bool:
-            entry = self._entry(file)
-            if entry is None:
-                return file.is_file()
-            return entry.offset == _NO_ROOM and entry.bytes <= room
-
-        return room > 0 and any(map(could_be, files))
-
-    def _limit(self) -> float:
-        return ROOM * min(shutil.disk_usage(self.folder).free, _memory())
-
-    def get(self, file: Path) -> Image | None:
-        """(H, W, 3) uint8 RGB that cannot be written to; None where it is not kept, or not to be relied upon."""
-        entry, mapped = self._entry(file), self._map
-        # Past the end of a file that somebody cut, memory cannot be read: the process would be killed.
-        if entry is None or not entry.kept or mapped is None or mapped.size() != len(mapped):
-            return None
-        shape = (entry.height, entry.width, 3)
-        image = np.frombuffer(mapped, np.uint8, entry.height * entry.width * 3, entry.offset).reshape(shape)
-        if str(file) not in self._good:
-            if zlib.crc32(image.data) != entry.checksum:
-                del self._entries[str(file)]
-                return None
-            self._good.add(str(file))
-        return image
-
-    def complete(self, files: Sequence[Path], progress: Progress | None = None) -> str:
-        """Takes in the files that it does not have as they are now; returns a line to say, or "" if there is nothing.
-
-        Two processes do so one after the other, and the second finds what the first has made.
-        """
-        if not self._lacks(files):
-            return ""
-        try:
-            with lock(self.file.parent / "lock"):
-                self._open()
-                if not self._lacks(files):
-                    return ""
-                self._write(files, progress)
-        except DeepPoseError as error:
-            return f"images are decoded each time: {error}"
-        self._open()
-        kept = [file for file in files if (entry := self._entry(file)) is not None and entry.kept]
-        few = f" of {len(files):,}" if len(kept) < len(files) else ""
-        size = len(self._map) / 1e9 if self._map is not None else 0.0
-        return f"{len(kept):,}{few} images are kept decoded in {self.file} ({size:.2g} GB); it may be deleted any time"
-
-    def _write(self, files: Sequence[Path], progress: Progress | None) -> None:
-        """A new file of the given images, and of all others in the old one that have not changed."""
-        held = [name for name in self._entries if (entry := self._entry(Path(name))) is not None]
-        kept = dict.fromkeys(name for name in held if self._entries[name].kept)  # first: what is held stays
-        wanted = {**kept, **dict.fromkeys(map(str, files)), **dict.fromkeys(held)}
-        limit = self._limit()
-        index: dict[str, _Entry] = {}
-        for left in self.file.parent.glob(".images.*"):  # by a process that was killed
-            left.unlink(missing_ok=True)
-        with replacing(self.file) as temporary, temporary.open("wb") as out:
-            at = 0
-            for done, name in enumerate(wanted, 1):
-                file = Path(name)
-                stamp = _stamp(file)  # before the pixels: if the file changes meanwhile, it is not taken for these
-                if stamp is None:
-                    continue
-                image = self._image(file)
-                height, width = (0, 0) if image is None else image.shape[:2]
-                if image is None:
-                    entry = _Entry(*stamp, at, 0, 0, 0)
-                elif at + image.nbytes > limit:
-                    entry = _Entry(*stamp, _NO_ROOM, height, width, 0)
-                else:
-                    entry = _Entry(*stamp, at, height, width, zlib.crc32(image.data))
-                    at += out.write(image.data)
-                index[file.relative_to(self.folder).as_posix()] = entry
-                if progress is not None:
-                    progress("decoding images", done, len(wanted))
-            text = json.dumps({"format": _FORMAT, "bytes": at, "images": index}).encode()
-            out.write(text + _END.pack(len(text), zlib.crc32(text)))
-
-    def _image(self, file: Path) -> Image | None:
-        kept = self.get(file)
-        try:
-            return np.ascontiguousarray(read_image(file)) if kept is None else kept
-        except DeepPoseError:
-            return None  # said where it is needed
+SAMPLE = 100
+"""So many images give the mean size of an image."""
+_HEADER = np.dtype([("height", "<u4"), ("width", "<u4"), ("checksum", "<u4")])
 
 
 class ImageCache:
-    """Reads images below a data root, decoded already where its data set's cache has them."""
+    """Reads images below a data root, decoded already where they were read before."""
 
-    def __init__(self, data_root: Path, files: Sequence[Path], progress: Progress | None = None) -> None:
-        """Brings the caches of these files' data sets up to date. What can go wrong with that is told in `said`."""
-        self.depth = len(data_root.parts)
-        sets: dict[str, list[Path]] = {}
-        for file in files:
-            if data_root in file.parents:
-                sets.setdefault(file.parts[self.depth], []).append(file)
-        self.sets = {name: DataSetCache(data_root / name) for name in sets}
-        lines = [self.sets[name].complete(list(dict.fromkeys(own)), progress) for name, own in sets.items()]
-        self.said = "\n".join(line for line in lines if line)
+    def __init__(self, data_root: Path, files: Sequence[Path]) -> None:
+        """`files`: all that will be read; they decide whether there is room."""
+        self.data_root = data_root
+        self._checked: set[Path] = set()
+        self._writable = False
+        self.summary = self._prepare(files)
+        """Where images are kept, or why they are not; empty if all of them are kept already."""
 
     def read(self, file: Path) -> Image:
-        """What `read_image` gives, and raises, but not to be written to."""
-        cache = self.sets.get(file.parts[self.depth]) if len(file.parts) > self.depth else None
-        kept = cache.get(file) if cache is not None else None
-        return read_image(file) if kept is None else kept
+        """(H, W, 3) uint8 RGB, not to be written to. Raises DeepPoseError as `read_image`."""
+        kept = self.file_of(file)
+        image = None if kept is None else self._load(kept)
+        if image is None:
+            image = read_image(file)
+            if kept is not None and self._writable:
+                self._store(image, kept)
+        return image
+
+    def file_of(self, file: Path) -> Path | None:
+        """Where the pixels of the image, as the file is now, are kept; None: the image is missing, or elsewhere."""
+        try:
+            data_set, *parts = file.relative_to(self.data_root).parts
+            status = file.stat()
+        except (OSError, ValueError):
+            return None
+        name = f"{'/'.join(parts)}.{status.st_size}.{status.st_mtime_ns}"
+        return self.data_root / data_set / CACHE_FOLDER / VERSION / name
+
+    def _load(self, kept: Path) -> Image | None:
+        try:
+            data = np.memmap(kept, np.uint8, mode="r")
+            height, width, checksum = data[: _HEADER.itemsize].view(_HEADER)[0].item()
+            image = np.asarray(data[_HEADER.itemsize :]).reshape(height, width, 3)
+        except (OSError, ValueError):  # missing, or cut
+            return None
+        if kept not in self._checked:
+            if zlib.crc32(image) != checksum:
+                return None
+            self._checked.add(kept)
+        return image
+
+    def _store(self, image: Image, kept: Path) -> None:
+        header = np.array([(*image.shape[:2], zlib.crc32(np.ascontiguousarray(image)))], _HEADER)
+        try:
+            with replacing(kept) as temporary:
+                temporary.write_bytes(header.tobytes() + image.tobytes())
+        except DeepPoseError:  # the disk is full: what is kept stays, the rest is decoded each time
+            self._writable = False
+
+    def _prepare(self, files: Sequence[Path]) -> str:
+        missing = [kept for file in files if (kept := self.file_of(file)) is not None and not kept.exists()]
+        if not missing:
+            self._writable = True
+            return ""
+        folders = sorted({self.data_root / kept.relative_to(self.data_root).parts[0] for kept in missing})
+        size = _mean_size(files)
+        free = ROOM * shutil.disk_usage(self.data_root).free
+        if size * len(missing) > free or size * len(files) > ROOM * _memory():
+            return f"images are decoded each time: there is no room for {size * len(files) / 1e9:.2g} GB of them"
+        try:
+            for folder in folders:
+                (folder / CACHE_FOLDER / VERSION).mkdir(parents=True, exist_ok=True)
+                for old in (folder / CACHE_FOLDER).glob("images-*"):
+                    if old.name != VERSION:
+                        shutil.rmtree(old, ignore_errors=True)
+        except OSError as error:
+            reason = f"{folder / CACHE_FOLDER} cannot be written ({error.strerror or error})"
+            return f"images are decoded each time: {reason}"
+        self._writable = True
+        where = ", ".join(str(folder / CACHE_FOLDER) for folder in folders)
+        return f"decoded images are kept in {where} ({size * len(files) / 1e9:.2g} GB); it may be deleted any time"
 
 
-def _stamp(file: Path) -> tuple[int, int] | None:
-    """Size and time; None where there is no such file."""
-    try:
-        status = file.stat()
-    except OSError:
-        return None
-    return status.st_size, status.st_mtime_ns
+def _mean_size(files: Sequence[Path]) -> float:
+    """Bytes of a decoded image, estimated; 0 where none can be read."""
+    sizes = []
+    for file in files[:: max(1, len(files) // SAMPLE)]:
+        try:
+            width, height = image_size(file)
+        except DeepPoseError:
+            continue
+        sizes.append(3 * width * height + _HEADER.itemsize)
+    return float(np.mean(sizes)) if sizes else 0.0
 
 
 def _memory() -> float:
-    """Bytes of this machine; without end where the system does not say."""
+    """Bytes of this machine; infinite where the system does not provide it."""
     try:
         return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (OSError, ValueError, AttributeError):

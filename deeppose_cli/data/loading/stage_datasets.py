@@ -1,4 +1,4 @@
-"""Examples as the networks see them. Shape letters: K joints, M crops of one image, S input side."""
+"""Training and validation examples of each stage. Shape letters: K joints, M crops of one image, S input side."""
 
 from __future__ import annotations
 
@@ -28,37 +28,39 @@ Reserve = Callable[[tuple[int, ...]], NDArray[np.uint8] | None]
 Read = Callable[[Path], Image]
 
 REFINEMENT_REACH = 3.0
-"""Crops around joints reach out of b⁰: so many of its sides are kept of a training image."""
+"""Crops around joints extend beyond b⁰: augmentation keeps so many of its sides of a training image."""
 
-_GREY = np.full((8, 8, 3), MEAN_COLOR, np.uint8)
+_GRAY = np.full((8, 8, 3), MEAN_COLOR, np.uint8)
 
 
-class _Images(Dataset[Example]):
-    """Rows of annotations with their b⁰. `read`: how an image is read; what it gives is not written to."""
+class _StageDataset(Dataset[Example]):
+    """Rows of annotations with their b⁰. `read` decodes an image; the result is not written to."""
 
     def __init__(self, annotations: Annotations, boxes: FloatArray, square: bool, read: Read) -> None:
         self.annotations, self.skeleton, self.read = annotations, annotations.skeleton, read
-        self.first = initial_stage_boxes(boxes, square=square)
+        self.initial_boxes = initial_stage_boxes(boxes, square=square)
 
     def __len__(self) -> int:
         return len(self.annotations)
 
     def load(self, row: int) -> tuple[Image, FloatArray, NDArray[np.bool_]]:
-        """The image, its labels (K, 2) px, and whether it could not be read: then it is grey and has no labels, so
-        that nothing is learned or counted of it, and the training can say so at its end. Row −1: the same, on purpose.
+        """The image, its labels (K, 2) px, and whether it is unreadable.
+
+        An unreadable image is gray and has no labels: nothing is learned or counted of it, and the training reports it.
+        Row −1 is the same, without being reported.
         """
-        nothing = np.full((len(self.skeleton), 2), np.nan)
+        no_labels = np.full((len(self.skeleton), 2), np.nan)
         if row < 0:
-            return _GREY, nothing, np.array(False)
+            return _GRAY, no_labels, np.array(False)
         try:
             return self.read(self.annotations.files[row]), self.annotations.keypoints[row], np.array(False)
         except DeepPoseError:
-            return _GREY, nothing, np.array(True)
+            return _GRAY, no_labels, np.array(True)
 
 
-class InitialTrainDataset(_Images):
-    """Stage 1: `image` (S, S, 3) uint8, S as it is in the draw's epoch, `target` (K, 2) norm (NaN: not labelled),
-    `index` (the row), `unreadable`."""
+class InitialTrainDataset(_StageDataset):
+    """Stage 1: `image` (S, S, 3) uint8, S being that of the key's epoch, `target` (K, 2) normalized coordinates (NaN:
+    not labelled), `index` (the row), `unreadable`."""
 
     def __init__(
         self,
@@ -73,52 +75,48 @@ class InitialTrainDataset(_Images):
         self.settings, self.seed = settings, seed
         self.augment = Augmenter(settings.augmentation, self.skeleton)
 
-    def __getitem__(self, draw: SampleKey) -> Example:
-        row = draw.row
-        rng = np.random.default_rng([self.seed, *draw])
-        image, keypoints, unread = self.load(row)
-        view = self.augment(image, keypoints, Box(*self.first[row]), rng)
-        pixels = crop(view.image, view.box, input_size_at(self.settings, draw.epoch), turn=view.turn)
+    def __getitem__(self, key: SampleKey) -> Example:
+        rng = np.random.default_rng([self.seed, *key])
+        image, keypoints, unreadable = self.load(key.row)
+        view = self.augment(image, keypoints, Box(*self.initial_boxes[key.row]), rng)
+        pixels = crop(view.image, view.box, input_size_at(self.settings, key.epoch), turn=view.turn)
         self.augment.finish(pixels[None], rng)
         return {
             "image": pixels,
             "target": normalise(view.keypoints, np.array(view.box)).astype(np.float32),
-            "index": np.array(row),
-            "unreadable": unread,
+            "index": np.array(key.row),
+            "unreadable": unreadable,
         }
 
 
-class InitialValDataset(_Images):
+class InitialValDataset(_StageDataset):
     """Stage 1, nothing random: adds `box` (4) and `keypoints` (K, 2) px. Row −1 is an example without labels."""
 
     def __init__(
-        self,
-        annotations: Annotations,
-        boxes: FloatArray,
-        square: bool,
-        settings: StagePreset,
-        read: Read = read_image,
+        self, annotations: Annotations, boxes: FloatArray, square: bool, settings: StagePreset, read: Read = read_image
     ) -> None:
         super().__init__(annotations, boxes, square, read)
         self.size = settings.input_size
 
     def __getitem__(self, row: int) -> Example:
-        image, keypoints, unread = self.load(row)
-        box = self.first[max(row, 0)]
+        image, keypoints, unreadable = self.load(row)
+        box = self.initial_boxes[max(row, 0)]
         return {
             "image": crop(image, box, self.size),
             "target": normalise(keypoints, box).astype(np.float32),
             "keypoints": keypoints.astype(np.float32),
             "box": box.astype(np.float32),
             "index": np.array(row),
-            "unreadable": unread,
+            "unreadable": unreadable,
         }
 
 
-class RefinementTrainDataset(_Images):
-    """Stage s ≥ 2: M crops around displaced labels: `image` (M, S, S, 3), `joint_index` (M), `target` (M, K, 2) norm;
-    and of the image `index` (1), `unreadable` (1). Each labelled joint is drawn `crops_per_visit` times from one
-    decoded image (paper, section 3.2)."""
+class RefinementTrainDataset(_StageDataset):
+    """Stage s ≥ 2: M crops around displaced labels: `image` (M, S, S, 3), `joint_index` (M), `target` (M, K, 2)
+    normalized coordinates; and of the image `index` (1), `unreadable` (1).
+
+    Each labelled joint has `crops_per_visit` crops of one decoded image (paper, section 3.2).
+    """
 
     def __init__(
         self,
@@ -132,27 +130,25 @@ class RefinementTrainDataset(_Images):
         reserve: Reserve = lambda shape: None,
         read: Read = read_image,
     ) -> None:
-        """`reserve`: memory to cut crops into, where the batch wants them; None: of their own."""
+        """`reserve`: memory for crops of that shape, at their place in the batch; None: the crops have their own."""
         super().__init__(annotations, boxes, square, read)
         self.settings, self.sigma, self.displacement, self.seed = settings, sigma, displacement, seed
         self.reserve = reserve
         self.augment = Augmenter(settings.augmentation, self.skeleton, REFINEMENT_REACH)
-        self.diameters = training_diameters(annotations.keypoints, self.first, self.skeleton)
+        self.diameters = training_diameters(annotations.keypoints, self.initial_boxes, self.skeleton)
 
-    def __getitem__(self, draw: SampleKey) -> Example:
-        row = draw.row
-        rng = np.random.default_rng([self.seed, *draw])
-        image, keypoints, unread = self.load(row)
-        view = self.augment(image, keypoints, Box(*self.first[row]), rng)
+    def __getitem__(self, key: SampleKey) -> Example:
+        rng = np.random.default_rng([self.seed, *key])
+        image, keypoints, unreadable = self.load(key.row)
+        initial_box, diam = self.initial_boxes[key.row], self.diameters[key.row]
+        view = self.augment(image, keypoints, Box(*initial_box), rng)
         s = self.settings
-        crops_per_joint = min(s.crops_per_visit, s.crops_per_joint - draw.visit * s.crops_per_visit)
+        crops_per_joint = min(s.crops_per_visit, s.crops_per_joint - key.repeat * s.crops_per_visit)
         joints = np.repeat(np.flatnonzero(labelled(view.keypoints)), crops_per_joint)
-        # Size jitter of b⁰ says how large the crops vary here; the rotation and the mirror keep lengths.
-        zoom = view.box[2] / self.first[row, 2]
-        diam = self.diameters[row]
+        # The size jitter of b⁰ is that of the crops here; the rotation and the mirror keep lengths.
+        zoom = view.box[2] / initial_box[2]
         delta = self.displacement.draw(rng, list(joints), self.skeleton, view.mirrored)
-        centres = view.keypoints[joints] + delta * diam
-        boxes = joint_boxes(centres, np.full(len(joints), self.sigma * diam * zoom))
+        boxes = joint_boxes(view.keypoints[joints] + delta * diam, np.full(len(joints), self.sigma * diam * zoom))
         size = s.input_size
         pixels = crops(view.image, boxes, size, self.reserve((len(boxes), size, size, 3)), view.turn)
         self.augment.finish(pixels, rng)
@@ -160,13 +156,13 @@ class RefinementTrainDataset(_Images):
             "image": pixels,
             "joint_index": joints,
             "target": normalise(view.keypoints[None], boxes[:, None]).astype(np.float32),
-            "index": np.array([row]),
-            "unreadable": unread[None],
+            "index": np.array([key.row]),
+            "unreadable": unreadable[None],
         }
 
 
-class RefinementValDataset(_Images):
-    """Stage s ≥ 2 on the previous stage's own poses: `image` (K, S, S, 3), `boxes` (K, 4), `keypoints` (K, 2) px."""
+class RefinementValDataset(_StageDataset):
+    """Stage s ≥ 2 on the previous stage's poses: `image` (K, S, S, 3), `boxes` (K, 4), `keypoints` (K, 2) px."""
 
     def __init__(
         self,
@@ -175,25 +171,26 @@ class RefinementValDataset(_Images):
         square: bool,
         settings: RefinementPreset,
         sigma: float,
-        start: FloatArray,
+        poses: FloatArray,
         read: Read = read_image,
     ) -> None:
+        """Shape: poses (N, K, 2) px of the previous stage."""
         super().__init__(annotations, boxes, square, read)
         self.size = settings.input_size
-        self.where = refinement_boxes(start, self.first, self.skeleton, sigma)
+        self.crop_boxes = refinement_boxes(poses, self.initial_boxes, self.skeleton, sigma)
 
     def __getitem__(self, row: int) -> Example:
-        image, keypoints, unread = self.load(row)
-        boxes = self.where[max(row, 0)]
+        image, keypoints, unreadable = self.load(row)
+        boxes = self.crop_boxes[max(row, 0)]
         return {
             "image": crops(image, boxes, self.size),
             "boxes": boxes.astype(np.float32),
             "keypoints": keypoints.astype(np.float32),
             "index": np.array(row),
-            "unreadable": unread,
+            "unreadable": unreadable,
         }
 
 
 def join_crops(examples: list[Example]) -> dict[str, torch.Tensor]:
-    """Collates refinement examples, each with its own number of crops, into one batch of crops."""
+    """Join refinement examples, each with its own number of crops, into one batch of crops."""
     return {key: torch.from_numpy(np.concatenate([example[key] for example in examples])) for key in examples[0]}

@@ -91,7 +91,7 @@ def initial_views(
     training = InitialTrainDataset(annotations, boxes, settings.square, settings.stage, settings.seed)
     return [
         InitialViews(
-            plain.first[row],
+            plain.initial_boxes[row],
             _initial_crop(plain[row]),
             [_initial_crop(training[SampleKey(epoch, row, 0)]) for epoch in range(copies)],
         )
@@ -118,7 +118,7 @@ def refinement_views(
         found = []
         for i in range(len(rows)):
             example = validation[i]
-            where = validation.where[i]
+            where = validation.crop_boxes[i]
             target = (some.keypoints[i][None] - where[:, None, :2]) / where[:, None, 2:]
             crops = _refinement_crops({**example, "target": target, "joint_index": np.arange(len(where))})
             found.append(RefinementViews(poses[i], where, crops, varied[i]))

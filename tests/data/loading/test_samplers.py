@@ -1,4 +1,4 @@
-"""The order in which images are seen."""
+"""The order of training images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deeppose_cli.data.loading.samplers import DataPosition, EpochSampler, Evalu
 SIZES = {
     "rows": st.integers(1, 60),
     "batch": st.integers(1, 40),
-    "visits": st.integers(1, 4),
+    "repeats": st.integers(1, 4),
     "epoch": st.integers(0, 5),
 }
 
@@ -25,19 +25,19 @@ def epoch_of(sampler: EpochSampler, epoch: int, start: int = 0) -> list[list[Sam
 
 
 @given(seed=st.integers(0, 2**31), **SIZES)
-def test_an_epoch_visits_each_row_as_often_as_told_up_to_the_dropped_rest(
-    rows: int, batch: int, visits: int, epoch: int, seed: int
+def test_an_epoch_has_each_row_as_often_as_given_up_to_the_dropped_rest(
+    rows: int, batch: int, repeats: int, epoch: int, seed: int
 ) -> None:
-    sampler = EpochSampler(rows, batch, seed, visits)
+    sampler = EpochSampler(rows, batch, seed, repeats)
     batches = epoch_of(sampler, epoch)
-    seen = [draw for chosen in batches for draw in chosen]
+    collected = [draw for chosen in batches for draw in chosen]
     assert len(batches) == len(sampler) >= 1
-    assert {len(chosen) for chosen in batches} == {min(batch, rows * visits)}
-    assert 0 <= rows * visits - len(seen) < min(batch, rows * visits)
-    assert len(set(seen)) == len(seen)
-    assert set(seen) <= {SampleKey(epoch, row, visit) for row in range(rows) for visit in range(visits)}
-    if not rows * visits % batch:
-        assert Counter(draw.row for draw in seen) == dict.fromkeys(range(rows), visits)
+    assert {len(chosen) for chosen in batches} == {min(batch, rows * repeats)}
+    assert 0 <= rows * repeats - len(collected) < min(batch, rows * repeats)
+    assert len(set(collected)) == len(collected)
+    assert set(collected) <= {SampleKey(epoch, row, repeat) for row in range(rows) for repeat in range(repeats)}
+    if not rows * repeats % batch:
+        assert Counter(draw.row for draw in collected) == dict.fromkeys(range(rows), repeats)
 
 
 def test_another_epoch_or_seed_has_another_order_and_the_same_one_the_same() -> None:
@@ -53,15 +53,15 @@ def test_another_epoch_or_seed_has_another_order_and_the_same_one_the_same() -> 
 
 
 @given(world=st.integers(1, 4), seed=st.integers(0, 2**31), **SIZES)
-def test_processes_see_together_what_one_process_sees(
-    rows: int, batch: int, visits: int, epoch: int, world: int, seed: int
+def test_processes_have_together_what_one_process_has(
+    rows: int, batch: int, repeats: int, epoch: int, world: int, seed: int
 ) -> None:
-    if rows * visits < world:
+    if rows * repeats < world:
         return  # fewer examples than processes: nothing to share
-    ranks = [EpochSampler(rows, batch, seed, visits, rank, world) for rank in range(world)]
+    ranks = [EpochSampler(rows, batch, seed, repeats, rank, world) for rank in range(world)]
     # All processes take equal parts of a batch, which is rounded down for it.
-    whole = max(world, min(batch, rows * visits) // world * world)
-    alone = epoch_of(EpochSampler(rows, whole, seed, visits), epoch)
+    whole = max(world, min(batch, rows * repeats) // world * world)
+    alone = epoch_of(EpochSampler(rows, whole, seed, repeats), epoch)
     shares = [epoch_of(sampler, epoch) for sampler in ranks]
     assert {len(share) for share in shares} == {len(alone)} == {len(sampler) for sampler in ranks}
     for number, expected in enumerate(alone):
@@ -71,12 +71,12 @@ def test_processes_see_together_what_one_process_sees(
 
 
 @given(data=st.data(), seed=st.integers(0, 2**31), **SIZES)
-def test_going_on_at_a_place_gives_the_rest(
-    data: st.DataObject, rows: int, batch: int, visits: int, epoch: int, seed: int
+def test_going_on_at_a_position_gives_the_rest(
+    data: st.DataObject, rows: int, batch: int, repeats: int, epoch: int, seed: int
 ) -> None:
-    whole = epoch_of(EpochSampler(rows, batch, seed, visits), epoch)
+    whole = epoch_of(EpochSampler(rows, batch, seed, repeats), epoch)
     start = data.draw(st.integers(0, len(whole)))
-    assert epoch_of(EpochSampler(rows, batch, seed, visits), epoch, start) == whole[start:]
+    assert epoch_of(EpochSampler(rows, batch, seed, repeats), epoch, start) == whole[start:]
 
 
 @given(rows=st.integers(0, 60), batch=st.integers(1, 20), world=st.integers(1, 5))
@@ -90,55 +90,55 @@ def test_evaluation_counts_every_row_once_over_all_processes(rows: int, batch: i
 
 
 class Echo(Dataset[SampleKey]):
-    """Hands back what it was asked for."""
+    """Gives back the key."""
 
     def __getitem__(self, draw: SampleKey) -> SampleKey:
         return draw
 
 
-def loader(place: DataPosition, workers: int = 0) -> ResumableLoader:
-    return ResumableLoader(Echo(), EpochSampler(10, 3, 7), place, num_workers=workers, collate_fn=list)
+def loader(position: DataPosition, workers: int = 0) -> ResumableLoader:
+    return ResumableLoader(Echo(), EpochSampler(10, 3, 7), position, num_workers=workers, collate_fn=list)
 
 
-def test_the_place_follows_and_epochs_follow_one_another() -> None:
-    place = DataPosition()
-    stream = loader(place)
+def test_the_position_follows_and_epochs_follow_one_another() -> None:
+    position = DataPosition()
+    stream = loader(position)
     assert len(stream) == 3
-    seen = []
+    collected = []
     for epoch in range(3):
         for position, batch in enumerate(stream):
-            assert place == DataPosition(epoch, position + 1)
-            seen.append(batch)
+            assert position == DataPosition(epoch, position + 1)
+            collected.append(batch)
     expected = [batch for epoch in range(3) for batch in epoch_of(EpochSampler(10, 3, 7), epoch)]
-    assert seen == expected
+    assert collected == expected
 
 
 @pytest.mark.parametrize("stop", range(7))
-def test_a_loader_that_starts_from_a_place_goes_on_there(stop: int) -> None:
+def test_a_loader_that_starts_from_a_position_goes_on_there(stop: int) -> None:
     expected = [batch for epoch in range(3) for batch in epoch_of(EpochSampler(10, 3, 7), epoch)]
-    place = DataPosition()
-    first = loader(place)
+    position = DataPosition()
+    first = loader(position)
     for _ in range(stop):
-        if place.position in (0, 3):
+        if position.position in (0, 3):
             running = iter(first)
         next(running)
-    kept = DataPosition(place.epoch, place.position)
-    going_on, seen = loader(kept), []
-    while len(seen) < 9 - stop:
-        seen += going_on
-    assert seen == expected[stop:]
+    kept = DataPosition(position.epoch, position.position)
+    going_on, collected = loader(kept), []
+    while len(collected) < 9 - stop:
+        collected += going_on
+    assert collected == expected[stop:]
 
 
 def test_an_iterator_that_nobody_uses_moves_nothing() -> None:
-    place = DataPosition(1, 2)
-    iter(loader(place))
-    assert place == DataPosition(1, 2)
+    position = DataPosition(1, 2)
+    iter(loader(position))
+    assert position == DataPosition(1, 2)
 
 
 @pytest.mark.slow
-def test_batches_made_ahead_by_workers_do_not_count_as_seen() -> None:
-    place = DataPosition()
-    running = iter(loader(place, workers=1))
+def test_batches_made_ahead_by_workers_do_not_count() -> None:
+    position = DataPosition()
+    running = iter(loader(position, workers=1))
     next(running)
-    assert place == DataPosition(0, 1)
+    assert position == DataPosition(0, 1)
     running.close()

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from deeppose_cli.config.presets import TINY
-from deeppose_cli.data.loading import samplers
+from deeppose_cli.data.loading import shared_memory
 from deeppose_cli.data.loading.datamodules import RefinementStageDataModule, TrainingData
 from deeppose_cli.data.loading.shared_memory import SharedMemoryCollate
 from deeppose_cli.data.loading.stage_datasets import join_crops
@@ -22,7 +22,7 @@ from tests.helpers import mini
 @pytest.mark.parametrize("workers", [1, 2])
 def test_reused_memory_never_changes_a_batch(tmp_path, workers):
     data = TrainingData.read(mini.MINI, mini.make(tmp_path))
-    settings = replace(TINY.refinement, draws=8, crops_per_visit=1, batch_size=28, input_size=32)
+    settings = replace(TINY.refinement, crops_per_joint=8, crops_per_visit=1, batch_size=28, input_size=32)
     displacement = Displacement(((0.0, 0.0),) * 14, ((0.2, 0.2),) * 14)
 
     def batches(count):
@@ -43,7 +43,7 @@ def test_reused_memory_never_changes_a_batch(tmp_path, workers):
 
 def test_what_is_cut_in_place_arrives_whole_even_where_the_place_is_too_small(monkeypatch):
     """Batches of growing and shrinking size: each is what its examples were when they were made."""
-    monkeypatch.setattr(samplers, "get_worker_info", lambda: "in a worker")
+    monkeypatch.setattr(shared_memory, "get_worker_info", lambda: "in a worker")
     collate, rng = SharedMemoryCollate(join_crops, "image"), np.random.default_rng(0)
     in_place = 0
     for sizes in ([3, 4], [3, 3], [4, 4], [2, 5], [9, 1, 1], [1, 30, 2], [3, 3], [30, 4], [1], [5, 2]):

@@ -1,4 +1,4 @@
-"""Examples as the networks see them: what training calls a crop is what prediction crops."""
+"""Examples of each stage: a crop in training is the crop of prediction."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ LEFT, RIGHT = LSP14.index("left_wrist"), LSP14.index("right_wrist")
 
 
 class Recorder:
-    """ψ that keeps what it is shown and answers with poses it was given."""
+    """A stage model that records its crops and predicts poses that it was given."""
 
     def __init__(self, poses: np.ndarray) -> None:
         self.poses, self.cuts = poses, []
 
-    def answer(self, cut: CropBatch) -> StageOutput:
+    def predict(self, cut: CropBatch) -> StageOutput:
         self.cuts.append(cut)
         if cut.joints is None:
             return StageOutput(normalise(self.poses[cut.images], cut.boxes[:, None]))
@@ -82,14 +82,14 @@ def test_stage_one_trains_validates_and_predicts_on_the_same_pixels(everyone: An
     boxes, settings = with_boxes(everyone), StagePreset(input_size=SIZE, augmentation=STILL)
     training = InitialTrainDataset(everyone, boxes, square, settings, seed=0)
     validation = InitialValDataset(everyone, boxes, square, settings)
-    psi = Recorder(everyone.keypoints)
-    cascade = Cascade(LSP14, [Stage(psi, SIZE)], square_initial_box=square)
+    model = Recorder(everyone.keypoints)
+    cascade = Cascade(LSP14, [Stage(model, SIZE)], square_initial_box=square)
     cascade.predict([read_image(file) for file in everyone.files], boxes)
     for row in range(3):
         example, checked = training[SampleKey(4, row, 0)], validation[row]
-        np.testing.assert_array_equal(example["image"], psi.pixels[row])
-        np.testing.assert_array_equal(checked["image"], psi.pixels[row])
-        np.testing.assert_allclose(checked["box"], psi.cuts[0].boxes[row], rtol=1e-6)
+        np.testing.assert_array_equal(example["image"], model.pixels[row])
+        np.testing.assert_array_equal(checked["image"], model.pixels[row])
+        np.testing.assert_allclose(checked["box"], model.cuts[0].boxes[row], rtol=1e-6)
         for target in (example["target"], checked["target"]):
             np.testing.assert_allclose(denormalise(target, checked["box"]), everyone.keypoints[row], atol=1e-4)
         np.testing.assert_allclose(checked["keypoints"], everyone.keypoints[row], atol=1e-4)
@@ -105,12 +105,12 @@ def test_refinement_trains_on_the_pixels_that_prediction_cuts(
     boxes = with_boxes(everyone)
     first = initial_stage_boxes(boxes, square=True)
     diam = training_diameters(everyone.keypoints, first, LSP14)
-    said = everyone.keypoints + np.array(shift) * diam[:, None, None]
-    initial, recorder = Recorder(said), Recorder(said)
+    predicted = everyone.keypoints + np.array(shift) * diam[:, None, None]
+    initial, recorder = Recorder(predicted), Recorder(predicted)
     cascade = Cascade(LSP14, [Stage(initial, SIZE), Stage(recorder, SIZE, SIGMA)], square_initial_box=True)
     cascade.predict([read_image(file) for file in everyone.files], boxes)
     training = RefinementTrainDataset(everyone, boxes, True, refined(), SIGMA, constant(shift), seed=0)
-    validation = RefinementValDataset(everyone, boxes, True, refined(), SIGMA, said)
+    validation = RefinementValDataset(everyone, boxes, True, refined(), SIGMA, predicted)
     shown = recorder.pixels.reshape(3, 14, SIZE, SIZE, 3)
     where = recorder.cuts[0].boxes.reshape(3, 14, 4)
     for row in range(3):
@@ -123,7 +123,7 @@ def test_refinement_trains_on_the_pixels_that_prediction_cuts(
         np.testing.assert_allclose(denormalise(example["target"], where[row][:, None]), all_joints, atol=1e-3)
 
 
-def test_displaced_crops_are_what_their_targets_say(everyone: Annotations) -> None:
+def test_displaced_crops_are_what_their_targets_give(everyone: Annotations) -> None:
     boxes = with_boxes(everyone)
     data = RefinementTrainDataset(everyone, boxes, False, refined(), SIGMA, constant((0.05, 0.0), 0.2), seed=3)
     diam = training_diameters(everyone.keypoints, boxes, LSP14)
@@ -143,9 +143,9 @@ def test_displaced_crops_are_what_their_targets_say(everyone: Annotations) -> No
 
 @pytest.mark.parametrize("refinement", [False, True])
 @pytest.mark.parametrize("flip", [0.0, 1.0])
-def test_the_dot_at_each_joint_is_where_the_target_says(everyone: Annotations, refinement: bool, mirror: float) -> None:
+def test_the_dot_at_each_joint_is_where_the_target_is(everyone: Annotations, refinement: bool, flip: float) -> None:
     large = 192
-    vary = Augmentation(mirror=mirror, translate=0.05, scale=0.1, rotate=5.0)
+    vary = Augmentation(flip=flip, translate=0.05, scale=0.1, rotate=5.0)
     boxes, checked = with_boxes(everyone), 0
     for epoch in range(8):
         for row in range(3):
@@ -170,9 +170,9 @@ def test_the_dot_at_each_joint_is_where_the_target_says(everyone: Annotations, r
                 at = (target + 0.5) * large - 0.5
                 if (np.abs(target) > 0.4).any():
                     continue
-                # In a mirrored image the dot has the partner's colour.
+                # In a mirrored image the dot has the partner's color.
                 # A dot that the rotation took out of the image, or cut, is none.
-                spot = dots.find(pixels, LSP14.mirror[joint] if mirror else joint, least=45)
+                spot = dots.find(pixels, LSP14.mirror[joint] if flip else joint, least=45)
                 if spot is not None:
                     assert np.abs(spot - at).max() < 1.5, (epoch, row, joint)
                     checked += 1
@@ -195,18 +195,18 @@ def test_refinement_crops_of_a_small_box_show_the_image_wherever_there_is_one(tm
         assert (example["image"] > 200).all(-1).mean() > 0.999
 
 
-def test_every_look_at_a_image_is_a_function_of_seed_epoch_row_and_visit(everyone: Annotations) -> None:
+def test_every_example_is_a_function_of_seed_epoch_row_and_repeat(everyone: Annotations) -> None:
     vary = Augmentation(flip=0.5, translate=0.05, scale=0.1, rotate=15.0, color=0.2)
     boxes = initial_boxes(everyone).boxes
 
-    def look(draw: SampleKey, seed: int = 5) -> dict[str, np.ndarray]:
+    def example(draw: SampleKey, seed: int = 5) -> dict[str, np.ndarray]:
         data = RefinementTrainDataset(everyone, boxes, True, refined(vary), SIGMA, constant((0.0, 0.0), 0.1), seed)
         return data[draw]
 
-    one, same = look(SampleKey(1, 2, 0)), look(SampleKey(1, 2, 0))
+    one, same = example(SampleKey(1, 2, 0)), example(SampleKey(1, 2, 0))
     for key, value in one.items():
         np.testing.assert_array_equal(value, same[key])
-    for other in (look(SampleKey(2, 2, 0)), look(SampleKey(1, 2, 1)), look(SampleKey(1, 2, 0), seed=6)):
+    for other in (example(SampleKey(2, 2, 0)), example(SampleKey(1, 2, 1)), example(SampleKey(1, 2, 0), seed=6)):
         assert not np.array_equal(one["target"], other["target"])
 
 
@@ -214,7 +214,7 @@ def test_every_look_at_a_image_is_a_function_of_seed_epoch_row_and_visit(everyon
 def test_an_erased_patch_is_all_that_erasing_changes(everyone: Annotations, refinement: bool) -> None:
     boxes = with_boxes(everyone)
 
-    def look(erase: float) -> dict[str, np.ndarray]:
+    def example(erase: float) -> dict[str, np.ndarray]:
         settings = replace(STILL, flip=0.5, scale=0.1, erase=erase)
         if refinement:
             return RefinementTrainDataset(everyone, boxes, True, refined(settings), SIGMA, constant((0, 0), 0.1), 0)[at]
@@ -222,7 +222,7 @@ def test_an_erased_patch_is_all_that_erasing_changes(everyone: Annotations, refi
         return InitialTrainDataset(everyone, boxes, True, stage, 0)[at]
 
     at = SampleKey(1, 2, 0)
-    plain, erased = look(0.0), look(1.0)
+    plain, erased = example(0.0), example(1.0)
     for key in plain.keys() - {"image"}:
         np.testing.assert_array_equal(plain[key], erased[key])
     changed = (plain["image"] != erased["image"]).any(-1)
@@ -230,7 +230,7 @@ def test_an_erased_patch_is_all_that_erasing_changes(everyone: Annotations, refi
     assert (erased["image"][changed] == MEAN_COLOR).all()
 
 
-def test_each_labelled_joint_is_drawn_as_often_as_told(everyone: Annotations) -> None:
+def test_each_labelled_joint_has_as_many_crops_as_the_settings_give(everyone: Annotations) -> None:
     keypoints = everyone.keypoints.copy()
     keypoints[1, [2, LEFT]] = np.nan
     some = replace(everyone, keypoints=keypoints)
@@ -293,7 +293,7 @@ def test_draws_have_the_statistics_of_the_joint_and_in_a_mirror_of_its_partner(m
     np.testing.assert_allclose(drawn.std(0), expected[1], rtol=0.05)
 
 
-def test_a_diameter_without_torso_labels_has_a_stand_in() -> None:
+def test_a_diameter_without_torso_labels_has_a_fallback() -> None:
     pose = np.random.default_rng(0).uniform(20, 80, (14, 2))
     own, across = np.linalg.norm(pose[9] - pose[2]), np.linalg.norm(pose[8] - pose[3])
     poses = np.stack([pose] * 4)
@@ -315,7 +315,7 @@ def test_a_diameter_stays_within_bounds_of_the_initial_box() -> None:
         assert training_diameters(pose, np.array([[0.0, 0.0, 100.0, 200.0]]), LSP14) == pytest.approx(expected)
 
 
-def test_an_unreadable_image_has_no_labels_and_says_so(everyone: Annotations, tmp_path: Path) -> None:
+def test_an_unreadable_image_has_no_labels_and_is_marked(everyone: Annotations, tmp_path: Path) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff nothing more")
     some = replace(everyone, files=(everyone.files[0], broken, everyone.files[2]))
@@ -376,7 +376,7 @@ def test_examples_from_decoded_images_are_those_from_the_files(
             np.testing.assert_array_equal(kept[key], value)
     assert len(pairs) == 32
     for file in files:  # and they do come from there
-        assert cache.sets["dots"].get(file) is not None
+        assert cache.file_of(file).is_file()
 
 
 def test_row_minus_one_is_an_example_that_counts_nowhere(everyone: Annotations) -> None:
