@@ -106,8 +106,8 @@ def test_the_position_follows_and_epochs_follow_one_another() -> None:
     assert len(stream) == 3
     collected = []
     for epoch in range(3):
-        for position, batch in enumerate(stream):
-            assert position == DataPosition(epoch, position + 1)
+        for number, batch in enumerate(stream):
+            assert position == DataPosition(epoch, number + 1)
             collected.append(batch)
     expected = [batch for epoch in range(3) for batch in epoch_of(EpochSampler(10, 3, 7), epoch)]
     assert collected == expected
