@@ -74,13 +74,13 @@ class ImageCache:
         except (OSError, ValueError):  # missing, or cut
             return None
         if kept not in self._checked:
-            if zlib.crc32(image) != checksum:
+            if zlib.crc32(image.data) != checksum:
                 return None
             self._checked.add(kept)
         return image
 
     def _store(self, image: Image, kept: Path) -> None:
-        header = np.array([(*image.shape[:2], zlib.crc32(np.ascontiguousarray(image)))], _HEADER)
+        header = np.array([(*image.shape[:2], zlib.crc32(np.ascontiguousarray(image).data))], _HEADER)
         try:
             with replacing(kept) as temporary:
                 temporary.write_bytes(header.tobytes() + image.tobytes())
