@@ -1,26 +1,22 @@
-"""Other people's predictions, read from their files, so that they can be scored by the same rules. Needs no torch.
+"""Read external predictions: files by any other model. Needs no torch.
 
-Two formats, told apart by the file's suffix:
+Two formats, by the file's suffix:
 
 - `.npz` with an array `keypoints`, numbers (N, K, 2) in px, 0-based, in the data set's joint order and the split's
-  image order. NaN = nothing predicted.
+  image order. NaN: nothing predicted.
 - `.json`, COCO keypoint results: a list of `{"image_id": …, "keypoints": [x, y, v] · K, "score": …}`. `image_id` is the
-  image's 0-based place in the split, or a string equal to the example's name (`im1001.jpg`). Of several results for one
-  image the one with the highest score is taken (the first of equals; no score counts as 0); an image without a result
-  has no prediction. A joint whose x, y and v are all 0 is COCO's way to say that there is none; v means nothing else.
+  example's 0-based number in the split, or its name (`im1001.jpg`). Of several results for one example the one with the
+  highest score is taken (the first of equals; no score counts as 0); an example without a result has no prediction. A
+  joint whose x, y and v are all 0 has no prediction, as COCO defines it; v has no other effect.
 
-Where an image shows several examples (FLIC's `x.jpg`, `x.jpg#2`), several results that all say `x.jpg` may mean any of
-them: they are refused, as the best of them would be taken for the first person and the others would be lost.
+Where an image shows several examples (FLIC's `x.jpg`, `x.jpg#2`), several results for `x.jpg` are refused: each of them
+may be meant for any of the examples.
 """
 
 from __future__ import annotations
 
 import json
-import lzma
 import math
-import struct
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,23 +29,9 @@ from deeppose_cli.core.errors import DeepPoseError, UsageError
 SUFFIXES = (".npz", ".json")
 """In small letters or in capitals."""
 
-_NOT_NPZ = (
-    OSError,
-    ValueError,
-    EOFError,
-    TypeError,  # a plain .npy under this name is an array, not a context
-    MemoryError,
-    OverflowError,
-    RuntimeError,  # encrypted, or compressed in a way that is not known here
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-)
-
 
 def check_file(path: Path) -> None:
-    """Raises UsageError for a kind of file that is not read, DeepPoseError for a file that is not there."""
+    """Raises UsageError for an unknown kind of file, DeepPoseError for a missing file."""
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(f"--predictions {path}: unknown kind of file; valid: .npz, .json (COCO keypoint results)")
     if not path.is_file():
@@ -59,13 +41,13 @@ def check_file(path: Path) -> None:
 def read_predictions(
     path: Path, names: Sequence[str], joints: Sequence[str], data: str = "NAME"
 ) -> NDArray[np.float64]:
-    """(N, K, 2) px from a file, for the N examples of a split by name, and K joints by name; NaN where there is none.
+    """Read a file: (N, K, 2) px for the N examples and K joints of these names; NaN where there is no prediction.
 
-    `data` is the set's name, for the command that tells its orders. No pickled code is run. Raises DeepPoseError, one
-    line that names the file, what was found and what was expected.
+    `data` is the set's name, for the messages. No pickled code is run. Raises DeepPoseError, one line that names the
+    file, what was found and what was expected.
     """
     check_file(path)
-    poses = _from_npz(path) if path.suffix.lower() == ".npz" else _from_coco(path, names, joints, data)
+    poses = _read_npz(path) if path.suffix.lower() == ".npz" else _read_coco(path, names, joints, data)
     expected = (len(names), len(joints), 2)
     if poses.shape != expected:
         raise DeepPoseError(
@@ -73,7 +55,7 @@ def read_predictions(
             f"split's order, {len(joints)} joints, x and y; the orders: deeppose data list {data}"
         )
     if np.isinf(poses).any():
-        image, joint, axis = (int(place[0]) for place in np.nonzero(np.isinf(poses)))
+        image, joint, axis = np.argwhere(np.isinf(poses))[0]
         raise DeepPoseError(
             f"{path}: {'xy'[axis]} of {joints[joint]} is infinite in image {image} ({names[image]}); use NaN for 'none'"
         )
@@ -82,45 +64,44 @@ def read_predictions(
     return poses
 
 
-def without_prediction(poses: NDArray[np.float64]) -> int:
-    """Of how many images no joint is predicted."""
+def count_missing(poses: NDArray[np.float64]) -> int:
+    """The number of images without any predicted joint."""
     return int(np.isnan(poses).any(-1).all(-1).sum())
 
 
-def _from_npz(path: Path) -> NDArray[np.float64]:
+def _read_npz(path: Path) -> NDArray[np.float64]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files if name == "keypoints"}
-            found = ", ".join(archive.files) or "none"
-    except _NOT_NPZ as error:
+            names = archive.files
+            keypoints = archive["keypoints"] if "keypoints" in names else None
+    except Exception as error:  # zipfile, zlib, lzma and NumPy have each their own errors for a damaged file
         raise DeepPoseError(f"{path}: not an .npz file of plain numbers ({_first_line(error)})") from None
-    if "keypoints" not in arrays:
-        raise DeepPoseError(f"{path}: no array 'keypoints'; arrays found: {found}")
-    keypoints = arrays["keypoints"]
-    if not isinstance(keypoints, np.ndarray):  # NumPy hands out the bytes of a member that is not its own
+    if keypoints is None:
+        raise DeepPoseError(f"{path}: no array 'keypoints'; arrays found: {', '.join(names) or 'none'}")
+    if not isinstance(keypoints, np.ndarray):  # NumPy returns the bytes of a member that is not its own
         raise DeepPoseError(f"{path}: keypoints is not an array; expected what numpy.savez writes")
     if keypoints.dtype.kind not in "fiu":
         raise DeepPoseError(f"{path}: keypoints is of type {keypoints.dtype}; expected numbers (float)")
     return keypoints.astype(np.float64)
 
 
-def _from_coco(path: Path, names: Sequence[str], joints: Sequence[str], data: str) -> NDArray[np.float64]:
+def _read_coco(path: Path, names: Sequence[str], joints: Sequence[str], data: str) -> NDArray[np.float64]:
     try:
         results = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise DeepPoseError(f"{path}: not a JSON file ({_first_line(error)})") from None
     if not isinstance(results, list):
         raise DeepPoseError(f"{path}: holds one {type(results).__name__}; expected a list of COCO keypoint results")
-    places = _Places(names, data)
+    examples = _Examples(names, data)
     poses = np.full((len(names), len(joints), 2), np.nan)
     best = np.full(len(names), np.nan)
     for number, result in enumerate(results):
         where = f"{path}: result {number}"
         if not isinstance(result, dict) or not {"image_id", "keypoints"} <= result.keys():
             raise DeepPoseError(f"{where}: expected an object with image_id and keypoints")
-        image = places.find(result["image_id"], where)
-        pose = _pose(result["keypoints"], joints, data, where)
-        score = _number(result.get("score", 0), f"{where}: score")
+        image = examples.find(result["image_id"], where)
+        pose = _parse_pose(result["keypoints"], joints, data, where)
+        score = _parse_number(result.get("score", 0), f"{where}: score")
         if math.isnan(score):
             raise DeepPoseError(f"{where}: score is nan; expected a number")
         if not score <= best[image]:  # NaN, before the first
@@ -128,74 +109,75 @@ def _from_coco(path: Path, names: Sequence[str], joints: Sequence[str], data: st
     return poses
 
 
-class _Places:
-    """Where the examples of a split stand, by what a result may call them."""
+class _Examples:
+    """The examples of a split, by the names and numbers that results may give."""
 
     def __init__(self, names: Sequence[str], data: str) -> None:
         self.names, self.data = names, data
-        self.by_name: dict[str, list[int]] = {}
-        self.others: dict[str, str] = {}
-        """By an image's name, that of its second example in the split."""
-        for i, name in enumerate(names):
-            self.by_name.setdefault(name, []).append(i)
+        self.numbers: dict[str, list[int]] = {}
+        self.second: dict[str, str] = {}
+        """By an image's name, the name of another example in the image."""
+        self.used: set[str] = set()
+        """Names in results so far, of images with several examples."""
+        for number, name in enumerate(names):
+            self.numbers.setdefault(name, []).append(number)
             image, mark, _ = name.rpartition("#")
             if mark:
-                self.others.setdefault(image, name)
-        self.said: set[str] = set()
-        """Names that results have given, of images with several examples."""
+                self.second.setdefault(image, name)
 
     def find(self, image_id: Any, where: str) -> int:
-        """Raises DeepPoseError that begins with `where` for what is no example, or may be several."""
+        """The example's number. Raises DeepPoseError that begins with `where` for none, or for one of several."""
         last = len(self.names) - 1
         if isinstance(image_id, int) and not isinstance(image_id, bool) and 0 <= image_id <= last:
             return image_id
-        if not isinstance(image_id, str) or image_id not in self.by_name:
-            example = self.others.get(image_id, self.names[0]) if isinstance(image_id, str) else self.names[0]
+        if not isinstance(image_id, str) or image_id not in self.numbers:
+            example = self.second.get(str(image_id), self.names[0])
             raise DeepPoseError(
-                f"{where}: image_id {_shown(image_id)} is not in the split; valid: the 0-based place in the split "
+                f"{where}: image_id {_shorten(image_id)} is not in the split; valid: the 0-based number in the split "
                 f"(0 to {last}) or an example's name, such as {example!r}; all: deeppose data list {self.data} "
                 "--json --names"
             )
-        places = self.by_name[image_id]
-        if len(places) > 1:
-            raise DeepPoseError(f"{where}: {len(places)} examples are named {image_id!r}; give the 0-based place")
-        if image_id in self.others:
-            if image_id in self.said:
-                raise DeepPoseError(
-                    f"{where}: a second result for {image_id!r}, an image with several examples; valid: the "
-                    f"example's own name, such as {self.others[image_id]!r}, or its 0-based place in the split"
-                )
-            self.said.add(image_id)
-        return places[0]
+        numbers = self.numbers[image_id]
+        if len(numbers) > 1:
+            raise DeepPoseError(f"{where}: {len(numbers)} examples are named {image_id!r}; give the 0-based number")
+        if image_id in self.used:
+            raise DeepPoseError(
+                f"{where}: a second result for {image_id!r}, an image with several examples; valid: the "
+                f"example's own name, such as {self.second[image_id]!r}, or its 0-based number in the split"
+            )
+        if image_id in self.second:
+            self.used.add(image_id)
+        return numbers[0]
 
 
-def _pose(keypoints: Any, joints: Sequence[str], data: str, where: str) -> NDArray[np.float64]:
+def _parse_pose(keypoints: Any, joints: Sequence[str], data: str, where: str) -> NDArray[np.float64]:
+    """(K, 2) px from COCO's list of x, y, v."""
     if not isinstance(keypoints, list):
-        raise DeepPoseError(f"{where}: keypoints is {_shown(keypoints)}; expected a list of numbers")
+        raise DeepPoseError(f"{where}: keypoints is {_shorten(keypoints)}; expected a list of numbers")
     if len(keypoints) != 3 * len(joints):
         raise DeepPoseError(
             f"{where}: keypoints has {len(keypoints)} numbers; expected {3 * len(joints)}: x, y, v of {len(joints)} "
             f"joints; their order: deeppose data list {data}"
         )
     numbers = [
-        _number(value, f"{where}: keypoints: {'xyv'[place % 3]} of {joints[place // 3]}")
-        for place, value in enumerate(keypoints)
+        _parse_number(value, f"{where}: keypoints: {'xyv'[i % 3]} of {joints[i // 3]}")
+        for i, value in enumerate(keypoints)
     ]
     triples = np.array(numbers).reshape(len(joints), 3)
     return np.where((triples == 0).all(-1)[:, None], np.nan, triples[:, :2])
 
 
-def _number(value: Any, what: str) -> float:
+def _parse_number(value: Any, name: str) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise DeepPoseError(f"{what} is {_shown(value)}; expected a number")
+        raise DeepPoseError(f"{name} is {_shorten(value)}; expected a number")
     try:
         return float(value)
     except OverflowError:  # JSON's whole numbers have no bound
-        raise DeepPoseError(f"{what} is {_shown(value)}, which is too large") from None
+        raise DeepPoseError(f"{name} is {_shorten(value)}, which is too large") from None
 
 
-def _shown(value: Any) -> str:
-    """A stranger's value, short enough for one line."""
+def _shorten(value: Any) -> str:
+    """A value of the file, short enough for one line."""
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:30]}… ({len(text)} characters)"
 

@@ -1,14 +1,14 @@
-"""PDJ and PCK as pure functions of arrays, and what all rates have in common; PCP stands in `sticks`.
+"""PDJ and PCK as pure functions of arrays, and what all rates share; PCP is in `pcp`.
 
 `pred` and `truth` are (N, K, 2) in px of the source images. NaN in `truth` means not labelled: such a joint is left
 out of the denominator. A `pred` that is not finite means that nothing was predicted: a labelled joint without a
 prediction is wrong. Rates are fractions of 1, and NaN where nothing was labelled.
 
-Each metric is first a `HitCounts`: image by image what is right and what counts. Rates are made of that, and so are
-their intervals (`bootstrap`) and the sums of several processes (`torch_metrics`).
+Each metric first gives `HitCounts`: per image which joints are right and which are valid. Rates, their intervals
+(`bootstrap`) and the sums of several processes (`training.metrics`) are computed from these.
 
-Nothing is divided by a torso, a limb or a box: errors are compared with a share of its length, so that a length of zero
-is met by an exact prediction and by no other.
+Nothing is divided by a torso, a limb or a box: an error is compared with a share of its length, so that on a length of
+zero an exact prediction is right and any other is wrong.
 """
 
 from __future__ import annotations
@@ -23,39 +23,39 @@ from deeppose_cli.core.geometry import FloatArray, diameter
 from deeppose_cli.core.skeleton import Skeleton, kind_of
 
 THRESHOLDS: NDArray[np.float64] = np.arange(51) / 100
-"""0, 0.01 … 0.5 of the torso: where the PDJ curve is read."""
+"""0, 0.01 … 0.5 of the torso: the thresholds of the PDJ curve."""
 
 SLACK = 1 + 1e-9
-"""A limit is inclusive. An error that equals it on paper may come out some rounding steps above it, so limits are this
-much wider. A step of float64 is 1e-16 of a coordinate, and coordinates are up to some thousand times the limit."""
+"""Limits are inclusive, and this much wider: an error equal to the limit on paper may be computed some rounding steps
+above it. A step of float64 is 1e-16 of a coordinate, and coordinates are up to some thousand times the limit."""
 SINGLE_SLACK = 1 + 1e-6
 """The same where either side was stored in less than float64: a step of float32 is 1e-7 of the value."""
 
 
 class HitCounts(NamedTuple):
-    """Image by image, what every rate is made of. J joints or limbs; `hits` may have further axes in front."""
+    """Per image, which of J joints or limbs are right; `hits` may have further axes in front."""
 
     hits: NDArray[np.bool_]
-    """(…, N, J) which are right; never where they do not count."""
-    counted: NDArray[np.bool_]
+    """(…, N, J) which are right; False where not valid."""
+    valid: NDArray[np.bool_]
     """(N, J) which count at all."""
 
-    def among(self, known: NDArray[np.bool_]) -> HitCounts:
-        """Only the columns (J) that are `known` count."""
-        return HitCounts(self.hits & known, self.counted & known)
+    def restrict_to(self, known: NDArray[np.bool_]) -> HitCounts:
+        """Only the `known` ones of the columns (J) stay valid."""
+        return HitCounts(self.hits & known, self.valid & known)
 
     def rates(self) -> NDArray[np.float64]:
-        """(…, J) share of the counted ones that are right; NaN where none counts."""
-        return rate(self.hits.sum(-2), self.counted.sum(-2))
+        """(…, J) share of the valid ones that are right; NaN where none is valid."""
+        return rate(self.hits.sum(-2), self.valid.sum(-2))
 
 
-def rate(hits: NDArray[np.number], counted: NDArray[np.number]) -> NDArray[np.float64]:
-    """hits / counted, element by element; NaN where nothing was counted."""
-    return np.where(counted > 0, hits / np.maximum(counted, 1), np.nan)
+def rate(hits: NDArray[np.number], valid: NDArray[np.number]) -> NDArray[np.float64]:
+    """hits / valid, element by element; NaN where nothing is valid."""
+    return np.where(valid > 0, hits / np.maximum(valid, 1), np.nan)
 
 
 def joint_errors(pred: FloatArray, truth: FloatArray) -> NDArray[np.float64]:
-    """(N, K) distance in px: NaN where the joint is not labelled, +inf where it is labelled but was not predicted."""
+    """(N, K) distance in px: NaN where the joint is not labelled, +inf where it is labelled but not predicted."""
     pred, truth = checked(pred, truth)
     distance = np.linalg.norm(pred - truth, axis=-1)
     distance[np.isnan(pred).any(-1)] = np.inf
@@ -77,30 +77,30 @@ def torso_errors(pred: FloatArray, truth: FloatArray, skeleton: Skeleton) -> NDA
 
 
 def pdj_hits(pred: FloatArray, truth: FloatArray, skeleton: Skeleton, threshold: float) -> HitCounts:
-    """(N, K) which joints are detected; see `pdj_curve_hits`."""
+    """(N, K) which joints are detected at one threshold; see `pdj_curve_hits`."""
     curve = pdj_curve_hits(pred, truth, skeleton, np.array([threshold]))
-    return HitCounts(curve.hits[0], curve.counted)
+    return HitCounts(curve.hits[0], curve.valid)
 
 
 def pdj_curve_hits(
     pred: FloatArray, truth: FloatArray, skeleton: Skeleton, thresholds: FloatArray = THRESHOLDS
 ) -> HitCounts:
-    """(T, N, K) which joints are detected at each threshold, and (N, K) which count at all.
+    """(T, N, K) which joints are detected at each threshold, and (N, K) which are valid.
 
     A joint is detected if its error ≤ threshold · torso, torso = |left shoulder − right hip| of the truth (paper,
-    section 4.1). A joint counts if it is labelled and its torso is: without the torso there is nothing to measure its
-    error by, so such an image is left out whole.
+    section 4.1). It is valid if it is labelled and its torso is: an image without the torso is left out whole, as
+    there is no unit for its errors.
     """
     distance, torso = joint_errors(pred, truth), diameter(truth, skeleton)[:, None]
-    counted = ~np.isnan(distance) & ~np.isnan(torso)
+    valid = ~np.isnan(distance) & ~np.isnan(torso)
     limits = np.asarray(thresholds)[:, None, None] * torso * slack(pred, truth)  # (T, N, 1)
-    return HitCounts(counted & (distance <= limits), counted)
+    return HitCounts(valid & (distance <= limits), valid)
 
 
 def pdj(
     pred: FloatArray, truth: FloatArray, skeleton: Skeleton, threshold: float = PDJ_THRESHOLD
 ) -> NDArray[np.float64]:
-    """(K) share of each joint's counted occurrences that are detected at one threshold."""
+    """(K) percentage of detected joints (as a fraction of 1) at one threshold; see `pdj_curve_hits`."""
     return pdj_hits(pred, truth, skeleton, threshold).rates()
 
 
@@ -112,26 +112,23 @@ def pdj_curve(
 
 
 def area_under(curve: FloatArray, thresholds: FloatArray = THRESHOLDS) -> NDArray[np.float64]:
-    """Area under a curve (T, …) by the trapezoid rule, divided by the range of thresholds: (…), 1 for a perfect model
-    that is exact everywhere."""
+    """(…) area under a curve (T, …) by the trapezoid rule, divided by the range of thresholds: at most 1."""
     widths = np.diff(thresholds).reshape(-1, *(1,) * (np.ndim(curve) - 1))
     return np.asarray(((curve[1:] + curve[:-1]) / 2 * widths).sum(0) / widths.sum())
 
 
 def pck_hits(pred: FloatArray, truth: FloatArray, alpha: float) -> HitCounts:
-    """(N, K) which joints have an error ≤ alpha · max(height, width) of the tight box around the image's labelled
-    joints (Yang & Ramanan, PAMI 2013).
+    """(N, K) which joints have an error ≤ alpha · max(height, width) of the tight box around the labelled joints.
 
-    The box's sides are max − min of the joints' coordinates. The MATLAB code that Yang & Ramanan published adds one
-    pixel to each side, which widens the limit by α px. It is not added here.
+    Source: Yang & Ramanan, PAMI 2013. The box's sides are max − min of the joints' coordinates. Their published MATLAB
+    code adds one pixel to each side, which widens the limit by α px; it is not added here.
     """
     distance = joint_errors(pred, truth)
-    counted = ~np.isnan(distance)
-    known = counted[..., None]
-    low = np.where(known, truth, np.inf).min(1)
-    high = np.where(known, truth, -np.inf).max(1)
-    side = np.where(counted.any(1), (high - low).max(-1), np.nan)[:, None]
-    return HitCounts(counted & (distance <= alpha * side * slack(pred, truth)), counted)
+    valid = ~np.isnan(distance)
+    low = np.where(valid[..., None], truth, np.inf).min(1)
+    high = np.where(valid[..., None], truth, -np.inf).max(1)
+    side = np.where(valid.any(1), (high - low).max(-1), np.nan)[:, None]
+    return HitCounts(valid & (distance <= alpha * side * slack(pred, truth)), valid)
 
 
 def pck(pred: FloatArray, truth: FloatArray, alpha: float) -> NDArray[np.float64]:
@@ -145,21 +142,22 @@ def joint_kind_rates(rates: FloatArray, skeleton: Skeleton) -> dict[str, NDArray
 
 
 def mean_rate(rates: FloatArray) -> NDArray[np.float64]:
-    """Mean over the last axis of those rates that are defined; NaN where none is.
+    """Mean over the last axis of the rates that are defined; NaN where none is.
 
-    PDJ's and PCK's mean is this over all K joints, not over joint kinds: `neck` weighs half of `elbow`. PCP's is over
-    limb kinds."""
+    The means of PDJ and PCK are over all K joints, not over joint kinds: `neck` weighs half of `elbow`. That of PCP is
+    over limb kinds.
+    """
     known = ~np.isnan(rates)
     total, count = np.where(known, rates, 0.0).sum(-1), known.sum(-1)
     return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan))
 
 
 def observer_centric(poses: FloatArray, skeleton: Skeleton) -> NDArray[np.float64]:
-    """Person-centric poses (N, K, 2) relabelled as an observer sees them (Eichner & Ferrari, ACCV 2012).
+    """Change left and right of person-centric poses (N, K, 2) to an observer's (Eichner & Ferrari, ACCV 2012).
 
-    Each person is turned so that the torso (mid-shoulder to mid-hip) points down; if then the right hip lies right of
-    the left hip both legs change sides, and independently, if the right shoulder lies right of the left one, both arms
-    do. A person whose four torso joints are not all there, or whose torso has no length, is returned as it is.
+    Each person is turned so that the torso (mid-shoulder to mid-hip) points down. If then the right hip lies right of
+    the left hip, both legs change sides; independently, if the right shoulder lies right of the left one, both arms do.
+    A person whose four torso joints are not all there, or whose torso has no length, stays as it is.
     """
     relabelled = np.array(poses, dtype=np.float64)
     left_shoulder, right_shoulder, left_hip, right_hip = (
@@ -167,8 +165,7 @@ def observer_centric(poses: FloatArray, skeleton: Skeleton) -> NDArray[np.float6
         for joint in ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
     )
     torso = (left_hip + right_hip - left_shoulder - right_shoulder) / 2
-    # With the torso pointing down, this direction points right.
-    rightwards = np.stack([torso[:, 1], -torso[:, 0]], axis=-1)
+    rightwards = np.stack([torso[:, 1], -torso[:, 0]], axis=-1)  # points right when the torso points down
     mirrored = relabelled[:, list(skeleton.mirror)]
     for kinds, across in (
         (("hip", "knee", "ankle"), right_hip - left_hip),
@@ -182,13 +179,13 @@ def observer_centric(poses: FloatArray, skeleton: Skeleton) -> NDArray[np.float6
 
 
 def slack(*poses: FloatArray) -> float:
-    """How much wider limits are for poses of these types."""
-    single = any(np.asarray(each).dtype in (np.float16, np.float32) for each in poses)
+    """Factor of the limits for poses of these types."""
+    single = any(np.asarray(values).dtype in (np.float16, np.float32) for values in poses)
     return SINGLE_SLACK if single else SLACK
 
 
 def checked(pred: FloatArray, truth: FloatArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Both as float64. Broadcasting (N, 1, 2) against (N, K, 2) would score nonsense without a word."""
+    """Both as float64. Raises ValueError for different shapes, which NumPy would broadcast without an error."""
     if np.shape(pred) != np.shape(truth):
         raise ValueError(f"predictions {np.shape(pred)} and truth {np.shape(truth)} differ in shape")
     return np.where(np.isfinite(pred), pred, np.nan).astype(np.float64), np.asarray(truth, np.float64)

@@ -1,26 +1,25 @@
-"""PCP as pure functions of arrays, in its three readings; see `metrics` for what `pred`, `truth` and a `HitCounts` are.
+"""PCP as pure functions of arrays, by three rules; `pred`, `truth` and `HitCounts` are as in `metrics`.
 
-Buffy Stickmen's own scorer is `rule="buffy"`. It is described in the README of that release (v3.01, Eichner & Ferrari).
+The rule `buffy` is Buffy Stickmen's own scorer, described in the README of that release (v3.01, Eichner & Ferrari).
 """
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deeppose_cli.core.geometry import FloatArray
 from deeppose_cli.core.skeleton import BUFFY10, SIDES, Limb, Skeleton
+from deeppose_cli.evaluation.choices import PCP_RULES, PcpRule
 from deeppose_cli.evaluation.metrics import HitCounts, checked, mean_rate, slack
 
-PcpRule = Literal["strict", "mean", "buffy"]
-PCP_RULES: tuple[PcpRule, ...] = get_args(PcpRule)
 ARM_AND_LEG_KINDS = ("upper_arm", "lower_arm", "upper_leg", "lower_leg")
 """The limb kinds over which DeepPose's average PCP is taken."""
 
 WINDOW_ASPECT = 0.9
-"""Height over width of the window in which Buffy's scorer looks for a person."""
+"""Height over width of the window by which Buffy's scorer matches a person."""
 WINDOW_OVERLAP = 0.5
 """A predicted window matches if its intersection over union with the true one is greater than this."""
 
@@ -38,24 +37,24 @@ def pcp_hits(
 
     `strict`: both ends lie within half the limb's length of the truth.
     `mean`: the mean of the two ends' errors is within half the length.
-    `buffy`: the scorer that comes with Buffy Stickmen. The two ends of a predicted stick change places if its first end
-    lies nearer to the second true end than to the first: the release's arms have no fixed order. Then, in the frame
-    of the true stick, the mean absolute error of the ends along it and the mean absolute error across it must both be
-    less than half its length. On Buffy's own skeleton a person's window must match first (`window_hits`), or all of its
-    sticks are wrong; on other skeletons, and with `windows=False`, the stick rule alone is applied.
+    `buffy`: the two ends of a predicted stick change places if its first end is nearer to the second true end than to
+    the first, as the release's arms have no fixed order. Then, in the frame of the true stick, the mean absolute error
+    of the ends along it and the mean absolute error across it must both be less than half its length. On Buffy's own
+    skeleton a person's window must match first (`window_hits`), or all of its sticks are wrong; on other skeletons,
+    and with `windows=False`, the stick rule alone is applied.
 
     A limb's end may be the mean of several joints (the torso's: both shoulders, both hips); it is labelled, or
-    predicted, if all of them are. `marked` (N, L, 2, 2): the true limbs as they were marked, start and end, where their
-    ends at a joint differ (Buffy's sticks: two marked ends for an elbow). The rule `buffy` goes by them. `strict` and
-    `mean` go by the joints, so that every data set is scored alike: on Buffy the elbow is then the mean of the two
-    marked ends. Raises ValueError for another rule.
+    predicted, if all of them are. `marked` (N, L, 2, 2): start and end of the true limbs as they were marked, where
+    limbs that meet at a joint have different ends there (Buffy's sticks). The rule `buffy` uses them. `strict` and
+    `mean` use the joints, so that every data set is scored alike: on Buffy the elbow is then the mean of the two marked
+    ends. Raises ValueError for another rule.
     """
     wider = slack(pred, truth)
     pred, truth = checked(pred, truth)
     p, q = _both_ends(pred, skeleton), _both_ends(truth, skeleton)  # (2, N, L, 2)
     if rule == "buffy" and marked is not None:
         q = np.moveaxis(np.asarray(marked, np.float64), 2, 0)
-    counted = np.asarray(~np.isnan(q).any((0, -1)))
+    valid = np.asarray(~np.isnan(q).any((0, -1)))
     stick = q[1] - q[0]
     length = np.linalg.norm(stick, axis=-1)  # (N, L)
     if rule == "buffy":
@@ -77,10 +76,10 @@ def pcp_hits(
         found = (np.maximum(along, across) < 0.5 * length**2) | exact
         if windows and has_windows(skeleton):
             matched = _window_hits(p, q, skeleton)
-            found &= matched.hits | ~matched.counted
+            found &= matched.hits | ~matched.valid
     else:
         raise ValueError(f"PCP rule '{rule}' is unknown; valid: {', '.join(PCP_RULES)}")
-    return HitCounts(counted & found, counted)
+    return HitCounts(valid & found, valid)
 
 
 def pcp(pred: FloatArray, truth: FloatArray, skeleton: Skeleton, rule: PcpRule = "strict") -> NDArray[np.float64]:
@@ -99,19 +98,19 @@ def window_limbs(skeleton: Skeleton) -> NDArray[np.bool_]:
 
 
 def window_hits(pred: FloatArray, truth: FloatArray, skeleton: Skeleton) -> HitCounts:
-    """(N, 1) which people's windows match, as Buffy's scorer asks before it looks at a stick.
+    """(N, 1) which people's windows match: the first step of Buffy's scorer.
 
     A window reaches in y over both ends of the head stick and the centre of the torso stick; its width is its height /
     0.9, and in x it is centred on the mean of the two sticks' centres. The window of the predicted sticks must have an
-    intersection over union with that of the true ones greater than 0.5. A person counts whose true head and torso are
-    labelled; one whose predicted head or torso is missing does not match.
+    intersection over union with that of the true ones greater than 0.5. A person is valid if the true head and torso
+    are labelled; if the predicted head or torso is missing, the window does not match.
     """
     pred, truth = checked(pred, truth)
     return _window_hits(_both_ends(pred, skeleton), _both_ends(truth, skeleton), skeleton)
 
 
 def _window_hits(pred: FloatArray, truth: FloatArray, skeleton: Skeleton) -> HitCounts:
-    """Of limbs' ends (2, N, L, 2)."""
+    """`window_hits` from the limbs' ends (2, N, L, 2)."""
     (centre, width, low, high), true = _window(pred, skeleton), _window(truth, skeleton)
     across = np.minimum(centre + width / 2, true.x + true.width / 2) - np.maximum(
         centre - width / 2, true.x - true.width / 2
@@ -119,10 +118,10 @@ def _window_hits(pred: FloatArray, truth: FloatArray, skeleton: Skeleton) -> Hit
     down = np.minimum(high, true.bottom) - np.maximum(low, true.top)
     shared = np.maximum(across, 0) * np.maximum(down, 0)
     union = width * (high - low) + true.width * (true.bottom - true.top) - shared
-    # Windows without an extent have no overlap to measure: the same window matches, as any other does with itself.
+    # Windows without an extent have no overlap: two such windows match if they are equal.
     same = (centre == true.x) & (low == true.top) & (high == true.bottom)
-    counted = ~np.isnan(true.x + true.top + true.bottom)
-    return HitCounts((counted & ((shared > WINDOW_OVERLAP * union) | same))[:, None], counted[:, None])
+    valid = ~np.isnan(true.x + true.top + true.bottom)
+    return HitCounts((valid & ((shared > WINDOW_OVERLAP * union) | same))[:, None], valid[:, None])
 
 
 class BuffyScores(NamedTuple):
@@ -136,18 +135,18 @@ class BuffyScores(NamedTuple):
     """The product: the share of all sticks that are found."""
 
 
-def official(sticks: HitCounts, people: HitCounts) -> BuffyScores:
-    """From `pcp_hits` by the rule `buffy` and `window_hits` of the same images."""
-    of_matched = of_detected(sticks, people)
-    everyone, matched, all_sticks = int(people.counted.sum()), int(people.hits.sum()), int(of_matched.counted.sum())
+def buffy_scores(sticks: HitCounts, people: HitCounts) -> BuffyScores:
+    """Compute them from `pcp_hits` by the rule `buffy` and `window_hits` of the same images."""
+    limbs = matched_people_limbs(sticks, people)
+    everyone, matched, all_sticks = int(people.valid.sum()), int(people.hits.sum()), int(limbs.valid.sum())
     detection = matched / everyone if everyone else np.nan
-    found = int(of_matched.hits.sum()) / all_sticks if all_sticks else np.nan
+    found = int(limbs.hits.sum()) / all_sticks if all_sticks else np.nan
     return BuffyScores(detection, found, detection * found if matched else detection)
 
 
-def of_detected(sticks: HitCounts, people: HitCounts) -> HitCounts:
-    """(N, L) the sticks of matched people; of the others none counts."""
-    return HitCounts(sticks.hits & people.hits, sticks.counted & people.hits)
+def matched_people_limbs(sticks: HitCounts, people: HitCounts) -> HitCounts:
+    """(N, L) the sticks of matched people; those of the others are not valid."""
+    return HitCounts(sticks.hits & people.hits, sticks.valid & people.hits)
 
 
 def limb_name(limb: Limb) -> str:
@@ -170,14 +169,14 @@ def limb_kind_rates(rates: FloatArray, skeleton: Skeleton) -> dict[str, NDArray[
 
 
 def known_limbs(known: NDArray[np.bool_], skeleton: Skeleton) -> NDArray[np.bool_]:
-    """(K) which joints are known → (L) which limbs are: those all of whose joints are."""
+    """(K) which joints are known → (L) which limbs are: those with only known joints."""
     return np.array(
-        [all(known[skeleton.index(joint)] for joint in (*limb.start, *limb.end)) for limb in skeleton.limbs]
+        [known[[skeleton.index(joint) for joint in (*limb.start, *limb.end)]].all() for limb in skeleton.limbs]
     )
 
 
 class _Window(NamedTuple):
-    """(N) each, px."""
+    """The window by which a person is matched: (N) each, px; NaN where head or torso is missing."""
 
     x: NDArray[np.float64]
     width: NDArray[np.float64]
@@ -186,7 +185,7 @@ class _Window(NamedTuple):
 
 
 def _window(ends: FloatArray, skeleton: Skeleton) -> _Window:
-    """Of limbs' ends (2, N, L, 2); NaN where head or torso is missing."""
+    """From limbs' ends (2, N, L, 2)."""
     start, end = ends
     kinds = [limb.kind for limb in skeleton.limbs]
     head, torso = kinds.index("head"), kinds.index("torso")
@@ -198,15 +197,10 @@ def _window(ends: FloatArray, skeleton: Skeleton) -> _Window:
 
 
 def _both_ends(poses: FloatArray, skeleton: Skeleton) -> NDArray[np.float64]:
-    """(2, N, L, 2) the limbs' starts and ends."""
-    return np.stack([_ends(poses, skeleton, "init_weights"), _ends(poses, skeleton, "end")])
+    """(2, N, L, 2) the limbs' starts and ends: means of their joints."""
 
-
-def _ends(poses: FloatArray, skeleton: Skeleton, side: Literal["init_weights", "end"]) -> NDArray[np.float64]:
-    """(N, L, 2) the limbs' ends on one side."""
-
-    def end(limb: Limb) -> NDArray[np.float64]:
-        joints = limb.start if side == "init_weights" else limb.end
+    def mean(joints: tuple[str, ...]) -> NDArray[np.float64]:
         return np.asarray(poses[:, [skeleton.index(joint) for joint in joints]].mean(1))
 
-    return np.stack([end(limb) for limb in skeleton.limbs], axis=1)
+    ends = [[mean(limb.start) for limb in skeleton.limbs], [mean(limb.end) for limb in skeleton.limbs]]
+    return np.stack([np.stack(side, axis=1) for side in ends])

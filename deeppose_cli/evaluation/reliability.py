@@ -1,4 +1,4 @@
-"""How confidences compare with the share of joints that are right."""
+"""How well confidences agree with the share of joints that are right."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from deeppose_cli.core.geometry import FloatArray
 
 @dataclass(frozen=True)
 class Reliability:
-    """How confidences compare with what came true."""
+    """Confidences compared with outcomes, in bins of equal width that have any joint."""
 
     error: float
-    """Expected calibration error: mean distance of confidence and share that was right, over bins weighted by size."""
+    """Expected calibration error: mean distance of confidence and accuracy, over bins weighted by size."""
     confidence: NDArray[np.float64]
-    """(bins) mean confidence of each bin that has any joint …"""
-    right: NDArray[np.float64]
-    """… how often it was right …"""
+    """(bins) mean confidence."""
+    accuracy: NDArray[np.float64]
+    """(bins) share of joints that are right."""
     count: NDArray[np.int64]
-    """… and how many joints it has."""
+    """(bins) number of joints."""
 
     @classmethod
-    def of(cls, confidence: FloatArray, right: NDArray[np.bool_], bins: int = 10) -> Self:
-        """Of joints (N); those whose confidence is NaN are left out."""
+    def measure(cls, confidence: FloatArray, right: NDArray[np.bool_], bins: int = 10) -> Self:
+        """Compare the confidences of N joints; joints whose confidence is NaN are left out."""
         known = ~np.isnan(confidence)
         confidence, right = confidence[known], right[known]
         place = np.minimum((confidence * bins).astype(np.int64), bins - 1)

@@ -1,95 +1,113 @@
-"""The rows of `deeppose eval`: the mean pose, a model's stages, other people's predictions, all in one skeleton."""
+"""Predictions that an evaluation scores: the mean pose, a model's stages, external files, all in one skeleton."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from deeppose_cli.checkpoints.model_source import TrainedModel
+from deeppose_cli.config.defaults import BOX_SOURCES
+from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError, UsageError
-from deeppose_cli.core.progress import report, report_skipped
+from deeppose_cli.core.geometry import FloatArray
+from deeppose_cli.core.progress import Progress, loading_notice, report, report_skipped
+from deeppose_cli.core.skeleton import Skeleton
+from deeppose_cli.data.datasets.registry import description
+from deeppose_cli.data.datasets.spec import DatasetSpec
+from deeppose_cli.detection.initial_boxes import initial_boxes, training_source
+from deeppose_cli.evaluation import external_predictions, pcp, predict_split
+from deeppose_cli.evaluation.choices import Centric
+from deeppose_cli.evaluation.metrics import observer_centric
+from deeppose_cli.evaluation.scores import MEAN_POSE, ScoredPredictions
 
-if TYPE_CHECKING:
-    from deeppose_cli.checkpoints.model_source import TrainedModel
-    from deeppose_cli.core.annotations import Annotations
-    from deeppose_cli.core.geometry import FloatArray
-    from deeppose_cli.core.skeleton import Skeleton
-    from deeppose_cli.data.datasets.spec import DatasetSpec
-    from deeppose_cli.evaluation.scores import ScoredPredictions
 
-MEAN_POSE = "mean pose"
+class TrainingImages(NamedTuple):
+    """Images whose mean pose is scored."""
+
+    data: str
+    """The data set that they belong to."""
+    images: Annotations
 
 
-def mean_pose_source(
-    known: DatasetSpec, splits: Mapping[str, Annotations], model: TrainedModel | None, data_root: Path
-) -> tuple[str, Annotations] | str:
-    """The data set's name and its training images; for one that has none or is never trained on, those of the set
-    that the model was trained on if it is on disk. Else why there is no such row."""
-    from deeppose_cli.data.datasets.registry import description
+def find_training_images(
+    dataset: DatasetSpec, splits: Mapping[str, Annotations], model: TrainedModel | None, data_root: Path
+) -> TrainingImages | str:
+    """The training images of the data set, or one line that explains why there are none.
 
-    nothing = f"no row '{MEAN_POSE}': {known.name} has no training images"
-    if not known.evaluation_only:
+    For a data set without training images, or for evaluation only: those of the data set that the model was trained
+    on, if it is prepared.
+    """
+    reason = f"no row '{MEAN_POSE}': {dataset.name} is not for training"
+    if not dataset.evaluation_only:
         train = splits.get("train")
         if train is not None and len(train):
-            return known.name, train
-    else:
-        nothing = f"no row '{MEAN_POSE}': {known.name} is not for training"
-    if model is None or model.data_name == known.name:
-        return nothing
+            return TrainingImages(dataset.name, train)
+        reason = f"no row '{MEAN_POSE}': {dataset.name} has no training images"
+    if model is None or model.data_name == dataset.name:
+        return reason
     try:
         own = description(model.data_name)
-        if all(folder.is_dir() for folder in own.folders(data_root)) and len(own_train := own.read(data_root)["train"]):
-            return own.name, own_train
+        if all(folder.is_dir() for folder in own.folders(data_root)) and len(images := own.read(data_root)["train"]):
+            return TrainingImages(own.name, images)
     except DeepPoseError as error:
-        return f"{nothing}, and those of the {model.kind}: {error}"
-    whose = "the run's" if model.kind == "run" else f"the {model.kind}'"
-    return f"{nothing}, and {own.name}, {whose} own set, is not in {data_root}"
+        return f"{reason}, and those of the {model.kind}: {error}"
+    owner = "the run's" if model.kind == "run" else "the weights'"
+    return f"{reason}, and {own.name}, {owner} own set, is not in {data_root}"
+
+
+def training_boxes(
+    training: TrainingImages,
+    dataset: DatasetSpec,
+    model: TrainedModel | None,
+    source: str,
+    data_root: Path,
+    progress: Progress | None,
+) -> NDArray[np.float64]:
+    """(M, 4) px the initial boxes of the training images, from the source that the scored images have.
+
+    Where they are of another data set, from the source that the model was trained with. A box in px holds for the
+    scored images only.
+    """
+    if model is not None and training.data != dataset.name:
+        source = model.initial_box
+    source = training_source(source if source in BOX_SOURCES else "image")
+    return initial_boxes(training.images, source, data_root / training.data, progress).boxes
 
 
 def mean_pose_row(
-    train: Annotations, train_boxes: FloatArray, test: Annotations, boxes: FloatArray, *, observed: bool
+    train: Annotations, train_boxes: FloatArray, test: Annotations, boxes: FloatArray, centric: Centric
 ) -> ScoredPredictions:
-    """From boxes b⁰ of the training images (M, 4) and of those that are scored (N, 4)."""
-    from deeppose_cli.evaluation import predict_split
-    from deeppose_cli.evaluation.scores import ScoredPredictions
-
-    poses = predict_split.mean_pose_predictions(train, train_boxes, boxes, observer_centric=observed)
-    return ScoredPredictions(
-        MEAN_POSE,
-        predict_split.to_skeleton(poses, train.skeleton, test.skeleton),
-        predict_split.known_joints(train.skeleton, test.skeleton),
-    )
+    """From initial boxes of the training images (M, 4) and of the scored images (N, 4)."""
+    observer = centric == "observer"
+    poses = predict_split.mean_pose_predictions(train, train_boxes, boxes, observer_centric=observer)
+    poses = predict_split.to_skeleton(poses, train.skeleton, test.skeleton)
+    return ScoredPredictions(MEAN_POSE, poses, predict_split.known_joints(train.skeleton, test.skeleton))
 
 
 def check_files(paths: Sequence[Path]) -> None:
-    """Raises before anything is read: for a file that is not there, of another kind, or given twice."""
-    if not paths:
-        return
-    from deeppose_cli.evaluation.external_predictions import check_file
-
+    """Raises before anything is read: for a file that is missing, of an unknown kind, or given twice."""
     for number, path in enumerate(paths):
         if path in paths[:number]:
             raise UsageError(f"--predictions {path}: given twice")
-        check_file(path)
+        external_predictions.check_file(path)
 
 
 def external_rows(paths: Sequence[Path], test: Annotations, data: str) -> list[ScoredPredictions]:
-    """A row for each file, by its name; by its path where two files share the name. What it lacks is wrong: it says of
-    how many images it predicts nothing."""
-    from dataclasses import replace
-
-    from deeppose_cli.evaluation import external_predictions
-    from deeppose_cli.evaluation.scores import ScoredPredictions
-
+    """Read each file of predictions. A row has the file's name, or its path where two files share the name."""
     names = [path.name for path in paths]
     rows = []
     for path in paths:
-        name = path.name if names.count(path.name) == 1 else str(path)
         poses = external_predictions.read_predictions(path, test.names, test.skeleton.joints, data)
-        missing = external_predictions.without_prediction(poses)
+        missing = external_predictions.count_missing(poses)
         if missing:
             report(f"{path}: no prediction for {missing:,} of {len(poses):,} images; counted as wrong")
-        rows.append(replace(ScoredPredictions.of_all(name, poses), without_prediction=missing))
+        row = ScoredPredictions.of_all(path.name if names.count(path.name) == 1 else str(path), poses)
+        rows.append(replace(row, images_without_prediction=missing))
     return rows
 
 
@@ -99,17 +117,13 @@ def stage_rows(
     test: Annotations,
     boxes: FloatArray,
     batch_size: int,
+    progress: Progress | None = None,
     *,
     flip_test: bool = False,
 ) -> tuple[list[ScoredPredictions], int]:
-    """A row for each stage, in the data set's joint order, and how many images could not be read."""
-    import numpy as np
-
-    from deeppose_cli.core.progress import progress_bar
-    from deeppose_cli.evaluation import predict_split
-    from deeppose_cli.evaluation.scores import ScoredPredictions
-
-    cascade = model.load(stage)
+    """Run the model: a row for each stage, in the data set's joint order, and the number of unreadable images."""
+    with loading_notice(f"{model.kind} {model.name}"):
+        cascade = model.load(stage)
     known = predict_split.known_joints(cascade.skeleton, test.skeleton)
     lacking = [joint for joint, is_known in zip(test.skeleton.joints, known, strict=True) if not is_known]
     if not known.any():
@@ -123,47 +137,29 @@ def stage_rows(
         report_skipped(error)
         unreadable.append(error)
 
-    done = 0
-    with progress_bar() as progress:
-
-        def advance(count: int) -> None:
-            nonlocal done
-            done += count
-            progress("predicting", done, len(test))
-
-        sure = np.full((cascade.num_stages, len(test), len(cascade.skeleton)), np.nan)
-        poses = predict_split.predict_split(
-            cascade, test, boxes, batch_size, advance, skip, flip_test=flip_test, confidence=sure
-        )
+    confidence = np.full((cascade.num_stages, len(test), len(cascade.skeleton)), np.nan)
+    poses = predict_split.predict_split(
+        cascade, test, boxes, batch_size, progress, skip, flip_test=flip_test, confidence=confidence
+    )
     if len(unreadable) == len(test):
         raise DeepPoseError(f"none of the {len(test)} images could be read; the first: {unreadable[0]}")
     poses = predict_split.to_skeleton(poses, cascade.skeleton, test.skeleton)
-    sure = predict_split.confidence_in(sure, cascade.skeleton, test.skeleton)
+    confidence = predict_split.confidence_to_skeleton(confidence, cascade.skeleton, test.skeleton)
     rows = [
-        ScoredPredictions(f"stage {s}", pose, known, confidence=None if np.isnan(of_pose).all() else of_pose)
-        for s, (pose, of_pose) in enumerate(zip(poses, sure, strict=True), start=1)
+        ScoredPredictions(f"stage {s}", pose, known, confidence=None if np.isnan(sure).all() else sure)
+        for s, (pose, sure) in enumerate(zip(poses, confidence, strict=True), start=1)
         if stage in (None, s)
     ]
     return rows, len(unreadable)
 
 
-def as_observed(
-    truth: FloatArray, rows: Sequence[ScoredPredictions], skeleton: Skeleton
-) -> tuple[FloatArray, list[ScoredPredictions]]:
-    """Truth and rows with the sides that an observer sees, each by its own torso."""
-    from dataclasses import replace
-
-    from deeppose_cli.evaluation.metrics import observer_centric
-
-    return observer_centric(truth, skeleton), [
-        replace(row, poses=observer_centric(row.poses, skeleton)) for row in rows
-    ]
+def observer_rows(rows: Sequence[ScoredPredictions], skeleton: Skeleton) -> list[ScoredPredictions]:
+    """Change left and right of person-centric rows to an observer's, each pose by its own torso."""
+    return [replace(row, poses=observer_centric(row.poses, skeleton)) for row in rows]
 
 
-def report_windows(rows: Sequence[ScoredPredictions], skeleton: Skeleton) -> None:
-    """Says which rows Buffy's scorer cannot look for, as it makes a window of head and torso."""
-    from deeppose_cli.evaluation import pcp
-
+def report_unmatched(rows: Sequence[ScoredPredictions], skeleton: Skeleton) -> None:
+    """Report the rows without the head and torso from which Buffy's scorer makes its windows."""
     if not pcp.has_windows(skeleton):
         return
     needed = pcp.window_limbs(skeleton)

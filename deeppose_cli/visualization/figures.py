@@ -1,4 +1,4 @@
-"""The figures of an evaluation. Drawn on figures of their own: pyplot and its state are not used."""
+"""The figures of an evaluation. Each is a matplotlib Figure of its own; pyplot and its global state are not used."""
 
 from __future__ import annotations
 
@@ -30,26 +30,34 @@ _STYLES = (
     ("#E69F00", "-.", "P"),
     ("#56B4E9", "-.", "X"),
 )
-"""Colour (Okabe & Ito, 2008), line, marker: told apart without colour too."""
+"""Color (Okabe & Ito, 2008), line and marker: different in black and white too."""
 _BASELINE = ("#7F7F7F", "--", "")
-_PUBLISHED = ("*", "d", "p", "h", ">", "<")
-"""Markers of published figures: hollow, as no line of ours is."""
+_PUBLISHED_MARKERS = ("*", "d", "p", "h", ">", "<")
+"""Markers of published results; drawn hollow, as no marker of a row is."""
 COMPARED = ("wrist", "elbow")
 """The joint kinds of the comparison, as in the paper's figures."""
 _CELL = 420
 """Longer side of an image on the contact sheet, px."""
+_PAPER_AXIS = "threshold, fraction of the torso"
+
+
+def has_comparison(document: Mapping[str, Any]) -> bool:
+    """Whether there are published results for the comparison figure."""
+    return any(row["pdj"]["joints"].keys() & COMPARED for row in _published(document))
+
+
+def has_reliability(document: Mapping[str, Any]) -> bool:
+    """Whether a row has confidences in several bins: one point makes no curve."""
+    return bool(_rows_with_confidence(document))
 
 
 def pdj_figure(document: Mapping[str, Any]) -> Figure:
-    """PDJ against the threshold, from a scores document: a panel for each joint kind, a line for each row."""
+    """PDJ against the threshold: a panel for each joint kind, a line for each row."""
     rows = document["rows"]
     kinds = [key for key in rows[0]["curve"] if key != "thresholds"]
     columns = min(4, math.ceil(len(kinds) / 2)) if len(kinds) > 3 else len(kinds)
     lines = math.ceil(len(kinds) / columns)
-    width = max(4.5, 0.7 + 1.75 * columns)
-    figure = Figure(figsize=(width, 1.1 + 1.75 * lines))
-    FigureCanvasAgg(figure)
-    figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.06)
+    figure = _new_figure(max(4.5, 0.7 + 1.75 * columns), 1.1 + 1.75 * lines)
     panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
     handles: list[Any] = []
     for kind, panel in zip(kinds, panels, strict=False):
@@ -57,33 +65,31 @@ def pdj_figure(document: Mapping[str, Any]) -> Figure:
     for place, panel in enumerate(panels):
         panel.set_visible(place < len(kinds))
         if place < len(kinds) <= place + columns:  # nothing below it
-            panel.set_xlabel("threshold, torsos", fontsize=8)
             panel.tick_params(labelbottom=True)
     figure.suptitle(_title(document), fontsize=10)
+    figure.supxlabel(_PAPER_AXIS, fontsize=9)
     figure.supylabel("detected joints, %", fontsize=9)
     _legend(figure, handles, [row["name"] for row in rows])
     return figure
 
 
 def comparison_figure(document: Mapping[str, Any]) -> Figure:
-    """PDJ against the threshold for wrists and elbows, as the paper compares methods: a line for each row that has a
-    score there, and published figures as single markers at their threshold."""
-    rows = document["rows"]
-    published = [row for row in document.get("published", ()) if row.get("pdj", {}).get("joints")]
+    """PDJ against the threshold for wrists and elbows, as the paper compares methods.
+
+    A line for each row; published results as single markers at their threshold.
+    """
+    rows, published = document["rows"], _published(document)
     names = [row["name"] for row in rows]
     names += [f"{row['name']} (unverified)" if row["unverified"] else row["name"] for row in published]
     width = 6.9
-    figure = Figure(figsize=(width, 3.5 + 0.17 * _legend_lines(names, width)))
-    FigureCanvasAgg(figure)
-    figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.06)
+    figure = _new_figure(width, 3.5 + 0.17 * _legend_lines(names, width))
     kinds = [kind for kind in COMPARED if kind in rows[0]["curve"]]
     handles: list[Any] = []
     for kind, panel in zip(kinds, figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0], strict=True):
         handles = _draw_panel(panel, rows, kind)
-        handles += [
-            _draw_published(panel, row, kind, marker) for row, marker in zip(published, cycle(_PUBLISHED), strict=False)
-        ]
-        panel.set_xlabel("threshold, torsos", fontsize=9)
+        markers = zip(published, cycle(_PUBLISHED_MARKERS), strict=False)
+        handles += [_draw_published(panel, row, kind, marker) for row, marker in markers]
+        panel.set_xlabel(_PAPER_AXIS, fontsize=9)
     figure.axes[0].set_ylabel("detected joints, %", fontsize=9)
     figure.suptitle(_title(document), fontsize=10)
     _legend(figure, handles, names)
@@ -91,51 +97,37 @@ def comparison_figure(document: Mapping[str, Any]) -> Figure:
 
 
 def reliability_figure(document: Mapping[str, Any]) -> Figure:
-    """How often joints are detected, by how sure the model is of them: a line for each row that says it. On the
-    diagonal a confidence is a frequency. The circles' areas are the numbers of joints."""
-    rows = [row for row in document["rows"] if "confidence" in row]
-    figure = Figure(figsize=(4.6, 4.9))
-    FigureCanvasAgg(figure)
-    figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.06)
+    """How often joints are detected, by their confidence: a line for each row with confidences.
+
+    On the diagonal confidence and detection rate agree. The circles' areas are proportional to the numbers of joints.
+    """
+    rows = _rows_with_confidence(document)
+    figure = _new_figure(4.6, 4.9)
     panel = figure.subplots()
     panel.plot([0, 100], [0, 100], color=_BASELINE[0], linestyle=_BASELINE[1], linewidth=1)
     handles = []
-    for row, (colour, line, _) in zip(rows, cycle(_STYLES), strict=False):
-        said, right, count = (np.array(values, dtype=float) for values in zip(*row["confidence"]["bins"], strict=True))
-        handles += panel.plot(100 * said, 100 * right, color=colour, linestyle=line, linewidth=1.2)
-        panel.scatter(100 * said, 100 * right, s=8 + 250 * count / count.sum(), color=colour, alpha=0.6, linewidth=0)
+    for row, (color, line, _) in zip(rows, cycle(_STYLES), strict=False):
+        confidence, detected, count = np.array(row["confidence"]["bins"], dtype=float).T
+        x, y, area = 100 * confidence, 100 * detected, 8 + 250 * count / count.sum()
+        handles += panel.plot(x, y, color=color, linestyle=line, linewidth=1.2)
+        panel.scatter(x, y, s=area, color=color, alpha=0.6, linewidth=0)
     panel.set(xlim=(0, 100), ylim=(0, 100), aspect="equal")
     panel.set_xlabel("confidence, %", fontsize=9)
-    panel.set_ylabel("joints within 0.2 of the torso, %", fontsize=9)
+    panel.set_ylabel("joints detected within 0.2 of the torso, %", fontsize=9)
     panel.tick_params(labelsize=8)
     panel.grid(color="0.9", linewidth=0.5)
     figure.suptitle(_title(document, "Confidence of joints"), fontsize=10)
-    names = [f"{row['name']} (off by {100 * row['confidence']['error']:.1f} points)" for row in rows]
+    names = [f"{row['name']} (mean error {100 * row['confidence']['error']:.1f} points)" for row in rows]
     _legend(figure, handles, names)
     return figure
-
-
-def save_reliability(document: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Write `confidence.png` and `confidence.svg`. The same document gives the same bytes."""
-    return _save(reliability_figure(document), folder / "confidence")
-
-
-def save_pdj(document: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Write `pdj.png` and `pdj.svg`. The same document gives the same bytes."""
-    return _save(pdj_figure(document), folder / "pdj")
-
-
-def save_comparison(document: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Write `comparison.png` and `comparison.svg`. The same document gives the same bytes."""
-    return _save(comparison_figure(document), folder / "comparison")
 
 
 def contact_sheet(
     cells: Sequence[tuple[str, Image, Sequence[FloatArray], Sequence[str]]], titles: Sequence[str], skeleton: Skeleton
 ) -> Figure:
-    """Images with poses over them: a line of cells for each image, a column for each title.
+    """Images with poses over them: a line for each image, a column for each title.
 
-    A line is (what stands at its left, the image, the poses (K, 2) px of its columns, the captions below them).
+    A line is (label at its left, image, poses (K, 2) px of its columns, captions below them).
     """
     tallest = [min(1.2, max(0.6, image.shape[0] / max(image.shape[1], 1))) for _, image, _, _ in cells]
     width = 1.6
@@ -149,9 +141,8 @@ def contact_sheet(
         method = cv2.INTER_CUBIC if factor > 1 else cv2.INTER_AREA
         large = np.asarray(cv2.resize(image, None, fx=factor, fy=factor, interpolation=method), dtype=np.uint8)
         for panel, pose, caption in zip(line, poses, captions, strict=True):
-            panel.imshow(
-                draw_pose(large, (np.asarray(pose) + 0.5) * factor - 0.5, skeleton), interpolation="antialiased"
-            )
+            drawn = draw_pose(large, (np.asarray(pose) + 0.5) * factor - 0.5, skeleton)
+            panel.imshow(drawn, interpolation="antialiased")
             panel.set(xticks=[], yticks=[])
             panel.set_xlabel(caption, fontsize=7, labelpad=2)
             panel.spines[:].set_visible(False)
@@ -159,6 +150,21 @@ def contact_sheet(
     for panel, title in zip(panels[0], titles, strict=True):
         panel.set_title(title, fontsize=9)
     return figure
+
+
+def save_pdj(document: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Write `pdj.png` and `pdj.svg`. The same document gives the same bytes."""
+    return _save(pdj_figure(document), folder / "pdj")
+
+
+def save_comparison(document: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Write `comparison.png` and `comparison.svg`. The same document gives the same bytes."""
+    return _save(comparison_figure(document), folder / "comparison")
+
+
+def save_reliability(document: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Write `confidence.png` and `confidence.svg`. The same document gives the same bytes."""
+    return _save(reliability_figure(document), folder / "confidence")
 
 
 def save_contact_sheet(figure: Figure, path: Path) -> Path:
@@ -174,8 +180,23 @@ def _save(figure: Figure, stem: Path) -> list[Path]:
     return paths
 
 
+def _new_figure(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.06)
+    return figure
+
+
+def _published(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [row for row in document.get("published", ()) if row.get("pdj", {}).get("joints")]
+
+
+def _rows_with_confidence(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [row for row in document["rows"] if len(row.get("confidence", {}).get("bins", ())) > 1]
+
+
 def _draw_panel(panel: Any, rows: Sequence[Mapping[str, Any]], kind: str) -> list[Any]:
-    """One joint kind of all rows; returns the lines."""
+    """Draw one joint kind of all rows; returns the lines."""
     panel.axvline(rows[0]["pdj"]["threshold"], color="0.45", linewidth=1.1, dashes=(2, 2), zorder=1)
     handles = [_draw_line(panel, row, kind, style) for row, style in zip(rows, _styles(rows), strict=True)]
     panel.set_title(kind.replace("_", " "), fontsize=9)
@@ -187,39 +208,11 @@ def _draw_panel(panel: Any, rows: Sequence[Mapping[str, Any]], kind: str) -> lis
     return handles
 
 
-def _legend(figure: Figure, handles: Sequence[Any], names: Sequence[str]) -> None:
-    """Below the panels, in as many lines as the names need."""
-    figure.legend(
-        handles,
-        names,
-        loc="outside lower center",
-        ncols=math.ceil(len(names) / _legend_lines(names, figure.get_figwidth())),
-        handlelength=3,
-        fontsize=8,
-        frameon=False,
-    )
-
-
-def _legend_lines(names: Sequence[str], width: float) -> int:
-    """In a figure of this width, inches: at the legend's size 14 letters take one."""
-    fitting = max(1, int(14 * width) // (max(map(len, names)) + 7))
-    return math.ceil(len(names) / min(4, fitting))
-
-
 def _draw_line(panel: Any, row: Mapping[str, Any], kind: str, style: tuple[str, str, str]) -> Any:
-    colour, dashes, marker = style
+    color, dashes, marker = style
     values = [math.nan if value is None else 100 * value for value in row["curve"][kind]]
-    (line,) = panel.plot(
-        row["curve"]["thresholds"],
-        values,
-        color=colour,
-        linestyle=dashes,
-        linewidth=1.4,
-        marker=marker,
-        markersize=3.5,
-        markevery=(10, 10),  # at 0.1, 0.2 …
-        clip_on=False,
-    )
+    (line,) = panel.plot(row["curve"]["thresholds"], values, color=color, linestyle=dashes, linewidth=1.4)
+    line.set(marker=marker, markersize=3.5, markevery=(10, 10), clip_on=False)  # markers at 0.1, 0.2 …
     return line
 
 
@@ -232,7 +225,7 @@ def _draw_published(panel: Any, row: Mapping[str, Any], kind: str, marker: str) 
         linestyle="",
         marker=marker,
         markersize=8,
-        markerfacecolor="none",  # two figures may nearly agree
+        markerfacecolor="none",  # two results may nearly agree
         markeredgewidth=1.2,
         clip_on=False,
         zorder=5,
@@ -241,12 +234,23 @@ def _draw_published(panel: Any, row: Mapping[str, Any], kind: str, marker: str) 
 
 
 def _styles(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
-    """The mean pose is the grey ground line; all others take the list in turn."""
-    others = iter(range(len(rows)))
-    return [_BASELINE if row["name"] == "mean pose" else _STYLES[next(others) % len(_STYLES)] for row in rows]
+    """The mean pose is gray and dashed; all others take the list in turn."""
+    others = cycle(_STYLES)
+    return [_BASELINE if row["name"] == "mean pose" else next(others) for row in rows]
 
 
-def _title(document: Mapping[str, Any], what: str = "Percentage of detected joints") -> str:
-    where = f"{document['data']} {document['split']}, {document['images']} images"
-    where += ", observer-centric" if document.get("centric") == "observer" else ""
-    return f"{what}: {where}"
+def _legend(figure: Figure, handles: Sequence[Any], names: Sequence[str]) -> None:
+    """Add a legend below the panels, in as many lines as the names need."""
+    columns = math.ceil(len(names) / _legend_lines(names, figure.get_figwidth()))
+    figure.legend(handles, names, loc="outside lower center", ncols=columns, handlelength=3, fontsize=8, frameon=False)
+
+
+def _legend_lines(names: Sequence[str], width: float) -> int:
+    """Lines of a legend in a figure of this width, in inches: 14 letters take one inch."""
+    fitting = max(1, int(14 * width) // (max(map(len, names)) + 7))
+    return math.ceil(len(names) / min(4, fitting))
+
+
+def _title(document: Mapping[str, Any], subject: str = "Percentage of detected joints") -> str:
+    observer = ", observer-centric" if document.get("centric") == "observer" else ""
+    return f"{subject}: {document['data']} {document['split']}, {document['images']} images{observer}"

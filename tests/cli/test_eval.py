@@ -1,4 +1,4 @@
-"""`deeppose eval` from flags to files, on a data set of a few images and a cascade that knows the answers."""
+"""`deeppose eval` from flags to files, on a data set of a few images and a cascade that returns the labels."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import cv2
 import numpy as np
 import pytest
 
 from deeppose_cli.checkpoints import lightning, pretrained
-from deeppose_cli.cli import eval as command
 from deeppose_cli.cli.app import main
 from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.skeleton import BUFFY10, FLIC10, LSP14, Skeleton
 from deeppose_cli.data.datasets import registry
 from deeppose_cli.data.datasets.spec import SPLITS, DatasetSpec
+from deeppose_cli.evaluation.choices import Split
 from deeppose_cli.evaluation.metrics import observer_centric
-from deeppose_cli.evaluation.pcp import PCP_RULES
 from deeppose_cli.evaluation.published_results import TEST_IMAGES
 from deeppose_cli.visualization import figures
 from tests.helpers.weights_files import RECORD, write
@@ -64,10 +63,11 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtur
     }
     monkeypatch.setattr(registry, "DATASETS", sets)
     monkeypatch.chdir(tmp_path)
-    # Drawing takes seconds and has tests of its own; those that ask for `figures` get the real ones.
+    # To draw takes seconds, and the figures have tests of their own.
     if "real_figures" not in request.fixturenames:
         monkeypatch.setattr(figures, "save_pdj", lambda document, folder: [])
         monkeypatch.setattr(figures, "save_comparison", lambda document, folder: [])
+        monkeypatch.setattr(figures, "save_reliability", lambda document, folder: [])
         monkeypatch.setattr(figures, "save_contact_sheet", lambda figure, path: (path.touch(), path)[1])
         monkeypatch.setattr(figures, "contact_sheet", lambda cells, titles, skeleton: None)
     return tmp_path
@@ -75,7 +75,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtur
 
 @pytest.fixture
 def real_figures() -> None:
-    """Asks for real figures."""
+    """Draw the figures in this test."""
 
 
 def truth(split: str = "test") -> Annotations:
@@ -123,8 +123,9 @@ def failed(capsys: pytest.CaptureFixture[str], *flags: str) -> tuple[int, str]:
     code = main(["eval", *flags])
     streams = capsys.readouterr()
     assert streams.out == ""
-    assert streams.err.count("\n") == 1
-    return code, streams.err
+    *before, error = streams.err.splitlines()
+    assert all(line.startswith("model: ") for line in before)
+    return code, error
 
 
 def pdj(document: dict[str, Any]) -> dict[str, float]:
@@ -145,12 +146,14 @@ def test_without_flags_it_scores_the_newest_run_and_writes_the_files(
     real_figures: None, run: Path, capsys: Any
 ) -> None:
     assert main(["eval"]) == 0
-    printed = capsys.readouterr().out
+    printed, notes = capsys.readouterr()
     folder = Path("lightning_logs/mine/eval/demo-test")
+    first = "model: run mine in lightning_logs (2 stages); pretrained weights: --weights NAME"
+    assert notes.splitlines()[0] == first
     files = ["scores.json", "per-image.csv"]
-    files += [f"{figure}.{kind}" for figure in ("pdj", "comparison") for kind in ("png", "svg")] + ["poses.png"]
+    files += ["pdj.png", "pdj.svg", "poses.png"]
     assert sorted(file.name for file in folder.iterdir()) == sorted(files)
-    assert printed.splitlines()[-7:] == [str(folder / file) for file in files]
+    assert printed.splitlines()[-5:] == [str(folder / file) for file in files]
     assert [name for name in ("mean pose", "stage 1", "stage 2") if name in printed] == [
         "mean pose",
         "stage 1",
@@ -175,7 +178,7 @@ def test_one_stage_alone(run: Path, capsys: Any) -> None:
     assert pdj(scored(capsys, "--stage", "1"))["stage 1"] == 0
 
 
-def test_an_unreadable_image_is_told_counted_and_wrong(run: Path, capsys: Any) -> None:
+def test_an_unreadable_image_is_reported_counted_and_wrong(run: Path, capsys: Any) -> None:
     truth().files[2].write_bytes(b"")
     assert main(["eval"]) == 0
     streams = capsys.readouterr()
@@ -217,7 +220,7 @@ def test_a_set_without_training_images_takes_the_mean_pose_of_the_runs_own(run: 
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         (["--data", "bare"], "bare has no training images, and demo, the run's own set, is not in data"),
         (["--data", "bare", "--predictions", "whole.npz"], "bare has no training images"),
@@ -225,25 +228,25 @@ def test_a_set_without_training_images_takes_the_mean_pose_of_the_runs_own(run: 
     ],
 )
 def test_where_no_training_images_are_there_is_no_mean_pose(
-    run: Path, capsys: Any, flags: list[str], said: str
+    run: Path, capsys: Any, flags: list[str], message: str
 ) -> None:
     np.savez("whole.npz", keypoints=truth().keypoints)
     assert main(["eval", "--json", *flags]) == 0
     streams = capsys.readouterr()
     assert "mean pose" not in pdj(json.loads(streams.out))
-    assert f"no row 'mean pose': {said}" in streams.err
+    assert f"no row 'mean pose': {message}" in streams.err
 
 
-def test_buffys_rule_says_which_rows_cannot_be_matched(run: Path, capsys: Any) -> None:
+def test_buffys_rule_reports_which_rows_cannot_be_matched(run: Path, capsys: Any) -> None:
     np.savez("whole.npz", keypoints=registry.description("sticks").read(Path())["train"].keypoints)
     flags = ["--data", "sticks", "--split", "train", "--pcp-rule", "buffy", "--metric", "pcp", "--json"]
     assert main(["eval", *flags, "--run", "mine", "--predictions", "whole.npz"]) == 0
     streams = capsys.readouterr()
     assert "stage 1, stage 2: no head or torso to match windows by; the stick rule alone is applied" in streams.err
-    assert "whole.npz: by the official scorer 100 detected × 100 of their sticks = 100" in streams.err
+    assert "whole.npz, official scorer: 100.0 % detected × 100.0 % of their limbs = 100.0 %" in streams.err
     first, *_, last = json.loads(streams.out)["rows"]
-    assert "official" not in first["pcp"]
-    assert last["pcp"]["official"] == {
+    assert "buffy_official" not in first["pcp"]
+    assert last["pcp"]["buffy_official"] == {
         "detection_rate": 1,
         "pcp_of_detected": 1,
         "total": 1,
@@ -264,14 +267,17 @@ def test_tables_are_neither_cut_nor_wrapped(run: Path, capsys: Any, monkeypatch:
     assert main(["eval", "--metric", "all", "--run", "mine", "--predictions", "mediapipe.npz"]) == 0
     lines = capsys.readouterr().out.splitlines()
     rows = [line.split() for line in lines if line.startswith("stage 2")]
-    sure = ["100", "±0.0"]
-    expected = [["100"] * 8 + [*sure, "100"], ["100"] * 6 + sure * 2, ["100"] * 8 + sure]
+    mean = ["100.0", "±0.0"]
+    expected = [["100.0"] * 8 + [*mean, "100.0"], ["100.0"] * 6 + mean * 2, ["100.0"] * 8 + mean]
     assert [row[2:] for row in rows] == expected
     assert max(len(line) for line in lines if "/" not in line) <= width
     assert not any("…" in line for line in lines)
+    titles = [line for line in lines if line.startswith(("PDJ", "PCP", "PCK"))]
+    assert len(titles) == 3
+    assert all(", %: demo test" in title for title in titles)
 
 
-def test_published_figures_stand_below_ours_and_not_among_the_rows(run: Path, capsys: Any, monkeypatch: Any) -> None:
+def test_published_results_are_below_the_rows_and_not_among_them(run: Path, capsys: Any, monkeypatch: Any) -> None:
     monkeypatch.setitem(registry.DATASETS, "lsp", replace(registry.description("demo"), name="lsp"))
     monkeypatch.setitem(TEST_IMAGES, "lsp", N)
     monkeypatch.setenv("COLUMNS", "80")
@@ -293,10 +299,10 @@ def test_published_figures_stand_below_ours_and_not_among_the_rows(run: Path, ca
         assert scored(capsys, "--data", "lsp", *other)["published"] == []
 
 
-def test_files_alone_are_compared_with_published_figures_whatever_the_usual_box(
+def test_files_alone_are_compared_with_published_results_whatever_the_usual_box(
     here: Path, capsys: Any, monkeypatch: Any
 ) -> None:
-    """Their boxes are their own affair; the mean pose takes one that needs no detector."""
+    """Files may use any box; the mean pose starts from one that needs no detector."""
     face = replace(registry.description("upper"), name="flic", initial_box="face")
     monkeypatch.setitem(registry.DATASETS, "flic", face)
     monkeypatch.setitem(TEST_IMAGES, "flic", N)
@@ -306,10 +312,10 @@ def test_files_alone_are_compared_with_published_figures_whatever_the_usual_box(
     assert scored(capsys, *flags, "--box", "image")["published"] == []
 
 
-def test_intervals_are_of_as_many_draws_as_are_asked_for(run: Path, capsys: Any) -> None:
+def test_intervals_are_of_as_many_draws_as_the_flag_names(run: Path, capsys: Any) -> None:
     first, again, other = (scored(capsys, "--bootstrap", "100", "--seed", seed) for seed in "112")
     assert first == again
-    assert first["rows"][0]["pdj"]["interval"]["crops_per_joint"] == 100
+    assert first["rows"][0]["pdj"]["interval"]["draws"] == 100
     assert first["rows"][0]["pdj"]["mean"] == other["rows"][0]["pdj"]["mean"]
     assert first["rows"][0]["pdj"]["interval"] != other["rows"][0]["pdj"]["interval"]
     assert main(["eval", "--bootstrap", "0"]) == 0
@@ -335,7 +341,7 @@ def test_weights_are_scored_in_place_of_a_run(run: Path, capsys: Any) -> None:
     assert Path("lightning_logs/weights-ours/eval/demo-test/scores.json").is_file()
     assert list(pdj(scored(capsys, "--weights", "ours.safetensors", "--stage", "2"))) == ["mean pose", "stage 2"]
     other = scored(capsys, "--weights", "ours.safetensors", "--data", "upper")
-    assert other["box"] == "image", "as the other set's description says"
+    assert other["box"] == "image", "the other set's own"
     assert "weights" not in scored(capsys)
 
 
@@ -392,7 +398,7 @@ def test_files_alone_need_no_run(here: Path, capsys: Any) -> None:
 
 
 def test_observer_centric_labels_change_truth_and_predictions_alike(here: Path, capsys: Any) -> None:
-    """Predictions with every person's sides changed are right in the observer's eyes and wrong in the person's."""
+    """Predictions with every person's sides changed are right observer-centric and wrong person-centric."""
     right = truth().keypoints
     np.savez("changed.npz", keypoints=right[:, LSP14.mirror])
     assert (observer_centric(right, LSP14) != right).any()
@@ -400,6 +406,46 @@ def test_observer_centric_labels_change_truth_and_predictions_alike(here: Path, 
     observer = pdj(scored(capsys, "--data", "demo", "--predictions", "changed.npz", "--centric", "observer"))
     assert person["changed.npz"] < 0.5
     assert observer["changed.npz"] == 1
+
+
+def test_observer_centric_predictions_score_as_their_person_centric_originals(here: Path, capsys: Any) -> None:
+    person = truth().keypoints + np.random.default_rng(0).normal(0, 2, (N, 14, 2))
+    observer = observer_centric(person, LSP14)
+    assert (observer != person).any()
+    np.savez("them.npz", keypoints=person)
+    expected = scored(capsys, "--data", "demo", "--predictions", "them.npz", "--centric", "observer")
+    np.savez("them.npz", keypoints=observer)
+    flags = [
+        "--data",
+        "demo",
+        "--predictions",
+        "them.npz",
+        "--centric",
+        "observer",
+        "--predictions-centric",
+        "observer",
+    ]
+    document = scored(capsys, *flags)
+    assert document["predictions_centric"] == "observer"
+    assert document["rows"] == expected["rows"]
+    assert 0.5 < pdj(document)["them.npz"] < 1
+
+
+def test_confused_sides_of_observer_centric_predictions_are_wrong_only_with_the_flag(here: Path, capsys: Any) -> None:
+    """Without the flag the predictions are relabelled by their own torsos, which takes the confusion away."""
+    np.savez("confused.npz", keypoints=observer_centric(truth().keypoints, LSP14)[:, LSP14.mirror])
+    flags = ["--data", "demo", "--predictions", "confused.npz", "--centric", "observer"]
+    assert pdj(scored(capsys, *flags))["confused.npz"] == 1
+    assert pdj(scored(capsys, *flags, "--predictions-centric", "observer"))["confused.npz"] < 0.5
+
+
+def test_the_flag_of_predictions_leaves_the_models_rows_alone(run: Path, capsys: Any) -> None:
+    np.savez("them.npz", keypoints=truth().keypoints)
+    flags = ["--run", "mine", "--predictions", "them.npz", "--centric", "observer"]
+    document = scored(capsys, *flags)
+    flagged = scored(capsys, *flags, "--predictions-centric", "observer")
+    assert document["rows"][:3] == flagged["rows"][:3]
+    assert document["rows"][3] != flagged["rows"][3]
 
 
 @pytest.mark.slow
@@ -411,18 +457,18 @@ def test_files_alone_import_no_network(here: Path) -> None:
         import sys
         from pathlib import Path
         import numpy as np
-        from deeppose_cli import plotting
         from deeppose_cli.cli.app import main
-        from deeppose_cli.datamodules import catalogue
-        from deeppose_cli.datamodules.description import DatasetSpec
-        from deeppose_cli.samples import Annotations
-        from deeppose_cli.skeleton import LSP14
+        from deeppose_cli.core.annotations import Annotations
+        from deeppose_cli.core.skeleton import LSP14
+        from deeppose_cli.data.datasets import registry
+        from deeppose_cli.data.datasets.spec import DatasetSpec
+        from deeppose_cli.visualization import figures
         points = np.load("labels.npz")["keypoints"]
         files = tuple(Path(f"data/test/im{i}.png") for i in range(len(points)))
         part = Annotations(LSP14, files, points, np.full((len(points), 4), np.nan), tuple(f.name for f in files))
         read = lambda root: {"train": part, "validation": part, "test": part}
         registry.DATASETS["demo"] = DatasetSpec("demo", "", LSP14, "tiny", 1.0, "image", "", "", read)
-        figures.save_pdj = figures.save_comparison = lambda document, folder: []
+        figures.save_pdj = lambda document, folder: []
         figures.save_contact_sheet = lambda *args: (args[-1].touch(), args[-1])[1]
         figures.contact_sheet = lambda *args: None
         code = main(["eval", "--data", "demo", "--predictions", "them.npz"])
@@ -451,12 +497,12 @@ def test_files_alone_without_a_mean_pose_take_no_initial_box(here: Path, capsys:
     np.savez("them.npz", keypoints=truth().keypoints)
     assert main(["eval", "--json", "--data", "bare", "--predictions", "them.npz"]) == 0
     streams = capsys.readouterr()
-    assert not {"box", "box_found"} & json.loads(streams.out).keys()
+    assert not {"box", "box_found_rate"} & json.loads(streams.out).keys()
     assert "initial box" not in streams.err
     assert scored(capsys, "--data", "demo", "--predictions", "them.npz")["box"] == "image"
 
 
-def test_what_a_file_leaves_out_is_told_and_counted(here: Path, capsys: Any) -> None:
+def test_images_without_prediction_are_reported_and_counted(here: Path, capsys: Any) -> None:
     poses = truth().keypoints.copy()
     np.savez("all.npz", keypoints=poses)
     poses[1:3] = np.nan
@@ -467,7 +513,7 @@ def test_what_a_file_leaves_out_is_told_and_counted(here: Path, capsys: Any) -> 
     assert f"some.npz: no prediction for 2 of {N} images; counted as wrong\n" in streams.err
     assert "all.npz: no prediction" not in streams.err
     rows = json.loads(streams.out)["rows"]
-    assert {row["name"]: row["without_prediction"] for row in rows} == {"all.npz": 0, "some.npz": 2}
+    assert {row["name"]: row["images_without_prediction"] for row in rows} == {"all.npz": 0, "some.npz": 2}
 
 
 @pytest.mark.parametrize(
@@ -478,7 +524,7 @@ def test_what_a_file_leaves_out_is_told_and_counted(here: Path, capsys: Any) -> 
         (["--predictions", "them.txt", "--data", "demo"], 2, "them.txt: unknown kind of file"),
     ],
 )
-def test_what_is_wrong_with_files_is_said_before_a_set_is_read(
+def test_faults_of_files_are_reported_before_a_set_is_read(
     here: Path, capsys: Any, monkeypatch: Any, flags: list[str], code: int, message: str
 ) -> None:
     def read(root: Path) -> dict[str, Annotations]:
@@ -508,7 +554,7 @@ def test_a_failure_leaves_the_files_of_before(run: Path, capsys: Any, monkeypatc
 # --- Mistakes -----------------------------------------------------------------------------------------------------
 
 
-def test_without_a_run_it_says_what_to_type(here: Path, capsys: Any) -> None:
+def test_without_a_run_the_error_names_the_command(here: Path, capsys: Any) -> None:
     code, message = failed(capsys)
     assert code == 1
     assert "deeppose train --stage 1" in message
@@ -517,7 +563,7 @@ def test_without_a_run_it_says_what_to_type(here: Path, capsys: Any) -> None:
 @pytest.mark.parametrize(
     ("flags", "code", "message"),
     [
-        (["--stage", "0"], 2, "--stage 0: valid: all, or a stage's number"),
+        (["--stage", "0"], 2, "--stage 0: valid: all, or the number of a stage"),
         (["--stage", "two"], 2, "--stage two: valid: all"),
         (["--stage", "²"], 2, "--stage ²: valid: all"),
         (["--metric", "map"], 2, "'pdj', 'pcp', 'pck', 'all'"),
@@ -530,13 +576,23 @@ def test_without_a_run_it_says_what_to_type(here: Path, capsys: Any) -> None:
             2,
             "--centric observer: sticks has no left_hip",
         ),
-        (["--bootstrap", "99"], 2, "--bootstrap 99: too few to tell an interval; valid: 0 or at least 100"),
+        (["--bootstrap", "99"], 2, "--bootstrap 99: too few draws for an interval; valid: 0 or at least 100"),
         (["--bootstrap", "-1"], 2, "--bootstrap"),
+        (
+            ["--predictions-centric", "observer", "--predictions", "whole.npz"],
+            2,
+            "--predictions-centric observer: valid with --centric observer only",
+        ),
+        (
+            ["--predictions-centric", "observer", "--centric", "observer"],
+            2,
+            "--predictions-centric observer: there are no predictions; add --predictions FILE",
+        ),
         (["--seed", "-1"], 2, "--seed -1: valid: 0 or more"),
         (["--run", "mine", "--weights", "x"], 2, "--run mine and --weights x exclude each other"),
         (["--weights", "x"], 2, "--weights x: no such file; valid: a file"),
         (["--weights", "whole.npz"], 1, "whole.npz: not a weights file of deeppose"),
-        (["--stage", "3"], 2, "--stage 3: run mine has 2 stage(s); valid: all, 1 to 2"),
+        (["--stage", "3"], 2, "--stage 3: run mine has 2 trained stage(s); valid: 1 to 2"),
         (["--run", "other"], 1, "--run other: no trained stage"),
         (["--predictions", "none.npz"], 1, "none.npz: no such file"),
         (["--predictions", "small.npz"], 1, r"small.npz: keypoints has shape (5, 14, 2); expected (6, 14, 2)"),
@@ -547,7 +603,11 @@ def test_without_a_run_it_says_what_to_type(here: Path, capsys: Any) -> None:
         (["--out", "whole.npz"], 2, "--out whole.npz: whole.npz is not a folder"),
         (["--out", "whole.npz/a/b"], 2, "--out whole.npz/a/b: whole.npz is not a folder"),
         (["--out", "/proc/none"], 1, "--out /proc/none: cannot be written"),
-        (["--data", "bare", "--predictions", "whole.npz", "--box", "own"], 2, "--box own: no row starts from a first"),
+        (
+            ["--data", "bare", "--predictions", "whole.npz", "--box", "own"],
+            2,
+            "--box own: no row starts from an initial",
+        ),
     ],
 )
 def test_mistakes_are_one_line(run: Path, capsys: Any, flags: list[str], code: int, message: str) -> None:
@@ -559,7 +619,6 @@ def test_mistakes_are_one_line(run: Path, capsys: Any, flags: list[str], code: i
     assert not list(Path().rglob("eval"))
 
 
-def test_the_choices_are_those_of_the_metrics_and_the_data_sets() -> None:
+def test_the_splits_are_those_of_the_data_sets() -> None:
     """They are written down twice, since the flags must not import NumPy."""
-    assert [rule.value for rule in command.PcpRuleName] == list(PCP_RULES)
-    assert [split.value for split in command.SplitName] == list(SPLITS)
+    assert get_args(Split) == SPLITS

@@ -20,7 +20,7 @@ def test_draws_are_of_images_with_replacement_and_the_same_for_a_seed(
     at_a_time: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = draw_weights(60, 200, 3)
-    monkeypatch.setattr(bootstrap, "_AT_A_TIME", at_a_time)
+    monkeypatch.setattr(bootstrap, "_WEIGHTS_IN_MEMORY", at_a_time)
     weights = draw_weights(60, 200, 3)
     np.testing.assert_array_equal(weights, expected)
     assert weights.shape == (200, 60)
@@ -31,11 +31,11 @@ def test_draws_are_of_images_with_replacement_and_the_same_for_a_seed(
     assert (draw_weights(60, 200, 4) != weights).any()
 
 
-def test_sums_give_the_score_of_each_draws_own_images() -> None:
+def test_sums_give_the_score_of_the_images_of_each_draw() -> None:
     """Against the metric on images repeated as they were drawn."""
     pred, truth = with_gaps(LSP14)
-    tally = metrics.pdj_hits(pred, truth, LSP14, 0.2)
-    sums = bootstrap.resampled_sums(np.concatenate(tally, axis=1), 50, 1)
+    counts = metrics.pdj_hits(pred, truth, LSP14, 0.2)
+    sums = bootstrap.resampled_sums(np.concatenate(counts, axis=1), 50, 1)
     found = metrics.rate(sums[:, :14], sums[:, 14:])
     for draw, weights in enumerate(draw_weights(len(pred), 50, 1)):
         rows = np.repeat(np.arange(len(pred)), weights.astype(int))
@@ -66,7 +66,7 @@ def test_the_interval_of_a_share_is_the_binomials(images: int) -> None:
     assert (high - low) / 2 == pytest.approx(1.96 * np.sqrt(0.3 * 0.7 / images), rel=0.1)
 
 
-def test_it_covers_the_true_rate_about_as_often_as_it_says() -> None:
+def test_it_covers_the_true_rate_about_as_often_as_its_level() -> None:
     rng = np.random.default_rng(1)
     covered = 0
     for seed in range(200):

@@ -1,4 +1,4 @@
-"""Files by strangers: what is read, and that everything else is one line that says what was expected."""
+"""Files of external predictions: what is read, and that everything else is one line with what was expected."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from deeppose_cli.core.errors import DeepPoseError, UsageError
-from deeppose_cli.evaluation.external_predictions import read_predictions, without_prediction
+from deeppose_cli.evaluation.external_predictions import count_missing, read_predictions
 
 NAMES = ("a.jpg", "b.jpg", "c.jpg")
 JOINTS = ("neck", "hip", "knee", "toe")
@@ -50,14 +50,14 @@ def test_npz_of_whole_numbers(tmp_path: Path) -> None:
     assert (read(tmp_path / "them.npz") == 1).all()
 
 
-def test_coco_by_place_and_by_name(tmp_path: Path) -> None:
+def test_coco_by_number_and_by_name(tmp_path: Path) -> None:
     found = read(as_json(tmp_path, [result("c.jpg", 5), result(0, 7)]))
     assert (found[0, :, 0] == 7).all()
     assert (found[2] == [5, 6]).all()
     assert np.isnan(found[1]).all()
 
 
-def test_coco_takes_the_highest_score_wherever_it_stands(tmp_path: Path) -> None:
+def test_coco_takes_the_highest_score_in_any_order(tmp_path: Path) -> None:
     results = [result(0, 1, score=0.2), result(0, 2, score=0.9), result(0, 3, score=0.5), result(1, 4), result(1, 5)]
     found = read(as_json(tmp_path, results))
     assert (found[0, 0, 0], found[1, 0, 0]) == (2, 4)
@@ -99,7 +99,7 @@ def test_npz_that_cannot_be_scored(tmp_path: Path, arrays: dict[str, np.ndarray]
 
 
 @pytest.mark.parametrize("cut", ["nothing", "text", "half", "npy", "flipped"])
-def test_npz_that_is_none(tmp_path: Path, cut: str) -> None:
+def test_npz_that_is_damaged(tmp_path: Path, cut: str) -> None:
     path, other = tmp_path / "them.npz", tmp_path / "whole.npz"
     np.savez_compressed(other, keypoints=np.random.default_rng(0).uniform(size=(3, 4, 2)))
     whole = other.read_bytes()
@@ -124,7 +124,7 @@ def test_npz_that_is_none(tmp_path: Path, cut: str) -> None:
         ({"annotations": []}, "holds one dict; expected a list"),
         ([7], "result 0: expected an object with image_id and keypoints"),
         ([{"image_id": 0}], "result 0: expected an object"),
-        ([result(0), result(3)], r"result 1: image_id 3 is not in the split; valid: the 0-based place.*\(0 to 2\)"),
+        ([result(0), result(3)], r"result 1: image_id 3 is not in the split; valid: the 0-based number.*\(0 to 2\)"),
         ([result(-1)], "image_id -1 is not in the split"),
         ([result(True)], "image_id True is not in the split"),
         ([result("d.jpg")], "image_id 'd.jpg' is not in the split; valid: .* or an example's name, such as 'a.jpg'"),
@@ -194,7 +194,7 @@ def test_marks_and_capitals_of_other_systems_are_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(tmp_path / "them.NPZ"), poses())
 
 
-def test_a_image_with_several_examples_is_named_once_or_by_example(tmp_path: Path) -> None:
+def test_an_image_with_several_examples_is_named_once_or_by_example(tmp_path: Path) -> None:
     names = ("x.jpg", "y.jpg", "x.jpg#2", "z.jpg#2")
 
     def of(*results: dict[str, Any]) -> list[bool]:
@@ -206,7 +206,7 @@ def test_a_image_with_several_examples_is_named_once_or_by_example(tmp_path: Pat
     assert of(result("y.jpg"), result("y.jpg")) == [False, True, False, False]
     for others in ([], [result("y.jpg")]):
         with pytest.raises(
-            DeepPoseError, match=r"second result for 'x\.jpg'.*valid: .*'x\.jpg#2', or its 0-based place"
+            DeepPoseError, match=r"second result for 'x\.jpg'.*valid: .*'x\.jpg#2', or its 0-based number"
         ):
             of(result("x.jpg", score=0.1), *others, result("x.jpg", score=0.9))
     with pytest.raises(DeepPoseError, match=r"'z\.jpg' is not in the split; valid: .*such as 'z\.jpg#2'"):
@@ -215,13 +215,13 @@ def test_a_image_with_several_examples_is_named_once_or_by_example(tmp_path: Pat
 
 def test_images_without_a_prediction_are_counted() -> None:
     values = poses()
-    assert without_prediction(values) == 0
+    assert count_missing(values) == 0
     values[0], values[2, :, 1] = np.nan, np.nan
-    assert without_prediction(values) == 2
+    assert count_missing(values) == 2
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
-def test_json_that_is_none(tmp_path: Path, content: bytes) -> None:
+def test_json_that_is_damaged(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "them.json").write_bytes(content)
     with pytest.raises(DeepPoseError, match="not a JSON file"):
         read(tmp_path / "them.json")
@@ -229,7 +229,7 @@ def test_json_that_is_none(tmp_path: Path, content: bytes) -> None:
 
 def test_a_name_that_two_examples_share_is_ambiguous(tmp_path: Path) -> None:
     path = as_json(tmp_path, [result("a.jpg")])
-    with pytest.raises(DeepPoseError, match=r"2 examples are named 'a\.jpg'; give the 0-based place"):
+    with pytest.raises(DeepPoseError, match=r"2 examples are named 'a\.jpg'; give the 0-based number"):
         read_predictions(path, ("a.jpg", "a.jpg"), JOINTS)
 
 

@@ -251,9 +251,9 @@ def test_the_official_numbers() -> None:
     pred[2] += 1000
     truth[3, BUFFY10.index("chin")] = np.nan
     hits = pcp.pcp_hits(pred, truth, BUFFY10, "buffy")
-    found = pcp.official(hits, pcp.window_hits(pred, truth, BUFFY10))
+    found = pcp.buffy_scores(hits, pcp.window_hits(pred, truth, BUFFY10))
     assert found == pytest.approx((2 / 3, 10 / 12, 10 / 18))
-    of_two = pcp.of_detected(hits, pcp.window_hits(pred, truth, BUFFY10))
+    of_two = pcp.matched_people_limbs(hits, pcp.window_hits(pred, truth, BUFFY10))
     kinds = pcp.limb_kind_rates(of_two.rates(), BUFFY10)
     assert {kind: float(rate) for kind, rate in kinds.items()} == {
         "upper_arm": 3 / 4,
@@ -271,7 +271,7 @@ def test_the_official_numbers_where_nobody_is_matched_or_there(
     _, truth = random_poses(BUFFY10, n=people)
     pred = truth + shift
     hits, windows = pcp.pcp_hits(pred, truth, BUFFY10, "buffy"), pcp.window_hits(pred, truth, BUFFY10)
-    found = pcp.official(hits, windows)
+    found = pcp.buffy_scores(hits, windows)
     assert [None if math.isnan(value) else value for value in found] == list(expected)
 
 
@@ -291,7 +291,7 @@ def test_buffys_rule_goes_by_the_ends_that_were_marked() -> None:
     true = all_sticks(truth)
     marked = true + np.random.default_rng(3).normal(0, 10, true.shape)
     found = pcp.pcp_hits(pred, truth, BUFFY10, "buffy", windows=False, marked=marked)
-    assert found.counted.all()
+    assert found.valid.all()
     assert 0.1 < found.hits.mean() < 0.9
     for image, row in enumerate(all_sticks(pred)):
         for place, stick in enumerate(row):

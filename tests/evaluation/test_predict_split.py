@@ -35,18 +35,18 @@ def split(folder: Path, n: int = 7, skeleton: Skeleton = LSP14, seed: int = 0) -
 
 
 class Oracle:
-    """Knows the image by its colour. Stage 1 is 5 px off, stage 2 right; says what it was asked."""
+    """Recognizes the image by its color. Stage 1 is 5 px off, stage 2 right. Records its inputs."""
 
     num_stages = 2
 
     def __init__(self, truth: Annotations) -> None:
-        self.truth, self.skeleton, self.asked = truth, truth.skeleton, []  # type: ignore[var-annotated]
+        self.truth, self.skeleton, self.calls = truth, truth.skeleton, []  # type: ignore[var-annotated]
         self.flip_test: bool | None = None
 
     def predict(self, images: Sequence[NDArray[np.uint8]], boxes: Poses, /, *, flip_test: bool) -> SimpleNamespace:
         self.flip_test = flip_test
         numbers = [int(image[0, 0, 2]) for image in images]
-        self.asked.append((numbers, boxes.copy()))
+        self.calls.append((numbers, boxes.copy()))
         right = self.truth.keypoints[numbers]
         return SimpleNamespace(poses=np.stack([right + 5, right]))
 
@@ -81,7 +81,7 @@ def test_the_mean_pose_is_the_same_place_in_every_box(tmp_path: Path) -> None:
 # --- Boxes and cascades ----------------------------------------------------------------------------------------------
 
 
-def test_a_image_that_is_gone_has_no_box_and_the_others_keep_theirs(tmp_path: Path) -> None:
+def test_an_image_that_is_gone_has_no_box_and_the_others_keep_theirs(tmp_path: Path) -> None:
     part = split(tmp_path)
     whole = initial_boxes(part, "image").boxes
     part.files[2].unlink()
@@ -96,13 +96,13 @@ def test_a_image_that_is_gone_has_no_box_and_the_others_keep_theirs(tmp_path: Pa
 def test_poses_and_boxes_stay_with_their_image_in_batches_of_any_size(tmp_path: Path, batch_size: int) -> None:
     part = split(tmp_path)
     boxes = initial_boxes(part, "image").boxes
-    oracle, told = Oracle(part), []
-    poses = predict_split.predict_split(oracle, part, boxes, batch_size, told.append)
+    oracle, steps = Oracle(part), []  # type: ignore[var-annotated]
+    poses = predict_split.predict_split(oracle, part, boxes, batch_size, lambda *step: steps.append(step))
     np.testing.assert_array_equal(poses, [part.keypoints + 5, part.keypoints])
-    assert sum(told) == 7
-    assert max(len(numbers) for numbers, _ in oracle.asked) <= batch_size
-    for numbers, asked in oracle.asked:
-        np.testing.assert_array_equal(asked, boxes[numbers])
+    assert steps[-1] == ("predicting", 7, 7)
+    assert max(len(numbers) for numbers, _ in oracle.calls) <= batch_size
+    for numbers, used in oracle.calls:
+        np.testing.assert_array_equal(used, boxes[numbers])
 
 
 @pytest.mark.parametrize("flip_test", [False, True])
@@ -147,7 +147,7 @@ def test_poses_of_another_skeleton_are_matched_by_name() -> None:
     np.testing.assert_array_equal(predict_split.to_skeleton(poses, LSP14, LSP14), poses)
 
 
-def test_the_mid_hip_of_a_model_that_knows_the_hips_is_their_mean() -> None:
+def test_the_mid_hip_of_a_model_with_hips_is_their_mean() -> None:
     poses = np.random.default_rng(0).uniform(0, 100, (2, 3, 14, 2))
     found = predict_split.to_skeleton(poses, LSP14, BUFFY10)
     hips = [poses[..., LSP14.index(f"{side}_hip"), :] for side in ("left", "right")]
@@ -157,7 +157,7 @@ def test_the_mid_hip_of_a_model_that_knows_the_hips_is_their_mean() -> None:
 
 @pytest.mark.parametrize("source", [LSP14, PEOPLE15, BUFFY10], ids=lambda skeleton: skeleton.name)
 def test_the_neck_that_flic_means_is_the_middle_of_the_shoulders(source: Skeleton) -> None:
-    """Another point than the neck that these models learned. A model of FLIC's own says it itself."""
+    """Another point than the neck that these models learned. A model of FLIC predicts it."""
     poses = np.random.default_rng(0).uniform(0, 100, (2, 3, len(source), 2))
     found = predict_split.to_skeleton(poses, source, FLIC10)[..., FLIC10.index("neck"), :]
     shoulders = [poses[..., source.index(f"{side}_shoulder"), :] for side in ("left", "right")]
@@ -167,7 +167,7 @@ def test_the_neck_that_flic_means_is_the_middle_of_the_shoulders(source: Skeleto
 
 
 @pytest.mark.parametrize("target", [LSP14, BUFFY10], ids=lambda skeleton: skeleton.name)
-def test_a_neck_that_is_labelled_is_the_model_of_all_own(target: Skeleton) -> None:
+def test_a_labelled_neck_is_taken_from_the_model_of_all_joints(target: Skeleton) -> None:
     poses = np.random.default_rng(0).uniform(0, 100, (2, len(PEOPLE15), 2))
     found = predict_split.to_skeleton(poses, PEOPLE15, target)
     for joint in {*target.joints} & {*PEOPLE15.joints}:
@@ -188,7 +188,7 @@ def test_a_neck_that_is_labelled_is_the_model_of_all_own(target: Skeleton) -> No
         (LSP14, PEOPLE15, ["nose"]),
     ],
 )
-def test_what_a_model_knows_of_another_sets_joints(source: Skeleton, target: Skeleton, lacking: list[str]) -> None:
+def test_which_joints_of_another_set_a_model_predicts(source: Skeleton, target: Skeleton, lacking: list[str]) -> None:
     known = predict_split.known_joints(source, target)
     assert [joint for joint, is_known in zip(target.joints, known, strict=True) if not is_known] == lacking
     poses = np.ones((1, len(source), 2))

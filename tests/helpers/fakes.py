@@ -1,4 +1,4 @@
-"""Stand-ins for what is slow to make."""
+"""Fakes of objects that are slow to build."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ RIGHT = np.array([1.0, 0.0])
 
 
 class FakeCascade:
-    """Two stages; the same answer for every image: a pose fixed in its initial box, then it 1 px to the right.
+    """Two stages that predict a fixed pose in the initial box, the second 1 px to the right of the first.
 
-    With a flip test everything lies 1 px further to the right.
+    With a flip test every joint is 1 px further to the right.
     """
 
     def __init__(self, skeleton: Skeleton = LSP14) -> None:
@@ -31,14 +31,15 @@ class FakeCascade:
         return nullcontext(2)
 
     @property
-    def norm(self) -> NDArray[np.float64]:
+    def normalized_pose(self) -> NDArray[np.float64]:
+        """(K, 2) the first stage's pose in its box."""
         return np.random.default_rng(0).uniform(-0.4, 0.4, (len(self.skeleton), 2))
 
     def predict(
         self, images: Sequence[NDArray[np.uint8]], boxes: FloatArray, *, flip_test: bool = False
     ) -> CascadeResult:
         self.batches.append([image.shape for image in images])
-        first = denormalise(self.norm, np.asarray(boxes)[:, None, :]) + flip_test * RIGHT
+        first = denormalise(self.normalized_pose, np.asarray(boxes)[:, None, :]) + flip_test * RIGHT
         where = np.tile(np.asarray(boxes)[None, :, None, :], (2, 1, len(self.skeleton), 1))
         unknown = np.full(where.shape[:3], np.nan)
         return CascadeResult(np.stack([first, first + RIGHT]), where, unknown, unknown)

@@ -1,4 +1,4 @@
-"""Poses to score: random, with gaps, degenerate; and what slow references of the metrics share."""
+"""Poses to score: random, with gaps, degenerate; and helpers of the slow references of the metrics."""
 
 from __future__ import annotations
 

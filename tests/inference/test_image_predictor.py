@@ -136,7 +136,7 @@ def test_a_box_beside_the_image_is_reported(spec: str, tmp_path: Path) -> None:
 def test_results_hold_every_stage_and_the_names(tmp_path: Path) -> None:
     _, document = run([image(tmp_path / "x.png")], tmp_path / "out", "4,8,20,40")
     (result,) = document
-    pose = denormalise(FakeCascade().norm, np.array(Box(13.5, 27.5, 20, 40)))
+    pose = denormalise(FakeCascade().normalized_pose, np.array(Box(13.5, 27.5, 20, 40)))
     assert np.allclose(result["stages"][0]["keypoints"], pose, atol=1e-3)
     assert np.allclose(result["stages"][1]["keypoints"], pose + RIGHT, atol=1e-3)
     assert np.allclose(np.reshape(result["keypoints"], (-1, 3))[:, :2], pose + RIGHT, atol=1e-3)
@@ -151,7 +151,7 @@ def test_results_can_be_scored_like_anyones(tmp_path: Path) -> None:
     names = ["im2.png", "im1.png"]
     run([image(tmp_path / name) for name in sorted(names)], tmp_path / "out")
     poses = read_predictions(tmp_path / "out" / "predictions.json", names, LSP14.joints)
-    expected = denormalise(FakeCascade().norm, np.array(Box.of_image(40, 60))) + RIGHT
+    expected = denormalise(FakeCascade().normalized_pose, np.array(Box.of_image(40, 60))) + RIGHT
     assert np.allclose(poses, expected, atol=1e-3)
 
 

@@ -25,7 +25,7 @@ def scores_document(skeleton: Skeleton, names: list[str]) -> dict[str, Any]:
         scores.scores(ScoredPredictions.of_all(name, truth + rng.normal(0, 4 * i + 4, truth.shape)), truth, skeleton)
         for i, name in enumerate(names)
     ]
-    return scores.document("lsp", "test", 30, rows)
+    return {"data": "lsp", "split": "test", "images": 30, "published": [], "rows": rows}
 
 
 MANY = ["mean pose", "stage 1", "stage 2", "stage 3", "x.npz", "a_file_with_a_name_that_is_rather_long.json"]
@@ -41,8 +41,8 @@ def test_the_pdj_figure_has_a_panel_for_each_kind_and_a_line_for_each_row(skelet
     assert len(curve) == len(names)
     for line, row in zip(curve, document["rows"], strict=True):
         np.testing.assert_allclose(line.get_ydata(), 100 * np.array(row["curve"]["elbow"]))
-    looks = {(line.get_color(), line.get_linestyle(), line.get_marker()) for line in curve}
-    assert len(looks) == len(names)
+    styles = {(line.get_color(), line.get_linestyle(), line.get_marker()) for line in curve}
+    assert len(styles) == len(names)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == names
     assert all(panel.get_legend() is None for panel in figure.axes)
     assert all(word in figure.get_suptitle() for word in ("lsp", "test", "30 images"))
@@ -67,17 +67,26 @@ def test_a_kind_that_is_nowhere_labelled_leaves_its_panel_empty() -> None:
     figures.pdj_figure(document).draw_without_rendering()
 
 
-def test_the_confidence_figure_has_a_line_for_each_row_that_says_it() -> None:
+def test_the_confidence_figure_has_a_line_for_each_row_with_confidences() -> None:
     document = scores_document(LSP14, ["mean pose", "stage 1", "stage 2"])
     for row, off in zip(document["rows"][1:], (0.0, 0.05), strict=True):
-        bins = [[said, said + off, 10 * n] for n, said in enumerate((0.15, 0.55, 0.9), start=1)]
+        bins = [[confidence, confidence + off, 10 * n] for n, confidence in enumerate((0.15, 0.55, 0.9), start=1)]
         row["confidence"] = {"error": off, "bins": bins}
     figure = figures.reliability_figure(document)
     _, *lines = figure.axes[0].lines
     assert [line.get_ydata().tolist() for line in lines] == [pytest.approx([15, 55, 90]), pytest.approx([20, 60, 95])]
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert texts == ["stage 1 (off by 0.0 points)", "stage 2 (off by 5.0 points)"]
+    assert texts == ["stage 1 (mean error 0.0 points)", "stage 2 (mean error 5.0 points)"]
     assert "lsp test, 30 images" in figure.get_suptitle()
+
+
+def test_confidences_in_one_bin_make_no_figure() -> None:
+    document = scores_document(LSP14, ["mean pose", "stage 1"])
+    assert not figures.has_reliability(document)
+    document["rows"][1]["confidence"] = {"error": 0.1, "bins": [[0.15, 0.2, 10]]}
+    assert not figures.has_reliability(document)
+    document["rows"][1]["confidence"]["bins"].append([0.55, 0.6, 10])
+    assert figures.has_reliability(document)
 
 
 # --- Comparison ------------------------------------------------------------------------------------------------------
@@ -86,7 +95,15 @@ def test_the_confidence_figure_has_a_line_for_each_row_that_says_it() -> None:
 def flic_document(names: list[str]) -> dict[str, Any]:
     document = scores_document(FLIC10, names)
     beside = comparable_results("flic", "test", 1016, centric="person", usual_box=True, pcp_rule="strict")
-    return {**document, "published": [each.as_row() for each in beside]}
+    return {**document, "published": [result.as_row() for result in beside]}
+
+
+def test_without_published_wrists_and_elbows_there_is_no_comparison() -> None:
+    assert figures.has_comparison(flic_document(["stage 1"]))
+    pcp_only = comparable_results("lsp", "test", 1000, centric="person", usual_box=True, pcp_rule="strict")
+    document = scores_document(LSP14, ["mean pose", "stage 1"])
+    assert not figures.has_comparison(document)
+    assert not figures.has_comparison({**document, "published": [result.as_row() for result in pcp_only]})
 
 
 def test_the_comparison_has_wrists_and_elbows_of_all_rows_and_published_figures_as_markers() -> None:
@@ -110,7 +127,7 @@ def test_the_comparison_has_wrists_and_elbows_of_all_rows_and_published_figures_
     assert names == [*MANY, "DeepPose (unverified)", "MediaPipe Pose"]
 
 
-def test_a_row_that_does_not_know_wrists_has_no_line_there() -> None:
+def test_a_row_without_wrists_has_no_line_there() -> None:
     document = flic_document(["stage 1", "stage 2"])
     document["rows"][0]["curve"]["wrist"] = [None] * 51
     figure = figures.comparison_figure(document)
@@ -173,7 +190,7 @@ def test_figures_leave_pyplot_alone() -> None:
 # --- Overlay ---------------------------------------------------------------------------------------------------------
 
 
-def grey(height: int = 200, width: int = 160) -> np.ndarray:
+def gray(height: int = 200, width: int = 160) -> np.ndarray:
     return np.full((height, width, 3), 100, np.uint8)
 
 
@@ -182,8 +199,8 @@ def spread_out() -> np.ndarray:
     return np.array([(20 + 30 * (i % 5), 20 + 60 * (i // 5)) for i in range(14)], dtype=float)
 
 
-def test_joints_are_drawn_where_they_are_in_the_colour_of_their_side() -> None:
-    image, pose = grey(), spread_out()
+def test_joints_are_drawn_where_they_are_in_the_color_of_their_side() -> None:
+    image, pose = gray(), spread_out()
     drawn = draw_pose(image, pose, LSP14)
     assert (image == 100).all()
     for (x, y), joint in zip(pose.astype(int), LSP14.joints, strict=True):
@@ -194,34 +211,34 @@ def test_joints_are_drawn_where_they_are_in_the_colour_of_their_side() -> None:
 def test_a_joint_that_is_missing_takes_its_limbs_with_it_and_no_other() -> None:
     pose = np.full((14, 2), np.nan)
     pose[LSP14.index("left_elbow")], pose[LSP14.index("left_wrist")] = (40, 40), (120, 40)
-    drawn = draw_pose(grey(), pose, LSP14)
+    drawn = draw_pose(gray(), pose, LSP14)
     assert tuple(drawn[40, 80]) == SIDE_COLOURS["left"]
     pose[LSP14.index("left_wrist")] = np.nan
-    drawn = draw_pose(grey(), pose, LSP14)
+    drawn = draw_pose(gray(), pose, LSP14)
     assert (drawn[40, 80] == 100).all()
     assert (drawn[40, 40] != 100).any()
-    assert (draw_pose(grey(), np.full((14, 2), np.nan), LSP14) == 100).all()
+    assert (draw_pose(gray(), np.full((14, 2), np.nan), LSP14) == 100).all()
 
 
 def test_joints_far_outside_are_cut_off_at_the_edge() -> None:
     pose = np.full((14, 2), np.nan)
     pose[LSP14.index("left_elbow")], pose[LSP14.index("left_wrist")] = (40, 40), (1e12, 40)
-    drawn = draw_pose(grey(), pose, LSP14)
+    drawn = draw_pose(gray(), pose, LSP14)
     assert drawn.shape == (200, 160, 3)
     assert tuple(drawn[40, 159]) == SIDE_COLOURS["left"]
     pose[:] = -np.inf
-    assert (draw_pose(grey(), pose, LSP14) == 100).all()
+    assert (draw_pose(gray(), pose, LSP14) == 100).all()
 
 
 def test_lines_grow_with_the_image() -> None:
     def thickness(scale: int) -> int:
         pose = np.full((14, 2), np.nan)
         pose[LSP14.index("neck")], pose[LSP14.index("head_top")] = (10 * scale, 60 * scale), (90 * scale, 60 * scale)
-        drawn = draw_pose(grey(120 * scale, 100 * scale), pose, LSP14)
+        drawn = draw_pose(gray(120 * scale, 100 * scale), pose, LSP14)
         return int((drawn[:, 50 * scale] > 170).all(-1).sum())
 
     assert 1 <= thickness(1) < thickness(5) <= 8
 
 
-def test_a_image_of_one_pixel() -> None:
-    assert draw_pose(grey(1, 1), np.zeros((14, 2)), LSP14).shape == (1, 1, 3)
+def test_an_image_of_one_pixel() -> None:
+    assert draw_pose(gray(1, 1), np.zeros((14, 2)), LSP14).shape == (1, 1, 3)

@@ -1,0 +1,316 @@
+"""Score a trained model, the mean pose and external predictions by the same rules.
+
+The modules that need NumPy are imported after the arguments are checked, so that a wrong argument is reported at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from deeppose_cli.config.defaults import BOOTSTRAP_DRAWS, DATA_ROOT, LEAST_BOOTSTRAP_DRAWS, RUNS_ROOT
+from deeppose_cli.core.errors import UsageError
+from deeppose_cli.core.progress import Progress, loading_notice, report
+from deeppose_cli.evaluation.choices import METRICS, Centric, Metric, PcpRule, Split
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from deeppose_cli.checkpoints.model_source import TrainedModel
+    from deeppose_cli.core.annotations import Annotations
+    from deeppose_cli.core.skeleton import Skeleton
+    from deeppose_cli.data.datasets.spec import DatasetSpec
+    from deeppose_cli.detection.initial_boxes import InitialBoxes
+    from deeppose_cli.evaluation.scores import ScoredPredictions
+
+BATCH_SIZE = 32
+"""Images in memory at a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Scores of one split of a data set."""
+
+    document: dict[str, Any]
+    """What `scores.json` holds: fractions of 1."""
+    files: tuple[Path, ...]
+    """The files written; empty without `out`."""
+    metrics: tuple[str, ...]
+    """The metrics that `print_tables` prints."""
+    initial_boxes: InitialBoxes | None
+    """Where the model and the mean pose start; None where only files of predictions are scored."""
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The scores of each model stage and each file of predictions."""
+        rows: list[dict[str, Any]] = self.document["rows"]
+        return rows
+
+    def to_json(self) -> str:
+        """The text of `scores.json`."""
+        from deeppose_cli.evaluation.tables import to_json
+
+        return to_json(self.document)
+
+    def print_tables(self, console: Console | None = None) -> None:
+        """Print a table for each metric, in percent."""
+        from rich.console import Console
+
+        from deeppose_cli.evaluation.tables import print_tables
+
+        console = console or Console(highlight=False)
+        if self.initial_boxes is not None:
+            console.print(self.initial_boxes.said())
+        print_tables(console, self.metrics, self.document)
+        if unreadable := self.document["unreadable"]:
+            images = self.document["images"]
+            console.print(f"{unreadable} of {images} images could not be read; their joints count as wrong")
+
+
+def evaluate(
+    *,
+    weights: str | Path | None = None,
+    run: str | None = None,
+    data: str | None = None,
+    split: Split = "test",
+    stage: int | None = None,
+    metric: Metric = "all",
+    pcp_rule: PcpRule = "strict",
+    centric: Centric = "person",
+    predictions_centric: Centric = "person",
+    box: str | None = None,
+    predictions: Sequence[str | Path] = (),
+    flip_test: bool = False,
+    bootstrap: int = BOOTSTRAP_DRAWS,
+    seed: int = 0,
+    batch_size: int = BATCH_SIZE,
+    out: str | Path | None = None,
+    data_root: str | Path = DATA_ROOT,
+    runs_root: str | Path = RUNS_ROOT,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Score a model's stages beside the mean pose of the training images, and files of predictions.
+
+    Without `run` and `weights` the newest run is scored, or the pretrained weights where there is no run; with
+    `predictions` alone no model is. Without `data` the data set is the model's own.
+
+    Args:
+        weights: Name of pretrained weights, or a file written by `export`.
+        run: Name of a run below `runs_root`.
+        data: Name of a data set below `data_root`.
+        split: Which images are scored: "train", "validation" or "test".
+        stage: Score this stage only; None: all stages.
+        metric: Metric that `Evaluation.print_tables` prints; the document holds all of them.
+        pcp_rule: When a limb counts as found by PCP; see `pcp.pcp_hits`.
+        centric: "observer" changes left and right of the labels and of the predictions to an observer's.
+        predictions_centric: "observer" where the files of predictions have an observer's left and right already: they
+            are then compared as they are. Valid with `centric="observer"` only.
+        box: Source of the initial box, or "x,y,w,h" in px; None: as the model was trained, or the data set's.
+        predictions: Files of external predictions; see `external_predictions`.
+        flip_test: Average the poses of each image and of its mirror image.
+        bootstrap: Draws of images for the 95 % intervals; 0: no intervals.
+        seed: Seed of these draws.
+        batch_size: Images in memory at a time.
+        out: Folder for scores.json, per-image.csv and the figures; None: nothing is written; "auto": the folder
+            `eval/DATA-SPLIT` of the run.
+        progress: Is called with (task, done, total) after each step.
+
+    Raises:
+        UsageError: For arguments that are not valid, or not together.
+        DeepPoseError: For a file, run or data set that is missing or damaged.
+    """
+    _check_choices(
+        {
+            "split": (split, Split),
+            "metric": (metric, Metric),
+            "pcp-rule": (pcp_rule, PcpRule),
+            "centric": (centric, Centric),
+            "predictions-centric": (predictions_centric, Centric),
+        }
+    )
+    _check_numbers(bootstrap, seed, stage)
+    _check_predictions_centric(predictions_centric, centric, predictions)
+    data_root, runs_root = Path(data_root), Path(runs_root)
+    prediction_files = [Path(file) for file in predictions]
+    with loading_notice("libraries"):
+        from deeppose_cli.checkpoints.model_source import check_stage, model_line
+        from deeppose_cli.evaluation import published_results, scores
+        from deeppose_cli.evaluation import report as output
+        from deeppose_cli.evaluation import rows as scored
+        from deeppose_cli.evaluation.metrics import observer_centric
+    scored.check_files(prediction_files)
+    files_only = bool(predictions) and run is weights is None
+    model, dataset = _resolve_model(run, weights, runs_root, data, files_only=files_only)
+    if model is None:
+        _check_without_model(stage, flip_test=flip_test)
+    else:
+        report(model_line(model, check_stage(model, stage)))
+    if centric == "observer":
+        _check_sides(dataset.skeleton, dataset.name)
+    folder = _output_folder(out, model, dataset.name, split, runs_root)
+    if folder is not None:
+        output.check_target(folder)
+
+    splits = dataset.read(data_root)
+    test = _choose_split(splits, split, dataset.name)
+    external = scored.external_rows(prediction_files, test, dataset.name)
+    training = scored.find_training_images(dataset, splits, model, data_root)
+    rows: list[ScoredPredictions] = []
+    initial, unreadable = None, 0
+    if isinstance(training, str):
+        if model is None and box is not None:
+            raise UsageError(f"--box {box}: no row starts from an initial box ({training}); valid with --run or alone")
+        report(training)
+    if model is not None or not isinstance(training, str):
+        initial = _initial_boxes(test, dataset, model, split, box, data_root, progress)
+        if not isinstance(training, str):
+            start = scored.training_boxes(training, dataset, model, initial.source, data_root, progress)
+            rows.append(scored.mean_pose_row(training.images, start, test, initial.boxes, centric))
+        if model is not None:
+            stages, unreadable = scored.stage_rows(
+                model, stage, test, initial.boxes, batch_size, progress, flip_test=flip_test
+            )
+            rows += stages
+    truth = test.keypoints
+    if centric == "observer":
+        truth, rows = observer_centric(truth, test.skeleton), scored.observer_rows(rows, test.skeleton)
+        if predictions_centric == "person":
+            external = scored.observer_rows(external, test.skeleton)
+    rows += external
+    if pcp_rule == "buffy":
+        scored.report_unmatched(rows, test.skeleton)
+
+    alpha = scores.PCK_ALPHA.get(dataset.name, scores.OTHER_PCK_ALPHA)
+    resampling = scores.Resampling(bootstrap, seed)
+    usual_box = initial is None or initial.source == dataset.initial_box or (model is None and box is None)
+    published = published_results.comparable_results(
+        dataset.name, split, len(test), centric=centric, usual_box=usual_box, pcp_rule=pcp_rule
+    )
+    document = {
+        "data": dataset.name,
+        "split": split,
+        "images": len(test),
+        "run": model.name if model is not None and model.kind == "run" else None,
+        **({"weights": model.name} if model is not None and model.kind == "weights" else {}),
+        "centric": centric,
+        **({"predictions_centric": "observer"} if predictions_centric == "observer" else {}),
+        **({} if initial is None else {"box": initial.source, "box_found_rate": round(float(initial.found.mean()), 6)}),
+        "unreadable": unreadable,
+        **({"flip_test": True} if flip_test else {}),
+        "joints": list(test.skeleton.joints),
+        "published": [result.as_row() for result in published],
+        "rows": [scores.scores(row, truth, test.skeleton, pcp_rule, alpha, resampling, test.sticks) for row in rows],
+    }
+    files = [] if folder is None else output.write_files(folder, document, test, rows, truth)
+    return Evaluation(document, tuple(files), METRICS if metric == "all" else (metric,), initial)
+
+
+def _check_choices(choices: Mapping[str, tuple[object, Any]]) -> None:
+    """Raises UsageError for a value that its Literal type does not have."""
+    for flag, (value, valid) in choices.items():
+        if value not in get_args(valid):
+            raise UsageError(f"--{flag} {value}: unknown; valid: {', '.join(get_args(valid))}")
+
+
+def _check_numbers(bootstrap: int, seed: int, stage: int | None) -> None:
+    if bootstrap < 0 or 0 < bootstrap < LEAST_BOOTSTRAP_DRAWS:
+        least = LEAST_BOOTSTRAP_DRAWS
+        raise UsageError(f"--bootstrap {bootstrap}: too few draws for an interval; valid: 0 or at least {least}")
+    if seed < 0:
+        raise UsageError(f"--seed {seed}: valid: 0 or more")
+    if stage is not None and stage < 1:
+        raise UsageError(f"--stage {stage}: valid: all, or the number of a stage (1, 2, …)")
+
+
+def _check_predictions_centric(predictions_centric: Centric, centric: Centric, predictions: Sequence[object]) -> None:
+    if predictions_centric == "person":
+        return
+    if centric != "observer":
+        raise UsageError("--predictions-centric observer: valid with --centric observer only")
+    if not predictions:
+        raise UsageError("--predictions-centric observer: there are no predictions; add --predictions FILE")
+
+
+def _check_without_model(stage: int | None, *, flip_test: bool) -> None:
+    if stage is not None:
+        raise UsageError(f"--stage {stage}: with --predictions alone no stage is scored; add --run NAME")
+    if flip_test:
+        raise UsageError("--flip-test: with --predictions alone no network is run; add --run NAME or --weights FILE")
+
+
+def _check_sides(skeleton: Skeleton, data: str) -> None:
+    needed = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
+    lacking = [joint for joint in needed if joint not in skeleton.joints]
+    if lacking:
+        raise UsageError(f"--centric observer: {data} has no {lacking[0]}, which decides the sides; valid: person")
+
+
+def _resolve_model(
+    run: str | None, weights: str | Path | None, runs_root: Path, data: str | None, *, files_only: bool
+) -> tuple[TrainedModel | None, DatasetSpec]:
+    """The model to score, None where only files are scored, and the data set."""
+    from deeppose_cli.checkpoints.model_source import resolve_model
+    from deeppose_cli.checkpoints.run_folder import list_runs
+    from deeppose_cli.data.datasets.registry import DATASETS, description
+
+    dataset = None if data is None else description(data)
+    valid = ", ".join(DATASETS)
+    if not files_only:
+        skeleton = None if dataset is None else dataset.skeleton.name
+        model = resolve_model(runs_root, run, None if weights is None else str(weights), skeleton)
+        if dataset is None and model.data_name not in DATASETS:
+            trained = f"{model.kind} {model.name} was trained on '{model.data_name}'"
+            raise UsageError(f"--data: needed, as {trained}; valid: {valid}")
+        return model, dataset or description(model.data_name)
+    if dataset is None:
+        newest = next((found.data_name for found in list_runs(runs_root) if found.stages), None)
+        if newest is None:
+            raise UsageError(
+                f"--predictions: the data set is not known, as there is no run in {runs_root}; add --data NAME, "
+                f"valid: {valid}"
+            )
+        dataset = description(newest)
+    return None, dataset
+
+
+def _output_folder(
+    out: str | Path | None, model: TrainedModel | None, data: str, split: str, runs_root: Path
+) -> Path | None:
+    if out != "auto":
+        return None if out is None else Path(out)
+    return runs_root / (model.folder if model else "predictions") / "eval" / f"{data}-{split}"
+
+
+def _choose_split(splits: Mapping[str, Annotations], split: str, data: str) -> Annotations:
+    """Raises UsageError, which names the splits that have images, for one that has none."""
+    chosen = splits.get(split)
+    if chosen is None or not len(chosen):
+        filled = ", ".join(name for name, part in splits.items() if len(part))
+        raise UsageError(f"--split {split}: {data} has no images in it; valid: {filled or 'none, the set is empty'}")
+    return chosen
+
+
+def _initial_boxes(
+    test: Annotations,
+    dataset: DatasetSpec,
+    model: TrainedModel | None,
+    split: str,
+    box: str | None,
+    data_root: Path,
+    progress: Progress | None,
+) -> InitialBoxes:
+    """The initial boxes of the split, from `box`; else as the model was trained; else as the data set is evaluated."""
+    from deeppose_cli.data.datasets.registry import trained_box
+    from deeppose_cli.detection.initial_boxes import initial_boxes, usual_source
+
+    if box is None:
+        box = dataset.initial_box
+        if model is not None:
+            box = trained_box(model.data_name, model.initial_box, dataset)
+        box = usual_source(box, split, dataset.evaluation_only)
+        if model is None and box in ("face", "person"):
+            # Only the mean pose starts from it: not worth a detector's search through thousands of images.
+            box = "image" if test.torsos is None else "torso"
+    return initial_boxes(test, box, data_root / dataset.name, progress)
