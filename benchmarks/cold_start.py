@@ -34,7 +34,7 @@ from deeppose_cli.weights import read_file_stages
 _, regressors = read_file_stages(Path(sys.argv[1]))
 with torch.inference_mode():
     for regressor, (crops, side) in zip(regressors, json.loads(sys.argv[2])):
-        network = regressor.eval().folded()
+        network = regressor.eval().fused_copy()
         tensor = network.prepare(torch.zeros(crops, side, side, 3, dtype=torch.uint8))
         for one in network.networks:
             one(tensor)
@@ -80,7 +80,7 @@ def _measure(name: str, engine: str, options: Options) -> Result:
 
 def inputs(file: Path) -> list[tuple[int, int]]:
     """Of each stage how many crops it sees of an image, and their side in px."""
-    plan = read_header(file).description.plan
+    plan = read_header(file).metadata.spec
     return [(len(plan.skeleton) ** (i > 0), stage.settings.input_size) for i, stage in enumerate(plan.stages)]
 
 

@@ -66,7 +66,7 @@ from deeppose_cli.weights import read_file_stages
 _, regressors = read_file_stages(Path(sys.argv[1]))
 calls = []
 for regressor, (crops, side) in zip(regressors, json.loads(sys.argv[3])):
-    network = regressor.eval().folded()
+    network = regressor.eval().fused_copy()
     tensor = network.prepare(torch.zeros(BATCH_IMAGES * crops, side, side, 3, dtype=torch.uint8))
     calls += [(one, tensor) for one in network.networks]
 with torch.inference_mode():

@@ -26,6 +26,7 @@ from deeppose_cli.core.skeleton import LSP14
 from deeppose_cli.data.synthetic.generator import draw_person
 from deeppose_cli.media.images import Image
 from deeppose_cli.models.cascade import Cascade, Stage
+from deeppose_cli.models.displacement import Displacement
 from deeppose_cli.models.regressor import JointPrior, Regressor
 
 TARGET, TARGET_RATIO = 40.0, 1.25
@@ -84,10 +85,10 @@ def _cascades() -> list[tuple[str, Cascade]]:
         return [(name, load_weights(file, device="cpu")) for name, file in box.items()]
     torch.manual_seed(0)
     joints = len(LSP14)
-    expected = JointPrior([(0.0, 0.0)] * joints, [(SPREAD, SPREAD)] * joints, SIGMA)
+    prior = JointPrior(Displacement(((0.0, 0.0),) * joints, ((SPREAD, SPREAD),) * joints), SIGMA)
     stages = [
         Stage(Regressor(MODERN.initial, joints), MODERN.initial.input_size),
-        Stage(Regressor(MODERN.refinement, joints, expected=expected), MODERN.refinement.input_size, SIGMA),
+        Stage(Regressor(MODERN.refinement, joints, prior=prior), MODERN.refinement.input_size, SIGMA),
     ]
     return [("modern, random values", Cascade(LSP14, stages, square_initial_box=True))]
 
@@ -102,8 +103,8 @@ def _bare_passes(cascade: Cascade) -> list[Callable[[], object]]:
     """One for each network that a prediction asks."""
     passes: list[Callable[[], object]] = []
     for number, stage in enumerate(cascade.stages):
-        assert isinstance(stage.psi, Regressor)
-        folded = stage.psi.folded()
+        assert isinstance(stage.model, Regressor)
+        folded = stage.model.fused_copy()
         crops = 1 if number == 0 else len(cascade.skeleton) // len(folded.networks)
         x = folded.prepare(torch.randint(0, 256, (crops, stage.input_size, stage.input_size, 3), dtype=torch.uint8))
         passes += [lambda network=network, x=x: network(x) for network in folded.networks]

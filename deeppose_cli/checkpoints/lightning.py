@@ -18,6 +18,7 @@ from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.files import write_text
 from deeppose_cli.core.skeleton import skeleton_by_name
 from deeppose_cli.models.confidence import Calibration
+from deeppose_cli.models.displacement import Displacement
 from deeppose_cli.models.spec import CascadeSpec, StageSpec
 
 if TYPE_CHECKING:
@@ -33,13 +34,13 @@ def load_cascade(run: RunFolder, stages: int | None = None, device: str | None =
     """
     from deeppose_cli.models.build import build_cascade, build_stage, load_stage_weights
 
-    plan, values = read_run_stages(run, stages)
-    joints = len(plan.skeleton)
+    spec, values = read_run_stages(run, stages)
+    joints = len(spec.skeleton)
     return build_cascade(
-        plan,
+        spec,
         [
             load_stage_weights(build_stage(stage, joints), state, str(run.stage(number).best))
-            for number, (stage, state) in enumerate(zip(plan.stages, values, strict=True), start=1)
+            for number, (stage, state) in enumerate(zip(spec.stages, values, strict=True), start=1)
         ],
         device,
     )
@@ -52,7 +53,7 @@ def read_run_stages(run: RunFolder, stages: int | None = None) -> tuple[CascadeS
         raise DeepPoseError(f"{run.path}: has {len(found)} trained stage(s), not {stages}; {how_to_train(stages, run)}")
     if not found:
         raise DeepPoseError(f"{run.path}: no trained stage; {how_to_train(1, run)}")
-    plans, values, skeletons, square = [], [], [], False
+    specs, values, skeletons, square = [], [], [], False
     for folder in found[:stages]:
         checkpoint = read_checkpoint(folder.best)
         kept = checkpoint["hyper_parameters"]
@@ -65,17 +66,15 @@ def read_run_stages(run: RunFolder, stages: int | None = None) -> tuple[CascadeS
             size = checkpoint.get("input_size", initial.input_size)
             if size != initial.input_size:
                 initial = replace(initial, input_size=size, progressive_size="")
-            plans.append(StageSpec(initial, calibration=read_calibration(folder)))
+            specs.append(StageSpec(initial, calibration=read_calibration(folder)))
             square = kept["square_initial_box"]
         else:
-            mean, std = (
-                tuple((float(x), float(y)) for x, y in kept[key]) for key in ("displacement_mean", "displacement_std")
-            )
+            displacement = Displacement.from_pairs(kept["displacement_mean"], kept["displacement_std"])
             settings = refinement_from_primitives(kept["settings"])
-            plans.append(StageSpec(settings, kept["sigma"], (mean, std), read_calibration(folder)))
+            specs.append(StageSpec(settings, kept["sigma"], displacement, read_calibration(folder)))
             _check_lineage(folder, found[folder.number - 2])
         values.append(regressor_values(checkpoint))
-    return CascadeSpec(skeletons[0], tuple(plans), square), values
+    return CascadeSpec(skeletons[0], tuple(specs), square), values
 
 
 def read_calibration(folder: StageFolder) -> Calibration | None:
@@ -123,7 +122,7 @@ def fingerprint(file: Path) -> str:
 
 def _check_lineage(stage: StageFolder, previous: StageFolder) -> None:
     """A stage corrects the very stage that it was trained after. Raises DeepPoseError where that one has changed."""
-    known = stage.read_config().get("previous")
+    known = stage.read_config().get("previous_stage_sha256")
     if known is not None and known != fingerprint(previous.best):
         raise DeepPoseError(
             f"{stage.path}: was trained after another {previous.path.name} than the one that is there now; type: "

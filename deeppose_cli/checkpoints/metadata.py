@@ -23,7 +23,8 @@ from deeppose_cli.config.schema import (
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.skeleton import Skeleton, skeleton_by_name
 from deeppose_cli.models.confidence import Calibration
-from deeppose_cli.models.spec import CascadeSpec, Pairs, StageSpec
+from deeppose_cli.models.displacement import Displacement
+from deeppose_cli.models.spec import CascadeSpec, StageSpec
 
 FORMAT = 1
 """Version of the document. A reader refuses any other."""
@@ -42,7 +43,7 @@ MAX_TEXT = 10_000
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """How a stage came about. None: not recorded."""
+    """How a stage came metadata. None: not recorded."""
 
     data: str
     """Data set that it was trained on."""
@@ -63,7 +64,7 @@ class TrainingRecord:
 class ModelMetadata:
     """A weights file's document."""
 
-    plan: CascadeSpec
+    spec: CascadeSpec
     initial_box: str
     """Where b⁰ comes from in evaluation, as stage 1 was trained."""
     records: tuple[TrainingRecord, ...]
@@ -75,24 +76,23 @@ class ModelMetadata:
         return self.records[0].data
 
 
-def to_text(description: ModelMetadata) -> str:
+def to_text(metadata: ModelMetadata) -> str:
     """As JSON."""
-    plan = description.plan
+    spec = metadata.spec
     stages = []
-    for stage, record in zip(plan.stages, description.records, strict=True):
+    for stage, record in zip(spec.stages, metadata.records, strict=True):
         said: dict[str, Any] = {"settings": to_primitives(stage.settings), "training": asdict(record)}
         if stage.displacement is not None:
-            mean, std = stage.displacement
-            said |= {"sigma": stage.sigma, "displacement": {"mean": mean, "std": std}}
+            said |= {"sigma": stage.sigma, "displacement": asdict(stage.displacement)}
         if stage.calibration is not None:
             said["calibration"] = asdict(stage.calibration)
         stages.append(said)
     document = {
         "format": FORMAT,
-        "skeleton": plan.skeleton.name,
-        "joints": plan.skeleton.joints,
-        "square_initial_box": plan.square_initial_box,
-        "initial_box": description.initial_box,
+        "skeleton": spec.skeleton.name,
+        "joints": spec.skeleton.joints,
+        "square_initial_box": spec.square_initial_box,
+        "initial_box": metadata.initial_box,
         "stages": stages,
     }
     return json.dumps(document, ensure_ascii=False, allow_nan=False)
@@ -119,8 +119,8 @@ def from_text(text: str) -> ModelMetadata:
             records.append(_record(_get(said, "training", dict)))
         except (ValueError, DeepPoseError) as error:
             raise ValueError(f"stage {number}: {error}") from None
-    plan = CascadeSpec(skeleton, tuple(stages), _get(document, "square_initial_box", bool))
-    return ModelMetadata(plan, initial_box, tuple(records))
+    spec = CascadeSpec(skeleton, tuple(stages), _get(document, "square_initial_box", bool))
+    return ModelMetadata(spec, initial_box, tuple(records))
 
 
 def parse_json(text: str) -> Any:
@@ -177,7 +177,7 @@ def _stage(said: Mapping[str, Any], number: int, skeleton: Skeleton) -> StageSpe
     mean, std = (_pairs(displacement.get(key), f"displacement's {key}", len(skeleton)) for key in ("mean", "std"))
     if any(value < 0 for pair in std for value in pair):
         raise ValueError("displacement's std is negative")
-    return StageSpec(refinement, sigma, (mean, std), calibration)
+    return StageSpec(refinement, sigma, Displacement(mean, std), calibration)
 
 
 def _check_types(kind: type[Any], values: Mapping[str, Any]) -> None:
@@ -225,7 +225,7 @@ def _record(said: Mapping[str, Any]) -> TrainingRecord:
     return TrainingRecord(**said)
 
 
-def _pairs(value: Any, name: str, count: int) -> Pairs:
+def _pairs(value: Any, name: str, count: int) -> tuple[tuple[float, float], ...]:
     if not isinstance(value, list) or len(value) != count or any(not isinstance(p, list) or len(p) != 2 for p in value):
         raise ValueError(f"{name} is no list of {count} pairs")
     return tuple((_number(x, name, MAX_DIAMETERS), _number(y, name, MAX_DIAMETERS)) for x, y in value)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from deeppose_cli.checkpoints import pretrained
 from deeppose_cli.checkpoints.metadata import ModelMetadata
 from deeppose_cli.checkpoints.onnx_cascade import SUFFIX as ONNX_SUFFIX
-from deeppose_cli.checkpoints.onnx_cascade import cascade_of, open_onnx
+from deeppose_cli.checkpoints.onnx_cascade import build_onnx_cascade, open_onnx
 from deeppose_cli.checkpoints.run_folder import RunFolder, list_runs, resolve_run
 from deeppose_cli.checkpoints.weights_header import SUFFIX, read_header
 from deeppose_cli.core.errors import DeepPoseError, UsageError
@@ -96,7 +96,7 @@ class OnnxModel(TrainedModel):
     metadata: ModelMetadata
 
     def load(self, stages: int | None = None) -> Cascade:
-        return cascade_of(self.session, self.metadata, stages)
+        return build_onnx_cascade(self.session, self.metadata, stages)
 
 
 def check_model_flags(run: str | None, weights: str | None) -> None:
@@ -200,7 +200,7 @@ def _from_file(name: str, engine: str | None) -> TrainedModel:
         )
     if engine == TORCH and is_onnx:
         raise UsageError(f"--engine {TORCH}: {name} is for --engine {ONNX}")
-    session, metadata = open_onnx(path) if is_onnx else (None, read_header(path).description)
+    session, metadata = open_onnx(path) if is_onnx else (None, read_header(path).metadata)
     is_pretrained = path.parent == pretrained.FOLDER
     shared: dict[str, Any] = {
         "name": path.stem,

@@ -25,74 +25,71 @@ from deeppose_cli.checkpoints.weights_header import KEY, MAX_FILE, MAX_SAID
 from deeppose_cli.config.defaults import PEAK_REACH
 from deeppose_cli.core.errors import DeepPoseError, one_line
 from deeppose_cli.core.geometry import FloatArray
-from deeppose_cli.models.cascade import Cascade, CropBatch, Stage, StageOutput
+from deeppose_cli.models.cascade import Cascade, CropBatch, Stage, StageModel, StageOutput
 
 SUFFIX = ".onnx"
 INSTALL = "pip install 'deeppose-cli[onnx]'"
 
 
-class OnnxStage:
-    """ψ of one stage."""
+class OnnxStage(StageModel):
+    """ψ of one stage, run by ONNX Runtime."""
 
     def __init__(self, session: Any, stage: int) -> None:
         self.session, self.stage = session, stage
-        self.inputs = {each.name for each in session.get_inputs()}
-        self.has_heatmaps = any(each.name == "peak_mass" for each in session.get_outputs())
+        self.inputs = {value.name for value in session.get_inputs()}
+        self.has_heatmaps = any(value.name == "peak_mass" for value in session.get_outputs())
 
-    def answer(self, cut: CropBatch) -> StageOutput:
-        said = self._run(cut, ["keypoints", *(["peak_mass"] if self.has_heatmaps else [])])
-        return self._told(said[0], said[1] if self.has_heatmaps else None, cut)
+    def predict(self, crops: CropBatch) -> StageOutput:
+        outputs = self._forward(crops, ["keypoints", *(["peak_mass"] if self.has_heatmaps else [])])
+        return StageOutput(*(_own_joint(values, crops).astype(np.float64) for values in outputs))
 
-    def predict_flipped(self, cut: CropBatch, mirrored: CropBatch, mirror: Sequence[int]) -> StageOutput:
-        """As Psi says; where there are maps, by the mean of both distributions, as `Regressor.predict_flipped`."""
-        wanted = "heatmaps" if self.has_heatmaps else "keypoints"
-        (one,), (other,) = self._run(cut, [wanted]), self._run(mirrored, [wanted])
-        if cut.joints is None:
-            other = other[:, list(mirror)]
+    def predict_flipped(self, crops: CropBatch, mirrored: CropBatch, mirror: Sequence[int]) -> StageOutput:
+        """As `Regressor.predict_flipped`."""
         if not self.has_heatmaps:
-            return self._told((one + other * np.array([-1, 1], other.dtype)) / 2, None, cut)
-        return self._told(*peak((_shares(one) + _shares(other[..., ::-1])) / 2), cut)
+            return super().predict_flipped(crops, mirrored, mirror)
+        (heatmaps,), (flipped,) = (self._forward(batch, ["heatmaps"]) for batch in (crops, mirrored))
+        if crops.joint_index is None:
+            flipped = flipped[:, list(mirror)]
+        outputs = peak_coordinates((_to_shares(heatmaps) + _to_shares(flipped[..., ::-1])) / 2)
+        return StageOutput(*(_own_joint(values, crops).astype(np.float64) for values in outputs))
 
     def single_threaded(self) -> AbstractContextManager[int]:
         return nullcontext(1)  # ONNX Runtime has threads of its own
 
-    def _run(self, cut: CropBatch, wanted: list[str]) -> list[NDArray[np.float32]]:
-        joints = np.zeros(len(cut.pixels), np.int64) if cut.joints is None else cut.joints
-        given = {
-            "images": np.ascontiguousarray(cut.pixels),
-            "joint_index": joints,
+    def _forward(self, crops: CropBatch, outputs: list[str]) -> list[NDArray[np.float32]]:
+        joint_index = np.zeros(len(crops.pixels), np.int64) if crops.joint_index is None else crops.joint_index
+        feed = {
+            "images": np.ascontiguousarray(crops.pixels),
+            "joint_index": joint_index,
             "stage": np.array(self.stage, np.int64),
         }
-        found: list[NDArray[np.float32]] = self.session.run(
-            wanted, {name: value for name, value in given.items() if name in self.inputs}
+        values: list[NDArray[np.float32]] = self.session.run(
+            outputs, {name: value for name, value in feed.items() if name in self.inputs}
         )
-        return found
-
-    @staticmethod
-    def _told(coordinates: NDArray[Any], peak_mass: NDArray[Any] | None, cut: CropBatch) -> StageOutput:
-        own = slice(None) if cut.joints is None else 0
-        return StageOutput(
-            coordinates[:, own].astype(np.float64), None if peak_mass is None else peak_mass[:, own].astype(np.float64)
-        )
+        return values
 
 
-def peak(share: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """(M, J, H, H) shares of 1 → (M, J, 2) norm and (M, J): the mean around each map's peak, and what lies there; as
-    `heads.peak_answer`."""
-    side = share.shape[-1]
-    padded = np.pad(share, ((0, 0), (0, 0), (1, 1), (1, 1)))
-    smooth = sum(padded[..., y : y + side, x : x + side] for y in range(3) for x in range(3))
-    place = np.asarray(smooth).reshape(*share.shape[:2], -1).argmax(-1)
-    steps = np.arange(side)
-    rows, columns = (np.abs(steps - at[..., None]) <= PEAK_REACH for at in (place // side, place % side))
-    near = share * rows[..., :, None] * columns[..., None, :]
+def _own_joint(values: FloatArray, crops: CropBatch) -> FloatArray:
+    """(M, 1, …) of each crop's own joint → (M, …); stage 1 keeps all joints."""
+    return values if crops.joint_index is None else values[:, 0]
+
+
+def peak_coordinates(shares: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """`heads.peak_coordinates` in NumPy: (M, J, H, H) shares of 1 → coordinates (M, J, 2) and peak masses (M, J)."""
+    side = shares.shape[-1]
+    padded = np.pad(shares, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    smooth = np.asarray(sum(padded[..., y : y + side, x : x + side] for y in range(3) for x in range(3)))
+    peak = smooth.reshape(*shares.shape[:2], -1).argmax(-1)
+    cells = np.arange(side)
+    rows, columns = (np.abs(cells - at[..., None]) <= PEAK_REACH for at in (peak // side, peak % side))
+    near = shares * rows[..., :, None] * columns[..., None, :]
     peak_mass = near.sum((2, 3))
     near = near / peak_mass[..., None, None]
-    cells = ((steps + 0.5) / side - 0.5).astype(share.dtype)
-    return np.stack([(near.sum(2) * cells).sum(-1), (near.sum(3) * cells).sum(-1)], axis=-1), peak_mass
+    centres = ((cells + 0.5) / side - 0.5).astype(shares.dtype)
+    return np.stack([(near.sum(2) * centres).sum(-1), (near.sum(3) * centres).sum(-1)], axis=-1), peak_mass
 
 
-def _shares(logits: FloatArray) -> FloatArray:
+def _to_shares(logits: FloatArray) -> FloatArray:
     weights = np.exp(logits - logits.max((2, 3), keepdims=True))
     return np.asarray(weights / weights.sum((2, 3), keepdims=True))
 
@@ -123,24 +120,24 @@ def open_onnx(file: Path) -> tuple[Any, ModelMetadata]:
     if text is None:
         raise refused(f"its metadata has no '{KEY}'")
     try:
-        about = from_text(text)
+        metadata = from_text(text)
     except ValueError as error:
         raise refused(str(error)) from None
     names = {each.name for each in session.get_inputs()}
-    expected = {"images"} if len(about.records) == 1 else {"images", "joint_index", "stage"}
+    expected = {"images"} if len(metadata.records) == 1 else {"images", "joint_index", "stage"}
     if names != expected or "keypoints" not in {each.name for each in session.get_outputs()}:
         raise refused("its inputs or outputs are not those of a cascade")
-    return session, about
+    return session, metadata
 
 
-def cascade_of(session: Any, about: ModelMetadata, stages: int | None = None) -> Cascade:
+def build_onnx_cascade(session: Any, metadata: ModelMetadata, stages: int | None = None) -> Cascade:
     """The first `stages` stages of an opened file."""
-    plan = about.plan
+    spec = metadata.spec
     found = [
         Stage(OnnxStage(session, number), stage.settings.input_size, stage.sigma, stage.calibration)
-        for number, stage in enumerate(plan.stages[:stages], start=1)
+        for number, stage in enumerate(spec.stages[:stages], start=1)
     ]
-    return Cascade(plan.skeleton, found, square_initial_box=plan.square_initial_box)
+    return Cascade(spec.skeleton, found, square_initial_box=spec.square_initial_box)
 
 
 def _refused(file: Path, reason: str) -> DeepPoseError:

@@ -31,7 +31,7 @@ _COUNTER = "num_batches_tracked"
 
 
 def write_weights(
-    file: Path, description: ModelMetadata, values: Sequence[Mapping[str, Tensor]], *, overwrite: bool = False
+    file: Path, metadata: ModelMetadata, values: Sequence[Mapping[str, Tensor]], *, overwrite: bool = False
 ) -> WeightsHeader:
     """Writes stages' weights, as `Regressor.state_dict()` names them, and reads the file back before it gets its name.
 
@@ -48,12 +48,12 @@ def write_weights(
         if not name.endswith(_COUNTER)
     }
     with replacing(file) as temporary:
-        temporary.write_bytes(save(tensors, {KEY: to_text(description)}))
+        temporary.write_bytes(save(tensors, {KEY: to_text(metadata)}))
         try:
             header, _ = read_file_stages(temporary)
         except DeepPoseError as error:
             raise DeepPoseError(str(error).replace(str(temporary), str(file))) from None
-    return WeightsHeader(file, header.description, header.shapes, header.size)
+    return WeightsHeader(file, header.metadata, header.shapes, header.size)
 
 
 def as_stored(value: Tensor, name: str, where: str) -> Tensor:
@@ -77,8 +77,8 @@ def load_weights(file: Path, stages: int | None = None, device: str | None = Non
     header, regressors = read_file_stages(file)
     if stages is not None and stages > len(regressors):
         raise DeepPoseError(f"{file}: has {len(regressors)} stage(s), not {stages}")
-    plan = header.description.plan
-    chosen = type(plan)(plan.skeleton, plan.stages[:stages], plan.square_initial_box)
+    spec = header.metadata.spec
+    chosen = type(spec)(spec.skeleton, spec.stages[:stages], spec.square_initial_box)
     return build_cascade(chosen, regressors[:stages], device)
 
 
@@ -88,11 +88,11 @@ def read_file_stages(file: Path) -> tuple[WeightsHeader, list[Regressor]]:
     from safetensors.torch import load
 
     with opened(file) as (handle, header):
-        plan, regressors = header.description.plan, []
+        spec, regressors = header.metadata.spec, []
         foreign = set(header.shapes)
-        for number, stage in enumerate(plan.stages, start=1):
+        for number, stage in enumerate(spec.stages, start=1):
             shapes = header.of_stage(number)
-            regressors.append(_build(stage, len(plan.skeleton), shapes, number))
+            regressors.append(_build(stage, len(spec.skeleton), shapes, number))
             foreign -= {stage_prefix(number) + name for name in shapes}
         if foreign:
             raise ValueError(f"tensor {min(foreign)[:60]!a} belongs to no stage")
@@ -113,14 +113,14 @@ def read_file_stages(file: Path) -> tuple[WeightsHeader, list[Regressor]]:
     return header, regressors
 
 
-def _build(plan: StageSpec, joints: int, shapes: Mapping[str, tuple[int, ...]], number: int) -> Regressor:
+def _build(spec: StageSpec, joints: int, shapes: Mapping[str, tuple[int, ...]], number: int) -> Regressor:
     """A network with random weights. Raises ValueError, before anything of its size is allocated, where the tensors
     are not its own."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of layers without channels; refused below
         try:
             with torch.device("meta"):
-                shell = build_stage(plan, joints)
+                shell = build_stage(spec, joints)
         except (DeepPoseError, RuntimeError, ValueError, TypeError, ArithmeticError, LookupError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise ValueError(f"stage {number}: its settings name no network: {reason[:150]}") from None
@@ -131,4 +131,4 @@ def _build(plan: StageSpec, joints: int, shapes: Mapping[str, tuple[int, ...]], 
         for name, shape in own.items():
             if shape != shapes[name]:
                 raise ValueError(f"stage {number}: {name} is {shapes[name]}, its settings say {shape}")
-        return build_stage(plan, joints)
+        return build_stage(spec, joints)

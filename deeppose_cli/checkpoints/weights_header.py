@@ -26,7 +26,7 @@ MAX_HEADER = 4 * 2**20
 MAX_FILE = 4 * 2**30
 """Bytes. The paper's network three times, two of them per joint, has 2.2 GB in half precision."""
 MAX_SAID = 300
-"""Characters of a message about a damaged file."""
+"""Characters of a message metadata a damaged file."""
 BYTES = {"F16": 2, "F32": 4}
 """Bytes of a number, by the types that a weights file may hold."""
 
@@ -36,7 +36,7 @@ class WeightsHeader:
     """A weights file's header."""
 
     path: Path
-    description: ModelMetadata
+    metadata: ModelMetadata
     shapes: Mapping[str, tuple[int, ...]]
     """Of every tensor."""
     size: int
@@ -44,7 +44,7 @@ class WeightsHeader:
 
     @property
     def num_stages(self) -> int:
-        return len(self.description.records)
+        return len(self.metadata.records)
 
     def of_stage(self, number: int) -> dict[str, tuple[int, ...]]:
         """Shapes of a stage's tensors, by their names within the stage."""
@@ -120,7 +120,7 @@ def _metadata(header: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _shapes(header: Mapping[str, Any], available: int) -> dict[str, tuple[int, ...]]:
-    """Raises ValueError unless the tensors fill the bytes after the header exactly."""
+    """Raises ValueError unless the tensors load_stage_weights the bytes after the header exactly."""
     shapes, places = {}, []
     for name, entry in header.items():
         if name == "__metadata__":

@@ -79,12 +79,12 @@ def export(
 
     from rich.console import Console
 
-    from deeppose_cli.exporting.exporter import of_file, of_run
+    from deeppose_cli.exporting.exporter import ExportableCascade
 
     if isinstance(model, RunModel):
-        found = of_run(model.run, stage, commit=commit)
+        found = ExportableCascade.from_run(model.run, stage, commit=commit)
     elif isinstance(model, WeightsModel):
-        found = of_file(model.files[0], stage)
+        found = ExportableCascade.from_file(model.files[0], stage)
     else:
         raise UsageError(
             f"--weights {weights}: is an ONNX file already; valid: a run, or a .{ExportFormat.SAFETENSORS} file"
@@ -95,21 +95,21 @@ def export(
     else:
         found.save(file, overwrite=overwrite)
     console.print(f"{file}: {file.stat().st_size / 1e6:.2f} MB, {len(found.regressors)} stage(s)", markup=False)
-    for line in _said(found.about):
+    for line in _said(found.metadata):
         console.print(line, markup=False)
     if format_ is ExportFormat.ONNX:
         most = f"{compared.furthest:.4f} px"
         console.print(f"furthest from torch's answers: {most}, on {compared.images} {where}", markup=False)
 
 
-def _said(about: ModelMetadata) -> list[str]:
-    plan = about.plan
-    square = ", widened to a square" if plan.square_initial_box else ""
+def _said(metadata: ModelMetadata) -> list[str]:
+    spec = metadata.spec
+    square = ", widened to a square" if spec.square_initial_box else ""
     lines = [
-        f"skeleton {plan.skeleton.name}, {len(plan.skeleton)} joints: {', '.join(plan.skeleton.joints)}",
-        f"initial box: {about.initial_box}{square}",
+        f"skeleton {spec.skeleton.name}, {len(spec.skeleton)} joints: {', '.join(spec.skeleton.joints)}",
+        f"initial box: {metadata.initial_box}{square}",
     ]
-    for number, (stage, record) in enumerate(zip(plan.stages, about.records, strict=True), start=1):
+    for number, (stage, record) in enumerate(zip(spec.stages, metadata.records, strict=True), start=1):
         s = stage.settings
         network = f"{s.network} {s.backbone}".strip()
         more = f", σ {stage.sigma:g}, {stage.kind}" if number > 1 else ""

@@ -83,7 +83,7 @@ def _print_box() -> None:
     for name, file in pretrained_files().items():
         try:
             header = read_header(file)
-            said = f"{header.num_stages} stage(s), trained on {header.description.data_name}"
+            said = f"{header.num_stages} stage(s), trained on {header.metadata.data_name}"
         except DeepPoseError as error:
             said = str(error)
         print(f"in the box: --weights {name}: {said}")

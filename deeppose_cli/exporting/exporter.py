@@ -34,67 +34,67 @@ DRAWN = 20
 class ExportableCascade:
     """A cascade as it is written: its weights are those that the file will hold."""
 
-    about: ModelMetadata
+    metadata: ModelMetadata
     regressors: list[Regressor]
+
+    @classmethod
+    def from_run(cls, run: RunFolder, stages: int | None = None, *, commit: str | None = None) -> ExportableCascade:
+        """Read the best checkpoints of a run (its first `stages` stages), in half precision where the loss is small.
+
+        The metadata describe how each stage was trained, without the names of this machine's folders. `commit`: of the
+        source code that trained them, for the record; imported stages have theirs. Raises DeepPoseError where a stage
+        is missing.
+        """
+        spec, values = read_run_stages(run, stages)
+        records = tuple(_record(run.stage(number), commit) for number in range(1, len(values) + 1))
+        regressors = []
+        for number, (stage, own) in enumerate(zip(spec.stages, values, strict=True), start=1):
+            source = f"{run.path}: stage {number}"
+            stored = {
+                name: value if name.endswith("num_batches_tracked") else as_stored(value, name, source).float()
+                for name, value in own.items()
+            }
+            regressors.append(load_stage_weights(build_stage(stage, len(spec.skeleton)), stored, source))
+        return cls(ModelMetadata(_placeless(spec), run.initial_box, records), regressors)
+
+    @classmethod
+    def from_file(cls, file: Path, stages: int | None = None) -> ExportableCascade:
+        """A weights file's first `stages` stages. Raises DeepPoseError for a bad file."""
+        header, regressors = read_file_stages(file)
+        metadata = header.metadata
+        spec = replace(metadata.spec, stages=metadata.spec.stages[:stages])
+        return cls(replace(metadata, spec=spec, records=metadata.records[:stages]), regressors[:stages])
 
     def save(self, file: Path, *, overwrite: bool = False) -> WeightsHeader:
         """As a weights file. Raises DeepPoseError where it is there already or cannot be written."""
-        return write_weights(file, self.about, [each.state_dict() for each in self.regressors], overwrite=overwrite)
+        return write_weights(file, self.metadata, [each.state_dict() for each in self.regressors], overwrite=overwrite)
 
     def save_onnx(self, file: Path, data_root: Path, *, overwrite: bool = False) -> tuple[ParityReport, str]:
         """As an ONNX file, compared with torch on validation images of its data set, if these lie in `data_root`,
         else on drawn people; and which of the two. Raises DeepPoseError as `write_onnx` does."""
         images, boxes, said = self._parity_images(data_root)
-        return write_onnx(file, self.about, self.regressors, images, boxes, overwrite=overwrite), said
+        return write_onnx(file, self.metadata, self.regressors, images, boxes, overwrite=overwrite), said
 
     def _parity_images(self, data_root: Path) -> tuple[list[Image], FloatArray, str]:
-        name = self.about.data_name
+        name = self.metadata.data_name
         if name in registry.DATASETS and registry.is_here(name, data_root):
             held_back = registry.description(name).read(data_root)["validation"]
             held_back = held_back.take(np.unique(np.linspace(0, len(held_back) - 1, CHECKED_ON).astype(int)))
-            boxes = initial_boxes(held_back, self.about.initial_box, data_root / name).boxes
+            boxes = initial_boxes(held_back, self.metadata.initial_box, data_root / name).boxes
             return [read_image(file) for file in held_back.files], boxes, f"validation images of {name}"
         drawn = [draw_person(np.random.default_rng(seed)).image for seed in range(DRAWN)]
         boxes = np.array([Box.of_image(image.shape[1], image.shape[0]) for image in drawn])
         return drawn, boxes, f"drawn people, as {name} is not in {data_root}"
 
 
-def of_run(run: RunFolder, stages: int | None = None, *, commit: str | None = None) -> ExportableCascade:
-    """The best checkpoints of a run, its first `stages` stages, in half precision where that loses nothing much.
-
-    The document tells how each stage was trained, without the names of this machine's folders: files are for others.
-    `commit`: of the source code that trained them, for the record; of imported stages it is known. Raises DeepPoseError
-    where a stage is missing.
-    """
-    plan, values = read_run_stages(run, stages)
-    records = tuple(_record(run.stage(number), commit) for number in range(1, len(values) + 1))
-    regressors = []
-    for number, (stage, own) in enumerate(zip(plan.stages, values, strict=True), start=1):
-        source = f"{run.path}: stage {number}"
-        stored = {
-            name: value if name.endswith("num_batches_tracked") else as_stored(value, name, source).float()
-            for name, value in own.items()
-        }
-        regressors.append(load_stage_weights(build_stage(stage, len(plan.skeleton)), stored, source))
-    return ExportableCascade(ModelMetadata(_placeless(plan), run.initial_box, records), regressors)
-
-
-def of_file(file: Path, stages: int | None = None) -> ExportableCascade:
-    """A weights file's first `stages` stages. Raises DeepPoseError for a bad file."""
-    header, regressors = read_file_stages(file)
-    about = header.description
-    plan = replace(about.plan, stages=about.plan.stages[:stages])
-    return ExportableCascade(replace(about, plan=plan, records=about.records[:stages]), regressors[:stages])
-
-
 _FOLDER_FLAGS = ("--data-root", "--runs-root")
 
 
-def _placeless(plan: CascadeSpec) -> CascadeSpec:
+def _placeless(spec: CascadeSpec) -> CascadeSpec:
     def stage(of: StageSpec) -> StageSpec:
         return replace(of, settings=replace(of.settings, init_weights=Path(of.settings.init_weights).name))
 
-    return replace(plan, stages=tuple(map(stage, plan.stages)))
+    return replace(spec, stages=tuple(map(stage, spec.stages)))
 
 
 def _placeless_command(command: str) -> str:

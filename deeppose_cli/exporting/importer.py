@@ -26,33 +26,33 @@ def import_cascade(file: Path, run: RunFolder, stages: int | None = None) -> Wei
     from deeppose_cli.checkpoints.weights_file import read_file_stages
 
     header, regressors = read_file_stages(file)
-    about = header.description
+    metadata = header.metadata
     chosen = len(regressors) if stages is None else stages
     if not 1 <= chosen <= len(regressors):
         raise UsageError(f"--stage {chosen}: {file} has {len(regressors)} stage(s); valid: 1 to {len(regressors)}")
     if run.started:
         raise DeepPoseError(f"{run.path}: holds a run already; --run NAME takes another")
     for number, regressor in enumerate(regressors[:chosen], start=1):
-        plan, record, folder = about.plan.stages[number - 1], about.records[number - 1], run.stage(number)
+        spec, record, folder = metadata.spec.stages[number - 1], metadata.records[number - 1], run.stage(number)
         with folder.lock():
-            config = _config(run, number, about, file)
+            config = _config(run, number, metadata, file)
             if number > 1:
-                config |= {"previous": fingerprint(run.stage(number - 1).best), "sigma": plan.sigma}
+                config |= {"previous_stage_sha256": fingerprint(run.stage(number - 1).best), "sigma": spec.sigma}
             folder.write_config(config)
             _write_history(folder, record)
             values = {f"regressor.{name}": value for name, value in regressor.state_dict().items()}
-            kept = {"state_dict": values, "hyper_parameters": _hyper_parameters(number, plan, config)}
+            kept = {"state_dict": values, "hyper_parameters": _hyper_parameters(number, spec, config)}
             temporary = folder.best.with_suffix(".tmp")
             torch.save(kept, temporary)
             temporary.replace(folder.best)
-            write_calibration(folder, plan.calibration)
+            write_calibration(folder, spec.calibration)
     return header
 
 
-def _config(run: RunFolder, number: int, about: ModelMetadata, file: Path) -> dict[str, Any]:
-    record = about.records[number - 1]
+def _config(run: RunFolder, number: int, metadata: ModelMetadata, file: Path) -> dict[str, Any]:
+    record = metadata.records[number - 1]
     known = {
-        "deeppose": record.deeppose_version,
+        "deeppose_version": record.deeppose_version,
         "command": record.command,
         "commit": record.commit,
         "num_train_images": record.num_train_images,
@@ -63,20 +63,20 @@ def _config(run: RunFolder, number: int, about: ModelMetadata, file: Path) -> di
         "run": run.name,
         "stage": number,
         "data": record.data,
-        "skeleton": about.plan.skeleton.name,
+        "skeleton": metadata.spec.skeleton.name,
         "preset": record.preset,
-        "box": about.initial_box,
-        "square_initial_box": about.plan.square_initial_box,
-        "settings": to_primitives(about.plan.stages[number - 1].settings),
+        "box": metadata.initial_box,
+        "square_initial_box": metadata.spec.square_initial_box,
+        "settings": to_primitives(metadata.spec.stages[number - 1].settings),
     }
 
 
-def _hyper_parameters(number: int, plan: StageSpec, config: dict[str, Any]) -> dict[str, Any]:
+def _hyper_parameters(number: int, spec: StageSpec, config: dict[str, Any]) -> dict[str, Any]:
     """As the stage's LightningModule keeps them."""
     kept = {key: config[key] for key in ("skeleton", "settings", "square_initial_box")}
-    if plan.displacement is not None:
-        mean, std = ([list(pair) for pair in part] for part in plan.displacement)
-        kept |= {"stage": number, "sigma": plan.sigma, "displacement_mean": mean, "displacement_std": std}
+    if spec.displacement is not None:
+        mean, std = ([list(pair) for pair in part] for part in (spec.displacement.mean, spec.displacement.std))
+        kept |= {"stage": number, "sigma": spec.sigma, "displacement_mean": mean, "displacement_std": std}
     return kept
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from deeppose_cli.checkpoints.metadata import ModelMetadata, to_text
-from deeppose_cli.checkpoints.onnx_cascade import INSTALL, cascade_of, open_onnx
+from deeppose_cli.checkpoints.onnx_cascade import INSTALL, build_onnx_cascade, open_onnx
 from deeppose_cli.checkpoints.weights_header import KEY
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.files import replacing
@@ -52,7 +52,7 @@ class ParityReport:
 
 def write_onnx(
     file: Path,
-    about: ModelMetadata,
+    metadata: ModelMetadata,
     regressors: Sequence[Regressor],
     images: Sequence[Image],
     boxes: FloatArray,
@@ -66,11 +66,11 @@ def write_onnx(
     """
     if file.exists() and not overwrite:
         raise DeepPoseError(f"{file}: is there already; --overwrite replaces it, --out writes to another")
-    model = _model(about, [regressor.cpu().eval() for regressor in regressors])
+    model = _model(metadata, [regressor.cpu().eval() for regressor in regressors])
     with replacing(file) as temporary:
         temporary.write_bytes(model.SerializeToString())
-        ours = cascade_of(*open_onnx(temporary)).predict(images, boxes)
-        theirs = build_cascade(about.plan, regressors, "cpu").predict(images, boxes)
+        ours = build_onnx_cascade(*open_onnx(temporary)).predict(images, boxes)
+        theirs = build_cascade(metadata.spec, regressors, "cpu").predict(images, boxes)
         furthest = float(np.abs(ours.poses - theirs.poses).max(initial=0.0))
         if not furthest <= MOST_OFF:
             raise DeepPoseError(f"{file}: answers differ from torch's by up to {furthest:.3f} px; not written")
@@ -93,7 +93,7 @@ class _StageGraph(nn.Module):
         return (answer.coordinates,) if answer.peak_mass is None else (answer.coordinates, answer.peak_mass, outputs)
 
 
-def _model(about: ModelMetadata, regressors: Sequence[Regressor]) -> onnx.ModelProto:
+def _model(metadata: ModelMetadata, regressors: Sequence[Regressor]) -> onnx.ModelProto:
     try:
         import onnx
         import onnxscript  # noqa: F401  torch.onnx needs it, and tells in many lines
@@ -101,12 +101,12 @@ def _model(about: ModelMetadata, regressors: Sequence[Regressor]) -> onnx.ModelP
         raise DeepPoseError(f"--format onnx: needs more packages; to have them, type: {INSTALL}") from None
     models = [
         _stage_model(_StageGraph(regressor), stage.settings.input_size, number)
-        for number, (regressor, stage) in enumerate(zip(regressors, about.plan.stages, strict=True), start=1)
+        for number, (regressor, stage) in enumerate(zip(regressors, metadata.spec.stages, strict=True), start=1)
     ]
     model = models[0] if len(models) == 1 else _one_of(models)
     _halve(model.graph)
     entry = model.metadata_props.add()
-    entry.key, entry.value = KEY, to_text(about)
+    entry.key, entry.value = KEY, to_text(metadata)
     model.producer_name, model.producer_version = "deeppose", ""
     onnx.checker.check_model(model)
     return model

@@ -1,4 +1,4 @@
-"""A cascade from its plan and its weights, wherever these were kept."""
+"""Build a cascade from its specification and its weights, wherever these were stored."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from deeppose_cli.models.regressor import JointPrior, Regressor
 from deeppose_cli.models.spec import CascadeSpec, StageSpec
 
 
-def build_stage(plan: StageSpec, num_joints: int) -> Regressor:
-    """ψ of one stage with random weights. Raises UsageError for settings that name no network."""
-    expected = None if plan.displacement is None else JointPrior(*plan.displacement, plan.sigma)
-    return Regressor(plan.settings, num_joints, plan.kind, expected)
+def build_stage(spec: StageSpec, num_joints: int) -> Regressor:
+    """Build ψ of one stage with random weights. Raises UsageError for settings that name no network."""
+    prior = None if spec.displacement is None else JointPrior(spec.displacement, spec.sigma)
+    return Regressor(spec.settings, num_joints, spec.kind, prior)
 
 
-def build_cascade(plan: CascadeSpec, regressors: Sequence[Regressor], device: str | None = None) -> Cascade:
-    """The cascade in evaluation mode. `device`: a GPU where there is one."""
-    place = device or ("cuda" if torch.cuda.is_available() else "cpu")
+def build_cascade(spec: CascadeSpec, regressors: Sequence[Regressor], device: str | None = None) -> Cascade:
+    """Build the cascade in evaluation mode. device: by default a GPU where there is one."""
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     stages = [
-        Stage(regressor.to(place).eval(), stage.settings.input_size, stage.sigma, stage.calibration)
-        for stage, regressor in zip(plan.stages, regressors, strict=True)
+        Stage(regressor.to(device).eval(), stage.settings.input_size, stage.sigma, stage.calibration)
+        for stage, regressor in zip(spec.stages, regressors, strict=True)
     ]
-    return Cascade(plan.skeleton, stages, square_initial_box=plan.square_initial_box)
+    return Cascade(spec.skeleton, stages, square_initial_box=spec.square_initial_box)
 
 
-def load_stage_weights(regressor: Regressor, values: Mapping[str, Tensor], source: str) -> Regressor:
-    """Gives a network its weights. Raises DeepPoseError that names the source where they do not fit."""
+def load_stage_weights(regressor: Regressor, weights: Mapping[str, Tensor], source: str) -> Regressor:
+    """Load weights into ψ of one stage. Raises DeepPoseError that names `source` where they do not fit."""
     try:
-        regressor.load_state_dict(dict(values))
+        regressor.load_state_dict(dict(weights))
     except RuntimeError:
-        raise DeepPoseError(f"{source}: its weights do not fit the network that its settings name") from None
+        raise DeepPoseError(f"{source}: its weights do not fit the network of its settings") from None
     return regressor

@@ -1,16 +1,22 @@
-"""The cascade: stage 1 → joint boxes → refinement, without Lightning (paper, section 3.2).
+"""The cascade of DeepPose (Toshev & Szegedy, CVPR 2014, section 3.2): stage 1 → crops around joints → refinement.
 
-Needs no torch: whatever answers for a stage (`regressor.py`, `engine.py`) is handed in.
+    stage 1:      y¹ = N⁻¹(ψ(N(x; b⁰); θ_1); b⁰)              all joints from one crop of the initial box b⁰
+    stage s ≥ 2:  y_iˢ = N⁻¹(ψ_i(N(x; b_i); θ_s); b_i)        each joint i from its own crop,
+                  b_i = (y_iˢ⁻¹, side σ · diam(yˢ⁻¹))         a square around the joint's last position
+
+N(x; b) is the image x cropped to b; N⁻¹ turns normalized coordinates into px of the image (`core/geometry.py`).
+
+This file needs no torch: the model ψ of each stage is passed in (`regressor.py`, `checkpoints/onnx_cascade.py`).
 
 Shape letters: S stages, B images, K joints, M crops.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol, cast
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,89 +26,114 @@ from deeppose_cli.core.geometry import Box, FloatArray, bounded_diameter, denorm
 from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.media.cropping import crop
 from deeppose_cli.media.images import Image
-from deeppose_cli.models.confidence import Calibration
-from deeppose_cli.models.confidence import confidence as to_confidence
+from deeppose_cli.models.confidence import Calibration, confidence
+
+IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
 class CropBatch:
-    """What ψ looks at: M crops, and where they were cut."""
+    """Input of a stage: M crops, and where they come from."""
 
     pixels: Image
     """(M, size, size, 3) uint8 RGB."""
     boxes: FloatArray
     """(M, 4) px."""
-    images: NDArray[np.int64]
-    """(M) index of the image that each was cut from."""
-    joints: NDArray[np.int64] | None
-    """(M) the joint that each is meant for; None in stage 1."""
+    image_index: IntArray
+    """(M) the image of each crop."""
+    joint_index: IntArray | None
+    """(M) the joint of each crop; None in stage 1, whose crops show all joints."""
     mirrored: bool = False
-    """The pixels are mirrored, and with them left and right in `joints` and in the answer; the boxes are not."""
+    """Whether `pixels` and `joint_index` are mirrored; `boxes` never are."""
 
     def mirror(self, skeleton: Skeleton) -> CropBatch:
-        """The mirror image of every crop: a left wrist's shows a right wrist."""
-        joints = None if self.joints is None else np.array(skeleton.mirror)[self.joints]
-        return replace(self, pixels=self.pixels[:, :, ::-1], joints=joints, mirrored=not self.mirrored)
+        """Mirror every crop. A mirrored left wrist is a right wrist."""
+        joints = None if self.joint_index is None else np.array(skeleton.mirror)[self.joint_index]
+        return replace(self, pixels=self.pixels[:, :, ::-1], joint_index=joints, mirrored=not self.mirrored)
 
 
 class StageOutput(NamedTuple):
-    """What ψ says of M crops: of all joints (M, K, …) in stage 1, of each crop's own (M, …) later."""
+    """Output of a stage for M crops: of all joints (M, K, …) in stage 1, of each crop's own joint (M, …) later."""
 
     coordinates: FloatArray
-    """(…, 2) norm."""
+    """(…, 2) normalized coordinates."""
     peak_mass: FloatArray | None = None
-    """(…) the share of the joint's map around its peak, where there is such a map."""
+    """(…) the share of the joint's heatmap around its peak; None where there is no such heatmap."""
 
 
 class StageModel(Protocol):
-    """ψ of one stage."""
+    """ψ(·; θ_s), the model of one stage."""
 
-    def answer(self, cut: CropBatch) -> StageOutput: ...
+    def predict(self, crops: CropBatch) -> StageOutput: ...
 
-    def predict_flipped(self, cut: CropBatch, mirrored: CropBatch, mirror: Sequence[int]) -> StageOutput:
-        """For a flip test: the mean of the answers for the crops and for their mirror images, in the crops' frame.
+    def predict_flipped(self, crops: CropBatch, mirrored: CropBatch, mirror: Sequence[int]) -> StageOutput:
+        """Flip test: average the predictions for the crops and for their mirror images, in the frame of the crops.
 
-        `mirror`: (K) each joint's partner.
+        mirror: (K) the partner of each joint.
         """
-        one, other = self.answer(cut), self.answer(mirrored)
-        pairs = [(one.coordinates, other.coordinates * (-1.0, 1.0)), (one.peak_mass, other.peak_mass)]
-        if cut.joints is None:
-            pairs = [(a, None if b is None else b[:, list(mirror)]) for a, b in pairs]
-        both = [None if a is None or b is None else np.asarray((a + b) / 2) for a, b in pairs]
-        return StageOutput(cast("FloatArray", both[0]), both[1])
+        return average_flipped(self.predict(crops), self.predict(mirrored), crops, mirror)
 
     def single_threaded(self) -> AbstractContextManager[int]:
-        """As Cascade says."""
+        """See `Cascade.single_threaded`."""
+
+
+def average_flipped(output: StageOutput, mirrored: StageOutput, crops: CropBatch, mirror: Sequence[int]) -> StageOutput:
+    """Average the coordinates for crops with those for their mirror images, which are reflected back first."""
+    reflected = mirrored.coordinates * (-1.0, 1.0)
+    if crops.joint_index is None:
+        reflected = reflected[:, list(mirror)]
+    return StageOutput((output.coordinates + reflected) / 2)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a cascade: its ψ, and how to cut what ψ sees."""
+    """One stage of a cascade: its model, and how its crops are made."""
 
-    psi: StageModel
+    model: StageModel
     input_size: int
+    """px, side of the square crops."""
     sigma: float = 1.0
-    """Side of the refinement crops in units of diam; not used by stage 1."""
+    """σ: side of the refinement crops in units of diam; not used by stage 1."""
     calibration: Calibration | None = None
-    """What makes a confidence of its maps; None where that was not measured."""
+    """Turns peak masses into confidences; None where it was not measured."""
 
 
 @dataclass(frozen=True, eq=False)
 class CascadeResult:
-    """What a cascade says about B images."""
+    """Poses of one person in each of B images, after each of S stages."""
 
     poses: NDArray[np.float64]
     """(S, B, K, 2) px."""
     boxes: NDArray[np.float64]
-    """(S, B, K, 4) px: where each stage looked for each joint; in stage 1 all joints share b⁰."""
+    """(S, B, K, 4) px: the crop of each joint; in stage 1 all joints share b⁰."""
     peak_mass: NDArray[np.float64]
-    """(S, B, K) the share of each joint's map around its peak; NaN where there is no such map."""
+    """(S, B, K) the share of each joint's heatmap around its peak; NaN where there is no such heatmap."""
     confidence: NDArray[np.float64]
-    """(S, B, K) how likely each joint is within 0.2 of the torso, as measured; NaN where that was not."""
+    """(S, B, K) probability that the joint is within 0.2 of the torso, as measured; NaN where it was not measured."""
+
+    def person(self, index: int, initial_box: Box, track: int | None = None) -> Person:
+        """The person of one image."""
+        poses, boxes, confidences = self.poses[:, index], self.boxes[:, index], self.confidence[:, index]
+        return Person(initial_box, poses, boxes, confidences, track)
+
+
+@dataclass(frozen=True, eq=False)
+class Person:
+    """Poses of one person, after each of S stages."""
+
+    initial_box: Box
+    poses: NDArray[np.float64]
+    """(S, K, 2) px."""
+    boxes: NDArray[np.float64]
+    """(S, K, 4) px: the crop of each joint."""
+    confidence: NDArray[np.float64]
+    """(S, K) probability that the joint is within 0.2 of the torso; NaN where it was not measured."""
+    track: int | None = None
+    """In a video: the number of the person, the same in every frame."""
 
 
 class Cascade:
-    """S stages that know their skeleton. `predict` is all that evaluation and prediction need."""
+    """S stages and their skeleton. Evaluation and prediction need no more than `predict`."""
 
     def __init__(self, skeleton: Skeleton, stages: Sequence[Stage], *, square_initial_box: bool) -> None:
         self.skeleton, self.stages, self.square_initial_box = skeleton, tuple(stages), square_initial_box
@@ -112,12 +143,11 @@ class Cascade:
         return len(self.stages)
 
     def single_threaded(self) -> AbstractContextManager[int]:
-        """As long as it lasts: how many threads are to ask at once, so that all cores are busy with many images.
+        """Give each call of `predict` one thread; yields the number of calls to run at once.
 
-        Each then has its share of the cores: two batches of sixteen, on a core each, are done a fifth sooner than one
-        after the other on both.
+        Two batches of sixteen images, on one core each, are done a fifth sooner than one after the other on both cores.
         """
-        return self.stages[0].psi.single_threaded()
+        return self.stages[0].model.single_threaded()
 
     def predict(
         self,
@@ -128,94 +158,94 @@ class Cascade:
         crops_at_once: int = 64,
         flip_test: bool = False,
     ) -> CascadeResult:
-        """Poses of one person in each image, from initial boxes b⁰ (B, 4) px.
+        """Predict the pose of one person in each image. Every crop is placed by a prediction, never by a label.
 
-        images: B arrays (H, W, 3) uint8 RGB, of any sizes. `joints`: refine only these, the others stay where stage 1
-        put them. `crops_at_once` bounds the memory; on a CPU 32 to 64 are also a quarter faster than 256, whose
-        features no cache holds. `flip_test`: every stage also looks at the mirror image of each crop, in twice the
-        time. Everything that places a crop comes from the stage before: no label is looked at.
+        images: B arrays (H, W, 3) uint8 RGB, of any sizes.
+        boxes: (B, 4) px, the initial boxes b⁰.
+        joints: refine these joints only; the others keep their position of stage 1.
+        crops_at_once: bounds the memory. On a CPU 32 to 64 are also a quarter faster than 256, whose features fit in no
+            cache.
+        flip_test: every stage also predicts from the mirror image of each crop, in twice the time.
         """
         count, k = len(images), len(self.skeleton)
-        chosen = np.arange(k) if joints is None else np.asarray(joints, dtype=np.int64)
-        first = initial_stage_boxes(boxes, square=self.square_initial_box)
+        initial_boxes = initial_stage_boxes(boxes, square=self.square_initial_box)
         poses = np.full((self.num_stages, count, k, 2), np.nan)
-        where = np.tile(first[None, :, None, :], (self.num_stages, 1, k, 1))
         peak_mass = np.full((self.num_stages, count, k), np.nan)
+        crop_boxes = np.tile(initial_boxes[:, None], (self.num_stages, 1, k, 1))
         if not count:
-            return CascadeResult(poses, where, peak_mass, peak_mass)
-        initial, *refinements = self.stages
-        for rows in _slices(count, crops_at_once):
-            cut = CropBatch(_crops(images, rows, first[rows], initial.input_size), first[rows], rows, None)
-            said = self._ask(initial.psi, cut, flip_test)
-            poses[0, rows] = denormalise(said.coordinates, first[rows, None])
-            peak_mass[0, rows] = np.nan if said.peak_mass is None else said.peak_mass
-        for s, stage in enumerate(refinements, start=1):
+            return CascadeResult(poses, crop_boxes, peak_mass, peak_mass)
+
+        # Stage 1: all joints from one crop of each image.
+        rows = np.arange(count)
+        for part, points, mass in self._forward(
+            self.stages[0], images, initial_boxes, rows, None, crops_at_once, flip_test
+        ):
+            poses[0, part], peak_mass[0, part] = points, mass
+
+        # Later stages: each joint from its own crop.
+        chosen = np.arange(k) if joints is None else np.asarray(joints, dtype=np.int64)
+        image, joint = np.repeat(rows, len(chosen)), np.tile(chosen, count)
+        for s, stage in enumerate(self.stages[1:], start=1):
             poses[s], peak_mass[s] = poses[s - 1], peak_mass[s - 1]
-            where[s] = refinement_boxes(poses[s - 1], first, self.skeleton, stage.sigma)
-            owner, joint = np.repeat(np.arange(count), len(chosen)), np.tile(chosen, count)
-            for part in _slices(len(owner), crops_at_once):
-                i, j = owner[part], joint[part]
-                boxes_ij = where[s, i, j]
-                cut = CropBatch(_crops(images, i, boxes_ij, stage.input_size), boxes_ij, i, j)
-                said = self._ask(stage.psi, cut, flip_test)
-                poses[s, i, j] = denormalise(said.coordinates, boxes_ij)
-                peak_mass[s, i, j] = np.nan if said.peak_mass is None else said.peak_mass
-        return CascadeResult(poses, where, peak_mass, self._confidence(peak_mass))
+            crop_boxes[s] = refinement_boxes(poses[s - 1], initial_boxes, self.skeleton, stage.sigma)
+            for part, points, mass in self._forward(
+                stage, images, crop_boxes[s, image, joint], image, joint, crops_at_once, flip_test
+            ):
+                poses[s, image[part], joint[part]], peak_mass[s, image[part], joint[part]] = points, mass
+        return CascadeResult(poses, crop_boxes, peak_mass, self._confidence(peak_mass))
+
+    def _forward(
+        self,
+        stage: Stage,
+        images: Sequence[Image],
+        boxes: FloatArray,
+        image_index: IntArray,
+        joint_index: IntArray | None,
+        crops_at_once: int,
+        flip_test: bool,
+    ) -> Iterator[tuple[slice, FloatArray, FloatArray | float]]:
+        """N⁻¹(ψ(N(x; b)); b) for M boxes: yield the rows of each batch, its points in px, and its peak masses."""
+        for start in range(0, len(boxes), crops_at_once):
+            part = slice(start, start + crops_at_once)
+            owners, joints = image_index[part], None if joint_index is None else joint_index[part]
+            pixels = _crop_images(images, owners, boxes[part], stage.input_size)
+            crops = CropBatch(pixels, boxes[part], owners, joints)
+            if flip_test:
+                # A mirrored crop of joint i counts as one of its partner, as in training, and gets the partner's prior:
+                # so the mirrored image has the mirrored pose, also where left and right have different priors.
+                output = stage.model.predict_flipped(crops, crops.mirror(self.skeleton), self.skeleton.mirror)
+            else:
+                output = stage.model.predict(crops)
+            frame = crops.boxes[:, None] if joints is None else crops.boxes
+            yield part, denormalise(output.coordinates, frame), np.nan if output.peak_mass is None else output.peak_mass
 
     def _confidence(self, peak_mass: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(S, B, K) of masses."""
-        confidence = np.full_like(peak_mass, np.nan)
+        """(S, B, K) peak masses → (S, B, K) probabilities."""
+        found = np.full_like(peak_mass, np.nan)
         for s, stage in enumerate(self.stages):
             if stage.calibration is not None:
-                confidence[s] = to_confidence(peak_mass[s], stage.calibration)
-        return confidence
-
-    def _ask(self, psi: StageModel, cut: CropBatch, flip_test: bool) -> StageOutput:
-        """The answer for the crops; with `flip_test` that for them and their mirror images together.
-
-        To ψ a mirrored crop of joint i is one of its partner, as among the training crops, and gets the partner's
-        density of where to expect it, as there. The mirrored image's pose is then the mirrored pose; by the mirror
-        image of i's own density it would be that only if both sides err alike.
-        """
-        if not flip_test:
-            return psi.answer(cut)
-        return psi.predict_flipped(cut, cut.mirror(self.skeleton), self.skeleton.mirror)
+                found[s] = confidence(peak_mass[s], stage.calibration)
+        return found
 
 
 def initial_stage_boxes(boxes: FloatArray, *, square: bool) -> NDArray[np.float64]:
-    """b⁰ (N, 4) as stage 1 crops them: as they are (the paper), or widened to squares."""
+    """b⁰ (N, 4) as stage 1 crops them: unchanged (the paper), or widened to squares."""
     boxes = np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
     return np.array([Box(*box).square() for box in boxes]).reshape(-1, 4) if square else boxes
 
 
-def refinement_boxes(poses: FloatArray, first: FloatArray, skeleton: Skeleton, sigma: float) -> FloatArray:
-    """(B, K, 4): squares around predicted joints (B, K, 2), side σ · diam of the *predicted* pose, bounded by b⁰."""
-    side = sigma * bounded_diameter(poses, first, skeleton, DIAMETER_BOUNDS)
+def refinement_boxes(poses: FloatArray, initial_boxes: FloatArray, skeleton: Skeleton, sigma: float) -> FloatArray:
+    """b_i (B, K, 4): squares around predicted joints (B, K, 2) px, side σ · diam of the *predicted* pose.
+
+    diam is bounded by b⁰ (B, 4), so that one bad pose cannot give an empty or an image-sized crop.
+    """
+    side = sigma * bounded_diameter(poses, initial_boxes, skeleton, DIAMETER_BOUNDS)
     return joint_boxes(poses, np.broadcast_to(side[:, None], poses.shape[:2]))
 
 
-def _crops(images: Sequence[Image], owners: NDArray[np.int64], boxes: FloatArray, size: int) -> Image:
-    """(M, size, size, 3): of image owners[m] what boxes[m] holds."""
-    out = np.empty((len(owners), size, size, 3), np.uint8)
-    for target, owner, box in zip(out, owners, boxes, strict=True):
-        crop(images[owner], box, size, out=target)
+def _crop_images(images: Sequence[Image], image_index: IntArray, boxes: FloatArray, size: int) -> Image:
+    """N(x; b): crop image image_index[m] to boxes[m] → (M, size, size, 3)."""
+    out = np.empty((len(boxes), size, size, 3), np.uint8)
+    for target, index, box in zip(out, image_index, boxes, strict=True):
+        crop(images[index], box, size, out=target)
     return out
-
-
-def _slices(count: int, at_once: int) -> list[NDArray[np.int64]]:
-    return [np.arange(start, min(start + at_once, count)) for start in range(0, count, at_once)]
-
-
-@dataclass(frozen=True, eq=False)
-class Person:
-    """One pose. S stages, K joints."""
-
-    initial_box: Box
-    poses: NDArray[np.float64]
-    """(S, K, 2) px."""
-    boxes: NDArray[np.float64]
-    """(S, K, 4) px: where each stage looked."""
-    confidence: NDArray[np.float64]
-    """(S, K) how likely each joint is within 0.2 of the torso; NaN where that was not measured."""
-    track: int | None = None
-    """In a video, the person's number, which stays."""

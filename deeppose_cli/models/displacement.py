@@ -1,11 +1,11 @@
-"""How far a stage misses, which says where the crops of the next stage are drawn.
+"""Displacement of a stage's predictions from the labels: it places the training crops of the next stage.
 
 Shape letters: N images, K joints, M crops.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,33 +15,43 @@ from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.geometry import FloatArray, diameter
 from deeppose_cli.core.skeleton import Skeleton
 
+_LEAST_LABELS = 10
+"""A joint with fewer labels has no statistics of its own."""
+
 
 @dataclass(frozen=True)
 class Displacement:
-    """How far the previous stage is off (y_i^{s−1} − y_i), joint by joint, in units of diam: on training images (the
-    paper), or on validation images."""
+    """Normal distribution of the previous stage's error y_i^{s−1} − y_i, joint by joint, in units of diam.
+
+    Measured on training images (the paper), or on validation images.
+    """
 
     mean: tuple[tuple[float, float], ...]
     """(K, 2)"""
     std: tuple[tuple[float, float], ...]
     """(K, 2)"""
 
-    @staticmethod
-    def measure(predicted: FloatArray, annotations: Annotations, first: FloatArray) -> Displacement:
-        """From the previous stage's poses (N, K, 2) px on the annotations, and their b⁰ (N, 4)."""
-        side = training_diameters(annotations.keypoints, first, annotations.skeleton)
+    @classmethod
+    def from_pairs(cls, mean: Iterable[Iterable[float]], std: Iterable[Iterable[float]]) -> Displacement:
+        """Convert from lists or arrays (K, 2)."""
+        return cls(*(tuple((float(x), float(y)) for x, y in values) for values in (mean, std)))
+
+    @classmethod
+    def measure(cls, predicted: FloatArray, annotations: Annotations, initial_boxes: FloatArray) -> Displacement:
+        """Measure it on the previous stage's poses (N, K, 2) px of annotated images with boxes b⁰ (N, 4) px."""
+        side = training_diameters(annotations.keypoints, initial_boxes, annotations.skeleton)
         units = (predicted - annotations.keypoints) / side[:, None, None]
-        counts = (~np.isnan(units).any(-1)).sum(0)
-        pooled = units[~np.isnan(units).any(-1)]
-        # A joint that is hardly ever labelled has no statistics of its own: all joints' stand in.
-        own = (counts >= 10)[:, None]
+        labelled = ~np.isnan(units).any(-1)
+        pooled = units[labelled]
+        # A joint that is hardly ever labelled takes the statistics of all joints together.
+        own = (labelled.sum(0) >= _LEAST_LABELS)[:, None]
         filled = np.where(own[None], units, 0.0)
         mean = np.where(own, np.nanmean(filled, axis=0), pooled.mean(0) if len(pooled) else 0.0)
         std = np.where(own, np.nanstd(filled, axis=0), pooled.std(0) if len(pooled) else 0.0)
-        return Displacement(_pairs(mean), _pairs(std))
+        return cls.from_pairs(mean, std)
 
     def draw(self, rng: np.random.Generator, joints: Sequence[int], skeleton: Skeleton, mirrored: bool) -> FloatArray:
-        """(M, 2) displacements δ in units of diam. In a mirrored image a left joint behaves as its right partner."""
+        """Draw displacements δ (M, 2) in units of diam. In a mirrored image a left joint errs as its right partner."""
         index = [skeleton.mirror[j] for j in joints] if mirrored else list(joints)
         mean, std = np.array(self.mean)[index], np.array(self.std)[index]
         if mirrored:
@@ -49,19 +59,14 @@ class Displacement:
         return mean + std * rng.standard_normal(mean.shape)
 
 
-def _pairs(values: FloatArray) -> tuple[tuple[float, float], ...]:
-    return tuple((float(x), float(y)) for x, y in values)
+def training_diameters(keypoints: FloatArray, initial_boxes: FloatArray, skeleton: Skeleton) -> FloatArray:
+    """diam of labelled poses (N, K, 2) → (N) px, within the same bounds as at prediction.
 
-
-def training_diameters(keypoints: FloatArray, first: FloatArray, skeleton: Skeleton) -> FloatArray:
-    """diam of labelled poses (N, K, 2), within the same bounds as at prediction, px (N).
-
-    Where a torso joint is not labelled, the opposite diagonal stands in; where that is not either, a share of the
-    labelled joints' box.
+    Fallback where a torso joint is not labelled: the opposite diagonal; then a share of the labelled joints' box.
     """
-    across = diameter(keypoints[:, list(skeleton.mirror)], skeleton)
-    span = np.fmax.reduce(keypoints, axis=1) - np.fmin.reduce(keypoints, axis=1)
     own = diameter(keypoints, skeleton)
-    found = np.where(np.isnan(own), np.where(np.isnan(across), TORSO_SHARE * span.max(-1), across), own)
-    side = first[:, 2:].max(-1)
+    opposite = diameter(keypoints[:, list(skeleton.mirror)], skeleton)
+    span = np.fmax.reduce(keypoints, axis=1) - np.fmin.reduce(keypoints, axis=1)
+    found = np.where(np.isnan(own), np.where(np.isnan(opposite), TORSO_SHARE * span.max(-1), opposite), own)
+    side = initial_boxes[:, 2:].max(-1)
     return np.clip(found, DIAMETER_BOUNDS[0] * side, DIAMETER_BOUNDS[1] * side)

@@ -1,7 +1,7 @@
-"""A network as it is run once it is trained: the same answers in less time.
+"""Faster copies of trained networks, with the same outputs up to rounding.
 
-A trained batch normalisation is a scale and a shift for each channel: the convolution before it can do both. And a 1×1
-convolution is a matrix product over the map's cells: as one it spares a CPU laying its weights out anew at every call.
+A trained batch normalization is a scale and a shift per channel: it is fused into the convolution before it. A 1×1
+convolution is a matrix product over the cells: as one, a CPU need not rearrange its weights at every call.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 class PointwiseLinear(nn.Module):
-    """A 1×1 convolution: (B, C, H, W) → (B, C', H, W), channels-last in memory."""
+    """A 1×1 convolution as a matrix product: (B, C, H, W) → (B, C', H, W), channels-last in memory."""
 
     def __init__(self, convolution: nn.Conv2d) -> None:
         super().__init__()
@@ -31,22 +31,22 @@ class PointwiseLinear(nn.Module):
 
 
 @torch.no_grad()
-def folded(module: Module) -> Module:
-    """A copy in evaluation mode, for answers only. What is not folded shares its values with the original.
+def fuse(module: Module) -> Module:
+    """Make a fused copy in evaluation mode. Layers that are not fused share their weights with the original.
 
-    A batch normalisation belongs to the convolution that is registered just before it, as in torchvision's models.
+    A batch normalization belongs to the convolution that is registered just before it, as in torchvision's models.
     """
     values = chain(module.parameters(), module.buffers())
-    found = copy.deepcopy(module, {id(value): value for value in values}).eval()
-    for parent in list(found.modules()):
-        for (name, layer), (after, norm) in pairwise([*parent.named_children(), ("", None)]):
+    fused = copy.deepcopy(module, {id(value): value for value in values}).eval()
+    for parent in list(fused.modules()):
+        for (name, layer), (next_name, next_layer) in pairwise([*parent.named_children(), ("", None)]):
             if not isinstance(layer, nn.Conv2d):
                 continue
-            if isinstance(norm, nn.BatchNorm2d):
-                layer = fuse_conv_bn_eval(layer, norm)
-                setattr(parent, after, nn.Identity())
+            if isinstance(next_layer, nn.BatchNorm2d):
+                layer = fuse_conv_bn_eval(layer, next_layer)
+                setattr(parent, next_name, nn.Identity())
             setattr(parent, name, PointwiseLinear(layer) if _is_pointwise(layer) else layer)
-    return found
+    return fused
 
 
 def _is_pointwise(layer: nn.Conv2d) -> bool:
@@ -55,22 +55,22 @@ def _is_pointwise(layer: nn.Conv2d) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class FusedCopy(Generic[Module]):
-    """A folded copy, and what tells whether it still is one."""
+    """A fused copy, with the versions of the original's tensors that it was made from."""
 
     module: Module
-    values: list[Tensor]
-    """Of the original."""
+    originals: list[Tensor]
     versions: list[int]
 
     @classmethod
     def of(cls, module: Module) -> FusedCopy[Module]:
-        values = [value for value in chain(module.parameters(), module.buffers()) if not value.is_inference()]
-        return cls(folded(module), values, _versions(values))
+        """Fuse a module."""
+        originals = [value for value in chain(module.parameters(), module.buffers()) if not value.is_inference()]
+        return cls(fuse(module), originals, _versions(originals))
 
     def is_current(self) -> bool:
-        """Whether no value of the original was written to since. Values that were exchanged for others, as by `.to`,
-        are not noticed."""
-        return _versions(self.values) == self.versions
+        """Whether no tensor of the original was written to since. Tensors replaced by others, as by `.to`, are not
+        noticed."""
+        return _versions(self.originals) == self.versions
 
 
 def _versions(values: list[Tensor]) -> list[int]:

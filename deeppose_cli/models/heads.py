@@ -1,14 +1,15 @@
-"""What turns features at several scales into coordinates.
+"""Heads: they turn features at several scales into joint coordinates.
 
-Shape letters: B batch, K joints, C channels, (H, W) map side. Every head maps four levels of features, strides 4 to 32,
-to outputs (B, K, …), and `decode` turns outputs, of all joints or of some, into norm coordinates. `JOINT_LAYER` names
-the layer whose outputs are the joints, one after the other.
+Shape letters: B batch, K joints, C channels, (H, H) cells of a heatmap.
+
+A head's `forward` maps feature levels at strides 4, 8, 16 and 32 to raw outputs (B, K, …); its `decode` turns raw
+outputs, of all joints or of some, into normalized coordinates. Its layer `last` has the joints in its output channels,
+one after the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,71 +18,68 @@ from deeppose_cli.config.defaults import PEAK_REACH
 
 
 class HeadOutput(NamedTuple):
-    """What a network says of a batch of crops."""
+    """Output of a network for a batch of crops."""
 
     coordinates: Tensor
-    """(B, K, 2) norm."""
+    """(B, K, 2) normalized coordinates."""
     logits: Tensor | None = None
-    """(B, K, H, W) of the maps behind the coordinates, where there are any."""
+    """(B, K, H, H) of the heatmaps behind the coordinates; None without heatmaps."""
     peak_mass: Tensor | None = None
-    """(B, K) the share of each joint's map that lies around its peak, where the answer is read there."""
-
-    def each(self, change: Callable[[Tensor], Tensor]) -> HeadOutput:
-        """With `change` made to all that is there: rows or joints taken."""
-        coordinates, *more = (None if values is None else change(values) for values in self)
-        return HeadOutput(cast("Tensor", coordinates), *more)
+    """(B, K) the share of each heatmap around its peak; None where the whole heatmap is averaged."""
 
 
 def cell_centres(side: int, like: Tensor | None = None) -> Tensor:
-    """(side) norm coordinates of the centres of a map's cells, of the type and on the device of `like`."""
+    """Normalized coordinates (side) of the centres of a heatmap's cells, of the type and on the device of `like`."""
     dtype, device = (None, None) if like is None else (like.dtype, like.device)
     return (torch.arange(side, dtype=dtype or torch.float32, device=device) + 0.5) / side - 0.5
 
 
+def to_shares(logits: Tensor) -> Tensor:
+    """Softmax over the cells of each heatmap: (B, K, H, H) logits → shares that sum to 1."""
+    return logits.flatten(2).softmax(-1).view_as(logits)
+
+
 def expected_coordinates(logits: Tensor) -> Tensor:
-    """(B, K, H, H) logits → (B, K, 2) norm: the mean of each map's distribution (Sun et al., ECCV 2018).
-
-    Marginals over rows and columns, weighted with the cells' centres. Not a matrix product: mixed precision would round
-    the coordinates to 8 bits.
-    """
-    share = logits.flatten(2).softmax(-1).view_as(logits)
-    return _mean(share)
+    """Mean of each heatmap's distribution (Sun et al., ECCV 2018): (B, K, H, H) logits → (B, K, 2)."""
+    return _mean(to_shares(logits))
 
 
-def peak_answer(logits: Tensor) -> HeadOutput:
-    """(B, K, H, H) logits → the mean of each map's distribution around its peak, and how much of it lies there.
+def peak_coordinates(logits: Tensor) -> HeadOutput:
+    """Mean of each heatmap's distribution around its peak, and how much of it lies there: (B, K, H, H) logits.
 
-    What a network answers once it is trained. It says in its maps where else a joint may be, and every doubt draws the
-    mean of the whole map to the middle of the image (Gu et al., Removing the Bias of Integral Pose Regression, ICCV
-    2021). The peak is looked for in the map smoothed over 3 × 3 cells.
+    For prediction. A trained network also marks in its heatmaps where else a joint may be, and every such doubt draws
+    the mean of the whole heatmap to the middle of the image (Gu et al., Removing the Bias of Integral Pose Regression,
+    ICCV 2021). The peak is that of the heatmap smoothed over 3 × 3 cells.
     """
     side = logits.shape[-1]
-    share = logits.flatten(2).softmax(-1).view_as(logits)
-    place = nn.functional.avg_pool2d(share, 3, stride=1, padding=1).flatten(2).argmax(-1)
-    steps = torch.arange(side, device=logits.device)
-    rows, columns = ((steps - at[..., None]).abs() <= PEAK_REACH for at in (place // side, place % side))
-    share = share * rows[..., :, None] * columns[..., None, :]
-    peak_mass = share.sum((2, 3))
-    return HeadOutput(_mean(share / peak_mass[..., None, None]), logits, peak_mass=peak_mass)
+    shares = to_shares(logits)
+    peak = nn.functional.avg_pool2d(shares, 3, stride=1, padding=1).flatten(2).argmax(-1)
+    cells = torch.arange(side, device=logits.device)
+    rows, columns = ((cells - at[..., None]).abs() <= PEAK_REACH for at in (peak // side, peak % side))
+    shares = shares * rows[..., :, None] * columns[..., None, :]
+    peak_mass = shares.sum((2, 3))
+    return HeadOutput(_mean(shares / peak_mass[..., None, None]), logits, peak_mass)
 
 
-def _mean(share: Tensor) -> Tensor:
-    """(B, K, H, H) shares of 1 → (B, K, 2) norm."""
-    cells = cell_centres(share.shape[-1], share)
-    return torch.stack([(share.sum(2) * cells).sum(-1), (share.sum(3) * cells).sum(-1)], dim=-1)
+def _mean(shares: Tensor) -> Tensor:
+    """(B, K, H, H) shares of 1 → (B, K, 2): marginals over rows and columns, weighted with the cells' centres.
+
+    Not a matrix product: mixed precision would round the coordinates to 8 bits.
+    """
+    centres = cell_centres(shares.shape[-1], shares)
+    return torch.stack([(shares.sum(2) * centres).sum(-1), (shares.sum(3) * centres).sum(-1)], dim=-1)
 
 
 class IntegralHead(nn.Module):
-    """One soft map for each joint at stride 4; the answer is its expected coordinate.
+    """Integral regression: one heatmap for each joint at stride 4, whose mean is the joint's coordinate.
 
-    In training that of the whole map, which has a gradient everywhere; later that around the peak, if the maps were
-    trained to have one (`peaked`). By the coordinates' loss alone a map may take any form that has the right mean.
+    In training the mean of the whole heatmap, which has a gradient everywhere; in prediction the mean around the peak,
+    if the heatmaps were trained to have one (`peaked`). By the loss of the coordinates alone a heatmap may take any
+    form that has the right mean.
 
-    The levels are merged upwards, at stride 8 with all channels, at stride 4 with half of them: most of the work would
+    The feature levels are merged from coarse to fine, with half of the channels at stride 4: most of the work would
     otherwise be done there.
     """
-
-    JOINT_LAYER = "last"
 
     def __init__(self, channels: tuple[int, ...], num_joints: int, width: int, peaked: bool = True) -> None:
         super().__init__()
@@ -90,30 +88,27 @@ class IntegralHead(nn.Module):
         self.lateral = nn.ModuleList(
             nn.Conv2d(count, fine if level == 0 else width, 1) for level, count in enumerate(channels)
         )
-        self.merge = _separable(width, width)
+        self.merge = _separable_convolution(width, width)
         self.narrow = nn.Conv2d(width, fine, 1)
-        self.sharpen = _separable(fine, fine)
+        self.sharpen = _separable_convolution(fine, fine)
         self.last = nn.Conv2d(fine, num_joints, 1)
         nn.init.normal_(self.last.weight, std=0.001)
 
-    def forward(self, levels: list[Tensor], prior: Tensor | None = None) -> Tensor:
-        """(B, K, H, W) logits. prior: (K, H, W), added to them."""
-        x = self.lateral[3](levels[3])
+    def forward(self, features: list[Tensor], prior: Tensor | None = None) -> Tensor:
+        """Feature levels → (B, K, H, H) logits. prior: (K, H, H) log-density, added to them."""
+        x = self.lateral[3](features[3])
         for level in (2, 1):
-            x = _twice(x) + self.lateral[level](levels[level])
-        x = _twice(self.narrow(self.merge(x))) + self.lateral[0](levels[0])
+            x = upsample(x) + self.lateral[level](features[level])
+        x = upsample(self.narrow(self.merge(x))) + self.lateral[0](features[0])
         logits = self.last(self.sharpen(torch.relu(x))).float()
         return logits if prior is None else logits + prior
 
     def decode(self, logits: Tensor) -> HeadOutput:
-        whole = self.training or not self.peaked
-        return HeadOutput(expected_coordinates(logits), logits) if whole else peak_answer(logits)
+        return decode_heatmaps(logits, at_peak=self.peaked and not self.training)
 
 
 class RegressionHead(nn.Module):
-    """The last level, averaged over the image, and a fully connected layer: 2K numbers (the paper's way)."""
-
-    JOINT_LAYER = "last"
+    """Coarsest feature level, averaged over the image, and a fully connected layer of 2K outputs (the paper's way)."""
 
     def __init__(self, channels: tuple[int, ...], num_joints: int) -> None:
         super().__init__()
@@ -121,20 +116,26 @@ class RegressionHead(nn.Module):
         nn.init.normal_(self.last.weight, std=0.001)
         nn.init.zeros_(self.last.bias)
 
-    def forward(self, levels: list[Tensor], prior: Tensor | None = None) -> Tensor:
-        """(B, K, 2) norm. There are no maps here, and no prior."""
-        coordinates: Tensor = self.last(levels[-1].mean((2, 3))).float().unflatten(1, (-1, 2))
+    def forward(self, features: list[Tensor], prior: Tensor | None = None) -> Tensor:
+        """Feature levels → (B, K, 2) normalized coordinates. `prior` has no effect without heatmaps."""
+        coordinates: Tensor = self.last(features[-1].mean((2, 3))).float().unflatten(1, (-1, 2))
         return coordinates
 
     def decode(self, coordinates: Tensor) -> HeadOutput:
         return HeadOutput(coordinates)
 
 
-def _twice(x: Tensor) -> Tensor:
+def decode_heatmaps(logits: Tensor, *, at_peak: bool) -> HeadOutput:
+    """Coordinates of (B, K, H, H) logits: the mean around the peak, or that of the whole heatmap."""
+    return peak_coordinates(logits) if at_peak else HeadOutput(expected_coordinates(logits), logits)
+
+
+def upsample(x: Tensor) -> Tensor:
+    """Double both sides by repeating cells."""
     return nn.functional.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
-def _separable(inputs: int, outputs: int) -> nn.Sequential:
+def _separable_convolution(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs, bias=False),
         nn.BatchNorm2d(inputs),

@@ -1,10 +1,10 @@
-"""ψ: the networks. `DeepPoseNetwork` is the paper's; `IntegralNetwork` is a small one for CPUs; `BackboneNetwork` puts
-a head on a network made for ImageNet.
+"""Networks ψ: a crop in, joint coordinates out.
 
-Shape letters: B batch, K joints, S input side, (H, W) map side. Every network maps (B, 3, S, S) to (B, K, 2) norm
-coordinates; `with_heatmaps` also gives the logits of the maps behind them, where the network has any (`HeadOutput`).
-The same in two steps: `outputs` (B, K, …), and `decode` of these or of some joints' alone.
-`joint_layers` names the layers whose outputs are the joints, one after the other: all others know of none.
+- `DeepPoseNetwork`: the paper's network.
+- `IntegralNetwork`: a small network with heatmaps, for CPUs.
+- `BackboneNetwork`: a head on a network made for ImageNet.
+
+Shape letters: B batch, K joints, S input side in px, (H, H) cells of a heatmap.
 """
 
 from __future__ import annotations
@@ -17,15 +17,41 @@ from deeppose_cli.config.progressive_resizing import input_sizes
 from deeppose_cli.config.schema import StagePreset
 from deeppose_cli.core.errors import UsageError
 from deeppose_cli.models.backbones import build_backbone
-from deeppose_cli.models.heads import HeadOutput, IntegralHead, RegressionHead, expected_coordinates, peak_answer
+from deeppose_cli.models.heads import HeadOutput, IntegralHead, RegressionHead, decode_heatmaps, upsample
 
-LEAST_WIDTH = 2
-"""Channels: the integral head halves them."""
+LEAST_HEAD_CHANNELS = 2
+"""The integral head halves them."""
 HEATMAP_STRIDE = 4
-"""Input px per cell of the integral network's maps."""
+"""Input px per cell of a heatmap."""
 
 
-class DeepPoseNetwork(nn.Module):
+class PoseNetwork(nn.Module):
+    """Base of the networks: (B, 3, S, S) → (B, K, 2) normalized coordinates."""
+
+    joint_layers: tuple[str, ...]
+    """Layers with the joints in their output channels, one after the other; no other layer depends on the joints."""
+
+    def outputs(self, x: Tensor, prior: Tensor | None = None) -> Tensor:
+        """(B, 3, S, S) → raw outputs (B, K, …): heatmap logits (B, K, H, H), or coordinates (B, K, 2).
+
+        prior: (K, H, H) log-density of each joint's position, added to the logits; no effect without heatmaps.
+        """
+        raise NotImplementedError
+
+    def decode(self, outputs: Tensor) -> HeadOutput:
+        """Raw outputs of all joints, or of some → coordinates."""
+        raise NotImplementedError
+
+    def with_heatmaps(self, x: Tensor, prior: Tensor | None = None) -> HeadOutput:
+        """(B, 3, S, S) → coordinates and the heatmaps behind them."""
+        return self.decode(self.outputs(x, prior))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, S, S) → (B, K, 2) normalized coordinates."""
+        return self.with_heatmaps(x).coordinates
+
+
+class DeepPoseNetwork(PoseNetwork):
     """The network of DeepPose (Toshev & Szegedy, CVPR 2014, section 3.1), after Krizhevsky et al., NIPS 2012.
 
     For S = 220: C(55×55×96, 11×11, stride 4) – LRN – P(27) – C(27×27×256, 5×5) – LRN – P(13) – C(13×13×384, 3×3) –
@@ -72,8 +98,9 @@ class DeepPoseNetwork(nn.Module):
             nn.Dropout(dropout),
             last := nn.Linear(4096, 2 * num_joints),
         )
-        self.apply(_initialise)
-        # Small last weights: the first answer is the box's centre, and the loss starts at the labels' own spread.
+        self.joint_layers = (f"head.{len(self.head) - 1}",)
+        self.apply(_initialize_layer)
+        # Small last weights: the first predictions are the box's centre, and the loss starts at the labels' own spread.
         nn.init.normal_(last.weight, std=0.001)
 
     def _feature_side(self, side: int) -> int:
@@ -86,33 +113,21 @@ class DeepPoseNetwork(nn.Module):
                 side = (side + 2 * int(padding) - int(kernel)) // int(stride) + 1
         return side
 
-    @property
-    def joint_layers(self) -> tuple[str, ...]:
-        return (f"head.{len(self.head) - 1}",)
-
     def outputs(self, x: Tensor, prior: Tensor | None = None) -> Tensor:
-        """(B, 3, S, S) → (B, K, 2) norm. There are no maps here, and no prior."""
         out: Tensor = self.head(self.features(x))
         return out.float().unflatten(1, (-1, 2))
 
     def decode(self, outputs: Tensor) -> HeadOutput:
         return HeadOutput(outputs)
 
-    def with_heatmaps(self, x: Tensor, prior: Tensor | None = None) -> HeadOutput:
-        return self.decode(self.outputs(x))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, S, S) → (B, K, 2) norm."""
-        return self.outputs(x)
+class IntegralNetwork(PoseNetwork):
+    """A small residual network with K heatmaps whose means are the joints (integral regression).
 
-
-class IntegralNetwork(nn.Module):
-    """A small residual network whose joints are the expected coordinates of K soft maps (integral regression).
-
-    Features at strides 4, 8, 16 and 32 are merged upwards to one map per joint at stride 4. The softmax of a map is a
-    distribution over its cells; its mean is the joint (Sun et al., ECCV 2018), of a trained network the mean around its
-    peak (heads.peak_answer), if the maps were trained to have one (`peaked`). It still regresses coordinates, with
-    the same loss, but learns many times faster than a fully connected head, as position need not be learned by heart.
+    Features at strides 4, 8, 16 and 32 are merged from coarse to fine into one heatmap per joint at stride 4. The
+    softmax of a heatmap is a distribution over its cells, and its mean is the joint (Sun et al., ECCV 2018); in
+    prediction the mean around its peak, if the heatmaps were trained to have one (`peaked`). It still regresses
+    coordinates, with the same loss, but learns many times faster than a fully connected head.
     """
 
     def __init__(self, num_joints: int, width: int, peaked: bool = True) -> None:
@@ -121,55 +136,42 @@ class IntegralNetwork(nn.Module):
         widths = (width, 2 * width, 4 * width, 6 * width)
         depths = (1, 1, 2, 2)
         merged = 2 * width
-        self.stem = _conv(3, width, stride=2)
-        steps, channels = [], width
+        self.stem = _convolution(3, width, stride=2)
+        blocks, channels = [], width
         for out, depth in zip(widths, depths, strict=True):
-            steps.append(nn.Sequential(_conv(channels, out, stride=2), *(_Residual(out) for _ in range(depth))))
+            residuals = (_Residual(out) for _ in range(depth))
+            blocks.append(nn.Sequential(_convolution(channels, out, stride=2), *residuals))
             channels = out
-        self.steps = nn.ModuleList(steps)
+        self.blocks = nn.ModuleList(blocks)
         self.lateral = nn.ModuleList(nn.Conv2d(out, merged, 1) for out in widths)
-        self.maps = nn.Sequential(_conv(merged, merged), last := nn.Conv2d(merged, num_joints, 1))
-        self.apply(_initialise)
+        self.heatmaps = nn.Sequential(_convolution(merged, merged), last := nn.Conv2d(merged, num_joints, 1))
+        self.joint_layers = (f"heatmaps.{len(self.heatmaps) - 1}",)
+        self.apply(_initialize_layer)
         nn.init.normal_(last.weight, std=0.001)
 
-    @property
-    def joint_layers(self) -> tuple[str, ...]:
-        return (f"maps.{len(self.maps) - 1}",)
-
     def outputs(self, x: Tensor, prior: Tensor | None = None) -> Tensor:
-        """(B, 3, S, S) → the maps' logits (B, K, S/4, S/4), float32.
-
-        `prior`: (K, S/4, S/4) log-density of where each joint is to be expected, added to the maps.
-        """
         x = self.stem(x)
-        levels = []
-        for step in self.steps:
-            x = step(x)
-            levels.append(x)
-        merged = self.lateral[-1](levels[-1])
-        for lateral, level in zip(reversed(self.lateral[:-1]), reversed(levels[:-1]), strict=True):
-            merged = nn.functional.interpolate(merged, scale_factor=2.0, mode="nearest") + lateral(level)
-        logits = self.maps(torch.relu(merged)).float()
+        features = []
+        for block in self.blocks:
+            x = block(x)
+            features.append(x)
+        merged = self.lateral[-1](features[-1])
+        for lateral, level in zip(reversed(self.lateral[:-1]), reversed(features[:-1]), strict=True):
+            merged = upsample(merged) + lateral(level)
+        logits = self.heatmaps(torch.relu(merged)).float()
         return logits if prior is None else logits + prior
 
-    def decode(self, logits: Tensor) -> HeadOutput:
-        whole = self.training or not self.peaked
-        return HeadOutput(expected_coordinates(logits), logits) if whole else peak_answer(logits)
-
-    def with_heatmaps(self, x: Tensor, prior: Tensor | None = None) -> HeadOutput:
-        return self.decode(self.outputs(x, prior))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, S, S) → (B, K, 2) norm."""
-        return self.with_heatmaps(x).coordinates
+    def decode(self, outputs: Tensor) -> HeadOutput:
+        return decode_heatmaps(outputs, at_peak=self.peaked and not self.training)
 
 
-class BackboneNetwork(nn.Module):
-    """A backbone and a head. The backbone may start from values learned on ImageNet (`backbone_start.py`), the head's
-    values are random.
+class BackboneNetwork(PoseNetwork):
+    """A backbone and a head. Not the paper's network, but its method: the whole crop in, coordinates out.
 
-    Not the paper's network, but its method: the whole crop in, coordinates out.
+    All weights are random here; `backbone_weights.py` loads the backbone's from ImageNet.
     """
+
+    joint_layers = ("head.last",)
 
     def __init__(self, num_joints: int, settings: StagePreset) -> None:
         super().__init__()
@@ -184,35 +186,19 @@ class BackboneNetwork(nn.Module):
             raise UsageError(f"--head {settings.head}: unknown; valid: {', '.join(HEADS)}")
         self.backbone.freeze(settings.freeze_blocks)
 
-    @property
-    def joint_layers(self) -> tuple[str, ...]:
-        return (f"head.{self.head.JOINT_LAYER}",)
-
     def outputs(self, x: Tensor, prior: Tensor | None = None) -> Tensor:
-        """(B, 3, S, S) → what the head says, (B, K, …). `prior` as below."""
         found: Tensor = self.head(self.backbone(x), prior)
         return found
 
     def decode(self, outputs: Tensor) -> HeadOutput:
         return self.head.decode(outputs)
 
-    def with_heatmaps(self, x: Tensor, prior: Tensor | None = None) -> HeadOutput:
-        """(B, 3, S, S) → (B, K, 2) norm and, with a head that has them, the maps' logits, float32.
-
-        `prior`: (K, S/4, S/4) log-density of where each joint is to be expected, added to the maps.
-        """
-        return self.decode(self.outputs(x, prior))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, S, S) → (B, K, 2) norm."""
-        return self.with_heatmaps(x).coordinates
-
 
 class _Residual(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            _conv(channels, channels),
+            _convolution(channels, channels),
             nn.Conv2d(channels, channels, 3, padding=1, bias=False),
             nn.BatchNorm2d(channels),
         )
@@ -221,7 +207,7 @@ class _Residual(nn.Module):
         return torch.relu(x + self.body(x))
 
 
-def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
+def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
         nn.BatchNorm2d(outputs),
@@ -229,8 +215,8 @@ def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
     )
 
 
-def _initialise(layer: nn.Module) -> None:
-    """He et al.'s starting values for ReLU networks. The paper does not give its own."""
+def _initialize_layer(layer: nn.Module) -> None:
+    """He et al.'s initial weights for ReLU networks. The paper does not give its own."""
     if isinstance(layer, nn.Conv2d | nn.Linear):
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         if layer.bias is not None:
@@ -243,11 +229,8 @@ def _check_size(input_size: int) -> None:
         raise UsageError(f"--input-size {input_size}: this network takes multiples of 32, such as {nearest}")
 
 
-Network = DeepPoseNetwork | IntegralNetwork | BackboneNetwork
-
-
-def build_network(settings: StagePreset, num_joints: int) -> Network:
-    """The network that the settings name. Raises UsageError for one that does not exist, or does not fit its input."""
+def build_network(settings: StagePreset, num_joints: int) -> PoseNetwork:
+    """Build the network of the settings. Raises UsageError for one that does not exist, or does not fit its input."""
     if settings.network != "backbone" and settings.head != "integral":
         raise UsageError(f"--head {settings.head}: needs a backbone, such as --preset modern has; valid: integral")
     if settings.network == "deeppose":
@@ -256,8 +239,8 @@ def build_network(settings: StagePreset, num_joints: int) -> Network:
         raise UsageError(f"network '{settings.network}' is unknown; valid: deeppose, integral, backbone")
     for size in input_sizes(settings):
         _check_size(size)
-    if settings.head != "regression" and settings.head_channels < LEAST_WIDTH:
-        raise UsageError(f"--head-channels {settings.head_channels}: valid: {LEAST_WIDTH} or more")
+    if settings.head != "regression" and settings.head_channels < LEAST_HEAD_CHANNELS:
+        raise UsageError(f"--head-channels {settings.head_channels}: valid: {LEAST_HEAD_CHANNELS} or more")
     if settings.network == "integral":
         return IntegralNetwork(num_joints, settings.head_channels, settings.heatmap_weight > 0)
     return BackboneNetwork(num_joints, settings)

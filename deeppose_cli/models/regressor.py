@@ -1,6 +1,7 @@
-"""ψ of one stage as a torch module: what it is trained as, and how it answers for the cascade.
+"""ψ of one stage as a torch module, for training and for the cascade.
 
-Shape letters: K joints, M crops.
+Shape letters: K joints, M crops, (H, H) cells of a heatmap. Crops are (M, size, size, 3) uint8 RGB; coordinates are
+normalized to the crop.
 """
 
 from __future__ import annotations
@@ -18,41 +19,46 @@ from deeppose_cli.config.defaults import ERROR_CORE
 from deeppose_cli.config.schema import StagePreset
 from deeppose_cli.core.geometry import FloatArray
 from deeppose_cli.media.cropping import COLOR_SCALE, MEAN_COLOR
-from deeppose_cli.models.cascade import CropBatch, StageOutput
+from deeppose_cli.models.cascade import CropBatch, StageOutput, average_flipped
+from deeppose_cli.models.displacement import Displacement
 from deeppose_cli.models.fusion import FusedCopy
-from deeppose_cli.models.heads import HeadOutput, cell_centres
-from deeppose_cli.models.networks import HEATMAP_STRIDE, Network, build_network
+from deeppose_cli.models.heads import HeadOutput, cell_centres, to_shares
+from deeppose_cli.models.networks import HEATMAP_STRIDE, PoseNetwork, build_network
 
 
 @dataclass(frozen=True)
 class JointPrior:
-    """Where a refinement stage may expect each joint in its crop: a Normal, as the crops are placed with an error that
-    is known from images of a split. The joint lies where the error is undone: at −δ / σ. Ours, not the paper's."""
+    """Prior of each joint's position in its refinement crop. Ours, not the paper's.
 
-    mean: Sequence[Sequence[float]]
-    """(K, 2) of δ, in units of diam."""
-    std: Sequence[Sequence[float]]
-    """(K, 2)"""
+    The crop is placed with an error δ whose distribution is known, and the joint lies where the error is undone: a
+    Normal around −δ / σ.
+    """
+
+    displacement: Displacement
     sigma: float
 
-    def log_density(self, side: int, share: float) -> Tensor:
-        """(K, side, side) over the cells of a map, up to a constant; the deviation times `share`, one cell at least."""
-        mean, std = -torch.tensor(self.mean) / self.sigma, share * torch.tensor(self.std) / self.sigma
+    def log_density(self, side: int, std_factor: float) -> Tensor:
+        """(K, H, H) over the cells of a heatmap with H = side, up to a constant.
+
+        std_factor: factor of the standard deviation, which is one cell at least.
+        """
+        mean = -torch.tensor(self.displacement.mean) / self.sigma
+        std = std_factor * torch.tensor(self.displacement.std) / self.sigma
         axes = -0.5 * ((cell_centres(side) - mean.unsqueeze(-1)) / std.clamp(min=1 / side).unsqueeze(-1)).square()
         return axes[:, 1, :, None] + axes[:, 0, None, :]
 
 
 class Regressor(nn.Module):
-    """ψ(·; θ_s) as a torch module: `shared`, one network with K pairs of outputs; `per-joint`, K networks with one."""
+    """ψ(·; θ_s): `shared`, one network with K pairs of outputs (the paper); `per-joint`, K networks with one pair."""
 
     mean: Tensor
-    prior: Tensor | None
-    """(K, side, side) for training, whose crops are drawn with the whole deviation."""
-    core: Tensor | None
-    """The same for answers: see `ERROR_CORE`."""
+    training_prior: Tensor | None
+    """(K, H, H) log-density with the whole deviation, with which the training crops are drawn."""
+    prediction_prior: Tensor | None
+    """The same with a share of the deviation: see `ERROR_CORE`."""
 
     def __init__(
-        self, settings: StagePreset, num_joints: int, kind: str = "shared", expected: JointPrior | None = None
+        self, settings: StagePreset, num_joints: int, kind: str = "shared", prior: JointPrior | None = None
     ) -> None:
         super().__init__()
         self.num_joints, self.per_joint = num_joints, kind == "per-joint"
@@ -60,116 +66,122 @@ class Regressor(nn.Module):
         self.networks = nn.ModuleList(build_network(settings, outputs) for _ in range(count))
         self.register_buffer("mean", torch.tensor(MEAN_COLOR, dtype=torch.float32), persistent=False)
         side = settings.input_size // HEATMAP_STRIDE
-        for name, share in (("prior", 1.0), ("core", ERROR_CORE)):
-            density = None if expected is None else expected.log_density(side, share)
+        for name, std_factor in (("training_prior", 1.0), ("prediction_prior", ERROR_CORE)):
+            density = None if prior is None else prior.log_density(side, std_factor)
             self.register_buffer(name, density, persistent=False)
-        self._folded: FusedCopy[Regressor] | None = None
+        self._fused: FusedCopy[Regressor] | None = None
         self.to(memory_format=torch.channels_last)  # convolutions on CPUs run about a fifth faster
 
-    def prepare(self, pixels: Tensor) -> Tensor:
-        """(M, size, size, 3) uint8 → (M, 3, size, size) float, channels-last in memory; the mean colour becomes 0."""
-        return (pixels - self.mean).div_(COLOR_SCALE).permute(0, 3, 1, 2)
+    # --- As a torch module ------------------------------------------------------------------------------------------
 
     def forward(self, pixels: Tensor) -> HeadOutput:
-        """(M, size, size, 3) uint8 → all joints (M, K, 2) norm, and the maps' logits where there are any."""
-        return self._network(0).with_heatmaps(self.prepare(pixels), self.expected())
+        """`shared`: crops → coordinates (M, K, 2) of all joints, and the heatmaps where there are any."""
+        return self._network(0).with_heatmaps(self.prepare(pixels), self.joint_prior())
 
-    def of_joint(self, pixels: Tensor, joint: int) -> HeadOutput:
-        """`per-joint` only: the network of one joint → (M, 1, 2) norm and its map's logits."""
-        expected = self.expected()
-        prior = None if expected is None else expected[joint : joint + 1]
-        return self._network(joint).with_heatmaps(self.prepare(pixels), prior)
+    def predict_joint(self, pixels: Tensor, joint: int) -> HeadOutput:
+        """`per-joint`: crops → coordinates (M, 1, 2) of one joint by its network, and its heatmaps."""
+        prior = self.joint_prior()
+        own_prior = None if prior is None else prior[joint : joint + 1]
+        return self._network(joint).with_heatmaps(self.prepare(pixels), own_prior)
+
+    def predict_own_joint(self, pixels: Tensor, joints: Tensor) -> HeadOutput:
+        """Crops and the joint (M) of each → coordinates (M, 1, 2) of that joint."""
+        if not self.per_joint:
+            all_joints = self.outputs(pixels)
+            return self.decode(all_joints[torch.arange(len(joints), device=joints.device), joints][:, None])
+        groups = [joints == joint for joint in joints.unique()]
+        outputs = [self.predict_joint(pixels[rows], int(joints[rows][0])) for rows in groups]
+        order = torch.cat([rows.nonzero()[:, 0] for rows in groups]).argsort()
+        coordinates, logits, peak_mass = (
+            None if parts[0] is None else torch.cat(cast("tuple[Tensor, ...]", parts))[order]
+            for parts in zip(*outputs, strict=True)
+        )
+        return HeadOutput(cast("Tensor", coordinates), logits, peak_mass)
 
     def outputs(self, pixels: Tensor) -> Tensor:
-        """(M, size, size, 3) uint8 → what is said of every joint, (M, K, …), for `decode`."""
-        x, prior = self.prepare(pixels), self.expected()
+        """Crops → raw outputs (M, K, …) of all joints, for `decode`."""
+        x, prior = self.prepare(pixels), self.joint_prior()
         if not self.per_joint:
             return self._network(0).outputs(x, prior)
         priors = [None] * self.num_joints if prior is None else list(prior.split(1))
-        return torch.cat([self._network(i).outputs(x, own) for i, own in enumerate(priors)], dim=1)
+        return torch.cat([self._network(i).outputs(x, own_prior) for i, own_prior in enumerate(priors)], dim=1)
 
     def decode(self, outputs: Tensor) -> HeadOutput:
-        """Of all joints, or some."""
+        """Raw outputs of all joints, or of some → coordinates."""
         return self._network(0).decode(outputs)
 
-    def expected(self) -> Tensor | None:
-        """The log-density that is added to the maps now; None in stage 1."""
-        return self.prior if self.training else self.core
+    def prepare(self, pixels: Tensor) -> Tensor:
+        """Crops → (M, 3, size, size) float, channels-last in memory; the mean color becomes 0."""
+        return (pixels - self.mean).div_(COLOR_SCALE).permute(0, 3, 1, 2)
 
-    def _network(self, index: int) -> Network:
-        return cast("Network", self.networks[index])
+    def joint_prior(self) -> Tensor | None:
+        """(K, H, H) log-density that is added to the heatmaps in the present mode; None in stage 1."""
+        return self.training_prior if self.training else self.prediction_prior
 
-    def answer(self, cut: CropBatch) -> StageOutput:
-        """ψ for the cascade: always without dropout, whatever mode the module is in, and by its folded copy."""
-        return self._told(self._said(cut), cut)
+    def _network(self, index: int) -> PoseNetwork:
+        return cast("PoseNetwork", self.networks[index])
 
-    def predict_flipped(self, cut: CropBatch, mirrored: CropBatch, mirror: Sequence[int]) -> StageOutput:
-        """As Psi says; where there are maps, by the mean of both distributions: between two peaks that disagree is
-        nothing."""
-        one, other = self._said(cut), self._said(mirrored)
-        if cut.joints is None:
-            other = other.each(lambda values: values[:, list(mirror)])
-        if one.logits is None or other.logits is None:
-            back = other.coordinates.new_tensor([-1.0, 1.0])
-            return self._told(HeadOutput((one.coordinates + other.coordinates * back) / 2), cut)
-        shares = [maps.flatten(2).softmax(-1).view_as(maps) for maps in (one.logits, other.logits.flip(-1))]
-        logits = torch.log((shares[0] + shares[1]) / 2 + torch.finfo(torch.float32).tiny)
-        return self._told(self.folded().decode(logits), cut)
+    # --- As a stage of the cascade (`StageModel`) -------------------------------------------------------------------
+
+    def predict(self, crops: CropBatch) -> StageOutput:
+        """Predict with the fused copy: without dropout, whatever mode the module is in."""
+        return self._to_numpy(self._forward(crops), crops)
+
+    def predict_flipped(self, crops: CropBatch, mirrored: CropBatch, mirror: Sequence[int]) -> StageOutput:
+        """Average over both images: the heatmaps where there are any, else the coordinates.
+
+        Where the peaks of both heatmaps differ, one of them is chosen: the point between them would be neither.
+        """
+        output, flipped = self._forward(crops), self._forward(mirrored)
+        if output.logits is None or flipped.logits is None:
+            return average_flipped(self._to_numpy(output, crops), self._to_numpy(flipped, crops), crops, mirror)
+        reflected = flipped.logits.flip(-1)
+        if crops.joint_index is None:
+            reflected = reflected[:, list(mirror)]
+        shares = (to_shares(output.logits) + to_shares(reflected)) / 2
+        logits = torch.log(shares + torch.finfo(torch.float32).tiny)
+        return self._to_numpy(self.fused_copy().decode(logits), crops)
 
     @contextmanager
     def single_threaded(self) -> Iterator[int]:
-        """As Cascade says. The number of torch's threads is the process's, until this ends."""
+        """See `Cascade.single_threaded`. Sets the number of torch's threads for the whole process."""
         threads = torch.get_num_threads()
         if self.mean.is_cuda or threads == 1:
             yield 1
             return
-        self.folded()  # once, not by each
+        self.fused_copy()  # once, not in every thread
         torch.set_num_threads(1)
         try:
             yield threads
         finally:
             torch.set_num_threads(threads)
 
-    @torch.inference_mode()
-    def _said(self, cut: CropBatch) -> HeadOutput:
-        """Of all joints in stage 1; (M, 1, …), of each crop's own joint, later."""
-        regressor = self.folded()
-        pixels = torch.from_numpy(np.ascontiguousarray(cut.pixels)).to(self.mean.device)
-        if cut.joints is None:
-            return regressor(pixels)
-        return regressor.joint_answers(pixels, torch.from_numpy(cut.joints).to(self.mean.device))
-
-    @staticmethod
-    def _told(answer: HeadOutput, cut: CropBatch) -> StageOutput:
-        def told(values: Tensor) -> FloatArray:
-            found: FloatArray = values.double().cpu().numpy()
-            return found if cut.joints is None else found[:, 0]
-
-        return StageOutput(told(answer.coordinates), None if answer.peak_mass is None else told(answer.peak_mass))
-
-    def folded(self) -> Regressor:
-        """A copy in evaluation mode that answers alike and faster; made once, and anew where a value has changed."""
-        if self._folded is None or not self._folded.is_current():
-            self._folded = None  # else it would be copied too
-            self._folded = FusedCopy.of(self)
-        return self._folded.module
+    def fused_copy(self) -> Regressor:
+        """A faster copy in evaluation mode; made once, and again after a weight has changed."""
+        if self._fused is None or not self._fused.is_current():
+            self._fused = None  # else it would be copied too
+            self._fused = FusedCopy.of(self)
+        return self._fused.module
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
-        """What `.to` and the like do: the values are other tensors then."""
-        self._folded = None
+        """Called by `.to` and the like, which replace the tensors: the fused copy is out of date."""
+        self._fused = None
         return super()._apply(fn, recurse)
 
-    def joint_answers(self, pixels: Tensor, joints: Tensor) -> HeadOutput:
-        """(M, size, size, 3) uint8 and joints (M) → (M, 1, 2): for each crop the answer for its own joint."""
-        if not self.per_joint:
-            every = self.outputs(pixels)
-            return self.decode(every[torch.arange(len(joints), device=joints.device), joints][:, None])
-        groups = [joints == joint for joint in joints.unique()]
-        said = [self.of_joint(pixels[rows], int(joints[rows][0])) for rows in groups]
-        order = torch.cat([rows.nonzero()[:, 0] for rows in groups]).argsort()
+    @torch.inference_mode()
+    def _forward(self, crops: CropBatch) -> HeadOutput:
+        """(M, K, …) of all joints in stage 1; (M, 1, …) of each crop's own joint later."""
+        regressor = self.fused_copy()
+        pixels = torch.from_numpy(np.ascontiguousarray(crops.pixels)).to(self.mean.device)
+        if crops.joint_index is None:
+            return regressor(pixels)
+        return regressor.predict_own_joint(pixels, torch.from_numpy(crops.joint_index).to(self.mean.device))
 
-        def joined(field: Sequence[Tensor | None]) -> Tensor | None:
-            known = [values for values in field if values is not None]
-            return torch.cat(known)[order] if known else None
+    @staticmethod
+    def _to_numpy(output: HeadOutput, crops: CropBatch) -> StageOutput:
+        def convert(values: Tensor) -> FloatArray:
+            array: FloatArray = values.double().cpu().numpy()
+            return array if crops.joint_index is None else array[:, 0]
 
-        return HeadOutput(*map(joined, zip(*said, strict=True)))  # type: ignore[arg-type]
+        peak_mass = None if output.peak_mass is None else convert(output.peak_mass)
+        return StageOutput(convert(output.coordinates), peak_mass)

@@ -1,4 +1,4 @@
-"""What a cascade is, without its weights: enough to build it anew. Needs no torch."""
+"""Specification of a cascade: everything but its weights, enough to build it. Needs no torch."""
 
 from __future__ import annotations
 
@@ -7,26 +7,25 @@ from dataclasses import dataclass
 from deeppose_cli.config.schema import RefinementPreset, StagePreset
 from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.models.confidence import Calibration
-
-Pairs = tuple[tuple[float, float], ...]
+from deeppose_cli.models.displacement import Displacement
 
 
 @dataclass(frozen=True)
 class StageSpec:
-    """One stage. `settings` is a RefinementPreset from stage 2 on."""
+    """One stage."""
 
     settings: StagePreset
+    """A RefinementPreset from stage 2 on."""
     sigma: float = 1.0
-    """Side of the refinement crops in units of diam; not used by stage 1."""
-    displacement: tuple[Pairs, Pairs] | None = None
-    """Mean and standard deviation, (K, 2) each in units of diam, of the error of the stage before; None in stage 1."""
-
+    """σ: side of the refinement crops in units of diam; not used by stage 1."""
+    displacement: Displacement | None = None
+    """Error of the previous stage; None in stage 1."""
     calibration: Calibration | None = None
-    """What makes a confidence of its maps; None where that was not measured."""
+    """Turns peak masses into confidences; None where it was not measured."""
 
     @property
     def kind(self) -> str:
-        """`shared`: one network for all joints; `per-joint`: one for each."""
+        """`shared`: one network for all joints; `per-joint`: one network for each joint."""
         return self.settings.regressor if isinstance(self.settings, RefinementPreset) else "shared"
 
 
@@ -37,3 +36,4 @@ class CascadeSpec:
     skeleton: Skeleton
     stages: tuple[StageSpec, ...]
     square_initial_box: bool
+    """Whether b⁰ is widened to a square."""

@@ -58,7 +58,7 @@ def find_source(start: str, run: RunFolder, number: int) -> SourceStage | None:
     header, regressors = read_file_stages(weights_path(start, "--init-weights"))
     chosen = number if number <= len(regressors) else 1
     regressor = regressors[chosen - 1]
-    plan = header.description.plan
+    plan = header.metadata.spec
     return SourceStage(f"{start}, stage {chosen}", plan.skeleton, regressor.per_joint, regressor.state_dict())
 
 
@@ -78,7 +78,7 @@ def check_start(settings: StagePreset, skeleton: Skeleton, kind: str, donor: Sou
     with torch.device("meta"):
         regressor = Regressor(settings, len(skeleton), kind)
     taken = _taken(regressor, skeleton, donor)
-    frozen = re.compile(rf"networks\.\d+\.backbone\.steps\.({'|'.join(map(str, range(settings.freeze_blocks)))})\.")
+    frozen = re.compile(rf"networks\.\d+\.backbone\.blocks\.({'|'.join(map(str, range(settings.freeze_blocks)))})\.")
     random = [name for name in regressor.state_dict() if frozen.match(name) and name not in taken.values]
     if random and not all(name.endswith("num_batches_tracked") for name in random):
         raise UsageError(
@@ -101,12 +101,12 @@ def begin(module: StageLightningModule, settings: StagePreset, donor: SourceStag
         taken = _taken(module.regressor, module.skeleton, donor)
         module.regressor.load_state_dict(dict(taken.values), strict=False)
         return f"starts from {donor.name}: {taken.said(len(module.skeleton))}"
-    from deeppose_cli.models.backbone_weights import start_backbone
+    from deeppose_cli.models.backbone_weights import initialize_backbone
     from deeppose_cli.models.networks import BackboneNetwork
 
     for network in module.regressor.networks:
         if isinstance(network, BackboneNetwork):
-            start_backbone(network.backbone, settings.backbone, settings.init_weights)
+            initialize_backbone(network.backbone, settings.backbone, settings.init_weights)
     return None
 
 

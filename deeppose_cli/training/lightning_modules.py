@@ -19,6 +19,7 @@ from deeppose_cli.config.progressive_resizing import input_size_at
 from deeppose_cli.config.schema import StagePreset, initial_from_primitives, refinement_from_primitives
 from deeppose_cli.core.geometry import denormalise, normalise
 from deeppose_cli.core.skeleton import skeleton_by_name
+from deeppose_cli.models.displacement import Displacement
 from deeppose_cli.models.heads import HeadOutput
 from deeppose_cli.models.regressor import JointPrior, Regressor
 from deeppose_cli.training.losses import coordinate_loss, heatmap_loss, labelled
@@ -176,8 +177,8 @@ class RefinementStage(StageLightningModule):
         seed: int,
     ) -> None:
         self.refinement = refinement_from_primitives(settings)
-        expected = JointPrior(displacement_mean, displacement_std, sigma)
-        super().__init__(skeleton, self.refinement, self.refinement.regressor, seed, expected)
+        prior = JointPrior(Displacement.from_pairs(displacement_mean, displacement_std), sigma)
+        super().__init__(skeleton, self.refinement, self.refinement.regressor, seed, prior)
         self.save_hyperparameters()
 
     def count_labels(self, batch: Batch) -> Tensor:
@@ -196,7 +197,7 @@ class RefinementStage(StageLightningModule):
         parts = []
         for joint in joints.unique().tolist():
             rows = joints == joint
-            answer = self.regressor.of_joint(batch["image"][rows], joint)
+            answer = self.regressor.predict_joint(batch["image"][rows], joint)
             parts.append(self.sums(answer, targets[rows, joint : joint + 1]))
         nothing = self.nothing()  # a batch may lack a joint: its network still has a gradient, of 0
         return Loss(
@@ -209,6 +210,6 @@ class RefinementStage(StageLightningModule):
         pixels, boxes = batch["image"], batch["boxes"]
         images, joints = pixels.shape[:2]
         each = torch.arange(joints, device=pixels.device).repeat(images)
-        said = self.regressor.joint_answers(pixels.flatten(0, 1), each).coordinates
+        said = self.regressor.predict_own_joint(pixels.flatten(0, 1), each).coordinates
         answer = said.unflatten(0, (images, joints))[:, :, 0]
         return denormalise(answer, boxes), answer, normalise(batch["keypoints"], boxes)

@@ -13,7 +13,7 @@ from typing import cast
 from torch import Tensor
 
 from deeppose_cli.core.skeleton import Skeleton
-from deeppose_cli.models.networks import Network
+from deeppose_cli.models.networks import PoseNetwork
 from deeppose_cli.models.regressor import Regressor
 
 
@@ -50,7 +50,7 @@ def take(
         if donor_per_joint and own.per_joint and own_joints[0] in donor_skeleton.joints:
             place = donor_skeleton.index(own_joints[0])
         donor_joints = (donor_skeleton.joints[place],) if donor_per_joint else donor_skeleton.joints
-        layers = cast("Network", network).joint_layers
+        layers = cast("PoseNetwork", network).joint_layers
         for name, value in cast("Mapping[str, Tensor]", network.state_dict()).items():
             source = donor.get(f"networks.{place}.{name}")
             if source is None:

@@ -17,45 +17,46 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from deeppose_cli.checkpoints.metadata import ModelMetadata, to_text
-from deeppose_cli.checkpoints.onnx_cascade import cascade_of, open_onnx, peak
+from deeppose_cli.checkpoints.onnx_cascade import build_onnx_cascade, open_onnx
+from deeppose_cli.checkpoints.onnx_cascade import peak_coordinates as numpy_peak_coordinates
 from deeppose_cli.checkpoints.pretrained import NAMES
 from deeppose_cli.checkpoints.weights_file import load_weights
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.skeleton import FLIC10, LSP14
 from deeppose_cli.data.synthetic.generator import draw_person
-from deeppose_cli.models.build import build_cascade, build_stage, fill
+from deeppose_cli.models.build import build_cascade, build_stage, load_stage_weights
 from deeppose_cli.models.cascade import Cascade
 from deeppose_cli.models.confidence import Calibration
-from deeppose_cli.models.heads import peak_answer
+from deeppose_cli.models.heads import peak_coordinates
 from deeppose_cli.models.regressor import Regressor
-from tests.helpers.weights_files import description, random_values
+from tests.helpers.weights_files import random_values, tiny_metadata
 
 onnx = pytest.importorskip("onnx")
-from deeppose_cli.export import onnx as onnx_export  # noqa: E402
+from deeppose_cli.exporting import onnx as onnx_export  # noqa: E402
 
 IMAGES = [draw_person(np.random.default_rng(seed)).image for seed in range(3)]
 BOXES = np.array([[p.shape[1] / 2 - 3.5, p.shape[0] / 2, p.shape[1] * 0.9, p.shape[0] * 1.1] for p in IMAGES])
 
 
-def networks(about: ModelMetadata, seed: int = 0) -> list[Regressor]:
-    k = len(about.plan.skeleton)
-    both = zip(about.plan.stages, random_values(about, seed), strict=True)
-    return [fill(build_stage(plan, k), values, "").eval() for plan, values in both]
+def networks(metadata: ModelMetadata, seed: int = 0) -> list[Regressor]:
+    k = len(metadata.spec.skeleton)
+    both = zip(metadata.spec.stages, random_values(metadata, seed), strict=True)
+    return [load_stage_weights(build_stage(spec, k), values, "").eval() for spec, values in both]
 
 
-def calibrated(about: ModelMetadata) -> ModelMetadata:
-    stages = tuple(replace(stage, calibration=Calibration(0.7, 1.5)) for stage in about.plan.stages)
-    return replace(about, plan=replace(about.plan, stages=stages))
+def calibrated(metadata: ModelMetadata) -> ModelMetadata:
+    stages = tuple(replace(stage, calibration=Calibration(0.7, 1.5)) for stage in metadata.spec.stages)
+    return replace(metadata, spec=replace(metadata.spec, stages=stages))
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ModelMetadata, Cascade]:
     """A file of two stages, and torch's cascade."""
-    about = calibrated(description())
-    both = networks(about)
+    metadata = calibrated(tiny_metadata())
+    both = networks(metadata)
     file = tmp_path_factory.mktemp("onnx") / "two.onnx"
-    onnx_export.write_onnx(file, about, both, IMAGES, BOXES)
-    return file, about, build_cascade(about.plan, both, "cpu")
+    onnx_export.write_onnx(file, metadata, both, IMAGES, BOXES)
+    return file, metadata, build_cascade(metadata.spec, both, "cpu")
 
 
 # --- As torch says ------------------------------------------------------------------------------------------------
@@ -68,8 +69,8 @@ def test_a_maps_peak_is_read_as_torch_reads_it(seed: int, side: int, sharp: floa
     smooth = torch.nn.functional.avg_pool2d(logits.flatten(2).softmax(-1).view_as(logits), 3, 1, 1).flatten(2)
     best, second = smooth.topk(2).values.unbind(-1)
     assume(bool((best - second > 1e-5).all()))  # of peaks that are equal, rounding chooses
-    theirs = peak_answer(logits)
-    coordinates, peak_mass = peak(logits.flatten(2).softmax(-1).view_as(logits).numpy())
+    theirs = peak_coordinates(logits)
+    coordinates, peak_mass = numpy_peak_coordinates(logits.flatten(2).softmax(-1).view_as(logits).numpy())
     np.testing.assert_allclose(coordinates, theirs.coordinates.numpy(), atol=1e-5)
     assert theirs.peak_mass is not None
     np.testing.assert_allclose(peak_mass, theirs.peak_mass.numpy(), atol=1e-5)
@@ -78,10 +79,10 @@ def test_a_maps_peak_is_read_as_torch_reads_it(seed: int, side: int, sharp: floa
 @pytest.mark.parametrize("flip_test", [False, True])
 @pytest.mark.parametrize("stages", [1, 2])
 def test_every_stage_answers_as_in_torch(made: Any, stages: int, flip_test: bool) -> None:
-    file, about, theirs = made
+    file, metadata, theirs = made
     session, known = open_onnx(file)
-    assert known == about
-    ours = cascade_of(session, known, stages).predict(IMAGES, BOXES, flip_test=flip_test)
+    assert known == metadata
+    ours = build_onnx_cascade(session, known, stages).predict(IMAGES, BOXES, flip_test=flip_test)
     expected = theirs.predict(IMAGES, BOXES, flip_test=flip_test)
     np.testing.assert_allclose(ours.poses, expected.poses[:stages], atol=0.01)
     np.testing.assert_allclose(ours.confidence, expected.confidence[:stages], atol=1e-3)
@@ -89,7 +90,7 @@ def test_every_stage_answers_as_in_torch(made: Any, stages: int, flip_test: bool
 
 
 def test_any_number_of_images_at_once(made: Any) -> None:
-    cascade = cascade_of(*open_onnx(made[0]))
+    cascade = build_onnx_cascade(*open_onnx(made[0]))
     together = cascade.predict(IMAGES, BOXES).poses
     alone = [cascade.predict([image], box[None]).poses[:, 0] for image, box in zip(IMAGES, BOXES, strict=True)]
     np.testing.assert_allclose(together, np.stack(alone, axis=1), atol=0.01)
@@ -110,15 +111,17 @@ SHAPES: dict[str, tuple[Any, ...]] = {
 @pytest.mark.parametrize("shape", SHAPES)
 def test_other_networks_come_back_too(tmp_path: Path, shape: str) -> None:
     skeleton, stages, regressor, sizes = SHAPES[shape]
-    about = description(skeleton, stages, regressor, **sizes)
-    both = networks(about)
+    metadata = tiny_metadata(skeleton, stages, regressor, **sizes)
+    both = networks(metadata)
     file = tmp_path / "other.onnx"
-    compared = onnx_export.write_onnx(file, about, both, IMAGES, BOXES)
+    compared = onnx_export.write_onnx(file, metadata, both, IMAGES, BOXES)
     assert (compared.images, compared.furthest <= 0.05) == (3, True)
     session, known = open_onnx(file)
-    assert known == about
-    expected = build_cascade(about.plan, both, "cpu").predict(IMAGES, BOXES)
-    np.testing.assert_allclose(cascade_of(session, known).predict(IMAGES, BOXES).poses, expected.poses, atol=0.05)
+    assert known == metadata
+    expected = build_cascade(metadata.spec, both, "cpu").predict(IMAGES, BOXES)
+    np.testing.assert_allclose(
+        build_onnx_cascade(session, known).predict(IMAGES, BOXES).poses, expected.poses, atol=0.05
+    )
 
 
 def test_the_box_holds_the_same_cascades_for_both_engines(box: Path) -> None:
@@ -126,7 +129,7 @@ def test_the_box_holds_the_same_cascades_for_both_engines(box: Path) -> None:
     for name in NAMES:
         theirs = load_weights(folder / f"{name}.safetensors", device="cpu")
         session, known = open_onnx(folder / f"{name}.onnx")
-        result = cascade_of(session, known).predict(IMAGES, BOXES)
+        result = build_onnx_cascade(session, known).predict(IMAGES, BOXES)
         np.testing.assert_allclose(result.poses, theirs.predict(IMAGES, BOXES).poses, atol=0.1)
 
 
@@ -134,10 +137,10 @@ def test_the_box_holds_the_same_cascades_for_both_engines(box: Path) -> None:
 
 
 def test_a_file_that_differs_from_torch_is_not_kept(made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    about = description(stages=1)
-    monkeypatch.setattr(onnx_export, "cascade_of", lambda *_: cascade_of(*open_onnx(made[0]), 1))
+    metadata = tiny_metadata(stages=1)
+    monkeypatch.setattr(onnx_export, "build_onnx_cascade", lambda *_: build_onnx_cascade(*open_onnx(made[0]), 1))
     with pytest.raises(DeepPoseError, match=r"differ from torch's by up to \d+\.\d+ px; not written"):
-        onnx_export.write_onnx(tmp_path / "x.onnx", about, networks(about, seed=1), IMAGES, BOXES)
+        onnx_export.write_onnx(tmp_path / "x.onnx", metadata, networks(metadata, seed=1), IMAGES, BOXES)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -181,7 +184,7 @@ def test_a_harmed_file_is_refused_or_has_the_same_form(
         file.write_bytes(whole[:start] + data.draw(st.binary(min_size=1, max_size=20)) + whole[start + 5 :])
     said = ""
     try:
-        said = open_onnx(file)[1].plan.skeleton.name
+        said = open_onnx(file)[1].spec.skeleton.name
     except DeepPoseError as error:
         said = str(error)
     assert said == "lsp14" or (said.startswith(f"{file}: ") and said.isprintable())
@@ -192,7 +195,10 @@ def test_other_models_are_refused(made: Any, tmp_path: Path) -> None:
     for change, said in (
         (lambda model: model.ClearField("metadata_props"), "no 'deeppose'"),
         (lambda model: setattr(model.metadata_props[0], "value", "{}"), "format is missing"),
-        (lambda model: setattr(model.metadata_props[0], "value", to_text(description(stages=1))), "inputs or outputs"),
+        (
+            lambda model: setattr(model.metadata_props[0], "value", to_text(tiny_metadata(stages=1))),
+            "inputs or outputs",
+        ),
     ):
         model = onnx.load(made[0])
         change(model)

@@ -18,7 +18,7 @@ from deeppose_cli.checkpoints.model_source import (
 )
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.skeleton import SKELETONS, skeleton_by_name
-from tests.helpers.weights_files import description, write
+from tests.helpers.weights_files import tiny_metadata, write
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_an_installation_without_weights_names_the_command_to_type(folder: Path)
 
 
 def test_the_pretrained_weights_that_fit_are_used_where_there_is_no_run(folder: Path) -> None:
-    write(folder / "upper-body.safetensors", description(skeleton_by_name("flic10")))
+    write(folder / "upper-body.safetensors", tiny_metadata(skeleton_by_name("flic10")))
     found = resolve_model(RUNS, None, None, "buffy10")
     assert isinstance(found, WeightsModel)
     assert (found.name, found.data_name, found.initial_box, found.num_stages) == ("upper-body", "mini", "image", 2)
@@ -107,7 +107,7 @@ def test_the_newest_run_is_used_in_evaluation_finished_or_not(folder: Path) -> N
 
 def test_the_first_line_names_the_model_and_the_flag_for_another(folder: Path) -> None:
     make_run("mine", stages=2)
-    write(folder / "full-body.safetensors", description(stages=1))
+    write(folder / "full-body.safetensors", tiny_metadata(stages=1))
     write(Path("ours.safetensors"))
     lines = {
         (None, "full-body"): "model: pretrained weights full-body (1 stage); a run: --run NAME",

@@ -26,7 +26,7 @@ from deeppose_cli.evaluation.metrics import observer_centric
 from deeppose_cli.evaluation.published_results import TEST_IMAGES
 from deeppose_cli.visualization import figures
 from tests.helpers.weights_files import RECORD, write
-from tests.helpers.weights_files import description as weights_description
+from tests.helpers.weights_files import tiny_metadata as weights_description
 
 N = 6
 

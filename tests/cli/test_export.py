@@ -17,26 +17,28 @@ from deeppose_cli.checkpoints.weights_file import load_weights
 from deeppose_cli.checkpoints.weights_header import read_header
 from deeppose_cli.cli.app import main
 from deeppose_cli.config.schema import to_primitives
-from tests.helpers.weights_files import description, random_values
+from tests.helpers.weights_files import random_values, tiny_metadata
 
 
 @pytest.fixture(autouse=True)
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run `mine` of two stages."""
     monkeypatch.chdir(tmp_path)
-    about = description()
-    for number, (plan, values) in enumerate(zip(about.plan.stages, random_values(about), strict=True), start=1):
+    metadata = tiny_metadata()
+    for number, (spec, values) in enumerate(zip(metadata.spec.stages, random_values(metadata), strict=True), start=1):
         folder = Path("lightning_logs", "mine", f"stage{number}")
         (folder / "checkpoints").mkdir(parents=True)
         config = {"data": "mini", "preset": "tiny", "settings": {}, "skeleton": "lsp14", "box": "torso"}
-        more = {"command": "deeppose train", "deeppose": "0.1.0"} | ({"images": 26} if number == 1 else {})
+        more = {"command": "deeppose train", "deeppose_version": "0.1.0"} | (
+            {"num_train_images": 26} if number == 1 else {}
+        )
         (folder / "config.yaml").write_text(yaml.safe_dump(config | more))
         scores = ["0.25", "0.75", "nan"][: 4 - number]
         rows = "".join(f"{epoch},{score}\n" for epoch, score in enumerate(scores, 1))
         (folder / "metrics.csv").write_text(f"epoch,val_pdj\n{rows}")
-        kept = {"skeleton": "lsp14", "settings": to_primitives(plan.settings), "square_initial_box": True}
-        if plan.displacement is not None:
-            mean, std = ([list(pair) for pair in part] for part in plan.displacement)
+        kept = {"skeleton": "lsp14", "settings": to_primitives(spec.settings), "square_initial_box": True}
+        if spec.displacement is not None:
+            mean, std = ([list(pair) for pair in part] for part in (spec.displacement.mean, spec.displacement.std))
             kept |= {"sigma": 1.5, "displacement_mean": mean, "displacement_std": std}
         state = {f"regressor.{name}": value for name, value in values.items()}
         torch.save({"hyper_parameters": kept, "state_dict": state}, folder / "checkpoints" / "best.ckpt")
@@ -53,12 +55,17 @@ def test_a_run_becomes_one_file_that_says_what_it_is(capsys: pytest.CaptureFixtu
     assert main(["export", "--commit", "c0ffee"]) == 0
     file = Path("mine.safetensors")
     header = read_header(file)
-    assert header.description.plan == description().plan
-    assert header.description.initial_box == "torso"
-    first, second = header.description.records
-    assert (first.data, first.preset, first.command, first.deeppose) == ("mini", "tiny", "deeppose train", "0.1.0")
-    assert (first.epochs, first.images, first.validation_pdj, first.commit) == (3, 26, 0.75, "c0ffee")
-    assert (second.epochs, second.images, second.validation_pdj) == (2, None, 0.75)
+    assert header.metadata.spec == tiny_metadata().spec
+    assert header.metadata.initial_box == "torso"
+    first, second = header.metadata.records
+    assert (first.data, first.preset, first.command, first.deeppose_version) == (
+        "mini",
+        "tiny",
+        "deeppose train",
+        "0.1.0",
+    )
+    assert (first.epochs, first.num_train_images, first.validation_pdj, first.commit) == (3, 26, 0.75, "c0ffee")
+    assert (second.epochs, second.num_train_images, second.validation_pdj) == (2, None, 0.75)
     said = capsys.readouterr().out
     for part in (
         f"mine.safetensors: {file.stat().st_size / 1e6:.2f} MB, 2 stage(s)",
@@ -71,7 +78,7 @@ def test_a_run_becomes_one_file_that_says_what_it_is(capsys: pytest.CaptureFixtu
         assert part in said
     cascades = (load_weights(file, device="cpu"), load_cascade(RunFolder(Path("lightning_logs/mine")), device="cpu"))
     for one, other in zip(*(cascade.stages for cascade in cascades), strict=True):
-        ours, theirs = one.psi.state_dict(), other.psi.state_dict()
+        ours, theirs = one.model.state_dict(), other.model.state_dict()
         assert ours.keys() == theirs.keys()
         for name, value in ours.items():
             torch.testing.assert_close(value, theirs[name], rtol=2**-11, atol=1e-6, msg=name)
@@ -142,14 +149,14 @@ def test_weights_become_a_file_of_fewer_stages(tmp_path: Path) -> None:
     assert main(["export", "--weights", "mine.safetensors", "--stage", "1", "--out", "one.safetensors"]) == 0
     one, both = read_header(Path("one.safetensors")), read_header(Path("mine.safetensors"))
     assert one.num_stages == 1
-    assert one.description.records == both.description.records[:1]
+    assert one.metadata.records == both.metadata.records[:1]
     assert one.of_stage(1) == both.of_stage(1)
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["predict", "a.png", "--engine", "onnx"], "deeppose export --format onnx --run mine"),
+        (["predict", "a.png", "--engine", "onnx", "--run", "mine"], "deeppose export --format onnx --run mine"),
         (["predict", "a.png", "--engine", "onnx", "--weights", "x.safetensors"], "--format onnx --weights x.safe"),
         (["predict", "a.png", "--engine", "torch", "--weights", "x.onnx"], "x.onnx is for --engine onnx"),
         (["export", "--weights", "x.safetensors", "--run", "mine"], "exclude each other"),

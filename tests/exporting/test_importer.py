@@ -12,9 +12,9 @@ from deeppose_cli.checkpoints.run_folder import RunFolder
 from deeppose_cli.checkpoints.weights_file import load_weights
 from deeppose_cli.cli.app import main
 from deeppose_cli.core.errors import DeepPoseError, UsageError
-from deeppose_cli.exporting.exporter import of_run
+from deeppose_cli.exporting.exporter import ExportableCascade
 from deeppose_cli.exporting.importer import import_cascade
-from tests.helpers.weights_files import description, write
+from tests.helpers.weights_files import tiny_metadata, write
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def file(tmp_path: Path) -> Path:
 def test_export_gives_the_same_file_again(file: Path, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "runs" / "ours")
     import_cascade(file, run)
-    of_run(run, commit="another").save(tmp_path / "again.safetensors")
+    ExportableCascade.from_run(run, commit="another").save(tmp_path / "again.safetensors")
     assert (tmp_path / "again.safetensors").read_bytes() == file.read_bytes()
 
 
@@ -64,7 +64,7 @@ def test_from_a_file_to_a_cascade_with_another_stage(
 
     monkeypatch.setitem(registry.DATASETS, NAME, MINI)
     monkeypatch.chdir(tmp_path)
-    write(tmp_path / "ours.safetensors", description(stages=1))
+    write(tmp_path / "ours.safetensors", tiny_metadata(stages=1))
     assert main(["import", "ours.safetensors"]) == 0
     assert "type: deeppose refine --stage 2 --run ours" in capsys.readouterr().out
     train = ["--run", "ours", "--data-root", str(mini_root), "--workers", "0", "--accelerator", "cpu"]

@@ -17,43 +17,44 @@ from deeppose_cli.checkpoints.weights_file import write_weights
 from deeppose_cli.config.presets import TINY
 from deeppose_cli.core.skeleton import LSP14, Skeleton
 from deeppose_cli.models.build import build_stage
+from deeppose_cli.models.displacement import Displacement
 from deeppose_cli.models.spec import CascadeSpec, StageSpec
 
 RECORD = TrainingRecord("mini", "tiny", "deeppose train", "0.1.0", "c0ffee", 3, 26, 0.5)
 
 
-def description(
+def tiny_metadata(
     skeleton: Skeleton = LSP14, stages: int = 2, regressor: str = "shared", **settings: Any
 ) -> ModelMetadata:
-    """Of a cascade of tiny networks."""
+    """Metadata of a cascade of tiny networks."""
     sizes = {"input_size": 32, "head_channels": 4, **settings}
     count = len(skeleton)
-    plans = [StageSpec(replace(TINY.initial, **sizes))]
+    specs = [StageSpec(replace(TINY.initial, **sizes))]
     refinement = replace(TINY.refinement, regressor=regressor, **sizes)
-    displacement = (((0.01, -0.02),) * count, ((0.3, 0.2),) * count)
-    plans += [StageSpec(refinement, 1.5, displacement)] * (stages - 1)
-    return ModelMetadata(CascadeSpec(skeleton, tuple(plans), True), "image", (RECORD,) * stages)
+    displacement = Displacement(((0.01, -0.02),) * count, ((0.3, 0.2),) * count)
+    specs += [StageSpec(refinement, 1.5, displacement)] * (stages - 1)
+    return ModelMetadata(CascadeSpec(skeleton, tuple(specs), True), "image", (RECORD,) * stages)
 
 
-def random_values(about: ModelMetadata, seed: int = 0) -> list[dict[str, torch.Tensor]]:
+def random_values(metadata: ModelMetadata, seed: int = 0) -> list[dict[str, torch.Tensor]]:
     """Weights as after some training: no layer gives the same for every image, statistics are not 0 and 1."""
     torch.manual_seed(seed)
     made = []
-    for plan in about.plan.stages:
-        state = build_stage(plan, len(about.plan.skeleton)).state_dict()
+    for spec in metadata.spec.stages:
+        state = build_stage(spec, len(metadata.spec.skeleton)).state_dict()
         for name, value in state.items():
             if name.endswith("running_var"):
                 value.uniform_(0.5, 2)
-            elif name.endswith(("running_mean", "maps.1.weight", "last.weight", "head.7.weight")):
+            elif name.endswith(("running_mean", "heatmaps.1.weight", "last.weight", "head.7.weight")):
                 value.normal_(0, 0.1)
         made.append(state)
     return made
 
 
-def write(file: Path, about: ModelMetadata | None = None, seed: int = 0) -> list[dict[str, torch.Tensor]]:
-    about = about or description()
-    values = random_values(about, seed)
-    write_weights(file, about, values)
+def write(file: Path, metadata: ModelMetadata | None = None, seed: int = 0) -> list[dict[str, torch.Tensor]]:
+    metadata = metadata or tiny_metadata()
+    values = random_values(metadata, seed)
+    write_weights(file, metadata, values)
     return values
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.media.cropping import COLOR_SCALE, MEAN_COLOR
-from deeppose_cli.models.backbone_weights import start_backbone
+from deeppose_cli.models.backbone_weights import initialize_backbone
 from deeppose_cli.models.backbones import Backbone, build_backbone
 
 WIDTHS = (48, 96, 96, 192, 192, 384, 384, 384, 384, 384, 384, 768, 768)
@@ -73,7 +73,7 @@ def started(tmp_path: Path, layers: dict[str, Tensor]) -> Backbone:
     file = tmp_path / "values.safetensors"
     save_file(layers, file)
     backbone = build_backbone("mobilenet_v1")
-    start_backbone(backbone, "mobilenet_v1", str(file))
+    initialize_backbone(backbone, "mobilenet_v1", str(file))
     return backbone.eval()
 
 
@@ -92,7 +92,7 @@ def test_features_are_those_of_the_published_network(tmp_path: Path) -> None:
 def test_random_leaves_the_values(tmp_path: Path) -> None:
     backbone = build_backbone("mobilenet_v1")
     before = {key: value.clone() for key, value in backbone.state_dict().items()}
-    start_backbone(backbone, "mobilenet_v1", "random")
+    initialize_backbone(backbone, "mobilenet_v1", "random")
     assert all(torch.equal(value, before[key]) for key, value in backbone.state_dict().items())
 
 
@@ -100,13 +100,13 @@ def test_a_file_of_another_network_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "values.safetensors"
     save_file(random_layers(), file)
     with pytest.raises(DeepPoseError, match=r"values.safetensors: '.+' \(.+\) does not fit backbone resnet18"):
-        start_backbone(build_backbone("resnet18"), "resnet18", str(file))
+        initialize_backbone(build_backbone("resnet18"), "resnet18", str(file))
 
 
 def test_a_file_that_lacks_a_layer_is_refused(tmp_path: Path) -> None:
     layers = random_layers()
     del layers["blocks.7.1.conv.weight"]
-    with pytest.raises(DeepPoseError, match=r"lacks 1 of the layers of mobilenet_v1, such as steps.8.1.0.weight"):
+    with pytest.raises(DeepPoseError, match=r"lacks 1 of the layers of mobilenet_v1, such as blocks.8.1.0.weight"):
         started(tmp_path, layers)
 
 
@@ -120,14 +120,14 @@ def test_no_safetensors_file(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "values.safetensors"
     file.write_bytes(content)
     with pytest.raises(DeepPoseError, match=r"values.safetensors: not a readable .safetensors file"):
-        start_backbone(build_backbone("mobilenet_v1"), "mobilenet_v1", str(file))
+        initialize_backbone(build_backbone("mobilenet_v1"), "mobilenet_v1", str(file))
 
 
 def test_no_file_names_what_is_valid() -> None:
     with pytest.raises(UsageError, match=r"--init-weights nowhere: no such file; valid: random, torchvision, previous"):
-        start_backbone(build_backbone("mobilenet_v1"), "mobilenet_v1", "nowhere")
+        initialize_backbone(build_backbone("mobilenet_v1"), "mobilenet_v1", "nowhere")
 
 
 def test_torchvision_has_no_mobilenet_v1() -> None:
     with pytest.raises(UsageError, match=r"--init-weights torchvision: torchvision has no mobilenet_v1"):
-        start_backbone(build_backbone("mobilenet_v1"), "mobilenet_v1", "torchvision")
+        initialize_backbone(build_backbone("mobilenet_v1"), "mobilenet_v1", "torchvision")

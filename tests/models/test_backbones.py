@@ -43,13 +43,13 @@ def test_frozen_steps_stay_in_evaluation_whatever_the_mode() -> None:
     backbone.freeze(2)
     for mode in (True, False, True):
         backbone.train(mode)
-        norms = [[m.training for m in step.modules() if isinstance(m, nn.BatchNorm2d)] for step in backbone.steps]
+        norms = [[m.training for m in step.modules() if isinstance(m, nn.BatchNorm2d)] for step in backbone.blocks]
         assert not any(any(step) for step in norms[:2])
         assert all(all(step) is mode for step in norms[2:])
 
 
 def test_more_frozen_steps_than_there_are() -> None:
-    with pytest.raises(UsageError, match=r"--freeze-blocks 15: this backbone has 14 steps"):
+    with pytest.raises(UsageError, match=r"--freeze-blocks 15: this backbone has 14 blocks"):
         build_backbone("mobilenet_v1").freeze(15)
 
 

@@ -1,4 +1,4 @@
-"""The cascade with an oracle for ψ, and what it must never do."""
+"""The cascade with an oracle for ψ; the regressor as a stage."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from deeppose_cli.models.cascade import (
     initial_stage_boxes,
     refinement_boxes,
 )
+from deeppose_cli.models.displacement import Displacement
 from deeppose_cli.models.heads import HeadOutput, expected_coordinates
 from deeppose_cli.models.regressor import JointPrior, Regressor
 
@@ -33,23 +34,22 @@ NETWORK = StagePreset(network="integral", input_size=32, head_channels=4, heatma
 
 
 class Oracle(StageModel):
-    """Knows the truth and answers with it, normalised; in stage 1 as far off as told."""
+    """Predicts the truth; in stage 1 with an error `off`."""
 
     def __init__(self, truth: np.ndarray, off: np.ndarray | float = 0.0) -> None:
-        self.truth, self.off, self.asked = truth, off, 0
+        self.truth, self.off = truth, off
 
-    def answer(self, cut: CropBatch) -> StageOutput:
-        return StageOutput(self.coordinates(cut))
+    def predict(self, crops: CropBatch) -> StageOutput:
+        return StageOutput(self.coordinates(crops))
 
-    def coordinates(self, cut: CropBatch) -> np.ndarray:
-        self.asked += len(cut.pixels)
-        if cut.mirrored:
-            joints = None if cut.joints is None else self.mirror[cut.joints]
-            said = self.coordinates(replace(cut, joints=joints, mirrored=False)) * (-1.0, 1.0)
-            return said[:, self.mirror] if cut.joints is None else said
-        if cut.joints is None:
-            return normalise(self.truth[cut.images], cut.boxes[:, None]) + self.off
-        return normalise(self.truth[cut.images, cut.joints], cut.boxes)
+    def coordinates(self, crops: CropBatch) -> np.ndarray:
+        if crops.mirrored:
+            joints = None if crops.joint_index is None else self.mirror[crops.joint_index]
+            mirrored = self.coordinates(replace(crops, joint_index=joints, mirrored=False)) * (-1.0, 1.0)
+            return mirrored[:, self.mirror] if crops.joint_index is None else mirrored
+        if crops.joint_index is None:
+            return normalise(self.truth[crops.image_index], crops.boxes[:, None]) + self.off
+        return normalise(self.truth[crops.image_index, crops.joint_index], crops.boxes)
 
     @property
     def mirror(self) -> np.ndarray:
@@ -66,7 +66,7 @@ class Oracle(StageModel):
     flip_test=st.booleans(),
     seed=st.integers(0, 2**31),
 )
-def test_with_an_oracle_the_cascade_lands_on_the_truth(
+def test_with_an_oracle_the_cascade_predicts_the_truth(
     data: st.DataObject, skeleton: Skeleton, stages: int, square: bool, flip_test: bool, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -96,25 +96,25 @@ def test_no_image_gives_no_pose() -> None:
     assert cascade.predict([], np.zeros((0, 4))).poses.shape == (1, 0, 14, 2)
 
 
-def test_stage_two_looks_around_what_stage_one_said_not_around_the_truth() -> None:
+def test_stage_two_crops_around_the_prediction_of_stage_one_not_around_the_truth() -> None:
     rng = np.random.default_rng(0)
-    said = rng.uniform(20, 80, (2, 14, 2))
-    truth = said + rng.normal(0, 5, said.shape)
+    predicted = rng.uniform(20, 80, (2, 14, 2))
+    truth = predicted + rng.normal(0, 5, predicted.shape)
     images = [rng.integers(0, 256, (100, 100, 3), np.uint8) for _ in range(2)]
     first = np.tile([49.5, 49.5, 100.0, 100.0], (2, 1))
     seen: list[CropBatch] = []
 
     class Watching(Oracle):
-        def answer(self, cut: CropBatch) -> StageOutput:
-            seen.append(cut)
-            return super().answer(cut)
+        def predict(self, crops: CropBatch) -> StageOutput:
+            seen.append(crops)
+            return super().predict(crops)
 
-    stages = [Stage(Oracle(said), 16), Stage(Watching(truth), 16, 1.5)]
+    stages = [Stage(Oracle(predicted), 16), Stage(Watching(truth), 16, 1.5)]
     result = Cascade(LSP14, stages, square_initial_box=False).predict(images, first)
-    expected = refinement_boxes(said, first, LSP14, 1.5)
+    expected = refinement_boxes(predicted, first, LSP14, 1.5)
     np.testing.assert_allclose(result.boxes[1], expected)
     np.testing.assert_allclose(seen[0].boxes, expected.reshape(-1, 4))
-    for pixels, box, owner in zip(seen[0].pixels, seen[0].boxes, seen[0].images, strict=True):
+    for pixels, box, owner in zip(seen[0].pixels, seen[0].boxes, seen[0].image_index, strict=True):
         np.testing.assert_array_equal(pixels, crop(images[owner], box, 16))
 
 
@@ -124,7 +124,7 @@ def noise(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 
 class Projections(StageModel):
-    """Answers with fixed projections of the pixels, different for each joint and axis: nothing in it is symmetric."""
+    """Predicts fixed projections of the pixels, different for each joint and axis: nothing in it is symmetric."""
 
     def __init__(self, joints: int, size: int, seed: int) -> None:
         self.weights = np.random.default_rng(seed).normal(0, 1e-4, (joints, 2, size * size * 3))
@@ -132,53 +132,53 @@ class Projections(StageModel):
     def of(self, pixels: np.ndarray, joint: int) -> np.ndarray:
         return self.weights[joint] @ pixels.astype(float).ravel()
 
-    def answer(self, cut: CropBatch) -> StageOutput:
-        if cut.joints is None:
+    def predict(self, crops: CropBatch) -> StageOutput:
+        if crops.joint_index is None:
             return StageOutput(
-                np.stack([[self.of(pixels, j) for j in range(len(self.weights))] for pixels in cut.pixels])
+                np.stack([[self.of(pixels, j) for j in range(len(self.weights))] for pixels in crops.pixels])
             )
-        return StageOutput(np.stack([self.of(pixels, j) for pixels, j in zip(cut.pixels, cut.joints, strict=True)]))
+        return StageOutput(
+            np.stack([self.of(pixels, j) for pixels, j in zip(crops.pixels, crops.joint_index, strict=True)])
+        )
 
 
 @pytest.mark.parametrize("skeleton", [LSP14, FLIC10], ids=lambda skeleton: skeleton.name)
-def test_flip_averaging_joint_by_joint(skeleton: Skeleton) -> None:
-    k, (first_psi, second_psi) = len(skeleton), (Projections(len(skeleton), 8, seed) for seed in (1, 2))
-    cascade = Cascade(skeleton, [Stage(first_psi, 8), Stage(second_psi, 8, 1.5)], square_initial_box=False)
+def test_flip_test_averages_joint_by_joint(skeleton: Skeleton) -> None:
+    k, (first_model, second_model) = len(skeleton), (Projections(len(skeleton), 8, seed) for seed in (1, 2))
+    cascade = Cascade(skeleton, [Stage(first_model, 8), Stage(second_model, 8, 1.5)], square_initial_box=False)
     image = noise(np.random.default_rng(0), 60, 90)
     box = np.array([40.0, 30.0, 70.0, 50.0])
     result = cascade.predict([image], box[None], flip_test=True)
 
-    def flipped(psi: Projections, box: np.ndarray, joint: int) -> np.ndarray:
+    def flipped(model: Projections, box: np.ndarray, joint: int) -> np.ndarray:
         pixels = crop(image, box, 8)
         side, _, rest = skeleton.joints[joint].partition("_")
         partner = {"left": f"right_{rest}", "right": f"left_{rest}"}.get(side, skeleton.joints[joint])
-        x, y = psi.of(pixels, joint)
-        other_x, other_y = psi.of(cv2.flip(pixels, 1), skeleton.index(partner))
+        x, y = model.of(pixels, joint)
+        other_x, other_y = model.of(cv2.flip(pixels, 1), skeleton.index(partner))
         return box[:2] + box[2:] * [(x - other_x) / 2, (y + other_y) / 2]
 
-    first = np.stack([flipped(first_psi, box, joint) for joint in range(k)])
+    first = np.stack([flipped(first_model, box, joint) for joint in range(k)])
     np.testing.assert_allclose(result.poses[0, 0], first)
     boxes = refinement_boxes(first[None], box[None], skeleton, 1.5)[0]
-    np.testing.assert_allclose(result.poses[1, 0], [flipped(second_psi, boxes[j], j) for j in range(k)])
+    np.testing.assert_allclose(result.poses[1, 0], [flipped(second_model, boxes[j], j) for j in range(k)])
 
 
 @pytest.mark.parametrize("kind", ["shared", "per-joint"])
-def test_with_flip_averaging_the_mirrored_image_has_the_mirrored_pose(
-    kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_with_flip_test_the_mirrored_image_has_the_mirrored_pose(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # The peak of a random map jumps with the last bit of a pixel.
     monkeypatch.setattr(
-        "deeppose_cli.models.networks.peak_answer",
-        lambda maps: HeadOutput(expected_coordinates(maps), maps),
+        "deeppose_cli.models.heads.peak_coordinates",
+        lambda logits: HeadOutput(expected_coordinates(logits), logits),
     )
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
-    expected = JointPrior(rng.normal(0, 0.3, (14, 2)).tolist(), rng.uniform(0.1, 0.6, (14, 2)).tolist(), sigma=1.5)
-    psis = [Regressor(NETWORK, 14), Regressor(NETWORK, 14, kind, expected)]
-    for psi in psis:
-        for network in psi.networks:
-            torch.nn.init.normal_(network.maps[-1].weight, std=0.5)  # else maps hardly differ from what is expected
-    cascade = Cascade(LSP14, [Stage(psi, 32, 1.5) for psi in psis], square_initial_box=False)
+    displacement = Displacement.from_pairs(rng.normal(0, 0.3, (14, 2)), rng.uniform(0.1, 0.6, (14, 2)))
+    models = [Regressor(NETWORK, 14), Regressor(NETWORK, 14, kind, JointPrior(displacement, 1.5))]
+    for model in models:
+        for network in model.networks:
+            torch.nn.init.normal_(network.heatmaps[-1].weight, std=0.5)  # else heatmaps hardly differ from the prior
+    cascade = Cascade(LSP14, [Stage(model, 32, 1.5) for model in models], square_initial_box=False)
     image, box = noise(rng, 120, 160), np.array([[79.5, 59.5, 160.0, 120.0]])
     mirrored = np.ascontiguousarray(image[:, ::-1])
 
@@ -191,20 +191,20 @@ def test_with_flip_averaging_the_mirrored_image_has_the_mirrored_pose(
     assert apart(True) < 0.5
 
 
-def test_a_flip_test_weighs_what_both_images_say_and_takes_no_place_between(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The crop's map has .6 at column 2 and .4 at 12; the mirror image's, of 16 columns, .3 and .7 at those places."""
+def test_flip_test_averages_heatmaps_and_takes_no_point_between_two_peaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The crop's heatmap has .6 at column 2 and .4 at 12; the mirror image's .3 and .7 there."""
     regressor = Regressor(replace(NETWORK, input_size=64), 14)
     columns = torch.full((2, 14, 16, 16), 1e-9)
     columns[0, :, 8, 2], columns[0, :, 8, 12] = 0.6, 0.4
     columns[1, :, 8, 13], columns[1, :, 8, 3] = 0.3, 0.7
-    said = iter([HeadOutput(torch.zeros(1, 14, 2), torch.log(columns[i : i + 1])) for i in range(2)])
-    monkeypatch.setattr(regressor, "_said", lambda cut: next(said))
-    cut = CropBatch(np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 4)), np.zeros(1, np.int64), None)
-    both = regressor.predict_flipped(cut, cut.mirror(LSP14), LSP14.mirror)
+    outputs = iter([HeadOutput(torch.zeros(1, 14, 2), torch.log(columns[i : i + 1])) for i in range(2)])
+    monkeypatch.setattr(regressor, "_forward", lambda crops: next(outputs))
+    crops = CropBatch(np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 4)), np.zeros(1, np.int64), None)
+    both = regressor.predict_flipped(crops, crops.mirror(LSP14), LSP14.mirror)
     np.testing.assert_allclose(both.coordinates[0], [[12.5 / 16 - 0.5, 8.5 / 16 - 0.5]] * 14, atol=1e-6)
 
 
-def test_a_square_first_box_holds_the_whole_box() -> None:
+def test_a_square_initial_box_holds_the_whole_box() -> None:
     boxes = np.array([[10.0, 20.0, 30.0, 50.0]])
     np.testing.assert_array_equal(initial_stage_boxes(boxes, square=True), [[10, 20, 50, 50]])
     np.testing.assert_array_equal(initial_stage_boxes(boxes, square=False), boxes)
@@ -215,33 +215,33 @@ def pixels() -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (6, 32, 32, 3), np.uint8)
 
 
-def test_a_shared_network_answers_for_a_joint_with_its_own_pair_of_outputs(pixels: np.ndarray) -> None:
+def test_a_shared_network_predicts_a_joint_by_its_own_pair_of_outputs(pixels: np.ndarray) -> None:
     torch.manual_seed(0)
     regressor = Regressor(NETWORK, 14).eval()
     joints = np.array([0, 13, 5, 5, 7, 2])
     boxes = np.zeros((6, 4))
-    everything = regressor.answer(CropBatch(pixels, boxes, np.arange(6), None)).coordinates
-    own = regressor.answer(CropBatch(pixels, boxes, np.arange(6), joints)).coordinates
+    everything = regressor.predict(CropBatch(pixels, boxes, np.arange(6), None)).coordinates
+    own = regressor.predict(CropBatch(pixels, boxes, np.arange(6), joints)).coordinates
     np.testing.assert_array_equal(own, everything[np.arange(6), joints])
 
 
-def test_per_joint_networks_answer_each_for_its_own(pixels: np.ndarray) -> None:
+def test_per_joint_networks_predict_their_own_joint(pixels: np.ndarray) -> None:
     torch.manual_seed(0)
     regressor = Regressor(NETWORK, 14, "per-joint").eval()
     assert len(regressor.networks) == 14
     joints = np.array([3, 1, 3, 0, 13, 1])
-    found = regressor.answer(CropBatch(pixels, np.zeros((6, 4)), np.arange(6), joints)).coordinates
+    found = regressor.predict(CropBatch(pixels, np.zeros((6, 4)), np.arange(6), joints)).coordinates
     for row, joint in enumerate(joints):
-        alone = regressor.of_joint(torch.from_numpy(pixels[row : row + 1]), joint)[0][0, 0]
+        alone = regressor.predict_joint(torch.from_numpy(pixels[row : row + 1]), joint)[0][0, 0]
         np.testing.assert_allclose(found[row], alone.detach().numpy(), atol=1e-6)
 
 
-def test_answers_come_without_dropout_and_leave_the_mode_as_it_was(pixels: np.ndarray) -> None:
+def test_predict_uses_no_dropout_and_leaves_the_mode_unchanged(pixels: np.ndarray) -> None:
     torch.manual_seed(0)
     regressor = Regressor(StagePreset(input_size=100), 14).train()
     big = np.repeat(np.repeat(pixels[:1], 4, 1), 4, 2)[:, :100, :100]
-    cut = CropBatch(big, np.zeros((1, 4)), np.arange(1), None)
-    np.testing.assert_array_equal(regressor.answer(cut).coordinates, regressor.answer(cut).coordinates)
+    crops = CropBatch(big, np.zeros((1, 4)), np.arange(1), None)
+    np.testing.assert_array_equal(regressor.predict(crops).coordinates, regressor.predict(crops).coordinates)
     assert regressor.training
 
 
@@ -258,13 +258,13 @@ def as_trained(regressor: Regressor) -> Regressor:
     return regressor
 
 
-def test_cascade_and_module_say_the_same(pixels: np.ndarray) -> None:
+def test_predict_equals_forward(pixels: np.ndarray) -> None:
     torch.manual_seed(0)
-    expected = JointPrior(mean=[(0.1, -0.2)] * 14, std=[(0.3, 0.3)] * 14, sigma=2.0)
-    regressor = as_trained(Regressor(NETWORK, 14, expected=expected)).eval()
+    prior = JointPrior(Displacement(((0.1, -0.2),) * 14, ((0.3, 0.3),) * 14), sigma=2.0)
+    regressor = as_trained(Regressor(NETWORK, 14, prior=prior)).eval()
     plain = regressor(torch.from_numpy(pixels))[0].detach().numpy()
-    said = regressor.answer(CropBatch(pixels, np.zeros((6, 4)), np.arange(6), None))
-    np.testing.assert_allclose(said.coordinates, plain, atol=1e-5)
+    output = regressor.predict(CropBatch(pixels, np.zeros((6, 4)), np.arange(6), None))
+    np.testing.assert_allclose(output.coordinates, plain, atol=1e-5)
 
 
 def learn(regressor: Regressor, pixels: torch.Tensor) -> None:
@@ -293,41 +293,43 @@ def move(regressor: Regressor, pixels: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize("change", [learn, load, normalise_anew, move])
-def test_answers_follow_the_values(pixels: np.ndarray, change: Callable[[Regressor, torch.Tensor], None]) -> None:
+def test_predictions_follow_changed_weights(
+    pixels: np.ndarray, change: Callable[[Regressor, torch.Tensor], None]
+) -> None:
     torch.manual_seed(0)
     regressor = as_trained(Regressor(NETWORK, 14)).eval()
-    torch.nn.init.normal_(regressor.networks[0].maps[-1].weight, std=0.5)
-    cut = CropBatch(pixels, np.zeros((6, 4)), np.arange(6), None)
-    before = regressor.answer(cut).coordinates
+    torch.nn.init.normal_(regressor.networks[0].heatmaps[-1].weight, std=0.5)
+    crops = CropBatch(pixels, np.zeros((6, 4)), np.arange(6), None)
+    before = regressor.predict(crops).coordinates
     change(regressor, torch.from_numpy(pixels))
     after = regressor(torch.from_numpy(pixels))[0].detach().numpy()
     assert np.abs(after - before).max() > 1e-3
-    np.testing.assert_allclose(regressor.answer(cut).coordinates, after, atol=1e-5)
+    np.testing.assert_allclose(regressor.predict(crops).coordinates, after, atol=1e-5)
 
 
-def test_answers_are_no_part_of_the_state_and_are_made_ready_once(pixels: np.ndarray) -> None:
+def test_the_fused_copy_is_made_once_and_is_no_part_of_the_state(pixels: np.ndarray) -> None:
     regressor = Regressor(NETWORK, 14)
     keys = list(regressor.state_dict())
-    regressor.answer(CropBatch(pixels, np.zeros((6, 4)), np.arange(6), None))
-    ready = regressor.folded()
-    regressor.answer(CropBatch(pixels, np.zeros((6, 4)), np.arange(6), None))
-    assert regressor.folded() is ready
+    regressor.predict(CropBatch(pixels, np.zeros((6, 4)), np.arange(6), None))
+    ready = regressor.fused_copy()
+    regressor.predict(CropBatch(pixels, np.zeros((6, 4)), np.arange(6), None))
+    assert regressor.fused_copy() is ready
     assert list(regressor.state_dict()) == keys
     assert regressor.training
 
 
-def test_what_is_the_mean_colour_becomes_zero() -> None:
+def test_the_mean_color_becomes_zero() -> None:
     outside = crop(np.zeros((4, 4, 3), np.uint8), np.array([500.0, 500.0, 10.0, 10.0]), 32)
     prepared = Regressor(NETWORK, 14).prepare(torch.from_numpy(outside[None]))
     assert prepared.shape == (1, 3, 32, 32)
     assert not prepared.any()
 
 
-def test_a_map_that_tells_nothing_leaves_the_joint_where_it_is_expected() -> None:
-    expected = JointPrior(mean=[(0.2, -0.1), (0.0, 0.0)], std=[(0.2, 0.1), (0.15, 0.25)], sigma=2.0)
-    density = expected.log_density(64, 1.0).flatten(1).softmax(-1).view(2, 64, 64).double()
+def test_the_prior_has_the_mean_and_deviation_of_the_undone_error() -> None:
+    displacement = Displacement(mean=((0.2, -0.1), (0.0, 0.0)), std=((0.2, 0.1), (0.15, 0.25)))
+    density = JointPrior(displacement, sigma=2.0).log_density(64, 1.0).flatten(1).softmax(-1).view(2, 64, 64).double()
     cells = (torch.arange(64).double() + 0.5) / 64 - 0.5
-    for joint, (mean, std) in enumerate(zip(expected.mean, expected.std, strict=True)):
+    for joint, (mean, std) in enumerate(zip(displacement.mean, displacement.std, strict=True)):
         for axis, sum_over in ((0, 0), (1, 1)):
             marginal = density[joint].sum(sum_over)
             found = float((marginal * cells).sum())
@@ -336,13 +338,13 @@ def test_a_map_that_tells_nothing_leaves_the_joint_where_it_is_expected() -> Non
             assert spread == pytest.approx(std[axis] / 2, rel=0.02)
 
 
-def test_refinement_learns_with_the_whole_deviation_and_answers_with_its_core() -> None:
-    expected = JointPrior(mean=[(0.0, 0.0)] * 14, std=[(0.3, 0.3)] * 14, sigma=2.0)
-    regressor = Regressor(NETWORK, 14, expected=expected)
-    wide, narrow = regressor.train().expected(), regressor.eval().expected()
+def test_refinement_trains_with_the_whole_deviation_and_predicts_with_a_share() -> None:
+    prior = JointPrior(Displacement(((0.0, 0.0),) * 14, ((0.3, 0.3),) * 14), sigma=2.0)
+    regressor = Regressor(NETWORK, 14, prior=prior)
+    wide, narrow = regressor.train().joint_prior(), regressor.eval().joint_prior()
     assert wide is not None
     assert narrow is not None
-    shares = [float(map_.flatten(1).softmax(-1).amax()) for map_ in (wide, narrow)]
+    shares = [float(density.flatten(1).softmax(-1).amax()) for density in (wide, narrow)]
     assert shares[1] > 1.2 * shares[0]
 
 

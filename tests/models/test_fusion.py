@@ -1,4 +1,4 @@
-"""Folded networks against the networks that they were made of."""
+"""Fused networks against the networks that they were made of."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import nn
 
 from deeppose_cli.config.schema import StagePreset
 from deeppose_cli.models.backbones import BACKBONES
-from deeppose_cli.models.fusion import PointwiseLinear, folded
+from deeppose_cli.models.fusion import PointwiseLinear, fuse
 from deeppose_cli.models.networks import build_network
 
 SIZE = 64
@@ -35,23 +35,23 @@ def as_trained(network: nn.Module) -> nn.Module:
 
 
 @pytest.mark.parametrize("settings", NETWORKS, ids=lambda s: f"{s.network}-{s.backbone}-{s.head}")
-def test_a_folded_network_says_the_same(settings: StagePreset) -> None:
+def test_a_fused_network_predicts_the_same(settings: StagePreset) -> None:
     network = as_trained(build_network(settings, 14)).train()
-    copy = folded(network)
+    copy = fuse(network)
     assert network.training
     x = torch.randn(2, 3, settings.input_size, settings.input_size).to(memory_format=torch.channels_last)
     with torch.inference_mode():
-        said, logits, *_ = copy.with_heatmaps(x)
+        coordinates, logits, *_ = copy.with_heatmaps(x)
         expected, expected_logits, *_ = network.eval().with_heatmaps(x)
-    # A new head says almost nothing, and its maps have no peak: what counts is how little of the maps is lost.
-    ours, theirs = (said, expected) if logits is None else (logits, expected_logits)
+    # The heatmaps of a new head have no peak: compare the logits.
+    ours, theirs = (coordinates, expected) if logits is None else (logits, expected_logits)
     assert (ours - theirs).abs().max() < 0.005 * theirs.std()
 
 
 def test_no_batch_norm_is_left_and_the_original_keeps_its_own() -> None:
     network = build_network(NETWORKS[3], 14)
     layers, values = list(network.modules()), {key: value.clone() for key, value in network.state_dict().items()}
-    copy = folded(network)
+    copy = fuse(network)
     assert not any(isinstance(layer, nn.BatchNorm2d) for layer in copy.modules())
     assert any(isinstance(layer, PointwiseLinear) for layer in copy.modules())
     assert list(network.modules()) == layers
@@ -59,13 +59,13 @@ def test_no_batch_norm_is_left_and_the_original_keeps_its_own() -> None:
         assert torch.equal(value, values[key])
 
 
-def test_what_is_not_folded_is_not_held_twice() -> None:
+def test_layers_that_are_not_fused_share_their_weights() -> None:
     network = build_network(StagePreset(input_size=80), 14)
     there = {value.data_ptr() for value in network.parameters()}
-    assert {value.data_ptr() for value in folded(network).parameters()} == there
+    assert {value.data_ptr() for value in fuse(network).parameters()} == there
 
 
-def test_only_convolutions_of_single_cells_become_products() -> None:
+def test_only_plain_1x1_convolutions_become_products() -> None:
     plain = [nn.Conv2d(4, 6, 1), nn.Conv2d(6, 6, 1, bias=False)]
     others = [
         nn.Conv2d(6, 6, 1, groups=2),
@@ -74,7 +74,7 @@ def test_only_convolutions_of_single_cells_become_products() -> None:
         nn.Conv2d(6, 6, 3),
     ]
     network = nn.Sequential(*plain, *others)
-    copy = folded(network)
+    copy = fuse(network)
     assert [isinstance(layer, PointwiseLinear) for layer in copy] == [True] * 2 + [False] * 4
     x = torch.randn(3, 4, 9, 7)
     torch.testing.assert_close(copy(x), network(x))

@@ -469,17 +469,17 @@ def test_a_usage_error_is_one(mini_root: Path, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def exported(trained: tuple[Path, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The trained run as a weights file."""
-    from deeppose_cli.exporting.exporter import of_run
+    from deeppose_cli.exporting.exporter import ExportableCascade
 
     file = tmp_path_factory.mktemp("exported") / "mini.safetensors"
-    of_run(RunFolder(trained[0] / mini.NAME)).save(file)
+    ExportableCascade.from_run(RunFolder(trained[0] / mini.NAME)).save(file)
     return file
 
 
 def test_the_record_of_a_run_counts_its_images(exported: Path) -> None:
     from deeppose_cli.checkpoints.weights_header import read_header
 
-    records = read_header(exported).description.records
+    records = read_header(exported).metadata.records
     assert [(record.data, record.num_train_images, record.epochs) for record in records] == [
         ("mini", 26, 2),
         ("mini", 26, 1),
@@ -509,10 +509,10 @@ def test_a_training_goes_on_from_a_weights_file(mini_root: Path, runs: Path, exp
 def test_a_stage_that_the_file_lacks_starts_from_its_first(
     mini_root: Path, trained: tuple[Path, list[str]], runs: Path, tmp_path: Path
 ) -> None:
-    from deeppose_cli.exporting.exporter import of_run
+    from deeppose_cli.exporting.exporter import ExportableCascade
 
     file = tmp_path / "one.safetensors"
-    of_run(RunFolder(trained[0] / mini.NAME), 1).save(file)
+    ExportableCascade.from_run(RunFolder(trained[0] / mini.NAME), 1).save(file)
     _, said = train(mini_root, runs, 2, overwrite=True, overrides={**REFINE, "init_weights": str(file)})
     assert f"stage 2: starts from {file}, stage 1: " in said
 
@@ -565,7 +565,7 @@ def test_each_training_measures_its_confidence_and_a_file_carries_it(
 ) -> None:
     from deeppose_cli.checkpoints.lightning import load_cascade
     from deeppose_cli.checkpoints.weights_file import load_weights
-    from deeppose_cli.exporting.exporter import of_run
+    from deeppose_cli.exporting.exporter import ExportableCascade
     from deeppose_cli.exporting.importer import import_cascade
     from deeppose_cli.training.calibrate import calibrate_run
 
@@ -578,7 +578,7 @@ def test_each_training_measures_its_confidence_and_a_file_carries_it(
     assert None not in found
     assert [stage.calibration.read_text() for stage in run.stages] == kept
 
-    of_run(run).save(tmp_path / "kept.safetensors")
+    ExportableCascade.from_run(run).save(tmp_path / "kept.safetensors")
     assert [stage.calibration for stage in load_weights(tmp_path / "kept.safetensors").stages] == found
     other = RunFolder(tmp_path / "runs" / "imported")
     import_cascade(tmp_path / "kept.safetensors", other)

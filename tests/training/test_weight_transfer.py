@@ -68,8 +68,8 @@ def test_joints_find_their_rows_by_name(settings: StagePreset) -> None:
 def test_skeletons_of_one_size_are_not_taken_for_one_another() -> None:
     donor, own = numbered(SMALL, FLIC10), Regressor(SMALL, len(BUFFY10))
     taken = take(own, BUFFY10, donor.state_dict(), FLIC10, donor_per_joint=False)
-    bias = taken.values["networks.0.maps.1.bias"]
-    theirs = donor.networks[0].maps[1].bias
+    bias = taken.values["networks.0.heatmaps.1.bias"]
+    theirs = donor.networks[0].heatmaps[1].bias
     assert bias[BUFFY10.index("left_wrist")] == theirs[FLIC10.index("left_wrist")]
     assert taken.joints == 7
 
@@ -81,7 +81,7 @@ def test_one_network_of_each_joint_starts_from_that_joints_own() -> None:
         there = joint in FLIC10.joints
         place = FLIC10.joints.index(joint) if there else 0
         for name, value in donor.networks[place].state_dict().items():
-            if there or not name.startswith("maps.1."):
+            if there or not name.startswith("heatmaps.1."):
                 assert torch.equal(taken.values[f"networks.{i}.{name}"], value)
             else:
                 assert f"networks.{i}.{name}" not in taken.values
@@ -93,7 +93,7 @@ def test_one_network_of_each_joint_starts_from_one_of_all() -> None:
     taken = take(own, LSP14, donor.state_dict(), LSP14, donor_per_joint=False)
     assert taken.values.keys() == own.state_dict().keys()
     for i in range(len(LSP14)):
-        assert torch.equal(taken.values[f"networks.{i}.maps.1.bias"], donor.networks[0].maps[1].bias[i : i + 1])
+        assert torch.equal(taken.values[f"networks.{i}.heatmaps.1.bias"], donor.networks[0].heatmaps[1].bias[i : i + 1])
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_of_another_network_nothing_is_taken(other: StagePreset) -> None:
 def test_a_layer_is_taken_whole_or_not_at_all() -> None:
     donor = numbered(SMALL, LSP14).state_dict()
     own = Regressor(SMALL, len(LSP14))
-    del donor["networks.0.maps.1.weight"], donor["networks.0.maps.0.1.running_var"]
+    del donor["networks.0.heatmaps.1.weight"], donor["networks.0.heatmaps.0.1.running_var"]
     taken = take(own, LSP14, donor, LSP14, donor_per_joint=False)
-    assert not [name for name in taken.values if "maps.1." in name or "maps.0.1." in name]
+    assert not [name for name in taken.values if "heatmaps.1." in name or "heatmaps.0.1." in name]
     assert (taken.of_layers - taken.layers, taken.joints) == (2, 0)

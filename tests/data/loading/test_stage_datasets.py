@@ -43,19 +43,17 @@ class Recorder:
     """A stage model that records its crops and predicts poses that it was given."""
 
     def __init__(self, poses: np.ndarray) -> None:
-        self.poses, self.cuts = poses, []
+        self.poses, self.batches = poses, []
 
-    def predict(self, cut: CropBatch) -> StageOutput:
-        self.cuts.append(cut)
-        if cut.joints is None:
-            return StageOutput(normalise(self.poses[cut.images], cut.boxes[:, None]))
-        return StageOutput(np.zeros((len(cut.pixels), 2)))
-
-    answer = predict
+    def predict(self, crops: CropBatch) -> StageOutput:
+        self.batches.append(crops)
+        if crops.joint_index is None:
+            return StageOutput(normalise(self.poses[crops.image_index], crops.boxes[:, None]))
+        return StageOutput(np.zeros((len(crops.pixels), 2)))
 
     @property
     def pixels(self) -> np.ndarray:
-        return np.concatenate([cut.pixels for cut in self.cuts])
+        return np.concatenate([crops.pixels for crops in self.batches])
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +89,7 @@ def test_stage_one_trains_validates_and_predicts_on_the_same_pixels(everyone: An
         example, checked = training[SampleKey(4, row, 0)], validation[row]
         np.testing.assert_array_equal(example["image"], model.pixels[row])
         np.testing.assert_array_equal(checked["image"], model.pixels[row])
-        np.testing.assert_allclose(checked["box"], model.cuts[0].boxes[row], rtol=1e-6)
+        np.testing.assert_allclose(checked["box"], model.batches[0].boxes[row], rtol=1e-6)
         for target in (example["target"], checked["target"]):
             np.testing.assert_allclose(denormalise(target, checked["box"]), everyone.keypoints[row], atol=1e-4)
         np.testing.assert_allclose(checked["keypoints"], everyone.keypoints[row], atol=1e-4)
@@ -114,7 +112,7 @@ def test_refinement_trains_on_the_pixels_that_prediction_cuts(
     training = RefinementTrainDataset(everyone, boxes, True, refined(), SIGMA, constant(shift), seed=0)
     validation = RefinementValDataset(everyone, boxes, True, refined(), SIGMA, predicted)
     shown = recorder.pixels.reshape(3, 14, SIZE, SIZE, 3)
-    where = recorder.cuts[0].boxes.reshape(3, 14, 4)
+    where = recorder.batches[0].boxes.reshape(3, 14, 4)
     for row in range(3):
         example, checked = training[SampleKey(0, row, 0)], validation[row]
         np.testing.assert_array_equal(example["joint_index"], np.arange(14))
