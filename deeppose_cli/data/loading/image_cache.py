@@ -10,8 +10,10 @@ time.
 
 from __future__ import annotations
 
+import mmap
 import os
 import shutil
+import struct
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +22,7 @@ import cv2
 import numpy as np
 
 from deeppose_cli.core.errors import DeepPoseError
-from deeppose_cli.core.files import replacing
+from deeppose_cli.core.files import write_bytes
 from deeppose_cli.media.images import DECODING_VERSION, Image, image_size, read_image
 
 CACHE_FOLDER = ".cache"
@@ -32,7 +34,8 @@ ROOM = 0.5
 would come from the disk again and again, ten to thirty times as many bytes as a JPEG has."""
 SAMPLE = 100
 """So many images give the mean size of an image."""
-_HEADER = np.dtype([("height", "<u4"), ("width", "<u4"), ("checksum", "<u4")])
+_HEADER = struct.Struct("<III")
+"""Height, width, checksum of the pixels."""
 
 
 class ImageCache:
@@ -41,7 +44,7 @@ class ImageCache:
     def __init__(self, data_root: Path, files: Sequence[Path]) -> None:
         """`files`: all that will be read; they decide whether there is room."""
         self.data_root = data_root
-        self._checked: set[Path] = set()
+        self._checked: set[str] = set()
         self._writable = False
         self.summary = self._prepare(files)
         """Where images are kept, or why they are not; empty if all of them are kept already."""
@@ -56,22 +59,28 @@ class ImageCache:
                 self._store(image, kept)
         return image
 
-    def file_of(self, file: Path) -> Path | None:
-        """Where the pixels of the image, as the file is now, are kept; None: the image is missing, or elsewhere."""
-        try:
-            data_set, *parts = file.relative_to(self.data_root).parts
-            status = file.stat()
-        except (OSError, ValueError):
-            return None
-        name = f"{'/'.join(parts)}.{status.st_size}.{status.st_mtime_ns}"
-        return self.data_root / data_set / CACHE_FOLDER / VERSION / name
+    def file_of(self, file: Path) -> str | None:
+        """Where the pixels of the image, as the file is now, are kept; None: the image is missing, or elsewhere.
 
-    def _load(self, kept: Path) -> Image | None:
+        Text, as `Path` would take longer than everything else in reading an image.
+        """
+        root, name = f"{self.data_root}{os.sep}", str(file)
+        if not name.startswith(root):
+            return None
+        data_set, _, rest = name[len(root) :].partition(os.sep)
         try:
-            data = np.memmap(kept, np.uint8, mode="r")
-            height, width, checksum = data[: _HEADER.itemsize].view(_HEADER)[0].item()
-            image = np.asarray(data[_HEADER.itemsize :]).reshape(height, width, 3)
-        except (OSError, ValueError):  # missing, or cut
+            status = os.stat(name)
+        except OSError:
+            return None
+        return os.path.join(root, data_set, CACHE_FOLDER, VERSION, f"{rest}.{status.st_size}.{status.st_mtime_ns}")
+
+    def _load(self, kept: str) -> Image | None:
+        try:
+            with open(kept, "rb") as stream:
+                data = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+            height, width, checksum = _HEADER.unpack_from(data)
+            image = np.frombuffer(data, np.uint8, offset=_HEADER.size).reshape(height, width, 3)
+        except (OSError, ValueError, struct.error):  # missing, or cut
             return None
         if kept not in self._checked:
             if zlib.crc32(image.data) != checksum:
@@ -79,35 +88,34 @@ class ImageCache:
             self._checked.add(kept)
         return image
 
-    def _store(self, image: Image, kept: Path) -> None:
-        header = np.array([(*image.shape[:2], zlib.crc32(np.ascontiguousarray(image).data))], _HEADER)
+    def _store(self, image: Image, kept: str) -> None:
+        header = _HEADER.pack(*image.shape[:2], zlib.crc32(np.ascontiguousarray(image).data))
         try:
-            with replacing(kept) as temporary:
-                temporary.write_bytes(header.tobytes() + image.tobytes())
+            write_bytes(Path(kept), header + image.tobytes())
         except DeepPoseError:  # the disk is full: what is kept stays, the rest is decoded each time
             self._writable = False
 
     def _prepare(self, files: Sequence[Path]) -> str:
-        missing = [kept for file in files if (kept := self.file_of(file)) is not None and not kept.exists()]
+        missing = [kept for file in files if (kept := self.file_of(file)) is not None and not os.path.exists(kept)]
         if not missing:
             self._writable = True
             return ""
-        folders = sorted({self.data_root / kept.relative_to(self.data_root).parts[0] for kept in missing})
+        folders = sorted({Path(kept.partition(f"{os.sep}{VERSION}{os.sep}")[0]) for kept in missing})
         size = _mean_size(files)
         free = ROOM * shutil.disk_usage(self.data_root).free
         if size * len(missing) > free or size * len(files) > ROOM * _memory():
             return f"images are decoded each time: there is no room for {size * len(files) / 1e9:.2g} GB of them"
         try:
             for folder in folders:
-                (folder / CACHE_FOLDER / VERSION).mkdir(parents=True, exist_ok=True)
-                for old in (folder / CACHE_FOLDER).glob("images-*"):
+                (folder / VERSION).mkdir(parents=True, exist_ok=True)
+                for old in folder.glob("images-*"):
                     if old.name != VERSION:
                         shutil.rmtree(old, ignore_errors=True)
         except OSError as error:
-            reason = f"{folder / CACHE_FOLDER} cannot be written ({error.strerror or error})"
+            reason = f"{folder} cannot be written ({error.strerror or error})"
             return f"images are decoded each time: {reason}"
         self._writable = True
-        where = ", ".join(str(folder / CACHE_FOLDER) for folder in folders)
+        where = ", ".join(map(str, folders))
         return f"decoded images are kept in {where} ({size * len(files) / 1e9:.2g} GB); it may be deleted any time"
 
 
@@ -119,7 +127,7 @@ def _mean_size(files: Sequence[Path]) -> float:
             width, height = image_size(file)
         except DeepPoseError:
             continue
-        sizes.append(3 * width * height + _HEADER.itemsize)
+        sizes.append(3 * width * height + _HEADER.size)
     return float(np.mean(sizes)) if sizes else 0.0
 
 

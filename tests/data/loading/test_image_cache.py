@@ -55,7 +55,7 @@ def filled(files: list[Path]) -> ImageCache:
 def kept_file(files: list[Path], number: int) -> Path:
     file = opened(files).file_of(files[number])
     assert file is not None
-    return file
+    return Path(file)
 
 
 def assert_true_pixels(cache: ImageCache, files: list[Path]) -> None:

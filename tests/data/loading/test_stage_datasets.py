@@ -376,7 +376,7 @@ def test_examples_from_decoded_images_are_those_from_the_files(
             np.testing.assert_array_equal(kept[key], value)
     assert len(pairs) == 32
     for file in files:  # and they do come from there
-        assert cache.file_of(file).is_file()
+        assert Path(cache.file_of(file)).is_file()
 
 
 def test_row_minus_one_is_an_example_that_counts_nowhere(everyone: Annotations) -> None:
