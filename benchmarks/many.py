@@ -34,34 +34,35 @@ RATE, GROWTH = 0.85, 1.05
 OURS = """
 import json, os, sys, time
 from pathlib import Path
-from deeppose_cli.box_source import PersonFinder
-from deeppose_cli.predictor import plan, predict_images
-from deeppose_cli.results import Results
-from deeppose_cli.sources import find_images
-from deeppose_cli.views import PLAIN
-from deeppose_cli.weights import load_weights
+from deeppose_cli.checkpoints.weights_file import load_weights
+from deeppose_cli.detection.person_finder import PersonFinder
+from deeppose_cli.inference.image_predictor import plan_jobs, predict_images
+from deeppose_cli.inference.inputs import find_inputs
+from deeppose_cli.inference.writer import ResultWriter
+from deeppose_cli.visualization.annotate import PLAIN
 
 cascade, seen, held = load_weights(Path(sys.argv[1]), device="cpu"), 0, []
-files, _ = find_images(["in"])
+files, _ = find_inputs(["in"])
 
-def hear(line):
+def on_record(record):
     global seen
     seen += 1
     if seen in (100, len(files)):
         held.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
 
 style = PLAIN if sys.argv[2] == "overlays" else None
-with Results(Path("out"), {}, overwrite=True) as results:
+with ResultWriter(Path("out"), {}, overwrite=True) as writer:
     began = time.perf_counter()
-    predict_images(cascade, plan(files, Path("out")), results, PersonFinder("image"), style=style, on_line=hear)
+    jobs = plan_jobs(files, Path("out"))
+    predict_images(cascade, jobs, writer, PersonFinder("image"), style=style, on_record=on_record)
     print(json.dumps([time.perf_counter() - began, *held]))
 """
 BARE = """
 import json, sys, time
 from pathlib import Path
 import torch
-from deeppose_cli.predictor import BATCH_IMAGES
-from deeppose_cli.weights import read_file_stages
+from deeppose_cli.checkpoints.weights_file import read_file_stages
+from deeppose_cli.inference.image_predictor import BATCH_IMAGES
 
 _, regressors = read_file_stages(Path(sys.argv[1]))
 calls = []

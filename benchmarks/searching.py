@@ -21,7 +21,7 @@ from deeppose_cli.checkpoints.model_source import resolve_model
 from deeppose_cli.core.geometry import Box, FloatArray, diameter
 from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.data.datasets.registry import description
-from deeppose_cli.detection.person_search import find_people, stage1_scorer
+from deeppose_cli.detection.person_search import search_people, stage1_scorer
 from deeppose_cli.media.images import Image, read_image
 from deeppose_cli.models.cascade import Cascade
 
@@ -79,7 +79,7 @@ def row(cascade: Cascade, scenes: Sequence[Scene]) -> str:
         perfect += [detected(*each, cascade.skeleton) for each in zip(truths, own, strict=True)]
         image = cascade.predict([image], np.array([Box.of_image(*image.shape[1::-1])])).poses[-1]
         whole += matched(truths, list(image), cascade.skeleton)[0]
-        places = find_people(look, image)
+        places = search_people(look, image)
         poses = list(cascade.predict([image] * len(places), np.array(places).reshape(-1, 4)).poses[-1])
         shares, more = matched(truths, poses, cascade.skeleton)
         found += shares

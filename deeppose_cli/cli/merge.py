@@ -1,4 +1,4 @@
-"""`deeppose merge`: the parts of an input that several machines have shared."""
+"""`deeppose merge`: the results of one input that several machines predicted."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ def merge(
     parts: Annotated[
         list[Path], typer.Argument(metavar="DIR...", help="Folders of deeppose predict --shard, one for each part.")
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the whole.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the merged results.")],
 ) -> None:
-    """Join the results of `deeppose predict --shard`, overlays too, in the order of the whole input."""
-    from deeppose_cli.inference.writer import merge as join
+    """Merge the results of `deeppose predict --shard`, overlays too, in the order of the input."""
+    from deeppose_cli.inference import sharding
 
     if any(out.resolve() == part.resolve() for part in parts):
         raise UsageError(f"--out {out}: is one of the parts; another folder is valid")
-    count = join(parts, out)
-    print(f"{len(parts)} part(s): {count['predicted']} predicted, {count['skipped']} skipped → {out}")
+    counts = sharding.merge(parts, out)
+    print(f"{len(parts)} part(s): {counts} → {out}")

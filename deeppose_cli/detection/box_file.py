@@ -1,20 +1,21 @@
-"""Initial boxes from the user's own detector: COCO or CSV.
+"""Initial boxes from the user's own detector: a COCO or CSV file.
 
 COCO: results, a list of {"image_id", "bbox": [left, top, width, height], "score"?, "category_id"?}, or annotations, an
-object with "images" and "annotations". Where categories are told, people are 1, or what "categories" calls person.
+object with "images" and "annotations". People have category 1, or the one that "categories" calls person.
 
-CSV: a first line with the names of the columns; the image is in `image`, `file`, `file_name` or `source`, the box in
-`x`, `y`, `w`, `h`, or `left`, `top`, `width`, `height`, or `x1`, `y1`, `x2`, `y2`; px. `score` may be there.
+CSV: the first line names the columns. The image is in `image`, `file`, `file_name` or `source`; the box, in px, in `x`,
+`y`, `w`, `h`, in `left`, `top`, `width`, `height`, or in `x1`, `y1`, `x2`, `y2`; a `score` is optional.
 
-An image goes by its path as it is typed, its name, its name without suffix, or COCO's number.
+An image is named by its path as it is typed, its file name, its name without suffix, or COCO's number.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,9 +25,9 @@ from deeppose_cli.core.errors import UsageError
 from deeppose_cli.core.geometry import Box
 
 SUFFIXES = (".json", ".csv")
-LEAST_SCORE = 0.5
-"""Detectors also tell of what they hardly believe in; boxes with a lower score are left out."""
-MAX_BYTES = 2**30
+MIN_SCORE = 0.5
+"""Boxes with a lower score, which detectors report too, are left out."""
+_NAMES_SHOWN = 3
 _IMAGE = ("image", "file", "file_name", "source", "image_id")
 _CORNER = (("x", "y", "w", "h"), ("left", "top", "width", "height"), ("x1", "y1", "x2", "y2"))
 _PERSON = 1
@@ -34,66 +35,86 @@ _PERSON = 1
 
 class _Detection(NamedTuple):
     image: str
-    corner: tuple[float, float, float, float]
-    """left, top, width, height."""
+    box: Box
     score: float
 
 
 class BoxFile:
-    """Boxes by image."""
+    """Boxes by image name."""
 
     def __init__(self, file: Path) -> None:
         """Raises UsageError, one line that names the file and what is wrong with it."""
         self.file = file
         try:
-            size = file.stat().st_size
-            if size > MAX_BYTES:
-                raise ValueError(f"{size:,} bytes; valid: at most {MAX_BYTES:,}")
-            text = file.read_text(encoding="utf-8-sig")
-            rows = _coco(text) if file.suffix.lower() == ".json" else _csv(text)
+            data = file.read_bytes()
+            text = data.decode("utf-8-sig")
             self.by_image: dict[str, list[_Detection]] = {}
-            for said in rows:
-                if said.score >= LEAST_SCORE:
-                    self.by_image.setdefault(said.image, []).append(said)
+            for detection in _read_coco(text) if file.suffix.lower() == ".json" else _read_csv(text):
+                if detection.score >= MIN_SCORE:
+                    self.by_image.setdefault(detection.image, []).append(detection)
         except OSError as error:
             raise UsageError(f"--box {file}: cannot be read ({error.strerror or error})") from None
         except (ValueError, RecursionError) as error:
             reason = "no UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)[:200]
             raise UsageError(f"--box {file}: {reason}") from None
+        self.digest = hashlib.sha256(data).hexdigest()[:16]
 
-    def of(self, path: Path) -> list[Box]:
-        """An image's, best first; empty where there is none for it."""
+    def find(self, path: Path) -> list[Box]:
+        """The boxes of an image, best first; empty where the file has none."""
+        found = self.by_image.get(self._name(path), [])
+        return [detection.box for detection in sorted(found, key=lambda detection: -detection.score)]
+
+    def check(self, paths: Sequence[Path]) -> str | None:
+        """A line that counts and names the rows of other images; None where there is no such row.
+
+        Raises UsageError where the file has no box for any of the images.
+        """
+        used = {self._name(path) for path in paths}
+        if paths and not used & self.by_image.keys():
+            raise UsageError(
+                f"--box {self.file}: has no box for any of these images, such as {paths[0]}; valid are their paths, "
+                "names, names without suffix, or COCO's numbers in their names"
+            )
+        unused = [name for name in self.by_image if name not in used]
+        if not paths or not unused:
+            return None
+        rows = sum(len(self.by_image[name]) for name in unused)
+        more = ", …" if len(unused) > _NAMES_SHOWN else ""
+        return f"--box {self.file}: {rows} row(s) name no image of the input: {', '.join(unused[:_NAMES_SHOWN])}{more}"
+
+    def _name(self, path: Path) -> str:
+        """The name that the file uses for an image; empty where it has none."""
         number = str(int(path.stem)) if path.stem.isascii() and path.stem.isdigit() else path.stem
-        for name in (str(path), path.name, path.stem, number):
-            if name in self.by_image:
-                ordered = sorted(self.by_image[name], key=lambda said: -said.score)
-                return [Box.of_left_top(*said.corner) for said in ordered]
-        return []
+        return next((name for name in (str(path), path.name, path.stem, number) if name in self.by_image), "")
 
 
-def _coco(text: str) -> Iterator[_Detection]:
-    document = json.loads(text)
+def _read_coco(text: str) -> Iterator[_Detection]:
+    rows = document = json.loads(text)
     names: dict[str, str] = {}
-    people = {_PERSON}
-    rows = document
+    people: set[Any] = {_PERSON, None}
     if isinstance(document, dict):
         rows = document.get("annotations")
-        for image in _list(document.get("images"), "images"):
-            names[str(_value(image, "id", "images"))] = str(_value(image, "file_name", "images"))
-        named = document.get("categories")
-        if named is not None:
-            people = {c["id"] for c in _list(named, "categories") if isinstance(c, dict) and c.get("name") == "person"}
-    for place, row in enumerate(_list(rows, "annotations" if isinstance(document, dict) else "the document")):
-        where = f"box {place}"
-        if isinstance(row, dict) and row.get("category_id", _PERSON) not in people | {None}:
-            continue
-        image, corner = str(_value(row, "image_id", where)), _value(row, "bbox", where)
+        try:
+            names = {str(image["id"]): str(image["file_name"]) for image in document["images"]}
+            if (categories := document.get("categories")) is not None:
+                people = {None, *(category["id"] for category in categories if category["name"] == "person")}
+        except (KeyError, TypeError):
+            raise ValueError("an entry of images or categories has no id or name") from None
+    if not isinstance(rows, list):
+        raise ValueError("no list of boxes; valid: COCO results, or an object with images and annotations")
+    for number, row in enumerate(rows):
+        where = f"box {number}"
+        try:
+            image, corner = str(row["image_id"]), row["bbox"]
+        except (KeyError, TypeError):
+            raise ValueError(f"{where}: has no image_id or no bbox") from None
         if not isinstance(corner, list) or len(corner) != 4:
             raise ValueError(f"{where}: bbox is not [left, top, width, height]")
-        yield _checked(names.get(image, image), corner, row.get("score"), where)
+        if row.get("category_id", _PERSON) in people:
+            yield _detection(names.get(image, image), corner, row.get("score"), where)
 
 
-def _csv(text: str) -> Iterator[_Detection]:
+def _read_csv(text: str) -> Iterator[_Detection]:
     rows = csv.DictReader(io.StringIO(text, newline=""))
     columns = [name.strip().lower() for name in rows.fieldnames or ()]
     rows.fieldnames = columns
@@ -102,32 +123,20 @@ def _csv(text: str) -> Iterator[_Detection]:
     if image is None or corner is None:
         raise ValueError("its first line names no image or no box; valid: image,x,y,w,h (left, top, width, height)")
     for row in rows:
-        where = f"line {rows.line_num}"
         values = [row[name] for name in corner]
-        said = _checked(str(row[image]), values, row.get("score") or None, where, edges=corner == _CORNER[2])
-        yield said
+        where = f"line {rows.line_num}"
+        yield _detection(str(row[image]), values, row.get("score") or None, where, edges=corner == _CORNER[2])
 
 
-def _checked(image: str, corner: Any, score: Any, where: str, *, edges: bool = False) -> _Detection:
+def _detection(image: str, corner: Any, score: Any, where: str, *, edges: bool = False) -> _Detection:
+    """`edges`: the corner is left, top, right, bottom. Raises ValueError for values that are no box."""
     try:
         x, y, w, h = (float(value) for value in corner)
-        sure = 1.0 if score is None else float(score)
+        number = 1.0 if score is None else float(score)
     except (TypeError, ValueError):
         raise ValueError(f"{where}: its box or score is no number") from None
     if edges:
         w, h = w - x, h - y
-    if not (np.isfinite([x, y, w, h, sure]).all() and w > 0 and h > 0):
+    if not (np.isfinite([x, y, w, h, number]).all() and w > 0 and h > 0):
         raise ValueError(f"{where}: width and height must be positive numbers")
-    return _Detection(image, (x, y, w, h), sure)
-
-
-def _list(value: Any, what: str) -> list[Any]:
-    if not isinstance(value, list):
-        raise ValueError(f"{what} is no list; valid: COCO results, or an object with images and annotations")
-    return value
-
-
-def _value(row: Any, key: str, where: str) -> Any:
-    if not isinstance(row, Mapping) or row.get(key) is None:
-        raise ValueError(f"{where}: has no {key}")
-    return row[key]
+    return _Detection(image, Box.of_left_top(x, y, w, h), number)

@@ -1,4 +1,4 @@
-"""What a detector found in many images, kept beside the data set: looking takes a tenth of a second an image."""
+"""Detections of many images, cached beside the data set: a detection takes a tenth of a second an image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -20,85 +19,63 @@ from deeppose_cli.core.progress import Progress
 from deeppose_cli.detection.detectors import Detector
 from deeppose_cli.media.images import read_image
 
-KEPT_FOLDER = ".detections"
+CACHE_FOLDER = ".detections"
 """Inside the data set's folder. It may be deleted at any time."""
-SAVE_EVERY = 500
-"""Images: an interrupted search loses no more."""
 
 
-def detect(
+def detect_cached(
     detector: Detector, files: Sequence[Path], folder: Path | None = None, progress: Progress | None = None
 ) -> dict[Path, NDArray[np.float64]]:
-    """Each file's (M, 5): boxes (cx, cy, w, h) px and a score. (0, 5) for an image that cannot be read.
+    """Detect in every file: (M, 5) centre boxes in px and a score; (0, 5) for an image that cannot be read.
 
-    With `folder`, what was found is kept in `<folder>/.detections/<detector>.json` and used again for files of the
-    same size and time. A folder that cannot be written is no error: then everything is looked for again next time.
+    With `folder`, detections are cached in `<folder>/.detections/<detector>.json` for files of the same size and time.
+    A folder that cannot be written is no error.
     """
-    base = folder.resolve() if folder is not None else None
-    store = base / KEPT_FOLDER / f"{detector.name}.json" if base is not None else None
-    kept = _load(store)
-    unique = list(dict.fromkeys(files))
-    keys = {file: _key(file, base) for file in unique}
-    found = {file: _restored(kept.get(key)) for file, key in keys.items()}
-    missing = [file for file in unique if found[file] is None]
+    base = None if folder is None else folder.resolve()
+    store = None if base is None else base / CACHE_FOLDER / f"{detector.name}.json"
+    cache = _load(store)
+    keys = {file: _key(file, base) for file in files}
+    missing = [file for file, key in keys.items() if key not in cache]
 
-    def look(file: Path) -> NDArray[np.float64]:
+    def detect(file: Path) -> NDArray[np.float64]:
         try:
             return detector.find(read_image(file))
         except DeepPoseError:
             return np.zeros((0, 5))  # reported where the image itself is needed
 
     threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # one image a thread; OpenCV's own threads would be in each other's way
+    cv2.setNumThreads(1)  # one image a thread; OpenCV's own threads would compete with them
+    pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
     try:
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            try:
-                for done, (file, boxes) in enumerate(zip(missing, pool.map(look, missing), strict=True), 1):
-                    found[file] = boxes
-                    kept[keys[file]] = np.round(boxes, 3).tolist()
-                    if progress is not None:
-                        progress("looking for the people", done, len(missing))
-                    if done % SAVE_EVERY == 0:
-                        _save(store, kept)
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+        for done, (file, boxes) in enumerate(zip(missing, pool.map(detect, missing), strict=True), 1):
+            cache[keys[file]] = np.round(boxes, 3)
+            if progress is not None:
+                progress("detecting people", done, len(missing))
     finally:
+        pool.shutdown(cancel_futures=True)
         cv2.setNumThreads(threads)
-    if missing:
-        _save(store, kept)
-    return {file: boxes for file, boxes in found.items() if boxes is not None}
+        if missing and store is not None:  # after Ctrl-C too
+            with suppress(DeepPoseError):
+                write_text(store, json.dumps({key: boxes.tolist() for key, boxes in cache.items()}))
+    return {file: cache[key] for file, key in keys.items()}
 
 
 def _key(file: Path, base: Path | None) -> str:
-    """The file's place below the folder, its size and its time: a changed image is looked at again."""
+    """The file's path below the folder, its size and its time: in a changed image, people are detected again."""
     try:
         status = file.stat()
     except OSError:
         return f"{file} missing"
-    place = file.resolve()
-    name = place.relative_to(base).as_posix() if base is not None and base in place.parents else str(place)
+    path = file.resolve()
+    name = path.relative_to(base).as_posix() if base is not None and base in path.parents else str(path)
     return f"{name} {status.st_size} {status.st_mtime_ns}"
 
 
-def _restored(boxes: Any) -> NDArray[np.float64] | None:
+def _load(store: Path | None) -> dict[str, NDArray[np.float64]]:
+    """Detections by key; empty where there is no cache, or it is damaged."""
     try:
-        array = np.array(boxes, dtype=np.float64).reshape(-1, 5)
-    except (TypeError, ValueError):
-        return None
-    return array if boxes is not None and np.isfinite(array).all() else None
-
-
-def _load(store: Path | None) -> dict[str, Any]:
-    try:
-        kept = json.loads(store.read_text(encoding="utf-8")) if store is not None else {}
-    except (OSError, ValueError):
+        entries = {} if store is None else json.loads(store.read_text(encoding="utf-8"))
+        cache = {key: np.array(boxes, dtype=np.float64).reshape(-1, 5) for key, boxes in entries.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
         return {}
-    return kept if isinstance(kept, dict) else {}
-
-
-def _save(store: Path | None, kept: dict[str, Any]) -> None:
-    if store is None:
-        return
-    with suppress(DeepPoseError):
-        write_text(store, json.dumps(kept))
+    return cache if all(np.isfinite(boxes).all() for boxes in cache.values()) else {}

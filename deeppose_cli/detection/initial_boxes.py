@@ -1,21 +1,22 @@
-"""Where the initial box b⁰ comes from.
+"""The initial boxes b⁰ of a data set's examples.
 
 | `--box` | b⁰ |
 |---|---|
 | `image` | the whole image (LSP, Image Parse: paper, section 4) |
-| `own` | the box that the annotations hold (LSPET's, for training), else the whole image |
-| `face` | the paper's, for FLIC and Buffy: a face detector's box, enlarged and shifted as training people taught |
+| `own` | the box in the annotations (LSPET's, for training), else the whole image |
+| `face` | the paper's, for FLIC and Buffy: a face detector's box, enlarged and shifted as learned on training people |
 | `torso` | the data set's own torso box (FLIC's), enlarged likewise |
 | `person` | a pedestrian detector's box |
-| `joints` | the tight box of the labels: an upper bound, which nobody has who does not know the answer |
+| `joints` | the tight box of the labels: an upper bound, as it needs the labels |
 | `x,y,w,h` | left, top, width, height in px |
 
-Where a detector finds nothing, or nothing that fits the torso box that says who is meant, the whole image stands in.
+Where a detector finds nothing, or nothing that fits the person's torso box, the whole image is the fallback.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,13 +36,13 @@ from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.geometry import Box, FloatArray
 from deeppose_cli.core.progress import Progress
-from deeppose_cli.detection.detection_cache import detect
+from deeppose_cli.detection.detection_cache import detect_cached
 from deeppose_cli.detection.detectors import Detector, HaarFaceDetector, HogPersonDetector
 from deeppose_cli.media.images import Image, image_size
 
 VALID = f"{', '.join(BOX_SOURCES)}, or x,y,w,h in px (left, top, width, height)"
 UPPER_BOUND = "joints"
-"""The source that looks at the answer: marked wherever it is printed."""
+"""The source that needs the labels: marked wherever it is printed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +53,10 @@ class InitialBoxes:
     boxes: NDArray[np.float64]
     """(N, 4) px; NaN where the image's size was needed and could not be read."""
     found: NDArray[np.bool_]
-    """(N) False where the source had nothing and the whole image stands in."""
+    """(N) False where the source has nothing and the whole image is the fallback."""
 
-    def said(self) -> str:
-        """One line for the person who reads scores."""
+    def summary(self) -> str:
+        """One line to print above the scores."""
         notes = {
             UPPER_BOUND: " (made from the labels: an upper bound)",
             "own": " where there is one, else the whole image",
@@ -69,7 +70,7 @@ class InitialBoxes:
 
 
 def parse_box(spec: str, valid: str = f"valid: {VALID}") -> Box:
-    """`x,y,w,h` (left, top, width, height, px) → Box. Raises UsageError, which says what is valid."""
+    """`x,y,w,h` (left, top, width, height, px) → Box. Raises UsageError with the `valid` values."""
     try:
         x, y, w, h = (float(part) for part in spec.split(","))
     except ValueError:
@@ -80,23 +81,23 @@ def parse_box(spec: str, valid: str = f"valid: {VALID}") -> Box:
 
 
 def usual_source(initial_box: str, split: str, evaluation_only: bool) -> str:
-    """Where b⁰ of a split comes from if nobody says: that of training images as they are trained on."""
+    """The default source of b⁰ for a split: that of training for training images."""
     return training_source(initial_box) if split == "train" and not evaluation_only else initial_box
 
 
 def training_source(initial_box: str) -> str:
-    """What a stage is trained with where evaluation starts from `initial_box`. LSPET's images show more than the
-    person: their own boxes stand for LSP's whole images."""
+    """The source in training where evaluation uses `initial_box`: LSPET's images show more than the person, so their
+    own boxes are used in place of LSP's whole images."""
     return "own" if initial_box == "image" else initial_box
 
 
 def initial_boxes(
     annotations: Annotations, spec: str = "own", folder: Path | None = None, progress: Progress | None = None
 ) -> InitialBoxes:
-    """b⁰ of each example by one of the sources above.
+    """Initial boxes by one of the sources above.
 
-    `folder`: the data set's, in which detections are kept. Raises UsageError for another spec, or for `torso` where
-    the data set has none.
+    `folder`: the data set's, for cached detections. Raises UsageError for another spec, or for `torso` where the data
+    set has none.
     """
     n = len(annotations)
     if spec not in BOX_SOURCES:
@@ -107,18 +108,20 @@ def initial_boxes(
         "face": lambda: place(faces(annotations, folder, progress), FACE_PLACEMENT),
         "torso": lambda: place(_torsos(annotations), TORSO_PLACEMENT),
         "person": lambda: _detected(HogPersonDetector(), choose_person, annotations, folder, progress),
-        "joints": lambda: _joints(annotations.keypoints),
+        "joints": lambda: _label_boxes(annotations.keypoints),
     }
     boxes = sources[spec]()
     missing = np.isnan(boxes).any(-1)
     for i in np.flatnonzero(missing):
-        boxes[i] = _whole(annotations.files[i])
+        boxes[i] = np.nan
+        with suppress(DeepPoseError):  # reported where the image itself is needed
+            boxes[i] = Box.of_image(*image_size(annotations.files[i]))
     found = np.ones(n, dtype=bool) if spec in ("image", "own") else np.asarray(~missing)
     return InitialBoxes(spec, boxes, found)
 
 
 def place(parts: FloatArray, placement: Placement) -> NDArray[np.float64]:
-    """Boxes (N, 4) of parts → boxes (N, 4) of the people; NaN stays NaN."""
+    """Boxes (N, 4) of faces or torsos → boxes (N, 4) of the people; NaN stays NaN."""
     height = parts[:, 3]
     centre = (parts[:, 0], parts[:, 1] + placement.dy * height)
     return np.stack([*centre, placement.width * height, placement.height * height], axis=-1)
@@ -127,8 +130,8 @@ def place(parts: FloatArray, placement: Placement) -> NDArray[np.float64]:
 def choose_face(found: FloatArray, torso: FloatArray | None = None) -> NDArray[np.float64]:
     """(M, 5) detections, best first → the box (4) of one face, NaN where none fits.
 
-    With a torso box (4), the face nearest to where that person's is to be expected, and of a size that fits. Without,
-    the one with most votes: on FLIC's training frames it is the labelled person's in 64 %; the largest is in 36 %.
+    With a torso box (4), the face nearest to that person's expected one, of a size that fits. Without, the one with
+    most votes: on FLIC's training frames it is the labelled person's in 64 %; the largest is in 36 %.
     """
     if torso is None or np.isnan(torso).any():
         return np.asarray(found[0, :4]) if len(found) else np.full(4, np.nan)
@@ -149,23 +152,21 @@ def choose_person(found: FloatArray, torso: FloatArray | None = None) -> NDArray
 
 
 class SinglePersonDetector:
-    """b⁰ of one person in an image that nobody has labelled, by `face` or `person`."""
+    """Detects one person in an image without labels, by `face` or `person`."""
 
     def __init__(self, source: str) -> None:
         self.by_face = source == "face"
         self.detector: Detector = HaarFaceDetector() if self.by_face else HogPersonDetector()
 
     def find(self, image: Image) -> Box | None:
-        """None where nobody is found."""
-        found = self.detector.find(image)
-        if not len(found):
-            return None
-        boxes = place(choose_face(found)[None], FACE_PLACEMENT) if self.by_face else choose_person(found)[None]
-        return Box(*boxes[0])
+        """The initial box; None where nobody is found."""
+        found = self.detector.find(image)[:1, :4]
+        boxes = place(found, FACE_PLACEMENT) if self.by_face else found
+        return Box(*boxes[0]) if len(boxes) else None
 
 
 def faces(annotations: Annotations, folder: Path | None, progress: Progress | None = None) -> NDArray[np.float64]:
-    """(N, 4) the face of each example's person, NaN where none was found."""
+    """(N, 4) face boxes of the examples, NaN where none was found."""
     return _detected(HaarFaceDetector(), choose_face, annotations, folder, progress)
 
 
@@ -176,8 +177,8 @@ def _detected(
     folder: Path | None,
     progress: Progress | None,
 ) -> NDArray[np.float64]:
-    """(N, 4) what `choose` takes of the detections in each example's image, by its torso box where there is one."""
-    found = detect(detector, annotations.files, folder, progress)
+    """(N, 4) the detection that `choose` takes for each example, by its torso box where there is one."""
+    found = detect_cached(detector, annotations.files, folder, progress)
     torsos = [None] * len(annotations) if annotations.torsos is None else list(annotations.torsos)
     chosen = [choose(found[file], torso) for file, torso in zip(annotations.files, torsos, strict=True)]
     return np.array(chosen).reshape(-1, 4)
@@ -190,19 +191,10 @@ def _torsos(annotations: Annotations) -> NDArray[np.float64]:
     return annotations.torsos
 
 
-def _joints(keypoints: FloatArray) -> NDArray[np.float64]:
+def _label_boxes(keypoints: FloatArray) -> NDArray[np.float64]:
     """(N, 4) tight boxes of the labels; NaN where they have no extent."""
     boxes = np.full((len(keypoints), 4), np.nan)
     for i, pose in enumerate(keypoints):
-        if not np.isnan(pose).any(-1).all():
-            box = Box.around(pose)
-            if min(box[2:]) > 0:
-                boxes[i] = box
+        if not np.isnan(pose).any(-1).all() and min((box := Box.around(pose))[2:]) > 0:
+            boxes[i] = box
     return boxes
-
-
-def _whole(file: Path) -> NDArray[np.float64]:
-    try:
-        return np.array(Box.of_image(*image_size(file)))
-    except DeepPoseError:
-        return np.full(4, np.nan)

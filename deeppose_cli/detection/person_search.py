@@ -1,10 +1,10 @@
-"""People in an image that nobody has labelled, found by the cascade itself.
+"""Search for people with stage 1 of the cascade itself; no other detector is needed.
 
-Stage 1 looks at the whole image and at squares of several sizes all over it. Where its maps agree on a pose (a high
-confidence, as measured on validation images), it looks again at the box around that pose, which is the kind of box
-that it was trained on; poses that tell of the same person become one. No detector is trained or downloaded for it.
+Stage 1 predicts in the whole image and in squares of several sizes all over it. Where its heatmaps agree on a pose (a
+high confidence, as measured on validation images), it predicts again in the box around that pose, the kind of box that
+it was trained on. Poses of the same person become one.
 
-It needs a cascade whose initial box is the whole image, as LSP's: one that was trained on boxes of upper bodies is as
+The cascade's initial box must be the whole image, as LSP's: one that was trained on boxes of upper bodies is as
 confident of a wall.
 """
 
@@ -19,116 +19,110 @@ from deeppose_cli.core.geometry import Box, FloatArray
 from deeppose_cli.media.images import Image
 from deeppose_cli.models.cascade import Cascade
 
-SHARES = (1.0, 0.62, 0.38)
-"""Sides of the squares in which people are searched for, in shorter sides of the image; the whole image is looked
-at too."""
-STEP = 0.62
-"""And how far they are apart at most, in sides."""
-LEAST = 64
-"""px of a side; a person in it has no more pixels than the networks can use."""
-POSSIBLE, CERTAIN, LAST = 0.25, 0.5, 0.3
-"""Confidences, means over the joints: of a place worth a closer look, of a person, and of the only one in an image.
-With the weights for whole bodies, half of LSP's validation images have .81 and more, a twentieth .51 or less; half
-of the windows beside the people of FLIC's validation frames .15 or less, a twentieth .45 and more."""
-AGAIN = 2
-"""Closer looks."""
-ROOM = 1.4
-"""Side of the square around a pose, in its longer sides: 1.31 in half of LSP's images. With 1.2 PDJ@0.2 of a second
-look is .775, with 1.35 .790, with 1.5 .779, on 120 validation images of which the first look's is .786."""
-ROOM_UPPER = (1.6, 0.1)
-"""The same for FLIC's ten joints, and how far the square's centre lies below theirs, in its sides: medians of the
+WINDOW_SHARES = (1.0, 0.62, 0.38)
+"""Sides of the search windows, in shorter sides of the image; the whole image is searched too."""
+WINDOW_STEP = 0.62
+"""Largest distance of two windows, in sides."""
+MIN_WINDOW = 64
+"""px of a window's side; a person in it has no more pixels than the networks can use."""
+CANDIDATE, PERSON, ONLY_PERSON = 0.25, 0.5, 0.3
+"""Least confidences, means over the joints: of a candidate, of a person, and of the only person in an image. With the
+weights for full bodies, half of LSP's validation images have .81 and more, a twentieth .51 or less; half of the windows
+beside the people of FLIC's validation frames .15 or less, a twentieth .45 and more."""
+REFINEMENTS = 2
+"""Predictions in the box around the pose."""
+MARGIN = 1.4
+"""Side of the square around a pose, in its longer sides: 1.31 in half of LSP's images. PDJ@0.2 of a second prediction
+is .775 with 1.2, .790 with 1.35, .779 with 1.5, on 120 validation images; that of the first is .786."""
+UPPER_MARGIN = (1.6, 0.1)
+"""The same for FLIC's ten joints, and the shift of the square's centre below theirs, in its sides: medians of the
 squares around FLIC's torso boxes, on its validation people."""
-SAME = 0.2
-"""Two poses are one person's if their joints are less apart, on average, in units of the larger one's longer side …"""
-WITHIN = 0.7
-"""… or if their tight boxes share so much of the smaller one."""
+SAME_DISTANCE, SAME_SHARE = 0.2, 0.7
+"""Two poses are one person's if the mean distance of their joints is smaller, in longer sides of the larger pose, or
+if their tight boxes share more of the smaller one."""
 
 Stage1Scorer = Callable[[Image, FloatArray], tuple[FloatArray, FloatArray]]
-"""(H, W, 3) and boxes (N, 4) px → stage 1's poses (N, K, 2) px and how sure each is, (N)."""
+"""(H, W, 3) and boxes (N, 4) px → stage 1's poses (N, K, 2) px and their confidences (N)."""
 
 
 def stage1_scorer(cascade: Cascade) -> Stage1Scorer | None:
-    """How stage 1 of a cascade looks at places; None for one that does not know how sure it is."""
+    """Stage 1 of a cascade as a scorer of boxes; None where its confidence was not measured."""
     if not cascade.stages or cascade.stages[0].calibration is None:
         return None
-    first = Cascade(cascade.skeleton, cascade.stages[:1], square_initial_box=cascade.square_initial_box)
+    stage1 = Cascade(cascade.skeleton, cascade.stages[:1], square_initial_box=cascade.square_initial_box)
 
-    def look(image: Image, boxes: FloatArray) -> tuple[FloatArray, FloatArray]:
-        result = first.predict([image] * len(boxes), boxes)
+    def score(image: Image, boxes: FloatArray) -> tuple[FloatArray, FloatArray]:
+        result = stage1.predict([image] * len(boxes), boxes)
         return result.poses[0], result.confidence[0].mean(-1)
 
-    return look
+    return score
 
 
-def find_people(look: Stage1Scorer, image: Image) -> list[Box]:
-    """Initial boxes of the people in an image, the surest first; empty where nobody seems to be."""
+def search_people(score: Stage1Scorer, image: Image) -> list[Box]:
+    """Initial boxes of the people in an image, the most confident first; empty where there is nobody."""
     height, width = image.shape[:2]
     boxes = windows(width, height)
-    poses, sure = look(image, boxes)
-    chosen = [i for i in non_max_suppression(poses, sure) if sure[i] >= POSSIBLE]
-    boxes, poses, sure = boxes[chosen], poses[chosen], sure[chosen]
-    for _ in range(AGAIN):
+    poses, confidence = score(image, boxes)
+    chosen = [i for i in non_max_suppression(poses, confidence) if confidence[i] >= CANDIDATE]
+    boxes, poses, confidence = boxes[chosen], poses[chosen], confidence[chosen]
+    for _ in range(REFINEMENTS):
         if not len(boxes):
             return []
-        closer = np.array([box_around_pose(pose) for pose in poses])
-        again, now_sure = look(image, closer)
-        better = now_sure > sure
-        boxes[better], poses[better], sure[better] = closer[better], again[better], now_sure[better]
-    # Smaller than any window it was not looked for; a whole image may be as small.
-    seen = boxes[:, 2:].max(1) >= min(LEAST, 0.5 * max(width, height))
-    people = [i for i in non_max_suppression(poses, sure) if seen[i]]
-    certain = [i for i in people if sure[i] >= CERTAIN]
-    if not certain:  # better one doubtful pose than none, if there is anything to it
-        certain = [i for i in people[:1] if sure[i] >= LAST]
-    return [Box(*boxes[i]) for i in certain]
+        new_boxes = np.array([box_around_pose(pose) for pose in poses])
+        new_poses, new_confidence = score(image, new_boxes)
+        better = new_confidence > confidence
+        boxes[better], poses[better], confidence[better] = new_boxes[better], new_poses[better], new_confidence[better]
+    # People smaller than any window were not searched; a whole image may be as small.
+    large = boxes[:, 2:].max(1) >= min(MIN_WINDOW, 0.5 * max(width, height))
+    order = [i for i in non_max_suppression(poses, confidence) if large[i]]
+    people = [i for i in order if confidence[i] >= PERSON] or [i for i in order[:1] if confidence[i] >= ONLY_PERSON]
+    return [Box(*boxes[i]) for i in people]
 
 
 def windows(width: int, height: int) -> NDArray[np.float64]:
-    """(N, 4) the whole image, then squares of SHARES of its shorter side."""
+    """(N, 4) the whole image, then squares of WINDOW_SHARES of its shorter side from edge to edge."""
     found = [Box.of_image(width, height)]
-    for share in SHARES:
+    for share in WINDOW_SHARES:
         side = share * min(width, height)
-        if side < LEAST or side > 0.9 * max(width, height):
-            continue
-        places = [_places(length, side) for length in (width, height)]
-        found += [Box(x, y, side, side) for y in places[1] for x in places[0]]
+        if MIN_WINDOW <= side <= 0.9 * max(width, height):
+            columns, rows = (_centres(length, side) for length in (width, height))
+            found += [Box(x, y, side, side) for y in rows for x in columns]
     return np.array(found)
 
 
-def _places(length: int, side: float) -> NDArray[np.float64]:
-    """Centres of windows from edge to edge, no more than STEP of a side apart."""
-    count = int(np.ceil((length - side) / (STEP * side))) + 1
+def _centres(length: int, side: float) -> NDArray[np.float64]:
+    count = int(np.ceil((length - side) / (WINDOW_STEP * side))) + 1
     return np.linspace(side / 2, length - side / 2, count) - 0.5
 
 
-def box_around_pose(pose: FloatArray, upper: bool = False) -> Box:
-    """(K, 2) → the square that an image of this person alone would be; `upper`: b⁰ of an upper body."""
-    room, down = ROOM_UPPER if upper else (ROOM, 0.0)
+def box_around_pose(pose: FloatArray, upper_body: bool = False) -> Box:
+    """The initial box of a known pose (K, 2): a square like an image of this person alone."""
+    margin, shift = UPPER_MARGIN if upper_body else (MARGIN, 0.0)
     low, high = pose.min(0), pose.max(0)
-    side = max(float((high - low).max()) * room, 2.0)
+    side = max(float((high - low).max()) * margin, 2.0)
     x, y = (low + high) / 2
-    return Box(float(x), float(y) + down * side, side, side)
+    return Box(float(x), float(y) + shift * side, side, side)
 
 
-def non_max_suppression(poses: FloatArray, sure: FloatArray) -> list[int]:
-    """Of poses (N, K, 2) that tell of the same person the surest alone; in that order."""
+def non_max_suppression(poses: FloatArray, confidence: FloatArray) -> list[int]:
+    """Indices of the most confident one of each person's poses (N, K, 2), best first."""
     kept: list[int] = []
-    for i in np.argsort(-sure, kind="stable"):
+    for i in np.argsort(-confidence, kind="stable"):
         if not any(is_same_person(poses[i], poses[j]) for j in kept):
             kept.append(int(i))
     return kept
 
 
-def is_same_person(one: FloatArray, other: FloatArray) -> bool:
-    """Whether two poses (K, 2) tell of one person: their joints are close, or one lies within the other."""
-    if pose_distance(one, other) <= SAME:
+def is_same_person(pose: FloatArray, other: FloatArray) -> bool:
+    """Whether two poses (K, 2) are one person's: their joints are close, or one lies within the other."""
+    if pose_distance(pose, other) <= SAME_DISTANCE:
         return True
-    low, high = (np.stack([limit(pose, axis=0) for pose in (one, other)]) for limit in (np.min, np.max))
+    low, high = (np.stack([limit(points, axis=0) for points in (pose, other)]) for limit in (np.min, np.max))
     shared = np.clip(high.min(0) - low.max(0), 0, None).prod()
-    return bool(shared >= WITHIN * (high - low).prod(-1).min() > 0)
+    return bool(shared >= SAME_SHARE * (high - low).prod(-1).min() > 0)
 
 
-def pose_distance(one: FloatArray, other: FloatArray) -> float:
-    """How far two poses (K, 2) are from each other: the mean over joints, in units of the larger one's longer side."""
-    size = max(float(np.ptp(pose, axis=0).max()) for pose in (one, other))
-    return float(np.linalg.norm(one - other, axis=-1).mean()) / max(size, 1e-9)
+def pose_distance(pose: FloatArray, other: FloatArray) -> float:
+    """Mean distance of the joints of two poses (K, 2), in longer sides of the larger one."""
+    size = max(float(np.ptp(points, axis=0).max()) for points in (pose, other))
+    return float(np.linalg.norm(pose - other, axis=-1).mean()) / max(size, 1e-9)

@@ -62,7 +62,7 @@ class Evaluation:
 
         console = console or Console(highlight=False)
         if self.initial_boxes is not None:
-            console.print(self.initial_boxes.said())
+            console.print(self.initial_boxes.summary())
         print_tables(console, self.metrics, self.document)
         if unreadable := self.document["unreadable"]:
             images = self.document["images"]

@@ -1,7 +1,6 @@
-"""Images in; overlay images and a line of results for each out. Needs no torch, so that mistakes show at once.
+"""Images in; overlays and records out. Needs no torch.
 
-Images are decoded ahead, and overlays drawn and written behind, by other threads than the network's. Shape letters:
-S stages, K joints.
+Images are decoded ahead of the network, and overlays are drawn and written behind it, by other threads.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from os.path import realpath
 from pathlib import Path
 from typing import TypeVar
@@ -20,33 +20,28 @@ import numpy as np
 
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.geometry import Box
-from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.detection.person_finder import PersonFinder
-from deeppose_cli.detection.person_search import Stage1Scorer, find_people, stage1_scorer
 from deeppose_cli.inference.records import Record, error_record, image_record
 from deeppose_cli.inference.writer import ResultWriter
 from deeppose_cli.media.images import Image, pixel_count, read_image
 from deeppose_cli.media.video import WRITTEN, is_video
 from deeppose_cli.models.cascade import Cascade, Person
-from deeppose_cli.visualization.annotate import PLAIN, Style, view, write_image
+from deeppose_cli.visualization.annotate import PLAIN, AnnotationStyle, annotate_image, write_image
 
 BATCH_IMAGES, BATCH_PIXELS = 16, 16_000_000
-"""A batch is full at either; so a folder of camera images needs no more memory than one of thumbnails."""
-
-AHEAD = 4
-"""Images that may be decoded, or being decoded, and not yet be part of a batch …"""
-AHEAD_PIXELS = 32_000_000
-"""… and how many pixels they may have, but for one that has more by itself."""
+"""A batch is full at either, so that a folder of camera images needs no more memory than one of thumbnails."""
+AHEAD, AHEAD_PIXELS = 4, 32_000_000
+"""Images that are decoded ahead of the next batch: at most so many, and so many pixels; a larger one alone."""
 MAX_NAME = 255
 """Bytes of a file's name, on most file systems."""
 
 Item = TypeVar("Item")
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One image to look at."""
+    """One image or video to predict."""
 
     source: Path
     image_id: str
@@ -56,23 +51,19 @@ class Job:
 
 
 @dataclass(frozen=True, eq=False)
-class _Ready:
-    """A decoded image."""
-
+class _Decoded:
     job: Job
     image: Image
-    boxes: list[Box] | None
-    """b⁰ of everyone in it; None: the cascade is to look for them."""
 
 
 @dataclass(frozen=True)
-class _Skipped:
+class _Failed:
     job: Job
     reason: str
 
 
-def plan(files: Sequence[Path], out: Path) -> list[Job]:
-    """Where each image's overlay goes: under a name that no other overlay and no input has."""
+def plan_jobs(files: Sequence[Path], out: Path) -> list[Job]:
+    """Give each file's overlay a name that no other overlay and no input has."""
     # Without regard to case: on some file systems X.jpg and x.jpg are one file.
     taken = {realpath(file).casefold() for file in files}
     folder = realpath(out)
@@ -100,125 +91,124 @@ def _overlay_name(file: Path, number: int) -> str:
 def predict_images(
     cascade: Cascade,
     jobs: Sequence[Job],
-    results: ResultWriter,
-    boxes: PersonFinder,
+    writer: ResultWriter,
+    finder: PersonFinder,
     *,
     flip_test: bool = False,
-    style: Style | None = PLAIN,
-    on_line: Callable[[Record], None] = lambda _: None,
+    style: AnnotationStyle | None = PLAIN,
+    on_record: Callable[[Record], None] = lambda _: None,
 ) -> None:
-    """Looks at every image that the results do not hold yet, in order, and adds its line; `on_line` hears of it.
-    `style`: of the overlays; None: there are none."""
-    left = [job for job in jobs if str(job.source) not in results.done]
-    look = stage1_scorer(cascade) if boxes.searches else None
+    """Predict every image that the writer does not hold yet, in order, and add its record.
 
-    def prepare(job: Job) -> _Ready | _Skipped:
-        try:
-            image = read_image(job.source, exif=True)
-            return _Ready(job, image, None if look else boxes.of(image, job.source))
-        except DeepPoseError as error:
-            return _Skipped(job, str(error))
+    `style`: of the overlays; None: no overlays. `on_record` is called with each record that was added.
+    """
+    jobs = [job for job in jobs if str(job.source) not in writer.done]
 
-    def commit(lines: Sequence[Record], drawn: Sequence[Future[None]]) -> None:
-        for done in drawn:
-            done.result()
-        results.add(lines)
-        for line in lines:
-            on_line(line)
+    def commit(records: Sequence[Record], overlays: Sequence[Future[None]]) -> None:
+        for overlay in overlays:
+            overlay.result()
+        writer.add(records)
+        for record in records:
+            on_record(record)
 
-    def ask(batch: Sequence[_Ready | _Skipped]) -> tuple[Sequence[_Ready | _Skipped], dict[Job, list[Person]]]:
-        return batch, _people(cascade, [item for item in batch if isinstance(item, _Ready)], look, flip_test)
+    def write_overlay(item: _Decoded, people: Sequence[Person], style: AnnotationStyle) -> None:
+        overlay = annotate_image(item.image, people, cascade.skeleton, style)
+        write_image(writer.folder / item.job.overlay, overlay)
 
     with ExitStack() as stack:
-        # Of one batch all cores are its network's; of many each has a core.
-        askers = stack.enter_context(cascade.single_threaded()) if len(left) > BATCH_IMAGES else 1
-        pool, asking = (stack.enter_context(ThreadPoolExecutor(count)) for count in (os.cpu_count() or 1, askers))
-        batches = _batches(ahead(pool, prepare, left, lambda job: pixel_count(job.source)))
+        # A single batch is predicted on all cores; of many batches, each is predicted on its own core.
+        at_once = stack.enter_context(cascade.single_threaded()) if len(jobs) > BATCH_IMAGES else 1
+        pool, predicting = (stack.enter_context(ThreadPoolExecutor(n)) for n in (os.cpu_count() or 1, at_once))
+        batches = _batches(prefetch(pool, _decode, jobs, lambda job: pixel_count(job.source)))
+        results = prefetch(predicting, lambda b: _predict(cascade, finder, b, flip_test), batches, _pixels, at_once)
         try:
-            behind: tuple[Sequence[Record], Sequence[Future[None]]] = ((), ())
-            for batch, people in ahead(asking, ask, batches, _pixels, most=askers):
-                lines, drawn = [], []
-                for item in batch:
-                    if isinstance(item, _Skipped):
-                        lines.append(error_record(str(item.job.source), item.reason))
+            previous: tuple[Sequence[Record], Sequence[Future[None]]] = ((), ())
+            for batch in results:
+                records, overlays = [], []
+                for item, people in batch:
+                    source = str(item.job.source)
+                    if isinstance(item, _Failed):
+                        records.append(error_record(source, item.reason))
                         continue
-                    found = people[item.job]
-                    height, width = item.image.shape[:2]
                     name = item.job.overlay if style is not None else ""
-                    about = (str(item.job.source), item.job.image_id, (width, height), name)
-                    lines.append(image_record(*about, found, cascade.skeleton))
+                    records.append(image_record(source, item.job.image_id, item.image, name, people, cascade.skeleton))
                     if style is not None:
-                        place = results.folder / name
-                        drawn.append(pool.submit(_draw, place, item.image, found, cascade.skeleton, style))
-                commit(*behind)
-                behind = (lines, drawn)
-            commit(*behind)
+                        overlays.append(pool.submit(write_overlay, item, people, style))
+                commit(*previous)
+                previous = (records, overlays)
+            commit(*previous)
         except BaseException:
-            for threads in (asking, pool):
+            for threads in (predicting, pool):
                 threads.shutdown(cancel_futures=True)
             raise
 
 
-def ahead(
+def prefetch(
     pool: ThreadPoolExecutor,
-    make: Callable[[Item], Made],
+    function: Callable[[Item], Result],
     items: Iterable[Item],
     pixels: Callable[[Item], int] = lambda _: 0,
-    most: int = AHEAD,
-) -> Iterator[Made]:
-    """`make` of each item, in order; up to `most` are under way before they are asked for. `pixels`: what each will
-    hold."""
-    waiting: deque[tuple[Future[Made], int]] = deque()
+    at_most: int = AHEAD,
+) -> Iterator[Result]:
+    """The results of a function for each item, in order; up to `at_most` of them are computed ahead of their use.
+
+    `pixels`: how many pixels a result holds in memory.
+    """
+    waiting: deque[tuple[Future[Result], int]] = deque()
     held = 0
     for item in items:
         size = pixels(item)
-        while waiting and (len(waiting) == most or held + size > AHEAD_PIXELS):
-            future, done = waiting.popleft()
-            held -= done
+        while waiting and (len(waiting) == at_most or held + size > AHEAD_PIXELS):
+            future, freed = waiting.popleft()
+            held -= freed
             yield future.result()
-        waiting.append((pool.submit(make, item), size))
+        waiting.append((pool.submit(function, item), size))
         held += size
     while waiting:
         yield waiting.popleft()[0].result()
 
 
-def _batches(items: Iterable[_Ready | _Skipped]) -> Iterator[list[_Ready | _Skipped]]:
-    batch: list[_Ready | _Skipped] = []
-    count = pixels = 0
+def _decode(job: Job) -> _Decoded | _Failed:
+    try:
+        return _Decoded(job, read_image(job.source, exif=True))
+    except DeepPoseError as error:
+        return _Failed(job, str(error))
+
+
+def _batches(items: Iterable[_Decoded | _Failed]) -> Iterator[list[_Decoded | _Failed]]:
+    batch: list[_Decoded | _Failed] = []
     for item in items:
         batch.append(item)
-        if isinstance(item, _Ready):
-            count += 1
-            pixels += item.image.shape[0] * item.image.shape[1]
-        if count == BATCH_IMAGES or pixels >= BATCH_PIXELS:
+        count = sum(isinstance(item, _Decoded) for item in batch)
+        if count == BATCH_IMAGES or _pixels(batch) >= BATCH_PIXELS:
             yield batch
-            batch, count, pixels = [], 0, 0
+            batch = []
     if batch:
         yield batch
 
 
-def _pixels(batch: Iterable[_Ready | _Skipped]) -> int:
-    return sum(item.image.shape[0] * item.image.shape[1] for item in batch if isinstance(item, _Ready))
+def _pixels(batch: Iterable[_Decoded | _Failed]) -> int:
+    return sum(item.image.shape[0] * item.image.shape[1] for item in batch if isinstance(item, _Decoded))
 
 
-def _people(
-    cascade: Cascade, batch: Sequence[_Ready], look: Stage1Scorer | None, flip_test: bool
-) -> dict[Job, list[Person]]:
-    everyone: list[tuple[_Ready, Box]] = []
+def _predict(
+    cascade: Cascade, finder: PersonFinder, batch: Sequence[_Decoded | _Failed], flip_test: bool
+) -> list[tuple[_Decoded | _Failed, list[Person]]]:
+    """The people in each image of a batch, by one call of the cascade for all."""
+    items: list[_Decoded | _Failed] = []
+    found: list[list[Box]] = []
     for item in batch:
-        boxes = item.boxes
-        if boxes is None:
-            assert look is not None
-            boxes = find_people(look, item.image)
-        everyone += [(item, box) for box in boxes]
-    found: dict[Job, list[Person]] = {item.job: [] for item in batch}
-    if everyone:
-        first = np.array([box for _, box in everyone])
-        result = cascade.predict([item.image for item, _ in everyone], first, flip_test=flip_test)
-        for i, (item, box) in enumerate(everyone):
-            found[item.job].append(Person(box, result.poses[:, i], result.boxes[:, i], result.confidence[:, i]))
-    return found
-
-
-def _draw(file: Path, image: Image, people: Sequence[Person], skeleton: Skeleton, style: Style) -> None:
-    write_image(file, view(image, people, skeleton, style))
+        boxes: list[Box] = []
+        if isinstance(item, _Decoded):
+            try:
+                boxes = finder.find(item.image, item.job.source)
+            except DeepPoseError as error:
+                item = _Failed(item.job, str(error))
+        items.append(item)
+        found.append(boxes)
+    pairs = list(zip(items, found, strict=True))
+    images = [item.image for item, boxes in pairs if isinstance(item, _Decoded) for _ in boxes]
+    everyone = [box for boxes in found for box in boxes]
+    result = cascade.predict(images, np.array(everyone), flip_test=flip_test) if images else None
+    people = (result.person(i, box) for i, box in enumerate(everyone) if result is not None)
+    return [(item, list(islice(people, len(boxes)))) for item, boxes in pairs]

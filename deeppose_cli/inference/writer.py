@@ -1,61 +1,82 @@
-"""The folder that predictions are written to, line by line as they come, and what makes a stopped run go on.
+"""The folder of predictions: records as they come, other formats at the end, the state of a stopped run.
 
-predictions.jsonl    a line for each image, done or skipped, in the order of the input (`records.py`)
-predictions.json     at the end: COCO keypoint results
-predictions.csv      at the end: a row for each person
-.predictions.state   while it runs: how it was asked, and how many bytes of predictions.jsonl are whole batches
+predictions.jsonl         a record (`records.py`) for each image or frame, predicted or failed, in the input's order
+predictions.json          at the end: COCO keypoint results
+predictions.csv           at the end: a row for each person
+.predictions-state.json   the settings, and how many bytes of predictions.jsonl are whole batches
 
-Answers may depend, in their last bits, on which images share a batch. So a run that is taken up again forgets what
-was written of a batch that was not done, and begins with a whole one: its results are those of a run without a stop.
+Predictions may depend, in their last bits, on the images that share a batch. So a resumed run drops the records of an
+unfinished batch and begins with a whole one: its results are those of a run without a stop.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from itertools import groupby
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Self, TextIO
 
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.files import lock, replacing
-from deeppose_cli.inference.records import Record, to_text, write_coco, write_csv
+from deeppose_cli.inference.records import Record, to_line, write_coco, write_csv
 
-LINES, COCO, CSV = "predictions.jsonl", "predictions.json", "predictions.csv"
-STATE = ".predictions.state"
-LOCK = ".predictions.lock"
+RECORDS, COCO, CSV = "predictions.jsonl", "predictions.json", "predictions.csv"
+STATE, LOCK = ".predictions-state.json", ".predictions.lock"
 Settings = dict[str, Any]
-_AT_ONCE = 256
-"""Lines that merging writes together."""
+
+
+@dataclass
+class Counts:
+    """What was predicted."""
+
+    images: int = 0
+    videos: int = 0
+    frames: int = 0
+    """Of the videos."""
+    people: int = 0
+    """In images, and different ones in each video."""
+    images_without_people: int = 0
+    skipped: int = 0
+    """Images and videos that could not be read, or not to their end."""
+
+    def __str__(self) -> str:
+        parts = [_count(self.images, "image")] if self.images or not self.videos else []
+        if self.videos:
+            parts.append(f"{_count(self.videos, 'video')} ({_count(self.frames, 'frame')})")
+        parts.append("1 person" if self.people == 1 else f"{self.people:,} people")
+        if self.images_without_people:
+            parts.append(f"{_count(self.images_without_people, 'image')} without people (try --box image)")
+        return ", ".join([*parts, *([f"{self.skipped:,} skipped"] if self.skipped else [])])
 
 
 class ResultWriter:
-    """A run's results, open for more. A context manager: leaving it by an error keeps what was committed."""
+    """Adds the records of one run. A context manager: leaving it by an error keeps the whole batches."""
 
     def __init__(self, folder: Path, settings: Settings, *, resume: bool = False, overwrite: bool = False) -> None:
-        """`settings`: what the answers depend on, as JSON can hold it.
+        """`settings`: everything that the predictions depend on, as JSON can hold it.
 
-        Raises DeepPoseError, before anything of an earlier run is touched, where the folder cannot be written or is in
-        use, where it holds an unfinished run and neither flag is given, or one of other settings is to be resumed.
+        Raises DeepPoseError, before an earlier run is changed, where the folder cannot be written or is in use, where
+        it holds an unfinished run and neither flag is given, or one of other settings is to be resumed.
         """
         self.folder, self.settings = folder, settings
+        self.counts = Counts()
         self.done: set[str] = set()
-        """Sources that are done."""
+        """Sources whose records are complete."""
         self._begun: set[str] = set()
-        """And those of which more is to come: videos."""
-        self.count = {"predicted": 0, "skipped": 0, "frames": 0}
-        """Images and videos; frames of videos."""
+        """Sources of which more records are to come: videos."""
+        self._tracks: set[int] = set()
+        """Numbers of the people in the present video."""
         self.replaced = False
-        """Whether the folder held a run's results before."""
+        """Whether the folder held the results of another run."""
         self._held = ExitStack()
         self._file = self._open()
         try:
-            state = self._read_state()
+            state = read_state(folder)
             if resume:
-                self._go_on(state)
+                self._resume(state)
             elif state is not None and not state["finished"] and not overwrite:
                 raise DeepPoseError(
                     f"--out {folder}: holds a run that was stopped; --resume goes on with it, --overwrite starts again"
@@ -76,36 +97,31 @@ class ResultWriter:
     def __exit__(self, *_: object) -> None:
         self._held.close()
 
-    def add(self, lines: Sequence[Record], *, whole: bool = True) -> None:
-        """A batch: all of it counts, or nothing. Not `whole`: it counts with the next that is."""
+    def add(self, records: Sequence[Record], *, complete: bool = True) -> None:
+        """Add a batch: all of it counts, or nothing. Not `complete`: it counts with the next one that is."""
         try:
-            self._file.write("".join(map(to_text, lines)).encode())
+            self._file.write("".join(map(to_line, records)).encode())
             self._file.flush()
-            if whole:
+            if complete:
                 self._write_state(finished=False)
         except OSError as error:
-            raise DeepPoseError(f"{self.folder / LINES}: cannot be written ({error.strerror or error})") from None
-        for line in lines:
-            self._note(line)
-        if whole:
-            self._settle()
+            raise DeepPoseError(f"{self.folder / RECORDS}: cannot be written ({error.strerror or error})") from None
+        self._count(records, complete=complete)
 
     def finish(self) -> Path | None:
-        """Writes the other formats; the path of the COCO results. None, and nothing written, if there is no pose."""
-        lines, coco = self.folder / LINES, self.folder / COCO
-        try:
-            if self.count["predicted"]:
-                _replace(coco, lambda out: write_coco(read_lines(lines), str(self.folder), out))
-                _replace(self.folder / CSV, lambda out: write_csv(read_lines(lines), out))
-            self._write_state(finished=True)
-        except OSError as error:
-            raise DeepPoseError(f"{self.folder}: cannot be written ({error.strerror or error})") from None
-        return coco if self.count["predicted"] else None
+        """Write the other formats and return the path of the COCO results; None where nothing was predicted."""
+        records, coco = self.folder / RECORDS, self.folder / COCO
+        has_results = self.counts.images + self.counts.videos > 0
+        if has_results:
+            _replace(coco, lambda out: write_coco(read_records(records), str(self.folder), out))
+            _replace(self.folder / CSV, lambda out: write_csv(read_records(records), out))
+        self._write_state(finished=True)
+        return coco if has_results else None
 
     def _open(self) -> BinaryIO:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            file = (self.folder / LINES).open("a+b")
+            file = (self.folder / RECORDS).open("a+b")
         except OSError as error:
             raise DeepPoseError(
                 f"--out {self.folder}: not a folder that can be written to ({error.strerror})"
@@ -119,124 +135,80 @@ class ResultWriter:
             raise
         return file
 
-    def _read_state(self) -> dict[str, Any] | None:
-        """None where there is none; a damaged one is that of a finished run."""
-        try:
-            state = json.loads((self.folder / STATE).read_text(encoding="utf-8"))
-            return {"offset": int(state["offset"]), "finished": bool(state["finished"]), "settings": state["settings"]}
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-
-    def _go_on(self, state: dict[str, Any] | None) -> None:
+    def _resume(self, state: dict[str, Any] | None) -> None:
         if state is None:
             if self._file.seek(0, os.SEEK_END):
-                raise DeepPoseError(f"--resume: {self.folder} holds results, but not how they were made")
+                raise DeepPoseError(f"--resume: {self.folder} holds results, but not the settings of their run")
             return
-        differing = sorted(
-            key
-            for key in self.settings.keys() | state["settings"].keys()
-            if self.settings.get(key) != state["settings"].get(key)
-        )
+        keys = self.settings.keys() | state["settings"].keys()
+        differing = sorted(key for key in keys if self.settings.get(key) != state["settings"].get(key))
         if differing:
             raise DeepPoseError(
                 f"--resume: {self.folder} was begun with another {' and '.join(differing)}; give the same, or --out"
             )
         self._file.truncate(state["offset"])
-        for line in read_lines(self.folder / LINES):
-            self._note(line)
-        self._settle()
+        self._count(read_records(self.folder / RECORDS), complete=True)
 
-    def _settle(self) -> None:
-        """All that was begun is done."""
-        self.done |= self._begun
-        self._begun.clear()
-
-    def _note(self, line: Record) -> None:
-        self._begun.add(line["source"])
-        self.count["frames"] += "frame" in line
-        if line.get("frame", 0) == 0:
-            self.count["skipped" if "error" in line else "predicted"] += 1
+    def _count(self, records: Iterator[Record] | Sequence[Record], *, complete: bool) -> None:
+        counts = self.counts
+        for record in records:
+            self._begun.add(record["source"])
+            people = record.get("people", ())
+            if "error" in record:
+                counts.skipped += 1
+            elif "frame" in record:
+                if record["frame"] == 0:
+                    counts.videos += 1
+                    self._tracks.clear()
+                tracks = {person["track_id"] for person in people}
+                counts.frames += 1
+                counts.people += len(tracks - self._tracks)
+                self._tracks |= tracks
+            else:
+                counts.images += 1
+                counts.people += len(people)
+                counts.images_without_people += not people
+        if complete:
+            self.done |= self._begun
+            self._begun.clear()
 
     def _write_state(self, *, finished: bool) -> None:
         state = {"settings": self.settings, "offset": self._file.seek(0, os.SEEK_END), "finished": finished}
         _replace(self.folder / STATE, lambda out: out.write(json.dumps(state)))
 
 
-def read_lines(file: Path) -> Iterator[Record]:
-    """Raises DeepPoseError that names the file and the line which is none."""
+def read_state(folder: Path) -> dict[str, Any] | None:
+    """The state of the folder's run; None where there is none or it is damaged."""
+    try:
+        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        return {
+            "offset": int(state["offset"]),
+            "finished": bool(state["finished"]),
+            "settings": dict(state["settings"]),
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def read_records(file: Path) -> Iterator[Record]:
+    """Raises DeepPoseError that names the file and the line that is no record."""
     try:
         with file.open(encoding="utf-8") as lines:
             for number, text in enumerate(lines, start=1):
                 try:
-                    line = json.loads(text)
-                    line["source"]
+                    record = json.loads(text)
+                    record["source"]
                 except (ValueError, KeyError, TypeError):
                     raise DeepPoseError(f"{file}: line {number} is not one that deeppose predict wrote") from None
-                yield line
+                yield record
     except OSError as error:
         raise DeepPoseError(f"{file}: cannot be read ({error.strerror})") from None
 
 
-def merge(parts: Sequence[Path], out: Path) -> dict[str, int]:
-    """Joins the folders of all parts of a shared-out input (`--shard`), in the order of the input, overlays too.
-
-    Returns how many images were predicted and skipped. Raises DeepPoseError, before anything is written, where a part
-    is missing, not finished, comes twice or was made in another way.
-    """
-    states = [_part_state(folder) for folder in parts]
-    numbers: dict[int, Path] = {}
-    for folder, settings in zip(parts, states, strict=True):
-        number, of = settings["shard"]
-        if of != states[0]["shard"][1] or {**settings, "shard": 0} != {**states[0], "shard": 0}:
-            raise DeepPoseError(f"{folder}: was made in another way than {parts[0]}; all parts need the same flags")
-        if number in numbers:
-            raise DeepPoseError(f"{folder}: is part {number} of {of}, and so is {numbers[number]}")
-        numbers[number] = folder
-    of = states[0]["shard"][1]
-    lacking = [str(number) for number in range(1, of + 1) if number not in numbers]
-    if lacking:
-        raise DeepPoseError(f"part {', '.join(lacking)} of {of} is missing; merge takes the folders of all parts")
-    with ResultWriter(out, {**states[0], "shard": [1, 1]}) as results:
-        lines: list[Record] = []
-        for folder, line in _in_turns([numbers[number] for number in range(1, of + 1)]):
-            if line.get("overlay") and line.get("frame", 0) == 0:
-                shutil.copyfile(folder / line["overlay"], out / line["overlay"])
-            lines.append(line)
-            if len(lines) == _AT_ONCE:
-                results.add(lines)
-                lines = []
-        results.add(lines)
-        results.finish()
-        return results.count
-
-
-def _part_state(folder: Path) -> Settings:
-    try:
-        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
-        finished, settings = state["finished"], state["settings"]
-        settings["shard"][1]
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
-        raise DeepPoseError(f"{folder}: no results of deeppose predict --shard") from None
-    if not finished:
-        raise DeepPoseError(f"{folder}: is not finished; deeppose predict --resume with its other flags finishes it")
-    return dict(settings)
-
-
-def _in_turns(folders: Sequence[Path]) -> Iterator[tuple[Path, Record]]:
-    """The parts' lines as the input had them: an image or video of each part after the other."""
-    readers = {folder: groupby(read_lines(folder / LINES), lambda line: line["source"]) for folder in folders}
-    while readers:
-        for folder in list(readers):
-            _, lines = next(readers[folder], (None, None))
-            if lines is None:
-                del readers[folder]
-            else:
-                yield from ((folder, line) for line in lines)
-
-
 def _replace(file: Path, write: Callable[[TextIO], Any]) -> None:
-    with (
-        replacing(file) as temporary,
-        temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as out,
-    ):
+    with replacing(file) as path, path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as out:
         write(out)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""`deeppose predict`, with a cascade that answers at once."""
+"""`deeppose predict`, with a cascade that predicts at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.helpers.weights_files import write
 
 @pytest.fixture(autouse=True)
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder with two images, a run of two stages, and its cascade. `asked` tells what was loaded."""
+    """An empty folder with two images, a run of two stages, and its cascade. The file `loaded` names the model."""
     monkeypatch.chdir(tmp_path)
     for name in ("a.jpg", "b.jpg"):
         PilImage.fromarray(np.full((60, 40, 3), 90, np.uint8)).save(name)
@@ -33,7 +33,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (folder.parent / "metrics.csv").write_text("epoch\n1\n")
 
     def load_cascade(run: SimpleNamespace, stages: int) -> FakeCascade:
-        Path("asked").write_text(f"{run.name} {stages}")
+        Path("loaded").write_text(f"{run.name} {stages}")
         return FakeCascade()
 
     # In place of the real module, so that no Trainer is imported either.
@@ -41,13 +41,15 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_newest_run_and_all_its_stages_are_taken(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_newest_finished_run_and_all_its_stages_are_used(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", "a.jpg", "b.jpg"]) == 0
-    assert Path("asked").read_text() == "demo 2"
+    assert Path("loaded").read_text() == "demo 2"
     out, err = capsys.readouterr()
     assert err == ""
-    for part in ("a.jpg", "predictions/a_pose.jpg", "whole image", "2 predicted", "predictions/predictions.json"):
+    for part in ("a.jpg", "predictions/a_pose.jpg", "whole image", "predictions/predictions.json"):
         assert part in out
+    assert out.startswith("model: run demo in lightning_logs (2 stages); pretrained weights: --weights NAME\n")
+    assert out.endswith("\n2 images, 2 people → predictions/predictions.json\n")
     assert len(json.loads(Path("predictions/predictions.json").read_text())) == 2
 
 
@@ -58,7 +60,7 @@ def test_the_summary_shows_the_users_box(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_stage_stops_the_cascade_early() -> None:
     assert main(["predict", "a.jpg", "--stage", "1"]) == 0
-    assert Path("asked").read_text() == "demo 1"
+    assert Path("loaded").read_text() == "demo 1"
 
 
 def test_the_flip_test_is_the_cascades(capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,7 +76,7 @@ def test_json_has_stdout_for_itself(capsys: pytest.CaptureFixture[str]) -> None:
     out, err = capsys.readouterr()
     assert json.loads(out) == json.loads(Path("elsewhere/predictions.json").read_text())
     assert "skipped: missing.jpg" in err
-    assert "1 predicted, 1 skipped" in err
+    assert "1 image, 1 person, 1 skipped" in err
 
 
 def test_bad_images_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,11 +84,11 @@ def test_bad_images_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     Path("bad.jpg").write_bytes(b"\xff\xd8\xff")
     assert main(["predict", "a.jpg", "bad.jpg", "empty"]) == 1
     out, err = capsys.readouterr()
-    assert "1 predicted, 2 skipped" in out
+    assert "1 image, 1 person, 2 skipped" in out
     assert [line.split(":")[1].strip() for line in err.splitlines()] == ["empty", "bad.jpg"]
 
 
-def test_a_name_of_many_lines_is_told_in_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_of_many_lines_is_printed_in_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", "two\nlines \U0001f600 \udcff.jpg"]) == 1
     err = capsys.readouterr().err
     assert err.startswith("skipped: two\\nlines \U0001f600 \\udcff.jpg: cannot be read")
@@ -95,11 +97,11 @@ def test_a_name_of_many_lines_is_told_in_one(capsys: pytest.CaptureFixture[str])
 
 def test_no_image_at_all_leaves_no_document(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", "missing.jpg"]) == 1
-    assert "0 predicted, 1 skipped" in capsys.readouterr().out
+    assert "0 images, 0 people, 1 skipped" in capsys.readouterr().out
     assert not Path("predictions").exists()
 
 
-def test_a_mistyped_name_costs_no_results_and_what_is_replaced_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistyped_name_costs_no_results_and_a_replaced_run_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", "a.jpg"]) == 0
     before = Path("predictions/predictions.json").read_bytes()
     capsys.readouterr()
@@ -120,6 +122,17 @@ def test_boxes_of_other_images_are_refused(capsys: pytest.CaptureFixture[str]) -
     assert [(one["image_id"], one["overlay"]) for one in found] == [("a.jpg", None)] * 2
 
 
+def test_rows_of_a_boxes_file_without_an_image_are_counted_and_images_without_a_box_too(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("boxes.csv").write_text("image,x,y,w,h\na.jpg,1,1,20,20\nc.jpg,1,1,20,20\n")
+    assert main(["predict", "a.jpg", "b.jpg", "--box", "boxes.csv"]) == 0
+    out, err = capsys.readouterr()
+    assert err == "--box boxes.csv: 1 row(s) name no image of the input: c.jpg\n"
+    assert "2 images, 1 person, 1 image without people (try --box image) → " in out
+    assert "nobody" in out
+
+
 def test_long_paths_stay_whole(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     long = workplace / ("x" * 90 + ".jpg")
     Path("a.jpg").rename(long)
@@ -128,31 +141,31 @@ def test_long_paths_stay_whole(workplace: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_a_long_list_is_cut_short(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("deeppose_cli.cli.predict.SHOWN", 1)
+    monkeypatch.setattr("deeppose_cli.cli.predict_output.ROWS_SHOWN", 1)
     assert main(["predict", "a.jpg", "b.jpg"]) == 0
     out = capsys.readouterr().out
     assert "b.jpg" not in out
     assert "and 1 more" in out
 
 
-def test_weights_stand_in_for_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+def test_weights_in_place_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
     write(Path("ours.safetensors"))
     assert main(["predict", "a.jpg", "--weights", "ours.safetensors", "--stage", "1"]) == 0
-    assert "ours, 1 stage(s): 1 predicted" in capsys.readouterr().out
+    assert "model: weights ours.safetensors (1 of 2 stages); a run: --run NAME" in capsys.readouterr().out
     assert main(["predict", "a.jpg", "--weights", "ours.safetensors", "--stage", "3"]) == 2
     assert "--stage 3: weights ours has 2 trained stage(s); valid: 1 to 2" in capsys.readouterr().err
-    assert not Path("asked").exists()
+    assert not Path("loaded").exists()
 
 
-def test_without_a_run_the_full_body_weights_of_the_box_are_taken(
+def test_without_a_run_the_pretrained_full_body_weights_are_used(
     capsys: pytest.CaptureFixture[str], workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pretrained, "FOLDER", workplace / "box")
-    write(workplace / "box" / "full-body.safetensors")
+    monkeypatch.setattr(pretrained, "FOLDER", workplace / "pretrained")
+    write(workplace / "pretrained" / "full-body.safetensors")
     assert main(["predict", "a.jpg", "--runs-root", "nowhere", "--json"]) == 0
     out, err = capsys.readouterr()
     assert len(json.loads(out)[0]["stages"]) == 2
-    assert "full-body, 2 stage(s)" in err
+    assert err.startswith("model: pretrained weights full-body (2 stages); a run: --run NAME\n")
 
 
 @pytest.mark.parametrize(
@@ -177,4 +190,4 @@ def test_mistakes_are_one_line_and_load_nothing(
     assert out == ""
     assert err.startswith(f"error: {line}")
     assert err.count("\n") == 1
-    assert not Path("asked").exists()
+    assert not Path("loaded").exists()

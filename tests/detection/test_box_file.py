@@ -1,10 +1,9 @@
-"""Boxes of anyone's detector, as COCO or CSV, and files that are neither."""
+"""Boxes of the user's detector, as COCO or CSV, and files that are neither."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -31,9 +30,9 @@ def test_coco_results_by_number_and_by_name(tmp_path: Path) -> None:
         {"image_id": "b.jpg", "bbox": [0, 0, 40, 60]},
     ]
     boxes = read(tmp_path, "x.json", json.dumps(rows))
-    assert boxes.of(Path("folder/000000000139.jpg")) == [Box.of_left_top(1, 2, 3, 4), WHOLE]
-    assert boxes.of(Path("folder/b.jpg")) == [WHOLE]
-    assert boxes.of(Path("folder/c.jpg")) == []
+    assert boxes.find(Path("folder/000000000139.jpg")) == [Box.of_left_top(1, 2, 3, 4), WHOLE]
+    assert boxes.find(Path("folder/b.jpg")) == [WHOLE]
+    assert boxes.find(Path("folder/c.jpg")) == []
 
 
 def test_coco_annotations_name_their_images_and_categories(tmp_path: Path) -> None:
@@ -45,7 +44,7 @@ def test_coco_annotations_name_their_images_and_categories(tmp_path: Path) -> No
             {"image_id": 7, "category_id": 1, "bbox": [1, 1, 1, 1]},
         ],
     }
-    assert read(tmp_path, "x.json", json.dumps(document)).of(Path("a.png")) == [WHOLE]
+    assert read(tmp_path, "x.json", json.dumps(document)).find(Path("a.png")) == [WHOLE]
 
 
 @pytest.mark.parametrize(
@@ -57,11 +56,11 @@ def test_coco_annotations_name_their_images_and_categories(tmp_path: Path) -> No
     ],
 )
 def test_csv(tmp_path: Path, text: str) -> None:
-    assert read(tmp_path, "x.csv", text).of(Path("in/a.png")) == [WHOLE]
+    assert read(tmp_path, "x.csv", text).find(Path("in/a.png")) == [WHOLE]
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("name", "text", "reason"),
     [
         ("x.json", "{", "Expecting"),
         ("x.json", "[" * 100_000, "x.json"),
@@ -76,11 +75,11 @@ def test_csv(tmp_path: Path, text: str) -> None:
         ("x.csv", "image,x1,y1,x2,y2\na.png,9,0,4,60\n", "line 2: width and height"),
     ],
 )
-def test_what_is_no_file_of_boxes(tmp_path: Path, name: str, text: str, said: Any) -> None:
+def test_a_file_without_boxes_is_a_usage_error(tmp_path: Path, name: str, text: str, reason: str) -> None:
     with pytest.raises(UsageError) as caught:
         read(tmp_path, name, text)
     assert str(caught.value).startswith(f"--box {tmp_path / name}: ")
-    assert said in str(caught.value)
+    assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -90,3 +89,23 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="no UTF-8 text"):
         BoxFile(tmp_path / "x.csv")
+
+
+def test_rows_of_other_images_are_counted_and_named(tmp_path: Path) -> None:
+    rows = "".join(f"{name},0,0,9,9\n" for name in ("a.png", "b.png", "b.png", "c", "d", "e"))
+    boxes = read(tmp_path, "x.csv", "image,x,y,w,h\n" + rows)
+    start = f"--box {tmp_path / 'x.csv'}: "
+    assert boxes.check([Path(f"in/{name}.png") for name in "abcde"]) is None
+    assert (
+        boxes.check([Path(f"in/{name}.png") for name in "abd"]) == f"{start}2 row(s) name no image of the input: c, e"
+    )
+    found = boxes.check([Path("a.png")])
+    assert found == f"{start}5 row(s) name no image of the input: b.png, c, d, …"
+    with pytest.raises(UsageError, match="has no box for any of these images, such as x"):
+        boxes.check([Path("x.png")])
+    assert boxes.check([]) is None
+
+
+def test_another_content_has_another_digest(tmp_path: Path) -> None:
+    first, second = (read(tmp_path, f"{x}.csv", f"image,x,y,w,h\na,0,0,{x},1\n") for x in (1, 2))
+    assert first.digest != second.digest

@@ -1,4 +1,4 @@
-"""OpenCV's finders of faces and people, on drawn ones, and what is kept of their finds."""
+"""OpenCV's detectors of faces and people, on synthetic ones, and the cache of their detections."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from deeppose_cli.core.geometry import overlap
-from deeppose_cli.detection.detection_cache import KEPT_FOLDER, detect
+from deeppose_cli.detection.detection_cache import CACHE_FOLDER, detect_cached
 from deeppose_cli.detection.detectors import HaarFaceDetector, HogPersonDetector
 from deeppose_cli.media.images import Image
 
@@ -20,9 +20,9 @@ from deeppose_cli.media.images import Image
 def draw_face(image: Image, x: int, y: int, side: int) -> None:
     """A face as tall as `side` px with its middle at (x, y)."""
 
-    def oval(cx: float, cy: float, rx: float, ry: float, colour: tuple[int, int, int]) -> None:
+    def oval(cx: float, cy: float, rx: float, ry: float, color: tuple[int, int, int]) -> None:
         centre, radii = (round(x + cx * side), round(y + cy * side)), (round(rx * side), round(ry * side))
-        cv2.ellipse(image, centre, radii, 0, 0, 360, colour, -1)
+        cv2.ellipse(image, centre, radii, 0, 0, 360, color, -1)
 
     oval(0, -0.1, 0.46, 0.55, (60, 45, 35))
     oval(0, 0, 0.38, 0.5, (224, 180, 150))
@@ -55,7 +55,7 @@ def test_two_faces_are_two_boxes() -> None:
     assert sorted(round(x, -1) for x in strong[:, 0]) == [150, 430]
 
 
-def test_where_nobody_is_nobody_is_found() -> None:
+def test_an_image_without_people_has_no_boxes() -> None:
     empty = np.full((300, 400, 3), 110, np.uint8)
     assert HaarFaceDetector().find(empty).shape == (0, 5)
     assert HogPersonDetector().find(empty).shape == (0, 5)
@@ -72,15 +72,15 @@ def test_overlap_of_two_boxes() -> None:
 
 
 class Counting:
-    """A detector that says how bright the image's first pixel is, and remembers how often it was asked."""
+    """A detector whose score is the first pixel's brightness; it counts its calls."""
 
     name = "counting-1"
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.calls = 0
 
     def find(self, image: Image) -> NDArray[np.float64]:
-        self.asked += 1
+        self.calls += 1
         return np.array([[1.0, 2, 3, 4, image[0, 0, 0]]])
 
 
@@ -93,60 +93,51 @@ def files(tmp_path: Path) -> tuple[Path, ...]:
     return names
 
 
-def test_nothing_is_looked_at_twice(files: tuple[Path, ...], tmp_path: Path) -> None:
+def test_no_image_is_searched_twice(files: tuple[Path, ...], tmp_path: Path) -> None:
     detector = Counting()
-    first = detect(detector, (*files, files[0]), tmp_path)
-    assert detector.asked == 4
+    first = detect_cached(detector, (*files, files[0]), tmp_path)
+    assert detector.calls == 4
     assert [first[file][0, 4] for file in files] == [0, 1, 2, 3]
-    again = detect(detector, files, tmp_path)
-    assert detector.asked == 4
+    again = detect_cached(detector, files, tmp_path)
+    assert detector.calls == 4
     for file in files:
         np.testing.assert_array_equal(again[file], first[file])
 
 
-def test_a_changed_image_is_looked_at_again(files: tuple[Path, ...], tmp_path: Path) -> None:
+def test_a_changed_image_is_searched_again(files: tuple[Path, ...], tmp_path: Path) -> None:
     detector = Counting()
-    detect(detector, files, tmp_path)
+    detect_cached(detector, files, tmp_path)
     cv2.imwrite(str(files[2]), np.full((4, 4, 3), 77, np.uint8))
     os.utime(files[2], ns=(1, 1))
-    assert detect(detector, files, tmp_path)[files[2]][0, 4] == 77
-    assert detector.asked == 5
+    assert detect_cached(detector, files, tmp_path)[files[2]][0, 4] == 77
+    assert detector.calls == 5
 
 
-def test_what_is_kept_goes_with_the_folder(files: tuple[Path, ...], tmp_path: Path) -> None:
+def test_the_cache_moves_with_the_folder(files: tuple[Path, ...], tmp_path: Path) -> None:
     detector = Counting()
-    detect(detector, files, tmp_path)
+    detect_cached(detector, files, tmp_path)
     moved = tmp_path.with_name(tmp_path.name + "-moved")
     tmp_path.rename(moved)
-    detect(detector, [moved / file.relative_to(tmp_path) for file in files], moved)
-    assert detector.asked == 4
+    detect_cached(detector, [moved / file.relative_to(tmp_path) for file in files], moved)
+    assert detector.calls == 4
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"a": 1}', "null"])
-def test_a_damaged_store_is_made_anew(damage: str, files: tuple[Path, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "damage", ["", "{", "[]", '{"a": 7}', '{"a": [[1, 2]]}', '{"a": [[1, 2, 3, 4, null]]}', "null"]
+)
+def test_a_damaged_cache_is_made_anew(damage: str, files: tuple[Path, ...], tmp_path: Path) -> None:
     detector = Counting()
-    detect(detector, files, tmp_path)
-    store = tmp_path / KEPT_FOLDER / "counting-1.json"
+    detect_cached(detector, files, tmp_path)
+    store = tmp_path / CACHE_FOLDER / "counting-1.json"
     store.write_text(damage)
-    assert len(detect(detector, files, tmp_path)) == 4
-    assert detector.asked == 8
+    assert len(detect_cached(detector, files, tmp_path)) == 4
+    assert detector.calls == 8
     assert len(json.loads(store.read_text())) >= 4
 
 
-@pytest.mark.parametrize("entry", [7, "x", [[1, 2]], [[1, 2, 3, 4, None]], {"a": 1}])
-def test_a_damaged_entry_is_looked_at_again(entry: object, files: tuple[Path, ...], tmp_path: Path) -> None:
-    detector = Counting()
-    detect(detector, files, tmp_path)
-    store = tmp_path / KEPT_FOLDER / "counting-1.json"
-    kept = json.loads(store.read_text())
-    store.write_text(json.dumps({**kept, next(iter(kept)): entry}))
-    detect(detector, files, tmp_path)
-    assert detector.asked == 5
-
-
-def test_what_cannot_be_read_has_no_boxes_and_what_cannot_be_kept_is_no_error(tmp_path: Path) -> None:
+def test_an_unreadable_image_has_no_boxes_and_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no image")
-    (tmp_path / KEPT_FOLDER).write_text("a file where the folder should be")
-    found = detect(Counting(), [broken, tmp_path / "missing.png"], tmp_path)
+    (tmp_path / CACHE_FOLDER).write_text("a file where the folder should be")
+    found = detect_cached(Counting(), [broken, tmp_path / "missing.png"], tmp_path)
     assert [len(boxes) for boxes in found.values()] == [0, 0]

@@ -1,4 +1,4 @@
-"""Where the initial box comes from."""
+"""Initial boxes of a data set's examples."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_left_top_width_height(spec: str, box: tuple[float, ...]) -> None:
 @pytest.mark.parametrize(
     "spec", ["", "full", "1,2,3", "1,2,3,4,5", "1,2,3,x", "1,2,0,4", "1,2,3,-4", "nan,0,5,5", "0,0,inf,5", "0,0,5,nan"]
 )
-def test_what_is_no_box_is_a_usage_error(spec: str) -> None:
+def test_a_value_that_is_no_box_is_a_usage_error(spec: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_box(spec)
     assert str(caught.value).startswith(f"--box {spec}: ")
@@ -90,13 +90,13 @@ def test_one_box_for_all(three: Annotations) -> None:
     assert initial_boxes(three.take([]), "own").boxes.shape == (0, 4)
 
 
-def test_a_image_whose_size_cannot_be_read_has_no_box(three: Annotations) -> None:
+def test_an_image_whose_size_cannot_be_read_has_no_box(three: Annotations) -> None:
     three.files[0].unlink()
     assert np.isnan(initial_boxes(three).boxes).any(-1).tolist() == [True, False, False]
-    assert not np.isnan(initial_boxes(three, "0,0,5,5").boxes).any()  # nobody asks for it
+    assert not np.isnan(initial_boxes(three, "0,0,5,5").boxes).any()  # it is not needed
 
 
-def test_the_joints_own_box_is_tight_and_said_to_be_an_upper_bound(three: Annotations) -> None:
+def test_the_joints_own_box_is_tight_and_called_an_upper_bound(three: Annotations) -> None:
     three.keypoints[0] = np.nan
     three.keypoints[1, :, 0], three.keypoints[1, :, 1] = np.arange(14), np.linspace(3, 8, 14)
     three.keypoints[1, 13] = np.nan
@@ -106,8 +106,8 @@ def test_the_joints_own_box_is_tight_and_said_to_be_an_upper_bound(three: Annota
     # Nothing labelled, and all joints on one spot: the whole image.
     assert found.found.tolist() == [False, True, False]
     np.testing.assert_allclose(found.boxes[[0, 2]], [of_image(SIZES[0]), of_image(SIZES[2])])
-    assert "upper bound" in found.said()
-    assert "found for 1 of 3" in found.said()
+    assert "upper bound" in found.summary()
+    assert "found for 1 of 3" in found.summary()
 
 
 def test_the_torso_box_is_enlarged_and_refused_where_there_is_none(three: Annotations) -> None:
@@ -136,7 +136,7 @@ def frame(tmp_path: Path) -> Annotations:
     return Annotations(FLIC10, (tmp_path / "frame.png",) * n, *empty, names, np.array(torsos))
 
 
-def test_the_face_of_the_person_who_is_meant(frame: Annotations, tmp_path: Path) -> None:
+def test_the_face_of_the_labelled_person(frame: Annotations, tmp_path: Path) -> None:
     found = initial_boxes(frame, "face", tmp_path)
     assert found.found.tolist() == [True, True, False]
     np.testing.assert_allclose(found.boxes[2], of_image((600, 400)))
@@ -144,10 +144,10 @@ def test_the_face_of_the_person_who_is_meant(frame: Annotations, tmp_path: Path)
         assert abs(box[0] - x) < 0.2 * side
         assert box[2] == pytest.approx(FACE_PLACEMENT.width * side, rel=0.25)
         assert box[2] / box[3] == pytest.approx(FACE_PLACEMENT.width / FACE_PLACEMENT.height)
-    assert "found for 2 of 3; the whole image for the rest" in found.said()
+    assert "found for 2 of 3; the whole image for the rest" in found.summary()
 
 
-def test_without_a_hint_the_surest_face() -> None:
+def test_without_a_torso_box_the_face_with_most_votes() -> None:
     found = np.array([[10.0, 10, 20, 20, 50], [60, 10, 30, 30, 30], [90, 90, 80, 80, 3]])
     assert choose_face(found).tolist() == [10, 10, 20, 20]
     assert np.isnan(choose_face(found[:0])).all()
@@ -178,7 +178,7 @@ def test_a_placement_is_learned_and_put_back() -> None:
         learn_placement(parts[:1], keypoints[:1])
 
 
-def test_a_placement_holds_the_share_of_people_that_was_asked_for() -> None:
+def test_a_placement_holds_the_share_of_people_that_is_given() -> None:
     rng = np.random.default_rng(1)
     parts = np.tile([0.0, 0, 1, 1], (1000, 1))
     keypoints = rng.normal(0, 1, (1000, 5, 2))

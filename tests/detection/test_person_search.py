@@ -1,4 +1,4 @@
-"""People are found where a cascade is sure of them: once each, and nobody where nobody is."""
+"""People are found where a cascade is confident: each once, and nobody in an empty image."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from deeppose_cli.core.skeleton import LSP14
 from deeppose_cli.detection.person_search import (
     Stage1Scorer,
     box_around_pose,
-    find_people,
     non_max_suppression,
+    search_people,
     stage1_scorer,
     windows,
 )
@@ -27,27 +27,27 @@ def person(x: float, y: float, height: float) -> FloatArray:
     return STANDING * height + (x, y)
 
 
-def knowing(people: list[FloatArray]) -> Stage1Scorer:
-    """Sees the person nearest to a box's centre, the surer the better the box fits, with an error that shrinks."""
+def scorer(people: list[FloatArray]) -> Stage1Scorer:
+    """Finds the person nearest to a box's centre, more confident and with less error the better the box fits."""
 
-    def look(image: FloatArray, boxes: FloatArray) -> tuple[FloatArray, FloatArray]:
-        poses, sure = [], []
+    def score(image: FloatArray, boxes: FloatArray) -> tuple[FloatArray, FloatArray]:
+        poses, confidence = [], []
         for x, y, side, other in boxes:
             fits = []
             for pose in people:
                 fx, fy, fit, _ = box_around_pose(pose)
                 fits.append(np.exp(-np.hypot(fx - x, fy - y) / fit - abs(np.log2(max(side, other) / fit)) / 2))
             best = int(np.argmax(fits)) if people else -1
-            sure.append(fits[best] if people else 0.2)
+            confidence.append(fits[best] if people else 0.2)
             poses.append(people[best] + (1 - fits[best]) * 0.2 * side if people else STANDING * side + (x, y))
-        return np.array(poses), np.array(sure)
+        return np.array(poses), np.array(confidence)
 
-    return look
+    return score
 
 
 def test_each_of_several_is_found_once() -> None:
     people = [person(110, 130, 180), person(330, 120, 150), person(520, 330, 200)]
-    found = find_people(knowing(people), np.zeros((480, 640, 3), np.uint8))
+    found = search_people(scorer(people), np.zeros((480, 640, 3), np.uint8))
     assert len(found) == 3
     for pose in people:
         wanted = box_around_pose(pose)
@@ -56,22 +56,22 @@ def test_each_of_several_is_found_once() -> None:
 
 
 def test_nobody() -> None:
-    assert find_people(knowing([]), np.zeros((480, 640, 3), np.uint8)) == []
+    assert search_people(scorer([]), np.zeros((480, 640, 3), np.uint8)) == []
 
 
-def test_what_is_too_small_to_be_seen_is_nobody() -> None:
+def test_people_smaller_than_the_windows_are_left_out() -> None:
     people = [person(110, 130, 180), person(330, 120, 30)]
-    (found,) = find_people(knowing(people), np.zeros((480, 640, 3), np.uint8))
+    (found,) = search_people(scorer(people), np.zeros((480, 640, 3), np.uint8))
     assert abs(found[0] - box_around_pose(people[0])[0]) < 10
-    (found,) = find_people(knowing([person(20, 20, 30)]), np.zeros((40, 40, 3), np.uint8))
+    (found,) = search_people(scorer([person(20, 20, 30)]), np.zeros((40, 40, 3), np.uint8))
     assert found[2] < 60
 
 
 def test_a_doubtful_pose_is_better_than_none_but_alone() -> None:
-    def look(image: FloatArray, boxes: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def score(image: FloatArray, boxes: FloatArray) -> tuple[FloatArray, FloatArray]:
         return boxes[:, None, :2] + STANDING * boxes[:, None, 2:], np.linspace(0.45, 0.4, len(boxes))
 
-    assert len(find_people(look, np.zeros((300, 300, 3), np.uint8))) == 1
+    assert len(search_people(score, np.zeros((300, 300, 3), np.uint8))) == 1
 
 
 @given(st.integers(1, 3000), st.integers(1, 3000))
@@ -87,11 +87,11 @@ def test_windows_cover_the_image_and_are_not_too_many(width: int, height: int) -
         assert (same[:, :2] + side / 2).max(0) == pytest.approx([width - 0.5, height - 0.5])
 
 
-def test_poses_of_one_person_become_the_surest() -> None:
+def test_poses_of_one_person_become_the_most_confident() -> None:
     poses = np.array([person(0, 0, 100), person(4, 3, 104), person(90, 0, 100)])
     assert non_max_suppression(poses, np.array([0.5, 0.7, 0.6])) == [1, 2]
     assert non_max_suppression(poses[:0], np.zeros(0)) == []
 
 
-def test_a_cascade_that_does_not_know_how_sure_it_is_looks_for_nobody() -> None:
+def test_a_cascade_without_calibration_has_no_scorer() -> None:
     assert stage1_scorer(Cascade(LSP14, [Stage(None, 32)], square_initial_box=True)) is None  # type: ignore[arg-type]

@@ -28,13 +28,13 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def find() -> PoseEstimator:
+def estimator() -> PoseEstimator:
     return load("ours.safetensors")
 
 
-def test_a_pose_says_all_of_itself(find: PoseEstimator) -> None:
-    pose = find("0.png")
-    assert pose.names == find.names == LSP14.joints
+def test_a_pose_has_names_stages_and_its_image(estimator: PoseEstimator) -> None:
+    pose = estimator("0.png")
+    assert pose.names == estimator.names == LSP14.joints
     assert pose.keypoints.shape == (14, 2)
     assert pose.stages.shape == (2, 14, 2)
     np.testing.assert_array_equal(pose.stages[-1], pose.keypoints)
@@ -42,50 +42,50 @@ def test_a_pose_says_all_of_itself(find: PoseEstimator) -> None:
     assert pose.image.shape == (40, 60, 3)
     assert pose.source == "0.png"
     assert np.isnan(pose.scores).all()  # these weights were never measured
-    assert "PoseEstimator ours: 2 stage(s), 14 joints" in repr(find)
+    assert "PoseEstimator ours: 2 stage(s), 14 joints" in repr(estimator)
     assert len(repr(pose)) < 3000
 
 
-def test_files_pixels_and_pil_images_are_alike(find: PoseEstimator) -> None:
-    from_file = find("1.png")
+def test_files_pixels_and_pil_images_are_alike(estimator: PoseEstimator) -> None:
+    from_file = estimator("1.png")
     with PilImage.open("1.png") as opened:
         for image in (Path("1.png"), np.asarray(opened), opened):
-            np.testing.assert_array_equal(find(image).keypoints, from_file.keypoints)
+            np.testing.assert_array_equal(estimator(image).keypoints, from_file.keypoints)
     grey = np.full((30, 20), 90, np.uint8)
-    np.testing.assert_array_equal(find(grey).keypoints, find(np.repeat(grey[..., None], 3, 2)).keypoints)
+    np.testing.assert_array_equal(estimator(grey).keypoints, estimator(np.repeat(grey[..., None], 3, 2)).keypoints)
 
 
-def test_a_batch_is_its_images_one_by_one(find: PoseEstimator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_is_its_images_one_by_one(estimator: PoseEstimator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deeppose_cli.inference.estimator._BATCH", 2)
     files, boxes = ["0.png", "1.png", "2.png"], [(0, 0, 30, 30), (5, 5, 20, 40), (1, 2, 50, 60)]
-    for pose, file, box in zip(find.batch(files, boxes), files, boxes, strict=True):
+    for pose, file, box in zip(estimator.batch(files, boxes), files, boxes, strict=True):
         assert (pose.source, pose.box) == (file, box)
-        np.testing.assert_allclose(pose.keypoints, find(file, box).keypoints, atol=1e-3)
-    assert find.batch([]) == []
+        np.testing.assert_allclose(pose.keypoints, estimator(file, box).keypoints, atol=1e-3)
+    assert estimator.batch([]) == []
 
 
-def test_the_command_says_the_same(find: PoseEstimator, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_gives_the_same_results(estimator: PoseEstimator, capsys: pytest.CaptureFixture[str]) -> None:
     import json
 
     from deeppose_cli.cli.app import main
 
     assert main(["predict", "2.png", "--weights", "ours.safetensors", "--json"]) == 0
     (result,) = json.loads(capsys.readouterr().out)
-    ours = find("2.png").to_coco()
+    ours = estimator("2.png").to_coco()
     assert ours.keys() == result.keys()
     for key in ours.keys() - {"overlay", "keypoints", "stages"}:
         assert ours[key] == result[key], key
     np.testing.assert_allclose(ours["keypoints"], result["keypoints"], atol=2e-3)
 
 
-def test_stages_and_flip_test(find: PoseEstimator) -> None:
+def test_stages_and_flip_test(estimator: PoseEstimator) -> None:
     one = load("ours.safetensors", stages=1)("0.png")
-    np.testing.assert_allclose(one.keypoints, find("0.png").stages[0], atol=1e-3)
-    assert not np.allclose(find("0.png", flip_test=True).keypoints, find("0.png").keypoints)
+    np.testing.assert_allclose(one.keypoints, estimator("0.png").stages[0], atol=1e-3)
+    assert not np.allclose(estimator("0.png", flip_test=True).keypoints, estimator("0.png").keypoints)
 
 
-def test_a_table_and_images_of_it(find: PoseEstimator) -> None:
-    pose = find("0.png")
+def test_a_table_and_images_of_it(estimator: PoseEstimator) -> None:
+    pose = estimator("0.png")
     table = pose.to_pandas()
     assert table.loc["neck", ["x", "y"]].tolist() == pose.keypoints[LSP14.index("neck")].tolist()
     assert pose.drawn().shape == (320, 480, 3)
@@ -99,27 +99,30 @@ def test_a_table_and_images_of_it(find: PoseEstimator) -> None:
 @pytest.mark.parametrize(
     ("mistake", "words"),
     [
-        (lambda find: load("gone.safetensors"), "no such file"),
-        (lambda find: load("gone"), "gone: no run in lightning_logs and no weights; valid: full-body"),
-        (lambda find: load("ours.safetensors", stages=3), "stages=3: ours has 2; valid: 1 to 2"),
-        (lambda find: load("ours.safetensors", box="torso"), "--box torso"),
-        (lambda find: find("gone.png"), "gone.png: cannot be read"),
-        (lambda find: find("0.png", (200, 0, 9, 9)), "lies outside of the image (60 × 40 px)"),
-        (lambda find: find(np.zeros((5, 5, 4), np.uint8)), "shape (5, 5, 4); valid: uint8"),
-        (lambda find: find(np.zeros((5, 5, 3))), "type float64"),
-        (lambda find: find(np.zeros((0, 5, 3), np.uint8)), "there are none"),
-        (lambda find: find.batch(["0.png"], []), "0 boxes for 1 images"),
+        (lambda estimator: load("gone.safetensors"), "no such file"),
+        (lambda estimator: load("gone"), "gone: no run in lightning_logs and no weights; valid: full-body"),
+        (
+            lambda estimator: load("ours.safetensors", stages=3),
+            "--stage 3: weights ours has 2 trained stage(s)",
+        ),
+        (lambda estimator: load("ours.safetensors", box="torso"), "--box torso"),
+        (lambda estimator: estimator("gone.png"), "gone.png: cannot be read"),
+        (lambda estimator: estimator("0.png", (200, 0, 9, 9)), "lies outside of the image (60 × 40 px)"),
+        (lambda estimator: estimator(np.zeros((5, 5, 4), np.uint8)), "shape (5, 5, 4); valid: uint8"),
+        (lambda estimator: estimator(np.zeros((5, 5, 3))), "type float64"),
+        (lambda estimator: estimator(np.zeros((0, 5, 3), np.uint8)), "there are none"),
+        (lambda estimator: estimator.batch(["0.png"], []), "0 boxes for 1 images"),
     ],
 )
-def test_mistakes_are_named(mistake: object, words: str, find: PoseEstimator) -> None:
+def test_mistakes_are_named(mistake: object, words: str, estimator: PoseEstimator) -> None:
     with pytest.raises(DeepPoseError) as caught:
-        mistake(find)  # type: ignore[operator]
+        mistake(estimator)  # type: ignore[operator]
     assert words in str(caught.value)
 
 
-def test_pixels_of_another_kind_are_a_mistake_of_use(find: PoseEstimator) -> None:
+def test_pixels_of_another_kind_are_a_mistake_of_use(estimator: PoseEstimator) -> None:
     with pytest.raises(UsageError):
-        find(np.zeros((5, 5, 3)))
+        estimator(np.zeros((5, 5, 3)))
 
 
 def test_lightning_is_not_imported_and_the_package_alone_imports_nothing() -> None:

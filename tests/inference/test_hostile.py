@@ -18,21 +18,21 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from deeppose_cli import models, predictor
 from deeppose_cli.cli.app import main
-from tests.fakes import FakeCascade
+from deeppose_cli.inference import pipeline
+from tests.helpers.fakes import FakeCascade
 
-model = SimpleNamespace(name="fake", kind="run", initial_box="image", num_stages=2)
+model = SimpleNamespace(name="fake", kind="run", origin="run fake", initial_box="image", num_stages=2)
 model.fingerprint, model.load = lambda stages: "same", lambda stages: FakeCascade()
-models.resolve_model = lambda *_, **__: model
-commit, going = predictor.Results.add, [Path(name) for name in sys.argv[2].split("|")]
+pipeline.resolve_model = lambda *_, **__: model
+commit, going = pipeline.ResultWriter.add, [Path(name) for name in sys.argv[2].split("|")]
 
-def add(self, lines, **more):
+def add(self, records, **more):
     for file in going:  # somebody else clears up
         file.unlink(missing_ok=True)
-    commit(self, lines, **more)
+    commit(self, records, **more)
 
-predictor.Results.add = add
+pipeline.ResultWriter.add = add
 code = main(["predict", "-", "in", "--out", sys.argv[1]])
 if Path("/proc/self/status").is_file():  # ru_maxrss would count what the parent held when it forked
     Path("peak").write_text(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
@@ -140,17 +140,17 @@ def test_200_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         capture_output=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
-    said = done.stderr.decode()
-    assert done.returncode == 1, said
-    assert "Traceback" not in said
-    lines = [json.loads(line) for line in Path("out/predictions.jsonl").read_text().splitlines()]
-    assert Counter(line["source"] for line in lines) == Counter(fine | wrong)
-    failed = {line["source"] for line in lines if "error" in line}
+    stderr = done.stderr.decode()
+    assert done.returncode == 1, stderr
+    assert "Traceback" not in stderr
+    records = [json.loads(line) for line in Path("out/predictions.jsonl").read_text().splitlines()]
+    assert Counter(record["source"] for record in records) == Counter(fine | wrong)
+    failed = {record["source"] for record in records if "error" in record}
     # Some of those that were to go may have been read before.
     assert wrong - failed <= set(going)
     assert failed <= wrong
-    assert said.count("skipped: ") == len(failed) == said.count("\n")
-    overlays = {line["overlay"] for line in lines if "overlay" in line}
-    assert len(overlays) == len(lines) - len(failed)
+    assert stderr.count("skipped: ") == len(failed) == stderr.count("\n")
+    overlays = {record["overlay"] for record in records if "overlay" in record}
+    assert len(overlays) == len(records) - len(failed)
     assert all((Path("out") / name).is_file() for name in overlays)
     assert not Path("peak").exists() or int(Path("peak").read_text()) < MOST_MEMORY

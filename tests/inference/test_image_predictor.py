@@ -19,8 +19,8 @@ from deeppose_cli.core.skeleton import LSP14
 from deeppose_cli.detection.person_finder import PersonFinder
 from deeppose_cli.evaluation.external_predictions import read_predictions
 from deeppose_cli.inference import image_predictor
-from deeppose_cli.inference.image_predictor import plan, predict_images
-from deeppose_cli.inference.inputs import find_images
+from deeppose_cli.inference.image_predictor import plan_jobs, predict_images
+from deeppose_cli.inference.inputs import find_inputs
 from deeppose_cli.inference.records import Record
 from deeppose_cli.inference.writer import ResultWriter
 from deeppose_cli.media.images import read_image
@@ -41,24 +41,26 @@ def image(path: Path, width: int = 40, height: int = 60, exif_orientation: int |
 def run(
     files: list[Path], out: Path, box: str = "image", cascade: FakeCascade | None = None
 ) -> tuple[list[Record], list[dict]]:
-    """The lines, and the COCO results."""
-    heard: list[Record] = []
-    with ResultWriter(out, {}) as results:
-        predict_images(cascade or FakeCascade(), plan(files, out), results, PersonFinder(box), on_line=heard.append)
-        path = results.finish()
-    return heard, [] if path is None else json.loads(path.read_text())
+    """The records, and the COCO results."""
+    records: list[Record] = []
+    with ResultWriter(out, {}) as writer:
+        predict_images(
+            cascade or FakeCascade(), plan_jobs(files, out), writer, PersonFinder(box), on_record=records.append
+        )
+        path = writer.finish()
+    return records, [] if path is None else json.loads(path.read_text())
 
 
-def failed(lines: list[Record]) -> dict[str, str]:
-    return {line["source"]: line["error"] for line in lines if "error" in line}
+def failed(records: list[Record]) -> dict[str, str]:
+    return {record["source"]: record["error"] for record in records if "error" in record}
 
 
 def test_mistakes_are_found_without_torch() -> None:
-    code = "import sys, deeppose_cli.predictor; sys.exit('torch' in sys.modules)"
+    code = "import sys, deeppose_cli.inference.pipeline; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-# What is looked at
+# Inputs
 
 
 @pytest.mark.timeout(60)
@@ -75,24 +77,24 @@ def test_of_hostile_files_in_a_folder_the_good_are_done_and_each_bad_one_is_name
     (folder / "loop.png").symlink_to("loop.png")
     (folder / "gone.png").symlink_to("nowhere.png")
     (folder / "folder.png").mkdir()
-    files, failures = find_images([folder])
-    assert failures == []
-    heard, document = run(files, tmp_path / "out")
+    files, problems = find_inputs([folder])
+    assert problems == []
+    records, document = run(files, tmp_path / "out")
     assert {result["image_id"] for result in document} == good
-    bad = [Path(source).name for source in failed(heard)]
+    bad = [Path(source).name for source in failed(records)]
     assert sorted(bad) == ["cut.png", "document.jpg", "empty.jpg", "gone.png", "loop.png", "pipe.png"]
 
 
 def test_overlays_collide_neither_with_each_other_nor_with_an_input(tmp_path: Path) -> None:
     out = tmp_path / "out"
     files = [tmp_path / "a/x.jpg", tmp_path / "b/x.jpg", tmp_path / "b/X.png", out / "y.jpg", out / "y_pose.jpg"]
-    folded = [str(out / job.overlay).casefold() for job in plan(files, out)]
+    folded = [str(out / job.overlay).casefold() for job in plan_jobs(files, out)]
     assert len({*folded}) == len(files)
     assert not {*folded} & {str(file).casefold() for file in files}
 
 
 def test_an_image_is_called_by_its_name_unless_two_share_it() -> None:
-    jobs = plan([Path("a/x.jpg"), Path("b/x.jpg"), Path("a/z.jpg")], Path("out"))
+    jobs = plan_jobs([Path("a/x.jpg"), Path("b/x.jpg"), Path("a/z.jpg")], Path("out"))
     assert [job.image_id for job in jobs] == ["a/x.jpg", "b/x.jpg", "z.jpg"]
 
 
@@ -102,9 +104,9 @@ def test_an_image_is_called_by_its_name_unless_two_share_it() -> None:
 def test_box_of_the_whole_image_and_box_of_the_user(tmp_path: Path) -> None:
     file = image(tmp_path / "x.png")
     pixels = read_image(file)
-    assert PersonFinder("image").of(pixels, file) == [Box.of_image(40, 60)]
-    assert PersonFinder("10,20,30,16").of(pixels, file) == [Box(24.5, 27.5, 30, 16)]
-    assert PersonFinder("-5,-5,10,10").of(pixels, file) == [Box(-0.5, -0.5, 10, 10)]
+    assert PersonFinder("image").find(pixels, file) == [Box.of_image(40, 60)]
+    assert PersonFinder("10,20,30,16").find(pixels, file) == [Box(24.5, 27.5, 30, 16)]
+    assert PersonFinder("-5,-5,10,10").find(pixels, file) == [Box(-0.5, -0.5, 10, 10)]
 
 
 @pytest.mark.parametrize("spec", ["own", "torso", "joints", "head", "1,2,3", "1,2,0,4"])
@@ -115,18 +117,18 @@ def test_boxes_that_cannot_be(spec: str) -> None:
 
 def test_the_box_around_a_face_and_the_whole_image_where_there_is_none(tmp_path: Path) -> None:
     source, file = PersonFinder("face"), tmp_path / "x.png"
-    (box,) = source.of(scene(400, 600, (200, 150, 80)), file)
+    (box,) = source.find(scene(400, 600, (200, 150, 80)), file)
     assert abs(box[0] - 200) < 15
     assert box[2] == pytest.approx(FACE_PLACEMENT.width * 80, rel=0.25)
     nobody = np.full((60, 40, 3), 90, np.uint8)
-    assert source.of(nobody, file) == [Box.of_image(40, 60)]
-    assert PersonFinder("person").of(nobody, file) == [Box.of_image(40, 60)]
+    assert source.find(nobody, file) == [Box.of_image(40, 60)]
+    assert PersonFinder("person").find(nobody, file) == [Box.of_image(40, 60)]
 
 
 @pytest.mark.parametrize("spec", ["40,0,9,9", "0,60,9,9", "-10,0,9,9", "0,-10,9,9"])
 def test_a_box_beside_the_image_is_reported(spec: str, tmp_path: Path) -> None:
-    heard, document = run([image(tmp_path / "x.png")], tmp_path / "out", spec)
-    assert "40 × 60 px" in heard[0]["error"]
+    records, document = run([image(tmp_path / "x.png")], tmp_path / "out", spec)
+    assert "40 × 60 px" in records[0]["error"]
     assert document == []
 
 
@@ -141,7 +143,7 @@ def test_results_hold_every_stage_and_the_names(tmp_path: Path) -> None:
     assert np.allclose(result["stages"][1]["keypoints"], pose + RIGHT, atol=1e-3)
     assert np.allclose(np.reshape(result["keypoints"], (-1, 3))[:, :2], pose + RIGHT, atol=1e-3)
     assert result["bbox"] == [4, 8, 20, 40]
-    assert result["stages"][1]["boxes"] == [[4, 8, 20, 40]] * len(LSP14)
+    assert result["stages"][1]["crop_boxes"] == [[4, 8, 20, 40]] * len(LSP14)
     assert result["joint_names"] == list(LSP14.joints)
     assert (result["image_id"], result["width"], result["height"]) == ("x.png", 40, 60)
     assert Path(result["overlay"]).is_file()
@@ -159,13 +161,13 @@ def test_one_bad_image_among_good_ones_is_skipped(tmp_path: Path) -> None:
     good = [image(tmp_path / name) for name in ("a.png", "d.png")]
     truncated, missing = image(tmp_path / "b.jpg", 300, 300), tmp_path / "c.jpg"
     truncated.write_bytes(truncated.read_bytes()[:-2000])
-    heard, document = run([good[0], truncated, missing, good[1]], tmp_path / "out")
+    records, document = run([good[0], truncated, missing, good[1]], tmp_path / "out")
     assert [result["image_id"] for result in document] == ["a.png", "d.png"]
-    failures = failed(heard)
+    failures = failed(records)
     assert failures.keys() == {str(truncated), str(missing)}
     assert "truncated" in failures[str(truncated)]
     assert all(reason.startswith(source) for source, reason in failures.items())
-    assert [line["source"] for line in heard] == [str(file) for file in (good[0], truncated, missing, good[1])]
+    assert [record["source"] for record in records] == [str(file) for file in (good[0], truncated, missing, good[1])]
 
 
 def test_images_are_turned_as_the_camera_asks(tmp_path: Path) -> None:

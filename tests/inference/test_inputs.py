@@ -1,4 +1,4 @@
-"""What is named → what is looked at."""
+"""Inputs of the user → files to predict."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from deeppose_cli.core.errors import UsageError
-from deeppose_cli.inference.inputs import Shard, find_images
+from deeppose_cli.inference.inputs import find_inputs
+from deeppose_cli.inference.sharding import Shard
 
 
 @pytest.fixture(autouse=True)
@@ -21,8 +22,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def names(*named: str, stdin: bytes | None = None) -> list[str]:
-    files, failures = find_images(named, None if stdin is None else io.BytesIO(stdin))
-    assert failures == []
+    files, problems = find_inputs(named, None if stdin is None else io.BytesIO(stdin))
+    assert problems == []
     return [str(file) for file in files]
 
 
@@ -53,24 +54,24 @@ def test_a_list_may_name_folders_and_stand_among_others() -> None:
 
 
 def test_an_empty_list_and_a_folder_of_folders_are_named() -> None:
-    (failure,) = find_images(["-"], io.BytesIO(b""))[1]
-    assert "empty" in failure.reason
+    (problem,) = find_inputs(["-"], io.BytesIO(b""))[1]
+    assert "empty" in problem
     Path("above/below").mkdir(parents=True)
-    (failure,) = find_images(["above"])[1]
-    assert "'above/**/*'" in failure.reason
+    (problem,) = find_inputs(["above"])[1]
+    assert "'above/**/*'" in problem
 
 
-def test_what_holds_nothing_is_named() -> None:
+def test_folders_and_patterns_without_files_are_named() -> None:
     Path("empty").mkdir()
-    files, failures = find_images(["empty", "in/*.gif", "missing.png"])
+    files, problems = find_inputs(["empty", "in/*.gif", "missing.png"])
     assert files == [Path("missing.png")]  # reported where it is opened, like any that cannot be read
-    assert [failure.reason.split(":")[0] for failure in failures] == ["empty", "in/*.gif"]
-    assert ".jpg" in failures[0].reason
+    assert [problem.split(":")[0] for problem in problems] == ["empty", "in/*.gif"]
+    assert ".jpg" in problems[0]
 
 
 def test_no_list_where_there_is_none() -> None:
     with pytest.raises(UsageError, match="-: there is no list"):
-        find_images(["-"])
+        find_inputs(["-"])
 
 
 @pytest.mark.parametrize("of", [1, 2, 3, 7, 20])

@@ -1,4 +1,4 @@
-"""Results survive any stop, and parts join to the whole."""
+"""Results survive any stop, and parts merge to the whole."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from PIL import Image as PilImage
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.skeleton import LSP14
 from deeppose_cli.inference import image_predictor
-from deeppose_cli.inference.image_predictor import PersonFinder, plan, predict_images
-from deeppose_cli.inference.inputs import Shard
+from deeppose_cli.inference.image_predictor import PersonFinder, plan_jobs, predict_images
 from deeppose_cli.inference.records import Record
-from deeppose_cli.inference.writer import COCO, CSV, LINES, STATE, ResultWriter, merge, read_lines
+from deeppose_cli.inference.sharding import Shard, merge
+from deeppose_cli.inference.writer import COCO, CSV, LOCK, RECORDS, STATE, Counts, ResultWriter, read_records
 from tests.helpers.fakes import FakeCascade
 
 COUNT = 11
 
 
 class Moody(FakeCascade):
-    """Its answers depend on which images share a batch, and where in it they stand."""
+    """Its poses depend on the images that share a batch, and on their places in it."""
 
     def predict(self, images: Sequence[Any], boxes: Any, /, *, flip_test: bool = False) -> Any:
         result = super().predict(images, boxes, flip_test=flip_test)
@@ -57,21 +57,21 @@ class Stop(Exception):
 
 def predict(out: str, *, resume: bool = False, stop: int = 10**9, shard: str = "1/1", **settings: Any) -> None:
     """`stop`: after so many lines of this run."""
-    part, heard = Shard.parse(shard), iter(range(stop))
+    part, left = Shard.parse(shard), iter(range(stop))
 
-    def hear(line: Record) -> None:
-        if next(heard, None) is None:
+    def on_record(record: Record) -> None:
+        if next(left, None) is None:
             raise Stop
 
-    asked = {"box": "image", "shard": [part.number, part.of], **settings}
-    with ResultWriter(Path(out), asked, resume=resume) as results:
-        jobs = [job for i, job in enumerate(plan(FILES, Path(out))) if part.has(i)]
-        predict_images(Moody(), jobs, results, PersonFinder("image"), on_line=hear)
-        results.finish()
+    settings = {"box": "image", "shard": [part.number, part.count], **settings}
+    with ResultWriter(Path(out), settings, resume=resume) as writer:
+        jobs = [job for i, job in enumerate(plan_jobs(FILES, Path(out))) if part.has(i)]
+        predict_images(Moody(), jobs, writer, PersonFinder("image"), on_record=on_record)
+        writer.finish()
 
 
 def contents(folder: str) -> dict[str, bytes]:
-    found = {file.name: file.read_bytes() for file in Path(folder).iterdir() if file.name != STATE}
+    found = {file.name: file.read_bytes() for file in Path(folder).iterdir() if file.name not in (STATE, LOCK)}
     found[COCO] = found.get(COCO, b"").replace(f'"{folder}/'.encode(), b'"whole/')
     return found
 
@@ -92,8 +92,8 @@ def test_half_a_batch_does_not_count() -> None:
     predict("whole")
     with pytest.raises(Stop):
         predict("stopped", stop=4)
-    with Path("stopped", LINES).open("ab") as lines:
-        lines.write(Path("whole", LINES).read_bytes().splitlines(keepends=True)[-1][:-20])
+    with Path("stopped", RECORDS).open("ab") as lines:
+        lines.write(Path("whole", RECORDS).read_bytes().splitlines(keepends=True)[-1][:-20])
     predict("stopped", resume=True)
     assert contents("stopped") == contents("whole")
 
@@ -101,8 +101,8 @@ def test_half_a_batch_does_not_count() -> None:
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from tests import test_results as t
-from deeppose_cli import predictor
+from deeppose_cli.inference import image_predictor
+from tests.inference import test_writer as t
 image_predictor.BATCH_IMAGES = 3
 class Slow(t.Moody):
     def predict(self, *a, **k):
@@ -114,17 +114,17 @@ t.predict("killed", resume=sys.argv[1] == "resume")
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_killed_anywhere_and_taken_up_again(how: signal.Signals) -> None:
+def test_killed_anywhere_and_resumed(how: signal.Signals) -> None:
     predict("whole")
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     started = subprocess.Popen([sys.executable, "-c", SCRIPT, "new"], env=environment, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
-    while not (Path("killed", LINES).is_file() and Path("killed", LINES).stat().st_size):
+    while not (Path("killed", RECORDS).is_file() and Path("killed", RECORDS).stat().st_size):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     started.send_signal(how)
     assert started.wait() != 0
-    assert sum(1 for _ in read_lines(Path("killed", LINES))) < COUNT
+    assert sum(1 for _ in read_records(Path("killed", RECORDS))) < COUNT
     predict("killed", resume=True)
     assert contents("killed") == contents("whole")
 
@@ -139,7 +139,7 @@ def test_an_unfinished_run_is_not_lost_by_mistake() -> None:
         predict("out", resume=True, box="face", model="x")
     assert contents("out") == before
     with ResultWriter(Path("out"), {}, overwrite=True):
-        assert not Path("out", LINES).read_bytes()
+        assert not Path("out", RECORDS).read_bytes()
 
 
 def test_a_finished_run_makes_room() -> None:
@@ -150,10 +150,10 @@ def test_a_finished_run_makes_room() -> None:
             ResultWriter(Path("out"), {})
 
 
-def test_results_that_nobody_knows_the_flags_of_are_not_added_to() -> None:
+def test_results_without_a_state_are_not_added_to() -> None:
     predict("out")
     Path("out", STATE).unlink()
-    with pytest.raises(DeepPoseError, match="not how they were made"):
+    with pytest.raises(DeepPoseError, match="not the settings of their run"):
         predict("out", resume=True)
 
 
@@ -169,7 +169,7 @@ def test_the_table_has_a_row_for_each_person() -> None:
     predict("out")
     with Path("out", CSV).open(newline="") as file:
         rows = list(csv.DictReader(file))
-    lines = {line["source"]: line for line in read_lines(Path("out", LINES)) if "people" in line}
+    lines = {line["source"]: line for line in read_records(Path("out", RECORDS)) if "people" in line}
     assert [row["source"] for row in rows] == list(lines)
     for row in rows:
         (person,) = lines[row["source"]]["people"]
@@ -183,13 +183,13 @@ def test_the_table_has_a_row_for_each_person() -> None:
 
 
 @pytest.mark.parametrize("of", [1, 2, 3, 20])
-def test_parts_join_to_the_whole_in_its_order(of: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_merge_to_the_whole_in_its_order(of: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules[__name__], "Moody", FakeCascade)  # batches differ from those of the whole
     predict("whole")
     for number in range(1, of + 1):
         predict(f"part{number}", shard=f"{number}/{of}")
     count = merge([Path(f"part{number}") for number in range(of, 0, -1)], Path("joined"))
-    assert count == {"predicted": COUNT - 1, "skipped": 1, "frames": 0}
+    assert count == Counts(images=COUNT - 1, people=COUNT - 1, skipped=1)
     assert contents("joined") == contents("whole")
 
 
@@ -214,7 +214,7 @@ def test_parts_that_do_not_make_a_whole_are_refused() -> None:
     assert refused("part1", "in").startswith("in: no results of deeppose predict --shard")
 
 
-def test_a_line_that_is_none_is_named() -> None:
+def test_a_line_that_is_no_record_is_named() -> None:
     Path("x.jsonl").write_text(json.dumps({"source": "a"}) + "\n[]\n")
     with pytest.raises(DeepPoseError, match=r"x\.jsonl: line 2 is not one"):
-        list(read_lines(Path("x.jsonl")))
+        list(read_records(Path("x.jsonl")))

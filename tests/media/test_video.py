@@ -1,4 +1,4 @@
-"""Videos in, annotated videos and a line for each frame out; damaged ones are named."""
+"""Videos in, annotated videos and a record for each frame out; damaged ones are named."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import pytest
 
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.detection.person_finder import PersonFinder
-from deeppose_cli.inference.image_predictor import plan
-from deeppose_cli.inference.inputs import Shard, find_images
+from deeppose_cli.inference.image_predictor import plan_jobs
+from deeppose_cli.inference.inputs import find_inputs
 from deeppose_cli.inference.records import Record
+from deeppose_cli.inference.sharding import Shard, merge
 from deeppose_cli.inference.video_predictor import predict_video
-from deeppose_cli.inference.writer import CSV, LINES, Results, merge, read_lines
+from deeppose_cli.inference.writer import CSV, LOCK, RECORDS, STATE, Counts, ResultWriter, read_records
 from deeppose_cli.media.video import VideoReader, VideoWriter, camera_number, is_video
 from tests.helpers.fakes import FakeCascade
 
@@ -25,7 +26,7 @@ FRAMES = 12
 
 
 def video(file: Path, frames: int = FRAMES, size: tuple[int, int] = (96, 64), rate: float = 10) -> Path:
-    """Each frame is one grey, by its number."""
+    """Each frame is one gray, by its number."""
     with VideoWriter(file, rate) as writer:
         for i in range(frames):
             writer.write(np.full((size[1], size[0], 3), 20 * i, np.uint8))
@@ -33,15 +34,15 @@ def video(file: Path, frames: int = FRAMES, size: tuple[int, int] = (96, 64), ra
 
 
 def run(source: Path, out: Path, box: str = "image", **more: Any) -> list[Record]:
-    heard: list[Record] = []
-    with Results(out, {}) as results:
-        (job,) = plan([source], out)
-        predict_video(FakeCascade(), job, results, PersonFinder(box), on_line=heard.append, **more)  # type: ignore[arg-type]
-        results.finish()
-    return heard
+    records: list[Record] = []
+    with ResultWriter(out, {}) as writer:
+        (job,) = plan_jobs([source], out)
+        predict_video(FakeCascade(), job, writer, PersonFinder(box), on_record=records.append, **more)  # type: ignore[arg-type]
+        writer.finish()
+    return records
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_written_frames_are_read(tmp_path: Path) -> None:
     with VideoReader(video(tmp_path / "a.mp4")) as opened:
         greys = [int(frame.mean()) for frame in opened]
         assert (opened.rate, opened.count) == (10, FRAMES)
@@ -54,13 +55,13 @@ def test_videos_of_odd_sizes(tmp_path: Path, size: tuple[int, int]) -> None:
     assert (tmp_path / "out" / "a_pose.mp4").is_file()
 
 
-def test_every_frame_has_its_line_and_the_annotated_video_all_frames(tmp_path: Path) -> None:
+def test_every_frame_has_its_record_and_the_annotated_video_all_frames(tmp_path: Path) -> None:
     source = video(tmp_path / "a.mp4")
-    heard = run(source, tmp_path / "out", "image")
-    lines = list(read_lines(tmp_path / "out" / LINES))
-    assert heard == lines
-    assert [(line["frame"], line["seconds"]) for line in lines] == [(i, i / 10) for i in range(FRAMES)]
-    assert [person["id"] for line in lines for person in line["people"]] == [1] * FRAMES
+    records = run(source, tmp_path / "out", "image")
+    lines = list(read_records(tmp_path / "out" / RECORDS))
+    assert records == lines
+    assert [(line["frame"], line["timestamp"]) for line in lines] == [(i, i / 10) for i in range(FRAMES)]
+    assert [person["track_id"] for line in lines for person in line["people"]] == [1] * FRAMES
     with VideoReader(tmp_path / "out" / "a_pose.mp4") as annotated:
         assert (sum(1 for _ in annotated), annotated.rate) == (FRAMES, 10)
     coco = json.loads((tmp_path / "out" / "predictions.json").read_text())
@@ -73,27 +74,27 @@ def test_every_frame_has_its_line_and_the_annotated_video_all_frames(tmp_path: P
 def test_a_persons_next_box_comes_from_the_last_pose(tmp_path: Path) -> None:
     lines = run(video(tmp_path / "a.mp4"), tmp_path / "out", "10,10,30,40")
     assert lines[0]["people"][0]["box"] == [10, 10, 30, 40]
-    boxes, follow = [line["people"][0]["box"] for line in lines], PersonFinder("10,10,30,40").follow
+    boxes, next_box = [line["people"][0]["box"] for line in lines], PersonFinder("10,10,30,40").next_box
     for line, box in zip(lines, boxes[1:], strict=False):
-        expected = follow(np.array(line["people"][0]["keypoints"])).left_top()
+        expected = next_box(np.array(line["people"][0]["keypoints"])).left_top()
         np.testing.assert_allclose(box, expected, atol=0.01)
 
 
-def test_no_more_frames_than_asked_for_and_no_video_where_none_is_wanted(tmp_path: Path) -> None:
+def test_at_most_so_many_frames_and_no_video_without_a_style(tmp_path: Path) -> None:
     assert len(run(video(tmp_path / "a.mp4"), tmp_path / "out", frames=5, style=None)) == 5
     assert not list((tmp_path / "out").glob("*.mp4"))
 
 
 @pytest.mark.parametrize(
-    ("data", "said"), [(b"no video", "not a video"), (b"", "not a video"), (None, "not a file; expected a video")]
+    ("data", "reason"), [(b"no video", "not a video"), (b"", "not a video"), (None, "not a file; expected a video")]
 )
-def test_what_is_no_video_is_named(tmp_path: Path, data: bytes | None, said: str) -> None:
+def test_a_file_that_is_no_video_is_named(tmp_path: Path, data: bytes | None, reason: str) -> None:
     source = tmp_path / "a.mp4"
     if data is not None:
         source.write_bytes(data)
     (line,) = run(source, tmp_path / "out")
     assert str(source) in line["error"]
-    assert said in line["error"]
+    assert reason in line["error"]
     assert not list((tmp_path / "out").glob("*.mp4"))
 
 
@@ -112,36 +113,36 @@ def test_a_video_that_ends_early_is_done_as_far_as_it_goes_and_named(tmp_path: P
 def test_a_stopped_video_begins_again_and_counts_once(tmp_path: Path) -> None:
     source, out = video(tmp_path / "a.mp4"), tmp_path / "out"
     expected = run(source, tmp_path / "whole")
-    (job,) = plan([source], out)
+    (job,) = plan_jobs([source], out)
 
     def stop(line: Record) -> None:
         if line["frame"] == 7:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), Results(out, {}) as results:
-        predict_video(FakeCascade(), job, results, PersonFinder("image"), on_line=stop)  # type: ignore[arg-type]
-    assert sorted(file.name for file in out.iterdir()) == [".predictions.state", LINES]
-    with Results(out, {}, resume=True) as results:
+    with pytest.raises(KeyboardInterrupt), ResultWriter(out, {}) as results:
+        predict_video(FakeCascade(), job, results, PersonFinder("image"), on_record=stop)  # type: ignore[arg-type]
+    assert sorted(file.name for file in out.iterdir()) == [STATE, LOCK, RECORDS]
+    with ResultWriter(out, {}, resume=True) as results:
         assert results.done == set()
         predict_video(FakeCascade(), job, results, PersonFinder("image"))  # type: ignore[arg-type]
         results.finish()
-        assert results.count == {"predicted": 1, "skipped": 0, "frames": FRAMES}
-    assert list(read_lines(out / LINES)) == expected
+        assert results.counts == Counts(videos=1, frames=FRAMES, people=1)
+    assert list(read_records(out / RECORDS)) == expected
 
 
-def test_parts_with_videos_join_in_the_order_of_the_input(tmp_path: Path) -> None:
+def test_parts_with_videos_merge_in_the_order_of_the_input(tmp_path: Path) -> None:
     files = [video(tmp_path / f"{name}.mp4", frames=3) for name in "abc"]
     for number in (1, 2):
         part = Shard(number, 2)
         settings = {"shard": [number, 2]}
-        with Results(tmp_path / str(number), settings) as results:
-            for i, job in enumerate(plan(files, tmp_path / "out")):
+        with ResultWriter(tmp_path / str(number), settings) as results:
+            for i, job in enumerate(plan_jobs(files, tmp_path / "out")):
                 if part.has(i):
                     predict_video(FakeCascade(), job, results, PersonFinder("image"))  # type: ignore[arg-type]
             results.finish()
     counts = merge([tmp_path / "2", tmp_path / "1"], tmp_path / "out")
-    assert counts == {"predicted": 3, "skipped": 0, "frames": 9}
-    found = [(line["source"], line["frame"]) for line in read_lines(tmp_path / "out" / LINES)]
+    assert counts == Counts(videos=3, frames=9, people=3)
+    found = [(line["source"], line["frame"]) for line in read_records(tmp_path / "out" / RECORDS)]
     assert found == [(str(file), frame) for file in files for frame in range(3)]
     assert len(list((tmp_path / "out").glob("*_pose.mp4"))) == 3
 
@@ -171,7 +172,7 @@ class Camera:
 def test_a_camera_is_watched_until_ctrl_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cv2, "VideoCapture", Camera)
-    assert find_images(["0"]) == ([Path("0")], [])
+    assert find_inputs(["0"]) == ([Path("0")], [])
     lines = run(Path("0"), tmp_path / "out")
     assert [line["frame"] for line in lines] == [0, 1, 2, 3]
     assert (tmp_path / "out" / "0_pose.mp4").is_file()

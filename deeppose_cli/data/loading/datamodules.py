@@ -74,7 +74,7 @@ class TrainingData:
             if not len(parts[-1]):
                 raise DeepPoseError(f"{spec.name}: no readable image in its {split} split")
         images = ImageCache(data_root, parts[0].files + parts[1].files) if cache else None
-        summary = "\n".join(line for line in (found[0].said(), images.summary if images else "") if line)
+        summary = "\n".join(line for line in (found[0].summary(), images.summary if images else "") if line)
         return TrainingData(parts[0], parts[1], boxes[0], boxes[1], tuple(unreadable), summary, images)
 
     def image(self, file: Path) -> Image:

@@ -1,0 +1,191 @@
+"""Prediction as a function: images and videos in, overlays and results out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import BinaryIO
+
+from deeppose_cli.checkpoints.model_source import DefaultModel, check_stage, model_line, resolve_model
+from deeppose_cli.config.defaults import RUNS_ROOT
+from deeppose_cli.core.errors import UsageError, one_line
+from deeppose_cli.core.progress import loading_notice
+from deeppose_cli.detection.box_file import BoxFile
+from deeppose_cli.detection.person_finder import AUTO, PersonFinder, parse_source
+from deeppose_cli.detection.person_search import stage1_scorer
+from deeppose_cli.inference.image_predictor import Job, plan_jobs, predict_images
+from deeppose_cli.inference.inputs import find_inputs
+from deeppose_cli.inference.records import Record
+from deeppose_cli.inference.sharding import Shard
+from deeppose_cli.inference.video_predictor import predict_video
+from deeppose_cli.inference.writer import COCO, CSV, RECORDS, Counts, ResultWriter
+from deeppose_cli.media.video import is_video
+from deeppose_cli.models.cascade import Cascade
+from deeppose_cli.visualization.annotate import AnnotationStyle
+
+OUT = Path("predictions")
+
+
+@dataclass(kw_only=True)
+class PredictionSummary(Counts):
+    """What was predicted and where it was written."""
+
+    folder: Path
+    files: tuple[Path, ...]
+    """`predictions.json`, `.csv` and `.jsonl`, those that were written; the overlays are beside them."""
+
+
+class PredictionListener:
+    """Calls that `predict` makes on its way; the methods of this class do nothing."""
+
+    def on_model(self, line: str) -> None:
+        """Once, before any other call: the model in one line."""
+
+    def on_message(self, message: str) -> None:
+        """A line about an input that was skipped, boxes without an image, a run that is resumed."""
+
+    def on_start(self, total: int, done: int) -> None:
+        """How many images and videos there are, and how many of them an earlier run has done."""
+
+    def on_record(self, record: Record) -> None:
+        """The record of an image or frame (`records.py`), once it is written."""
+
+
+def predict(
+    inputs: str | Path | Sequence[str | Path],
+    *,
+    weights: str | Path | None = None,
+    run: str | None = None,
+    stage: int | None = None,
+    box: str = AUTO,
+    out: str | Path = OUT,
+    flip_test: bool = False,
+    engine: str | None = None,
+    overlays: bool = True,
+    names: bool = False,
+    show_stages: bool = False,
+    frames: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    shard: str | None = None,
+    runs_root: str | Path = RUNS_ROOT,
+    stdin: BinaryIO | None = None,
+    listener: PredictionListener | None = None,
+) -> PredictionSummary:
+    """Find everyone's pose in images and videos.
+
+    Writes an overlay for each image or video, `predictions.jsonl` with a record for each image or frame, and at the end
+    COCO keypoint results (`predictions.json`) and a table (`predictions.csv`). An input that cannot be read is skipped.
+
+    inputs: files, folders, patterns, numbers of cameras, or `-` for a list on `stdin`.
+    weights, run: the model, `full-body`, `upper-body` or a file, or a run's name. With neither: the newest finished run
+        that was trained on real images; where there is none, `full-body`.
+    stage: the last stage of the cascade that is used; None: all.
+    box: where the people are: `auto`, `image`, `face`, `person`, `x,y,w,h`, or a file of boxes.
+    out: the folder of results.
+    flip_test: average the predictions for the image and its mirror image; twice the time.
+    engine: `torch` or `onnx`; None: that of the weights file.
+    overlays, names, show_stages: draw the poses into copies, with the joints' names, with every stage by itself.
+    frames: at most so many frames of each video.
+    resume, overwrite: continue a run that was stopped, or replace it.
+    shard: `i/n`, part i of n of the inputs.
+
+    Raises UsageError for arguments that are not valid, and DeepPoseError where the model or the folder is not usable;
+    both before the networks are loaded.
+    """
+    listener = listener or PredictionListener()
+    folder = Path(out)
+    if resume and overwrite:
+        raise UsageError("--resume and --overwrite exclude each other")
+    part = Shard.parse(shard) if shard is not None else Shard()
+    name = None if weights is None else str(weights)
+    model = resolve_model(Path(runs_root), run, name, engine=engine, default=DefaultModel.FINISHED_RUN)
+    stages = check_stage(model, stage)
+    source = parse_source(box)
+    files, problems = find_inputs([inputs] if isinstance(inputs, str | Path) else inputs, stdin)
+    note = source.check(files) if isinstance(source, BoxFile) else None
+    jobs = [job for i, job in enumerate(plan_jobs(files, folder)) if part.has(i)]
+    settings = {
+        "model": model.fingerprint(stages),
+        "stages": stages,
+        "box": f"{box} {source.digest}" if isinstance(source, BoxFile) else box,
+        "flip test": flip_test,
+        "overlays": overlays,
+        "names": names,
+        "show stages": show_stages,
+        "frames": frames,
+        "shard": [part.number, part.count],
+    }
+    if not resume and not any(os.path.lexists(file) or is_video(file) for file in files):
+        # A mistyped name is no reason to begin a folder, or to replace an earlier run.
+        problems += [f"{file}: cannot be read (no such file)" for file in files]
+        listener.on_model(model_line(model, stages))
+        _report(listener, problems)
+        return PredictionSummary(folder=folder, files=(), skipped=len(problems))
+    with ResultWriter(folder, settings, resume=resume, overwrite=overwrite) as writer:
+        listener.on_model(model_line(model, stages))
+        if writer.replaced:
+            listener.on_message(f"{folder}: results of an earlier run are replaced")
+        if note is not None:
+            listener.on_message(note)
+        _report(listener, problems)
+        with loading_notice(f"{model.kind} {model.name}"):
+            cascade = model.load(stages)
+        finder = PersonFinder(source, model.initial_box, stage1_scorer(cascade))
+        style = AnnotationStyle(names, show_stages) if overlays else None
+        _predict_jobs(cascade, jobs, writer, finder, listener, flip_test=flip_test, style=style, frames=frames)
+        writer.finish()
+    written = tuple(file for file in (folder / COCO, folder / CSV, folder / RECORDS) if file.is_file())
+    summary = PredictionSummary(folder=folder, files=written, **asdict(writer.counts))
+    summary.skipped += len(problems)
+    return summary
+
+
+def _predict_jobs(
+    cascade: Cascade,
+    jobs: Sequence[Job],
+    writer: ResultWriter,
+    finder: PersonFinder,
+    listener: PredictionListener,
+    *,
+    flip_test: bool,
+    style: AnnotationStyle | None,
+    frames: int | None,
+) -> None:
+    """Predict the images and videos that the writer does not hold yet, in their order."""
+    left = [job for job in jobs if str(job.source) not in writer.done]
+    if len(left) < len(jobs):
+        listener.on_message(f"{len(jobs) - len(left)} image(s) are done already")
+    listener.on_start(len(jobs), len(jobs) - len(left))
+
+    def on_record(record: Record) -> None:
+        listener.on_record(record)
+        if "error" in record:
+            _report(listener, [record["error"]])
+
+    try:
+        for videos, group in groupby(left, lambda job: is_video(job.source)):
+            if not videos:
+                some = list(group)
+                predict_images(cascade, some, writer, finder, flip_test=flip_test, style=style, on_record=on_record)
+                continue
+            for job in group:
+                predict_video(
+                    *(cascade, job, writer, finder),
+                    flip_test=flip_test,
+                    style=style,
+                    frames=frames,
+                    on_record=on_record,
+                )
+    except KeyboardInterrupt:
+        done = f"{len(writer.done)} of {len(jobs)} are done"
+        listener.on_message(f"stopped; {done}; to continue, type the same command with --resume")
+        raise
+
+
+def _report(listener: PredictionListener, reasons: Sequence[str]) -> None:
+    for reason in reasons:
+        listener.on_message(f"skipped: {one_line(reason)}")
