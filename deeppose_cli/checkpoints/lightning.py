@@ -122,7 +122,7 @@ def fingerprint(file: Path) -> str:
 
 def _check_lineage(stage: StageFolder, previous: StageFolder) -> None:
     """A stage corrects the very stage that it was trained after. Raises DeepPoseError where that one has changed."""
-    known = stage.read_config().get("previous_stage_sha256")
+    known = stage.read_config().previous_stage_sha256
     if known is not None and known != fingerprint(previous.best):
         raise DeepPoseError(
             f"{stage.path}: was trained after another {previous.path.name} than the one that is there now; type: "

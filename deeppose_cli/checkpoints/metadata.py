@@ -168,8 +168,6 @@ def _stage(said: Mapping[str, Any], number: int, skeleton: Skeleton) -> StageSpe
     _check_types(RefinementPreset, settings)
     refinement = refinement_from_primitives(settings)
     _check_sizes(refinement)
-    if refinement.regressor not in ("shared", "per-joint"):
-        raise ValueError(f"regressor '{refinement.regressor[:40]}'; valid: shared, per-joint")
     sigma = _number(said.get("sigma"), "sigma", MAX_DIAMETERS)
     if not sigma > 0:
         raise ValueError(f"sigma {sigma:g} is not positive")

@@ -4,8 +4,8 @@
 <runs root>/<run>/stage<N>/checkpoints/best.ckpt        weights with the best validation PDJ
 <runs root>/<run>/stage<N>/checkpoints/last.ckpt        whole state of the training; --resume continues from it
 <runs root>/<run>/stage<N>/metrics.csv                  a row for every validation
-<runs root>/<run>/stage<N>/calibration.json             how its maps' shares become confidences, of which best.ckpt
-<runs root>/<run>/stage<N>/start.npz                    N > 1: what the stage before says, to start from
+<runs root>/<run>/stage<N>/calibration.json             confidences from heatmap peaks, and the best.ckpt they belong to
+<runs root>/<run>/stage<N>/previous_stage.npz           N > 1: errors and validation poses of the stage before
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import re
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from deeppose_cli.config.run import StageRunConfig
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.files import lock, write_text
 
@@ -55,22 +55,21 @@ class StageFolder:
         return self.path / "calibration.json"
 
     @property
-    def start(self) -> Path:
-        return self.path / "start.npz"
+    def previous_stage(self) -> Path:
+        return self.path / "previous_stage.npz"
 
-    def read_config(self) -> dict[str, Any]:
-        """Raises DeepPoseError that names the file."""
+    def read_config(self) -> StageRunConfig:
+        """Raises DeepPoseError that names the file, and the key that is unknown, missing or of another type."""
         try:
-            config = yaml.safe_load(self.config_file.read_text())
+            return StageRunConfig.from_mapping(yaml.safe_load(self.config_file.read_text(encoding="utf-8")))
         except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
             raise DeepPoseError(f"{self.config_file}: not readable ({str(error).splitlines()[0]})") from None
-        if not isinstance(config, dict) or not {"data", "preset", "settings", "skeleton"} <= config.keys():
-            raise DeepPoseError(f"{self.config_file}: not the configuration of a training")
-        return config
+        except ValueError as error:
+            raise DeepPoseError(f"{self.config_file}: not the configuration of a training ({error})") from None
 
-    def write_config(self, config: dict[str, Any]) -> None:
+    def write_config(self, config: StageRunConfig) -> None:
         (self.path / "checkpoints").mkdir(parents=True, exist_ok=True)
-        write_text(self.config_file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        write_text(self.config_file, yaml.safe_dump(config.to_mapping(), sort_keys=False, allow_unicode=True))
 
     def history(self) -> list[dict[str, str]]:
         """Rows of metrics.csv, oldest first; none where there is no such file."""
@@ -89,8 +88,7 @@ class StageFolder:
     def is_finished(self) -> bool:
         """Whether the training has done its last epoch; an imported stage has. Raises as `read_config` and `epochs`."""
         config = self.read_config()
-        planned = config.get("trainer", {}).get("max_epochs", config["settings"]["max_epochs"])
-        return self.best.is_file() and ("imported" in config or self.epochs >= planned)
+        return self.best.is_file() and (config.imported is not None or self.epochs >= config.max_epochs)
 
     def best_pdj(self) -> float | None:
         """Of `best.ckpt`, on validation images: the highest at the input size of the last validation. None before
@@ -140,12 +138,12 @@ class RunFolder:
 
     @property
     def data_name(self) -> str:
-        return str(self.stage(1).read_config()["data"])
+        return self.stage(1).read_config().data
 
     @property
     def initial_box(self) -> str:
-        """Where b⁰ comes from in evaluation, as stage 1 was trained."""
-        return str(self.stage(1).read_config().get("box", "image"))
+        """Source of b⁰ in evaluation, as stage 1 was trained."""
+        return self.stage(1).read_config().box
 
     @property
     def changed(self) -> float:

@@ -1,4 +1,4 @@
-"""`deeppose`: registers the verbs, and turns every error into one line and an exit code."""
+"""`deeppose`: register the commands, and turn every error into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ import typer
 from typer.main import get_command
 
 from deeppose_cli.cli import data, runs
-from deeppose_cli.cli.calibrate import calibrate
 from deeppose_cli.cli.eval import evaluate
 from deeppose_cli.cli.export import export
-from deeppose_cli.cli.groups import HELP_FLAGS, FastHelpGroup
+from deeppose_cli.cli.groups import HELP_FLAGS, FastHelpGroup, TrainingCommand
 from deeppose_cli.cli.import_ import import_
 from deeppose_cli.cli.merge import merge
 from deeppose_cli.cli.predict import predict
@@ -39,16 +38,15 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,  # plain help: Rich alone would take the half second that help may take
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": [*HELP_FLAGS]},
+    context_settings={"help_option_names": [*HELP_FLAGS], "max_content_width": 120},
 )
-app.command("train", short_help="Train stage 1: the whole person in, all joints out.")(train)
-app.command("refine", short_help="Train stage 2, 3, …: a crop around a joint in.")(refine)
-app.command("eval", short_help="Score a run, or anyone's predictions.")(evaluate)
-app.command("predict", short_help="Find the pose in images.")(predict)
-app.command("merge", short_help="Join what several machines predicted.")(merge)
+app.command("train", cls=TrainingCommand, short_help="Train stage 1: the whole person in, all joints out.")(train)
+app.command("refine", cls=TrainingCommand, short_help="Train stage 2, 3, …: a crop around a joint in.")(refine)
+app.command("eval", short_help="Score a run, a weights file or external predictions.")(evaluate)
+app.command("predict", short_help="Find people's poses in images and videos.")(predict)
+app.command("merge", short_help="Join the predictions of several machines.")(merge)
 app.command("export", short_help="Write a trained cascade to one file.")(export)
-app.command("import", short_help="Make a run of such a file, to refine it further.")(import_)
-app.command("calibrate", short_help="Measure what makes confidences of a run's maps.")(calibrate)
+app.command("import", short_help="Create a run from an exported weights file.")(import_)
 app.command("presets", short_help="List the presets and recipes, and what each costs.")(presets)
 app.add_typer(data.app, name="data", cls=FastHelpGroup)
 app.add_typer(runs.app, name="runs")
@@ -66,9 +64,7 @@ def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
     ] = False,
-    debug: Annotated[
-        bool, typer.Option(DEBUG, help="Show where an error arose. May stand anywhere on the line.")
-    ] = False,
+    debug: Annotated[bool, typer.Option(DEBUG, help="Show where an error arose; anywhere on the line.")] = False,
 ) -> None:
     if context.invoked_subcommand is None:
         print(context.get_help())

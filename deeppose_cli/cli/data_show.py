@@ -144,21 +144,20 @@ def _plan(known: DatasetSpec, stage: int | None, run: str | None, runs_root: Pat
 
 def _plan_of_run(known: DatasetSpec, stage: int | None, run: str, runs_root: Path) -> _Plan:
     from deeppose_cli.checkpoints.run_folder import resolve_run
-    from deeppose_cli.config.schema import initial_from_primitives
     from deeppose_cli.data.datasets.registry import trained_box
 
     folder = resolve_run(runs_root, run)
     config = folder.stage(1).read_config()
-    if config["skeleton"] != known.skeleton.name:
-        raise UsageError(f"--run {run}: has skeleton '{config['skeleton']}', {known.name} '{known.skeleton.name}'")
+    if config.skeleton != known.skeleton.name:
+        raise UsageError(f"--run {run}: has skeleton '{config.skeleton}', {known.name} '{known.skeleton.name}'")
     trained = len(folder.stages)
     if stage is not None and stage > trained + 1:
         raise UsageError(f"--stage {stage}: run {run} has {trained} trained stage(s); valid: 1 to {trained + 1}")
     numbers = range(2, max(2, trained) + 1) if stage is None else [stage] if stage > 1 else []
     return _Plan(
         f"run {run}",
-        config["square_initial_box"],
-        initial_from_primitives(config["settings"]) if stage in (None, 1) else None,
+        config.square_initial_box,
+        config.settings if stage in (None, 1) else None,
         [_later(folder, number, known) for number in numbers],
         folder,
         trained_box(folder.data_name, folder.initial_box, known),
@@ -174,7 +173,7 @@ def _later(folder: RunFolder, number: int, known: DatasetSpec) -> _Later:
 
     stage = folder.stage(number)
     if not stage.best.is_file():
-        settings = preset_by_name(folder.stage(1).read_config()["preset"] or known.preset).refinement
+        settings = preset_by_name(folder.stage(1).read_config().preset or known.preset).refinement
         return _Later(number, settings, known.sigma if settings.sigma is None else settings.sigma, None)
     kept = read_checkpoint(stage.best)["hyper_parameters"]
     mean, std = (tuple((float(x), float(y)) for x, y in kept[key]) for key in ("displacement_mean", "displacement_std"))

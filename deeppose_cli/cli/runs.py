@@ -1,4 +1,4 @@
-"""`deeppose runs`: which runs there are, and what one was made of."""
+"""`deeppose runs`: list the runs, and show the settings of one."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ app = typer.Typer(cls=DefaultListGroup, help="List the runs; `runs show NAME` pr
 
 @app.command("list")
 def list_all(runs_root: RunsRootOption = RUNS_ROOT, as_json: JsonOption = False) -> None:
-    """List the runs, newest first: what is meant by `deeppose runs` alone."""
+    """List the runs, newest first; also without `list`."""
     from deeppose_cli.checkpoints.run_folder import list_runs
 
-    rows = [_describe(run) for run in list_runs(runs_root)]
+    rows = [_run_row(run) for run in list_runs(runs_root)]
     if as_json:
         import json
 
         print(json.dumps(rows, indent=2))
-    elif rows:
+        return
+    if rows:
         _print_table(rows)
     else:
         print(f"no run in {runs_root}; type: deeppose train --stage 1")
-    if not as_json:
-        _print_box()
+    _print_pretrained()
 
 
 @app.command()
@@ -51,31 +51,31 @@ def show(
         print(f"# {stage.config_file}\n{stage.config_file.read_text(encoding='utf-8')}", end="")
 
 
-def _describe(run: RunFolder) -> dict[str, Any]:
-    """One run, as numbers and strings; a stage whose files cannot be read says so, and hides no other."""
+def _run_row(run: RunFolder) -> dict[str, Any]:
     from datetime import datetime
 
     changed = datetime.fromtimestamp(run.changed).astimezone().isoformat(timespec="minutes")
-    return {"name": run.name, "changed": changed, "stages": [_describe_stage(stage) for stage in run.started]}
+    return {"name": run.name, "changed": changed, "stages": [_stage_row(stage) for stage in run.started]}
 
 
-def _describe_stage(stage: StageFolder) -> dict[str, Any]:
-    described: dict[str, Any] = {"stage": stage.number}
+def _stage_row(stage: StageFolder) -> dict[str, Any]:
+    """A stage as numbers and strings; `problem` if a file of its cannot be read."""
+    row: dict[str, Any] = {"stage": stage.number}
     try:
         config = stage.read_config()
-        return described | {
-            "data": config["data"],
-            "preset": config["preset"],
+        return row | {
+            "data": config.data,
+            "preset": config.preset,
             "epochs": stage.epochs,
-            "max_epochs": config["settings"]["max_epochs"],
+            "max_epochs": config.max_epochs,
             "best_val_pdj": stage.best_pdj(),
             "trained": stage.best.is_file(),
         }
     except (DeepPoseError, OSError, KeyError, TypeError, ValueError) as error:
-        return described | {"problem": str(error)}
+        return row | {"problem": str(error)}
 
 
-def _print_box() -> None:
+def _print_pretrained() -> None:
     """A line for each weights file that comes with the package."""
     from deeppose_cli.checkpoints.pretrained import pretrained_files
     from deeppose_cli.checkpoints.weights_header import read_header
@@ -83,10 +83,10 @@ def _print_box() -> None:
     for name, file in pretrained_files().items():
         try:
             header = read_header(file)
-            said = f"{header.num_stages} stage(s), trained on {header.metadata.data_name}"
+            line = f"{header.num_stages} stage(s), trained on {header.metadata.data_name}"
         except DeepPoseError as error:
-            said = str(error)
-        print(f"in the box: --weights {name}: {said}")
+            line = str(error)
+        print(f"pretrained: --weights {name}: {line}")
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
@@ -94,7 +94,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("run", "stage", "data", "preset", "epochs", "best val PDJ@0.2", "changed", box=None)
+    table = Table("run", "stage", "data", "preset", "epochs", "best val PDJ@0.2, %", "changed", box=None)
     for row in rows:
         for i, stage in enumerate(row["stages"]):
             name, changed = (row["name"], row["changed"][:16].replace("T", " ")) if i == 0 else ("", "")
@@ -105,10 +105,10 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
             table.add_row(
                 Text(name),
                 str(stage["stage"]),
-                Text(str(stage["data"])),
-                Text(str(stage["preset"])),
+                Text(stage["data"]),
+                Text(stage["preset"] or ""),
                 f"{stage['epochs']} of {stage['max_epochs']}",
-                "none yet" if best is None else f"{best:.3f}",
+                "none yet" if best is None else f"{100 * best:.1f}",
                 changed,
             )
     Console(highlight=False, soft_wrap=True).print(table)

@@ -1,4 +1,4 @@
-"""Every default number that is not part of a preset, with its source beside it."""
+"""Default numbers that are not part of a preset, each with its source."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DATA_ROOT = Path("data")
-"""Where data sets lie unless --data-root says otherwise."""
+"""Folder of the data sets, without --data-root."""
 RUNS_ROOT = Path("lightning_logs")
-"""Where runs lie unless --runs-root says otherwise."""
+"""Folder of the runs, without --runs-root."""
 CHECKPOINT_SECONDS = 60.0
 """How often last.ckpt is written within an epoch."""
 PDJ_THRESHOLD = 0.2
@@ -17,17 +17,17 @@ DIAMETER_BOUNDS = (0.1, 0.6)
 """Bounds of a predicted pose's diameter, in units of b⁰'s longer side. In LSP's training images the true torso spans
 0.16 to 0.40 of the image in 98 of 100 cases; the bounds leave room on both sides."""
 ERROR_CORE = 0.5
-"""Most errors of a stage are smaller than their standard deviation says, which a few gross ones (left taken for right)
-stretch: 1.4826 · median absolute deviation is 0.53 of it on LSP's validation images and 0.51 on the demo's. A
-refinement stage learns with the whole deviation, as its crops are drawn with it, and answers with this share of it."""
+"""A few gross errors (left taken for right) stretch the standard deviation of a stage's errors: 1.4826 · median
+absolute deviation is 0.53 of it on LSP's validation images and 0.51 on the demo's. A refinement stage trains with the
+whole deviation, as its crops are drawn with it, and predicts with this share of it."""
 PEAK_REACH = 2
-"""Cells around a map's peak that count, on each side. On LSP's validation images a network of 96 px had PDJ@0.2 .646
-with 1, .650 with 2, .650 with 3, .621 with 5, .578 with all cells."""
+"""Cells around a heatmap's peak that count, on each side. On LSP's validation images a network of 96 px had PDJ@0.2
+.646 with 1, .650 with 2, .650 with 3, .621 with 5, .578 with all cells."""
 TORSO_SHARE = 0.36
-"""Torso over the longer side of the labelled joints' box, median of LSP's training images: stands in for the diameter
-of a *training* pose of which no opposing torso joints are labelled."""
+"""Torso over the longer side of the labelled joints' box, median of LSP's training images: the diameter of a
+*training* pose without labelled opposing torso joints."""
 COLLAPSE_RATIO = 0.1
-"""Validation predictions that vary less than this share of what the labels vary are called a collapse."""
+"""Predictions that vary less than this share of the labels' variation are reported as a collapse."""
 REFINEMENT_COLLAPSE_RATIO = 0.02
 """The same for a refinement stage's corrections."""
 SPLIT_SEED = 2014
@@ -36,8 +36,8 @@ SPLIT_SEED = 2014
 
 @dataclass(frozen=True)
 class Placement:
-    """A person's box from that of a part of them, in units of the part's height: the fixed factor and shift of the
-    paper's initial box (section 4). Left and right are alike: mirrored images are trained on too."""
+    """Person's box from the box of a body part, in units of the part's height: the fixed factor and shift of the
+    paper's initial box (section 4). Not shifted sideways, as mirrored images are trained on too."""
 
     dy: float
     """From the part's centre down to the person's box's centre."""
@@ -46,17 +46,17 @@ class Placement:
 
 
 BOX_SOURCES = ("image", "own", "face", "torso", "person", "joints")
-"""Where a initial box may come from, beside x,y,w,h; `boxes.py` tells what each is."""
+"""Sources of an initial box besides x,y,w,h; `detection/initial_boxes.py` explains each."""
+TRAINING_BOXES = tuple(source for source in BOX_SOURCES if source != "own")
+"""Those that --box may be in a training."""
 PLACEMENT_SHARE = 0.95
-"""A placement is the smallest that holds all labelled joints of so many training people. The paper says of all; the
-last twentieth would make the box half as large again, and everyone in it so much smaller."""
+"""Share of training people of whom a placement holds all labelled joints. The paper takes all; the last twentieth would
+make the box half as large again, and everyone in it smaller."""
 FACE_PLACEMENT = Placement(dy=2.31, width=5.37, height=4.77)
-
-
 TORSO_PLACEMENT = Placement(dy=0.17, width=2.47, height=2.43)
 """Both learned on FLIC's training examples; `deeppose data boxes flic` learns them again and prints them."""
 FACE_SURE = 4.0
-"""Votes of a face that `--box auto` takes for a person's."""
+"""Votes with which `--box auto` takes a face for a person's."""
 FACE_ABOVE_TORSO = 0.9
 """From the centre of FLIC's torso box up to that of the face, in heights of the torso box: the median of its training
 examples. The face's height is 0.47 of them."""
@@ -79,13 +79,8 @@ ERASED_AREA = (0.02, 0.3)
 shape fits."""
 ERASED_ASPECT = (0.3, 1 / 0.3)
 """Least and largest width of an erased patch over its height (Zhong et al., AAAI 2020)."""
+NETWORKS = ("deeppose", "integral", "backbone")
 OPTIMIZERS = ("adagrad", "adamw")
-
-
 SCHEDULES = ("constant", "cosine")
-
-
 COORDINATE_LOSSES = ("l1", "l2", "wing")
-
-
 HEADS = ("integral", "regression")

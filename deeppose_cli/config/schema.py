@@ -1,11 +1,52 @@
-"""Settings of a stage, of its augmentation and of a preset, as dataclasses."""
+"""Settings of a stage, of its augmentation and of a preset, as dataclasses.
+
+Help, limits and default of each setting, and of its flag of `deeppose train` and `refine`, are stated here only.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass, replace
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from deeppose_cli.core.errors import DeepPoseError
+from deeppose_cli.config.defaults import COORDINATE_LOSSES, HEADS, NETWORKS, OPTIMIZERS, SCHEDULES
+from deeppose_cli.core.errors import DeepPoseError, UsageError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Limits of a field, and its flag."""
+
+    help: str
+    panel: str
+    metavar: str = "N"
+    choices: tuple[str, ...] = ()
+    zero: bool = False
+    """Whether a number may be 0; else it is positive."""
+    most: float = math.inf
+    """Largest valid number."""
+    flag: str = ""
+    """Spelling of the flag where it is not the field's name."""
+    initial_only: bool = False
+    """Whether only stage 1 has the setting."""
+    is_flag: bool = True
+
+
+def setting(default: Any, help: str, panel: str = "Training", **more: Any) -> Any:
+    """Field of a settings dataclass; `more`: fields of its `Setting`."""
+    return field(default=default, metadata={"setting": Setting(help, panel, **more)})
+
+
+def _model(default: Any, help: str, **more: Any) -> Any:
+    return setting(default, help, "Model", **more)
+
+
+def _random(default: float, help: str, metavar: str = "X", most: float = 1.0) -> Any:
+    return setting(default, help, "Augmentation", metavar=metavar, zero=True, most=most)
 
 
 @dataclass(frozen=True)
@@ -15,91 +56,86 @@ class Augmentation:
     The first four move the crop, the others change its colors; `data/loading/augmentation.py` applies them. 0 is off.
     """
 
-    flip: float = 0.5
-    """Probability of a mirrored copy; left and right joints change places (paper, section 3.2)."""
-    translate: float = 0.0
-    """Standard deviation of the initial box's shift, in units of its side ("translated crops", paper, section 4)."""
-    scale: float = 0.0
-    """Standard deviation of the logarithm of the crop's size, as a share of its true one."""
-    rotate: float = 0.0
-    """Largest rotation, degrees either way, drawn uniformly."""
-    color: float = 0.0
-    """Strength of brightness, contrast, saturation and hue changes."""
-    gray: float = 0.0
-    """Probability of a gray image."""
-    gamma: float = 0.0
-    """Strength of gamma changes: the exponent is drawn from 1 / (1 + gamma) to 1 + gamma."""
-    blur: float = 0.0
-    """Probability of a Gaussian blur of the crop."""
-    noise: float = 0.0
-    """Probability of Gaussian noise on the crop."""
-    jpeg: float = 0.0
-    """Probability that the crop is compressed as JPEG and decoded."""
-    erase: float = 0.0
-    """Probability that a patch of the crop is filled with the mean color (random erasing: Zhong et al., AAAI 2020)."""
-
-
-_VARIED = {field.name for field in fields(Augmentation)}
+    flip: float = _random(0.5, "Share of images that are mirrored.", "P")
+    """Left and right joints change places (paper, section 3.2)."""
+    translate: float = _random(0.0, "Standard deviation of the initial box's shift, in units of its side.")
+    """"Translated crops" (paper, section 4)."""
+    scale: float = _random(0.0, "Standard deviation of the logarithm of the crop's size.")
+    rotate: float = _random(0.0, "Largest rotation, degrees either way.", "DEG", 180.0)
+    color: float = _random(0.0, "Strength of brightness, contrast, saturation and hue changes.")
+    gray: float = _random(0.0, "Share of images that are made gray.", "P")
+    gamma: float = _random(0.0, "Strength of gamma changes: the exponent is between 1 / (1 + X) and 1 + X.")
+    blur: float = _random(0.0, "Share of crops with a Gaussian blur.", "P")
+    noise: float = _random(0.0, "Share of crops with Gaussian noise.", "P")
+    jpeg: float = _random(0.0, "Share of crops that are compressed as JPEG.", "P")
+    erase: float = _random(0.0, "Share of crops with a patch filled with the mean color.", "P")
+    """Random erasing: Zhong et al., AAAI 2020."""
 
 
 @dataclass(frozen=True)
 class StagePreset:
     """All that one stage's training needs besides its data."""
 
-    network: str = "deeppose"
-    """`deeppose`: the paper's network, fully connected head. `integral`: small residual network whose K maps are read
-    by their expected coordinate. `backbone`: one made for ImageNet, with a head of choice."""
-    backbone: str = ""
-    """Which one (`backbone` only); `backbones.py` has the names."""
-    head: str = "integral"
-    """`integral`: K soft maps, each joint its map's expected coordinate. `regression`: averaged features, one fully
-    connected layer. (`backbone` only.)"""
-    freeze_blocks: int = 0
-    """How many of the backbone's first steps keep their starting values (`backbone` only)."""
-    init_weights: str = "random"
-    """Starting values: `random`; `torchvision`: those that it publishes for the backbone; a file. A refinement stage
-    may also start from the stage before: `previous`."""
-    input_size: int = 220
-    """Side of the network's square input, px."""
-    progressive_size: str = ""
-    """Smaller inputs in early epochs of stage 1, as `progressive_resizing.py` reads them: `96:0.4` is 96 px until 0.4
-    of the epochs are done. Not with the paper's network, which is made for one size."""
-    head_channels: int = 0
-    """Channels of the first stride-4 block (`integral`), or in which levels are merged (`backbone`)."""
-    dropout: float = 0.6
-    """Probability of dropping, on the two fully connected layers (`deeppose` only)."""
-    batch_size: int = 128
-    """Crops per step, over all devices together."""
-    max_epochs: int = 100
-    optimizer: str = "adagrad"
-    """`adagrad` or `adamw`."""
-    learning_rate: float = 0.0005
-    weight_decay: float = 0.0
-    schedule: str = "constant"
-    """`constant`, or `cosine`: linear warm-up over the first 3 % of the steps, then half a cosine down to 1 %."""
-    coordinate_loss: str = "l2"
+    network: str = _model("deeppose", "Kind of network.", choices=NETWORKS, is_flag=False)
+    """`deeppose`: the paper's network, fully connected head. `integral`: small residual network whose K heatmaps are
+    read by their expected coordinate. `backbone`: one made for ImageNet, with a head of choice."""
+    backbone: str = _model("", "Network made for ImageNet under the head; with --preset modern.", metavar="NAME")
+    """One of `BACKBONES` in `models/backbones.py` (network `backbone` only)."""
+    head: str = _model("integral", "integral (heatmaps) or regression.", metavar="NAME", choices=HEADS)
+    """`integral`: K heatmaps, each joint its heatmap's expected coordinate. `regression`: averaged features, one fully
+    connected layer (network `backbone` only)."""
+    freeze_blocks: int = _model(0, "Keep the weights of the backbone's first N blocks.", zero=True)
+    init_weights: str = _model(
+        "random",
+        "Initial weights: random; torchvision (published for the backbone); previous (the stage before; in refine "
+        "only); full-body, upper-body or a file of deeppose export; a file for the backbone.",
+        metavar="FROM",
+    )
+    input_size: int = _model(220, "Side of the network's square input, px.", metavar="PX")
+    progressive_size: str = _model(
+        "",
+        "Smaller inputs in early epochs: 96:0.4,128:0.8 is 96 px until 0.4 of the epochs are done, 128 px until 0.8.",
+        metavar="LIST",
+        initial_only=True,
+    )
+    """Read by `progressive_resizing.py`. Not with the paper's network, which is made for one size."""
+    head_channels: int = _model(0, "Channels in which the head merges the features.")
+    """For network `integral` the channels of its first stride-4 block."""
+    dropout: float = _model(0.6, "Probability of dropping.", zero=True, most=1.0, is_flag=False)
+    """On the two fully connected layers (network `deeppose` only)."""
+    batch_size: int = setting(128, "Crops per step, over all devices together.")
+    max_epochs: int = setting(100, "Epochs to train.")
+    optimizer: str = setting("adagrad", f"{' or '.join(OPTIMIZERS)}.", metavar="NAME", choices=OPTIMIZERS)
+    learning_rate: float = setting(0.0005, "Peak learning rate.", metavar="X")
+    weight_decay: float = setting(0.0, "Weight decay of the optimizer.", metavar="X", zero=True)
+    schedule: str = setting("constant", "constant, or cosine (with a warm-up).", metavar="NAME", choices=SCHEDULES)
+    """`cosine`: linear warm-up over the first 3 % of the steps, then half a cosine down to 1 %."""
+    coordinate_loss: str = setting("l2", f"{', '.join(COORDINATE_LOSSES)}.", metavar="NAME", choices=COORDINATE_LOSSES)
     """`l2`: squared distance (paper, eq. 3); `l1`; `wing`: Feng et al., CVPR 2018."""
-    heatmap_weight: float = 0.0
-    """Weight of the cross-entropy between a head's maps, where it has any, and a Gaussian around the label."""
+    heatmap_weight: float = setting(0.0, "Weight of the loss of the heatmaps.", metavar="X", zero=True)
+    """Of the cross-entropy between a head's heatmaps, where it has any, and a Gaussian around the label."""
     augmentation: Augmentation = field(default_factory=Augmentation)
 
 
 @dataclass(frozen=True)
 class RefinementPreset(StagePreset):
-    """A stage s ≥ 2."""
+    """Settings of a stage s ≥ 2."""
 
-    regressor: str = "shared"
-    """`shared`: one network, joint i read from its i-th pair of outputs. `per-joint`: K networks."""
-    crops_per_joint: int = 40
-    """Displaced crops per image and labelled joint in one epoch (paper, section 3.2)."""
-    crops_per_visit: int = 2
-    """How many of these are cut each time an image is decoded."""
-    sigma: float | None = None
-    """σ: the crop's side in units of the pose's diameter; none: the data set's (paper, section 4.1)."""
-    displacement_split: str = "train"
-    """Whose errors of the stage before say how far off the crops are: `train` (paper, section 3.2) or `validation`. On
-    images that it has learned by heart a stage errs less: FLIC's wrists .067 diam on training images, .157 on
-    others, after 84 epochs."""
+    per_joint: bool = _model(False, "A network for each joint, or one for all.", flag="--per-joint/--shared")
+    """Shared: joint i is read from the i-th pair of outputs."""
+    sigma: float | None = _model(None, "Side of the crops in units of the pose's diameter.", metavar="X")
+    """σ; None: the data set's (paper, section 4.1)."""
+    crops_per_joint: int = setting(40, "Displaced crops per image and joint in one epoch.")
+    """Paper, section 3.2."""
+    crops_per_visit: int = setting(2, "Crops of a joint that are cut when an image is decoded.", is_flag=False)
+    displacement_split: str = setting(
+        "train",
+        "Crops are displaced like the errors of the stage before on this split: train or validation.",
+        metavar="SPLIT",
+        choices=("train", "validation"),
+    )
+    """The paper takes `train` (section 3.2). On images that it has learned by heart a stage errs less: FLIC's wrists
+    .067 diam on training images, .157 on others, after 84 epochs."""
 
 
 @dataclass(frozen=True)
@@ -113,44 +149,124 @@ class Preset:
     square_initial_box: bool = False
     """Widen b⁰ to a square, so that the person is not distorted. The paper resizes the box as it is."""
     cost: str = "not measured"
-    """What stage 1 takes, on which machine."""
+    """Duration of stage 1, and on which machine."""
     data: str = ""
-    """Of a recipe: the data set that it trains on where --data does not say."""
+    """Of a recipe: the data set that it trains on without --data."""
     box: str = ""
-    """Of a recipe: where the initial box comes from on that set where --box does not say; the set's own if empty."""
+    """Of a recipe: source of the initial box on that set without --box; empty: the set's own."""
 
     def box_on(self, data: str) -> str | None:
-        """The recipe's initial box on a data set; None: the set's own. On another set than its own it has none."""
+        """Source of the recipe's initial box on a data set; None: the set's own, as on every set but the recipe's."""
         return self.box or None if data == self.data else None
 
 
-def with_changes(stage: StagePreset, changes: dict[str, Any]) -> StagePreset:
-    """The stage's settings with other values for some fields of theirs or of their augmentation.
+_AUGMENTATION = {field.name for field in fields(Augmentation)}
 
-    Raises TypeError for a name that is none.
-    """
-    varied = {name: value for name, value in changes.items() if name in _VARIED}
-    changed = replace(stage, **{name: value for name, value in changes.items() if name not in varied})
-    return replace(changed, augmentation=replace(changed.augmentation, **varied))
+
+def stage_settings(kind: type[StagePreset]) -> dict[str, tuple[type, Setting]]:
+    """Type and `Setting` of each field of a stage's settings and of its augmentation, by name."""
+    found = {}
+    for owner in (kind, Augmentation):
+        hints = get_type_hints(owner)
+        for each in fields(owner):
+            if "setting" not in each.metadata or (each.metadata["setting"].initial_only and kind is not StagePreset):
+                continue
+            found[each.name] = (_options(hints[each.name])[0], each.metadata["setting"])
+    return found
+
+
+def check_settings(kind: type[StagePreset], changes: Mapping[str, Any]) -> None:
+    """Raise UsageError, naming the flag, for a change that no stage of this kind can have."""
+    known = stage_settings(kind)
+    for name, value in changes.items():
+        flag = f"--{name.replace('_', '-')}"
+        if name not in known:
+            of = "stage 1" if kind is StagePreset else "a refinement stage"
+            raise UsageError(f"{flag}: no setting of {of}; valid: {', '.join(sorted(known))}")
+        expected, limits = known[name]
+        if not _is_a(value, expected):
+            raise UsageError(f"{flag} {value}: must be {_ARTICLES[expected]}")
+        if limits.choices and value not in limits.choices:
+            raise UsageError(f"{flag} {value}: unknown; valid: {', '.join(limits.choices)}")
+        if expected not in (int, float):
+            continue
+        if math.isinf(value):
+            raise UsageError(f"{flag} {value}: must be finite")
+        if limits.zero and not 0 <= value <= limits.most:
+            valid = "0 or more" if math.isinf(limits.most) else f"0 to {limits.most:g}"
+            raise UsageError(f"{flag} {value}: valid: {valid}")
+        if not limits.zero and not value > 0:
+            raise UsageError(f"{flag} {value}: must be positive")
+
+
+def with_changes(stage: StagePreset, changes: Mapping[str, Any]) -> StagePreset:
+    """The stage's settings with other values for some of its fields or of its augmentation's. Raises TypeError for an
+    unknown name."""
+    augmentation = {name: value for name, value in changes.items() if name in _AUGMENTATION}
+    changed = replace(stage, **{name: value for name, value in changes.items() if name not in augmentation})
+    return replace(changed, augmentation=replace(changed.augmentation, **augmentation))
 
 
 def to_primitives(stage: StagePreset) -> dict[str, Any]:
-    """Nested dict of numbers and strings: what checkpoints and config.yaml can hold and be read back from safely."""
+    """Nested dict of numbers and strings, which checkpoints and config.yaml can hold."""
     return asdict(stage)
 
 
-def initial_from_primitives(values: dict[str, Any]) -> StagePreset:
+def initial_from_primitives(values: Mapping[str, Any]) -> StagePreset:
+    """Inverse of `to_primitives`. Raises DeepPoseError as `refinement_from_primitives`."""
     return _restore(StagePreset, values)
 
 
-def refinement_from_primitives(values: dict[str, Any]) -> RefinementPreset:
+def refinement_from_primitives(values: Mapping[str, Any]) -> RefinementPreset:
+    """Inverse of `to_primitives`. Raises DeepPoseError for an unknown field or a value of another type."""
     return _restore(RefinementPreset, values)
 
 
-def _restore(kind: type[Any], values: dict[str, Any]) -> Any:
-    values = dict(values)
+def _restore(kind: type[T], values: Mapping[str, Any]) -> T:
     try:
-        augmentation = Augmentation(**values.pop("augmentation"))
-        return kind(augmentation=augmentation, **values)
-    except (KeyError, TypeError) as error:
+        return from_mapping(kind, values)
+    except ValueError as error:
         raise DeepPoseError(f"stored settings do not fit this version: {error}") from None
+
+
+_ARTICLES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+def from_mapping(kind: type[T], values: Any) -> T:
+    """Build a dataclass from a mapping; a field that is a dataclass takes a mapping too.
+
+    Raises ValueError, one line, for an unknown or missing key or a value of another type.
+    """
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{str(values)[:40]!a} is no mapping")
+    known: dict[str, Field[Any]] = {each.name: each for each in fields(kind)}  # type: ignore[arg-type]
+    hints = get_type_hints(kind)
+    if unknown := [str(key)[:40] for key in values if key not in known]:
+        raise ValueError(f"unknown {unknown[0]!a}; valid: {', '.join(known)}")
+    made = {}
+    for name, own in known.items():
+        if name not in values:
+            if own.default is MISSING and own.default_factory is MISSING:
+                raise ValueError(f"{name} is missing")
+            continue
+        value, hint = values[name], hints[name]
+        if is_dataclass(hint) and isinstance(hint, type) and not isinstance(value, hint):
+            made[name] = from_mapping(hint, value)
+        elif any(_is_a(value, option) for option in _options(hint)):
+            made[name] = value
+        else:
+            raise ValueError(f"{name} is {str(value)[:40]!a}")
+    return kind(**made)
+
+
+def _options(hint: Any) -> tuple[type, ...]:
+    """Plain types of a hint: of each part of a union, `dict` of `dict[str, Any]`."""
+    parts = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    return tuple(get_origin(part) or part for part in parts)
+
+
+def _is_a(value: Any, kind: type) -> bool:
+    """Whether the value is of this type; a whole number is a float too, a bool is no number."""
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)

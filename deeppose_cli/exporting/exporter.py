@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -114,17 +113,13 @@ def _record(stage: StageFolder, commit: str | None) -> TrainingRecord:
     config = stage.read_config()
     best = stage.best_pdj()
 
-    def text(key: str) -> str | None:
-        value: Any = config.get(key)
-        return None if value is None else str(value)
-
     return TrainingRecord(
-        data=str(config["data"]),
-        preset=text("preset"),
-        command=None if config.get("command") is None else _placeless_command(str(config["command"])),
-        deeppose_version=text("deeppose_version"),
-        commit=text("commit") or commit,
+        data=config.data,
+        preset=config.preset,
+        command=None if config.command is None else _placeless_command(config.command),
+        deeppose_version=config.deeppose_version,
+        commit=config.commit or commit,
         epochs=stage.epochs or None,
-        num_train_images=config.get("num_train_images"),
+        num_train_images=config.num_train_images,
         validation_pdj=None if best is None else round(best, 4),
     )

@@ -10,6 +10,7 @@ from deeppose_cli.checkpoints.lightning import fingerprint, write_calibration
 from deeppose_cli.checkpoints.metadata import ModelMetadata, TrainingRecord
 from deeppose_cli.checkpoints.run_folder import RunFolder, StageFolder
 from deeppose_cli.checkpoints.weights_header import WeightsHeader
+from deeppose_cli.config.run import StageRunConfig
 from deeppose_cli.config.schema import to_primitives
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.models.spec import StageSpec
@@ -36,8 +37,6 @@ def import_cascade(file: Path, run: RunFolder, stages: int | None = None) -> Wei
         spec, record, folder = metadata.spec.stages[number - 1], metadata.records[number - 1], run.stage(number)
         with folder.lock():
             config = _config(run, number, metadata, file)
-            if number > 1:
-                config |= {"previous_stage_sha256": fingerprint(run.stage(number - 1).best), "sigma": spec.sigma}
             folder.write_config(config)
             _write_history(folder, record)
             values = {f"regressor.{name}": value for name, value in regressor.state_dict().items()}
@@ -49,31 +48,34 @@ def import_cascade(file: Path, run: RunFolder, stages: int | None = None) -> Wei
     return header
 
 
-def _config(run: RunFolder, number: int, metadata: ModelMetadata, file: Path) -> dict[str, Any]:
-    record = metadata.records[number - 1]
-    known = {
-        "deeppose_version": record.deeppose_version,
-        "command": record.command,
-        "commit": record.commit,
-        "num_train_images": record.num_train_images,
-    }
-    return {
-        **{key: value for key, value in known.items() if value is not None},
-        "imported": file.name,
-        "run": run.name,
-        "stage": number,
-        "data": record.data,
-        "skeleton": metadata.spec.skeleton.name,
-        "preset": record.preset,
-        "box": metadata.initial_box,
-        "square_initial_box": metadata.spec.square_initial_box,
-        "settings": to_primitives(metadata.spec.stages[number - 1].settings),
-    }
+def _config(run: RunFolder, number: int, metadata: ModelMetadata, file: Path) -> StageRunConfig:
+    record, stage = metadata.records[number - 1], metadata.spec.stages[number - 1]
+    return StageRunConfig(
+        run=run.name,
+        stage=number,
+        data=record.data,
+        skeleton=metadata.spec.skeleton.name,
+        box=metadata.initial_box,
+        square_initial_box=metadata.spec.square_initial_box,
+        settings=stage.settings,
+        preset=record.preset,
+        sigma=stage.sigma if number > 1 else None,
+        previous_stage_sha256=fingerprint(run.stage(number - 1).best) if number > 1 else None,
+        num_train_images=record.num_train_images,
+        imported=file.name,
+        command=record.command,
+        deeppose_version=record.deeppose_version,
+        commit=record.commit,
+    )
 
 
-def _hyper_parameters(number: int, spec: StageSpec, config: dict[str, Any]) -> dict[str, Any]:
+def _hyper_parameters(number: int, spec: StageSpec, config: StageRunConfig) -> dict[str, Any]:
     """As the stage's LightningModule keeps them."""
-    kept = {key: config[key] for key in ("skeleton", "settings", "square_initial_box")}
+    kept = {
+        "skeleton": config.skeleton,
+        "settings": to_primitives(config.settings),
+        "square_initial_box": config.square_initial_box,
+    }
     if spec.displacement is not None:
         mean, std = ([list(pair) for pair in part] for part in (spec.displacement.mean, spec.displacement.std))
         kept |= {"stage": number, "sigma": spec.sigma, "displacement_mean": mean, "displacement_std": std}

@@ -26,7 +26,7 @@ class StageSpec:
     @property
     def kind(self) -> str:
         """`shared`: one network for all joints; `per-joint`: one network for each joint."""
-        return self.settings.regressor if isinstance(self.settings, RefinementPreset) else "shared"
+        return "per-joint" if isinstance(self.settings, RefinementPreset) and self.settings.per_joint else "shared"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What watches a training: checkpoints, history, progress on the terminal, and the guards."""
+"""Callbacks of a training: checkpoints, metrics.csv, progress on the terminal, and checks."""
 
 from __future__ import annotations
 
@@ -28,23 +28,25 @@ def _scalar(trainer: L.Trainer, name: str) -> float:
 
 
 class Checkpoints(Callback):
-    """`best.ckpt`: weights at the best validation PDJ so far. `last.ckpt`: the whole state, every few seconds or steps
-    and at each epoch's end; both replace the old file only when they are written whole."""
+    """Write `best.ckpt`, the weights at the best validation PDJ so far, and `last.ckpt`, the whole state.
+
+    `last.ckpt` is written every few seconds or steps and at each epoch's end. Only a complete file replaces an old one.
+    """
 
     def __init__(self, folder: StageFolder, every_seconds: float, every_steps: int | None) -> None:
         self.folder, self.every_seconds, self.every_steps = folder, every_seconds, every_steps
         self.best = -math.inf
-        self.size = 0  # px of the input at which `best` was scored
+        self.size = 0  # px of the input at which `best` was scored; 0: not scored yet
         self._saved = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best, "size": self.size}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best, self.size = state_dict["best"], state_dict.get("size", 0)  # states of old have no size
+        self.best, self.size = state_dict["best"], state_dict["size"]
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
-        # The epoch's last batch is saved after its validation, so that no resumed training lacks one.
+        # The epoch's last batch is saved after its validation, so that a resumed training does not miss one.
         if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
             return
         if self.every_steps is not None:
@@ -58,7 +60,7 @@ class Checkpoints(Callback):
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         score = _scalar(trainer, "val_pdj")
         size = input_size_at(pl_module.settings, trainer.current_epoch)  # type: ignore[arg-type]
-        if size != self.size and self.size:  # what was best of smaller inputs is worth little at the size that answers
+        if size != self.size and self.size:  # scores at smaller inputs do not compare
             self.best = -math.inf
         self.size = size
         if score > self.best or math.isinf(self.best) or not self.folder.best.is_file():
@@ -85,9 +87,9 @@ class Checkpoints(Callback):
 
 
 class MetricsCsv(Callback):
-    """`metrics.csv`: a row for every validation; its loss is the mean since the one before.
+    """Write `metrics.csv`: a row for every validation; its loss is the mean since the one before.
 
-    A training that is taken up again drops rows past its step.
+    A training that continues drops rows past its step.
     """
 
     COLUMNS = ("epoch", "step", "train_loss", "val_pdj", "val_diversity", "learning_rate", "input_size", "seconds")
@@ -132,13 +134,13 @@ class MetricsCsv(Callback):
 
 
 class TerminalProgress(Callback):
-    """One bar for the whole training with loss, validation PDJ and time left; one line for each validation.
+    """Show a bar for the whole training with loss, validation PDJ and time left, and print a line for each validation.
 
-    Where the output is no terminal, only the lines.
+    Without a terminal only the lines.
     """
 
     SMOOTHING = 0.98
-    """Of the loss on the bar, from step to step."""
+    """Weight of the old value in the moving average of the loss."""
 
     def __init__(self, title: str, console: Console, best_so_far: Checkpoints) -> None:
         self.title, self.console, self.checkpoints = title, console, best_so_far
@@ -186,12 +188,12 @@ class TerminalProgress(Callback):
         self._bar.update(self._task, pdj=self._best())
         self.console.print(
             f"{self.title}  epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  loss {self._loss:.3f}  "
-            f"PDJ@0.2 {_scalar(trainer, 'val_pdj'):.3f} (best {self._best()})  {left // 60}:{left % 60:02d} left",
+            f"PDJ@0.2 {_scalar(trainer, 'val_pdj'):.1%} (best {self._best()})  {left // 60}:{left % 60:02d} left",
             highlight=False,
         )
 
     def _best(self) -> str:
-        return f"{self.checkpoints.best:.3f}" if math.isfinite(self.checkpoints.best) else "–"
+        return f"{self.checkpoints.best:.1%}" if math.isfinite(self.checkpoints.best) else "–"
 
     def _stop(self, *_: Any) -> None:
         if self._bar is not None:
@@ -206,7 +208,7 @@ class TerminalProgress(Callback):
 
 
 class StopOnNonFiniteLoss(Callback):
-    """Stops at a loss that is no number, before it reaches a weight or a checkpoint, and names the images."""
+    """Stop at a loss that is no number, before it reaches a weight or a checkpoint, and name the images."""
 
     SHOWN = 8
 
@@ -234,34 +236,34 @@ class StopOnNonFiniteLoss(Callback):
 
 
 class UnreadableImages(Callback):
-    """Names each image that cannot be read when it is first met, and counts them at the end. They are left out."""
+    """Warn of each unreadable image at its first use, and print their number at the end. They are left out."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self._seen: set[str] = set()
+        self._warned: set[str] = set()
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        self._tell(batch, trainer.datamodule.names)  # type: ignore[attr-defined]
+        self._warn(batch, trainer.datamodule.names)  # type: ignore[attr-defined]
 
     def on_validation_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        self._tell(batch, trainer.datamodule.validation_names)  # type: ignore[attr-defined]
+        self._warn(batch, trainer.datamodule.validation_names)  # type: ignore[attr-defined]
 
-    def _tell(self, batch: Any, names: Callable[[list[int]], list[str]]) -> None:
+    def _warn(self, batch: Any, names: Callable[[list[int]], list[str]]) -> None:
         if not bool(batch["unreadable"].any()):
             return
         for name in names(batch["index"][batch["unreadable"]].tolist()):
-            if name not in self._seen:
-                self._seen.add(name)
+            if name not in self._warned:
+                self._warned.add(name)
                 self.console.print(f"warning: {name} cannot be read and is left out", style="yellow", highlight=False)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self._seen:
+        if self._warned:
             self.console.print(
-                f"warning: {len(self._seen)} image(s) could not be read and were left out; "
+                f"warning: {len(self._warned)} image(s) could not be read and were left out; "
                 "deeppose data check names them all",
                 style="yellow",
                 highlight=False,
@@ -269,25 +271,25 @@ class UnreadableImages(Callback):
 
 
 class CollapseGuard(Callback):
-    """Says so when validation predictions barely vary from image to image: collapse to the mean pose.
+    """Warn when validation predictions barely vary from image to image: collapse to the mean pose.
 
-    It takes two validations in a row: after a first epoch, a network may rightly still be there. A refinement stage
-    (`refining`) predicts corrections. Most are small and a few labels far away, so that even a good stage's vary much
-    less than the labels do: only next to nothing is a collapse there.
+    Only after two validations in a row, as a network may start there. A refinement stage (`refining`) predicts
+    corrections: most are small and a few labels far away, so that even a good stage's vary much less than the labels;
+    its threshold is lower.
     """
 
     def __init__(self, console: Console, refining: bool = False) -> None:
         self.console, self.refining = console, refining
         self._least = REFINEMENT_COLLAPSE_RATIO if refining else COLLAPSE_RATIO
-        self._seen = 0
+        self._in_a_row = 0
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        flatten_flags = _scalar(trainer, "val_diversity")
-        self._seen = self._seen + 1 if flatten_flags < self._least else 0
-        if self._seen >= 2 and trainer.is_global_zero:
+        diversity = _scalar(trainer, "val_diversity")
+        self._in_a_row = self._in_a_row + 1 if diversity < self._least else 0
+        if self._in_a_row >= 2 and trainer.is_global_zero:
             what = "collapse to the mean correction" if self.refining else "collapse to the mean pose"
             self.console.print(
-                f"warning: {what}: validation predictions vary {flatten_flags:.1%} as much as the labels. "
+                f"warning: {what}: validation predictions vary {diversity:.1%} as much as the labels. "
                 "Try a lower --learning-rate, more --max-epochs, or --preset tiny, whose head learns faster.",
                 style="yellow",
             )

@@ -1,7 +1,7 @@
-"""What both kinds of stage share: the optimiser, the loss over processes, the scores of a validation epoch.
+"""LightningModules of both kinds of stage: optimizer, loss over processes, scores of a validation epoch.
 
-Batches come from `datamodules/datasets.py`. Hyperparameters are primitives only, so that a checkpoint loads with
-`weights_only=True`.
+Batches come from `data/loading/stage_datasets.py`. Hyperparameters are primitives only, so that a checkpoint loads with
+`weights_only=True`. Shape letters: B images, M crops, K joints.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from deeppose_cli.training.metrics import PDJ, PredictionDiversity
 Batch = dict[str, Tensor]
 
 WARM_UP = 0.03
-"""Share of the steps over which the cosine schedule warms up."""
+"""Share of the steps in which the cosine schedule warms up."""
 LAST_RATE = 0.01
 """Share of the learning rate at which the cosine schedule ends."""
 
@@ -38,22 +38,22 @@ class Loss:
     """Sums over this process's labelled joints, and their number."""
 
     coordinates: Tensor
-    maps: Tensor
+    heatmaps: Tensor
     count: Tensor
 
 
 class StageLightningModule(L.LightningModule):
-    """One stage of the cascade in training. Subclasses say what a batch's loss and validation poses are."""
+    """One stage of the cascade in training. Subclasses compute a batch's loss and validation poses."""
 
     def __init__(
-        self, skeleton: str, settings: StagePreset, kind: str, seed: int, expected: JointPrior | None = None
+        self, skeleton: str, settings: StagePreset, kind: str, seed: int, prior: JointPrior | None = None
     ) -> None:
         super().__init__()
         self.skeleton, self.settings, self.seed = skeleton_by_name(skeleton), settings, seed
-        self.regressor = Regressor(settings, len(self.skeleton), kind, expected)
+        self.regressor = Regressor(settings, len(self.skeleton), kind, prior)
         self.pdj = PDJ(skeleton)
-        self.flatten_flags = PredictionDiversity(len(self.skeleton))
-        self._known = 0.0  # labelled joints of the batch at hand, in all processes
+        self.diversity = PredictionDiversity(len(self.skeleton))
+        self._num_labels = 0.0  # of the current batch, in all processes
 
     @abstractmethod
     def batch_loss(self, batch: Batch) -> Loss:
@@ -61,21 +61,21 @@ class StageLightningModule(L.LightningModule):
 
     @abstractmethod
     def batch_poses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Validation batch → predicted poses (B, K, 2) px, and what is watched for collapse: predictions and labels
-        (B, K, 2) norm."""
+        """Validation batch → predicted poses (B, K, 2) px; predictions and labels (B, K, 2), normalized, to detect a
+        collapse."""
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        # Dropout as a function of (seed, step, process) alone: a training taken up again draws what it would have.
+        # Dropout as a function of (seed, step, process) alone: a training that continues draws the same.
         torch.manual_seed(hash((self.seed, self.global_step, self.global_rank)) % 2**63)
-        self._known = self._total(self.count_labels(batch))
+        self._num_labels = self._total(self.count_labels(batch))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        if not self._known:
-            return self.nothing()
+        if not self._num_labels:
+            return self.zero_loss()
         loss = self.batch_loss(batch)
         # DDP averages gradients over processes: times their number, over all labels, is the mean over all labels.
-        share = self.trainer.world_size / self._known
-        total = (loss.coordinates + self.settings.heatmap_weight * loss.maps) * share
+        share = self.trainer.world_size / self._num_labels
+        total = (loss.coordinates + self.settings.heatmap_weight * loss.heatmaps) * share
         self.log("train_loss", total.detach(), batch_size=max(1, int(loss.count)), on_step=True, on_epoch=False)
         return total
 
@@ -85,35 +85,35 @@ class StageLightningModule(L.LightningModule):
     def _total(self, count: Tensor) -> float:
         return float(self.trainer.strategy.reduce(count.float(), reduce_op="sum"))
 
-    def nothing(self) -> Tensor:
-        """0, with a gradient of 0 for every parameter: so that processes agree on which have one."""
+    def zero_loss(self) -> Tensor:
+        """0, with a gradient of 0 for every parameter, so that processes agree on which have one."""
         return sum((parameter.sum() for parameter in self.parameters()), torch.zeros((), device=self.device)) * 0.0
 
     def optimizer_step(self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Any = None) -> None:
-        """Where no process had a label no weight may move, not even by momentum or decay."""
-        if self._known:
+        """Change no weight where no process had a label, not even by momentum or decay."""
+        if self._num_labels:
             super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         else:
             optimizer_closure()
 
-    def sums(self, answer: HeadOutput, target: Tensor) -> Loss:
-        """Loss sums of an answer (B, K, …) against labels (B, K, 2) norm."""
-        maps = answer.coordinates.new_zeros(())
-        if answer.logits is not None and self.settings.heatmap_weight:
-            maps = heatmap_loss(answer.logits, target)
-        loss = coordinate_loss(answer.coordinates, target, self.settings.coordinate_loss)
-        return Loss(loss, maps, labelled(target).sum())
+    def sums(self, output: HeadOutput, target: Tensor) -> Loss:
+        """Loss sums of an output (B, K, …) against labels (B, K, 2) in normalized coordinates."""
+        heatmaps = output.coordinates.new_zeros(())
+        if output.logits is not None and self.settings.heatmap_weight:
+            heatmaps = heatmap_loss(output.logits, target)
+        coordinates = coordinate_loss(output.coordinates, target, self.settings.coordinate_loss)
+        return Loss(coordinates, heatmaps, labelled(target).sum())
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        poses, watched, labels = self.batch_poses(batch)
+        poses, predictions, labels = self.batch_poses(batch)
         self.pdj.update(poses, batch["keypoints"])
-        self.flatten_flags.update(watched, labels)
+        self.diversity.update(predictions, labels)
 
     def on_validation_epoch_end(self) -> None:
         self.log("val_pdj", self.pdj.compute())
-        self.log("val_diversity", self.flatten_flags.compute())
+        self.log("val_diversity", self.diversity.compute())
         self.pdj.reset()
-        self.flatten_flags.reset()
+        self.diversity.reset()
 
     def configure_optimizers(self) -> Any:
         s = self.settings
@@ -138,7 +138,7 @@ class StageLightningModule(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-class InitialStage(StageLightningModule):
+class InitialStageModule(StageLightningModule):
     """y¹ = N⁻¹(ψ(N(x; b⁰); θ₁); b⁰)."""
 
     def __init__(self, skeleton: str, settings: dict[str, Any], square_initial_box: bool, seed: int) -> None:
@@ -152,17 +152,17 @@ class InitialStage(StageLightningModule):
         return self.sums(self.regressor(batch["image"]), batch["target"])
 
     def batch_poses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        pixels, size = batch["image"], input_size_at(self.settings, self.current_epoch)
-        if size != pixels.shape[1]:  # so small as those of the training: a network answers well at its size only
+        image, size = batch["image"], input_size_at(self.settings, self.current_epoch)
+        if size != image.shape[1]:  # as small as in training: a network predicts well at its size only
             small = nn.functional.interpolate(
-                pixels.permute(0, 3, 1, 2).float(), size=(size, size), mode="bilinear", antialias=True
+                image.permute(0, 3, 1, 2).float(), size=(size, size), mode="bilinear", antialias=True
             )
-            pixels = small.permute(0, 2, 3, 1)
-        answer = self.regressor(pixels).coordinates
-        return denormalise(answer, batch["box"][:, None]), answer, batch["target"]
+            image = small.permute(0, 2, 3, 1)
+        predicted = self.regressor(image).coordinates
+        return denormalise(predicted, batch["box"][:, None]), predicted, batch["target"]
 
 
-class RefinementStage(StageLightningModule):
+class RefinementStageModule(StageLightningModule):
     """y_i^s = y_i^{s−1} + (b_w, b_h) · ψ_i(N(x; b_i); θ_s)."""
 
     def __init__(
@@ -178,14 +178,15 @@ class RefinementStage(StageLightningModule):
     ) -> None:
         self.refinement = refinement_from_primitives(settings)
         prior = JointPrior(Displacement.from_pairs(displacement_mean, displacement_std), sigma)
-        super().__init__(skeleton, self.refinement, self.refinement.regressor, seed, prior)
+        kind = "per-joint" if self.refinement.per_joint else "shared"
+        super().__init__(skeleton, self.refinement, kind, seed, prior)
         self.save_hyperparameters()
 
     def count_labels(self, batch: Batch) -> Tensor:
         return labelled(self._targets(batch)).sum()
 
     def _targets(self, batch: Batch) -> Tensor:
-        """(M, K, 2) norm: of each crop the joint that it is meant for; NaN for the others."""
+        """(M, K, 2) in normalized coordinates: the label of each crop's own joint, NaN for the other joints."""
         joint = batch["joint_index"]
         own = joint.unsqueeze(-1) == torch.arange(len(self.skeleton), device=joint.device)
         return torch.where(own.unsqueeze(-1), batch["target"], torch.nan)
@@ -197,19 +198,19 @@ class RefinementStage(StageLightningModule):
         parts = []
         for joint in joints.unique().tolist():
             rows = joints == joint
-            answer = self.regressor.predict_joint(batch["image"][rows], joint)
-            parts.append(self.sums(answer, targets[rows, joint : joint + 1]))
-        nothing = self.nothing()  # a batch may lack a joint: its network still has a gradient, of 0
+            output = self.regressor.predict_joint(batch["image"][rows], joint)
+            parts.append(self.sums(output, targets[rows, joint : joint + 1]))
+        zero = self.zero_loss()  # a batch may lack a joint: its network still has a gradient, of 0
         return Loss(
-            sum((part.coordinates for part in parts), nothing),
-            sum((part.maps for part in parts), nothing),
+            sum((part.coordinates for part in parts), zero),
+            sum((part.heatmaps for part in parts), zero),
             sum((part.count for part in parts), torch.zeros((), dtype=torch.long, device=self.device)),
         )
 
     def batch_poses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        pixels, boxes = batch["image"], batch["boxes"]
-        images, joints = pixels.shape[:2]
-        each = torch.arange(joints, device=pixels.device).repeat(images)
-        said = self.regressor.predict_own_joint(pixels.flatten(0, 1), each).coordinates
-        answer = said.unflatten(0, (images, joints))[:, :, 0]
-        return denormalise(answer, boxes), answer, normalise(batch["keypoints"], boxes)
+        crops, boxes = batch["image"], batch["boxes"]
+        images, joints = crops.shape[:2]
+        joint_index = torch.arange(joints, device=crops.device).repeat(images)
+        output = self.regressor.predict_own_joint(crops.flatten(0, 1), joint_index)
+        predicted = output.coordinates.unflatten(0, (images, joints))[:, :, 0]
+        return denormalise(predicted, boxes), predicted, normalise(batch["keypoints"], boxes)

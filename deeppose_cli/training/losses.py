@@ -1,6 +1,6 @@
-"""What training minimises. Labels are norm coordinates; NaN marks a joint without a label.
+"""Losses. Labels are in normalized coordinates; NaN marks a joint without a label.
 
-Every loss is a sum over labelled joints and the number of these, so that processes can add both up and divide once.
+Every loss is a sum over labelled joints, so that processes can add it and the number of labels up and divide once.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ def labelled(target: Tensor) -> Tensor:
 
 
 WING_WIDTH, WING_CURVATURE = 10 / 64, 2 / 64
-"""w and ε of the wing loss, norm units: the 10 and 2 px of Feng et al., CVPR 2018, over the side of their network's
-input of 64 px. Most errors of a pose then lie where the logarithm is: w is a sixth of the box."""
+"""w and ε of the wing loss, normalized units: the 10 and 2 px of Feng et al., CVPR 2018, over the side of their
+network's input of 64 px. Most errors of a pose are then in the logarithmic part: w is a sixth of the box."""
 
 
 def coordinate_loss(prediction: Tensor, target: Tensor, kind: str = "l2") -> Tensor:
-    """Sum over labelled joints of what an error y − ψ costs, norm units.
+    """Sum over labelled joints of the cost of an error y − ψ, normalized units.
 
     `l2`: ‖y − ψ‖² (the paper, eq. 3). `l1`: |y − ψ|₁. `wing`: w ln(1 + |x| / ε) of each coordinate x within w, beyond
     it |x| less a constant that joins the two (Feng et al., CVPR 2018): small errors count more than in `l1`.
@@ -32,8 +32,8 @@ def coordinate_loss(prediction: Tensor, target: Tensor, kind: str = "l2") -> Ten
     prediction, target: (..., 2). No labelled joint gives 0 with a gradient of 0, never NaN. Raises ValueError for
     another kind.
     """
-    known = labelled(target).unsqueeze(-1)
-    difference = torch.where(known, prediction - torch.where(known, target, 0.0), 0.0)
+    valid = labelled(target).unsqueeze(-1)
+    difference = torch.where(valid, prediction - torch.where(valid, target, 0.0), 0.0)
     if kind == "l2":
         return difference.square().sum()
     size = difference.abs()
@@ -47,22 +47,22 @@ def coordinate_loss(prediction: Tensor, target: Tensor, kind: str = "l2") -> Ten
 
 
 def heatmap_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Sum over labelled joints inside the box of the cross-entropy between map and label.
+    """Sum over labelled joints inside the box of the cross-entropy between heatmap and label.
 
-    logits: (B, K, H, W); target: (B, K, 2) norm. The label's map is a Gaussian with a standard deviation of one cell.
-    A joint outside the box has no cell and adds nothing here.
+    logits: (B, K, H, W); target: (B, K, 2), normalized. The label's heatmap is a Gaussian with a standard deviation of
+    one cell. A joint outside the box has no cell and adds nothing.
     """
     height, width = logits.shape[-2:]
     inside = (target.abs() <= 0.5).all(-1)  # NaN compares false
     safe = torch.where(inside.unsqueeze(-1), target, 0.0)
 
-    columns, rows = _bell(safe[..., 0], width), _bell(safe[..., 1], height)
+    columns, rows = _gaussian(safe[..., 0], width), _gaussian(safe[..., 1], height)
     share = rows.unsqueeze(-1) * columns.unsqueeze(-2)
     entropy = -(share.flatten(2) * logits.flatten(2).log_softmax(-1)).sum(-1)
     return torch.where(inside, entropy, 0.0).sum()
 
 
-def _bell(position: Tensor, cells: int) -> Tensor:
-    """(...) norm → (..., cells) the shares of a Gaussian's cells; its standard deviation is one of them."""
+def _gaussian(position: Tensor, cells: int) -> Tensor:
+    """(...) normalized → (..., cells): the shares of a Gaussian with a standard deviation of one cell."""
     centres = cell_centres(cells, position)
     return torch.softmax(-0.5 * ((centres - position.unsqueeze(-1)) * cells).square(), dim=-1)

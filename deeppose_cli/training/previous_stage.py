@@ -1,6 +1,7 @@
-"""What the stages before say, for a refinement stage to start from: measured once, kept in the stage's `start.npz`.
+"""Errors and validation poses of the stages before a refinement stage.
 
-Kept, so that a training that is taken up again, and its other processes, go on from the same.
+Measured once and kept in the stage's `previous_stage.npz`, so that a training that continues, and its other processes,
+have the same.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class PreviousStage:
-    """Of the cascade as it was before the stage."""
+    """The cascade as it was before the stage."""
 
     displacement: Displacement
-    """How far off its joints are, on images of one split."""
-    on_validation: NDArray[np.float64]
-    """(N, K, 2) px, its poses on the validation images."""
+    """Its errors on the images of one split."""
+    validation_poses: NDArray[np.float64]
+    """(N, K, 2) px, predicted on the validation images."""
 
     @classmethod
     def measure(cls, run: RunFolder, stages: int, data: TrainingData, square: bool, displacement_split: str) -> Self:
-        """Of the run's first `stages` stages. `displacement_split`: `train` or `validation`.
+        """Predict with the run's first `stages` stages. `displacement_split`: `train` or `validation`.
 
         Raises DeepPoseError where the stages cannot be read or have another skeleton than the data set.
         """
@@ -47,12 +48,12 @@ class PreviousStage:
                 f"{run.stage(1).best}: has skeleton '{cascade.skeleton.name}', the data set "
                 f"'{data.train.skeleton.name}'"
             )
-        on_validation = predict_split(cascade, data.validation, data.validation_boxes)[-1]
-        part, boxes, poses = data.validation, data.validation_boxes, on_validation
+        validation_poses = predict_split(cascade, data.validation, data.validation_boxes)[-1]
+        part, boxes, poses = data.validation, data.validation_boxes, validation_poses
         if displacement_split == "train":
             part, boxes = data.train, data.train_boxes
             poses = predict_split(cascade, part, boxes)[-1]
-        return cls(Displacement.measure(poses, part, initial_stage_boxes(boxes, square=square)), on_validation)
+        return cls(Displacement.measure(poses, part, initial_stage_boxes(boxes, square=square)), validation_poses)
 
     @classmethod
     def read(cls, file: Path) -> Self:
@@ -64,14 +65,16 @@ class PreviousStage:
         from deeppose_cli.models.displacement import Displacement
 
         try:
-            with np.load(file) as kept:
-                pairs = [tuple((float(x), float(y)) for x, y in kept[key]) for key in ("mean", "std")]
-                return cls(Displacement(pairs[0], pairs[1]), kept["validation"])
+            with np.load(file) as stored:
+                pairs = [tuple((float(x), float(y)) for x, y in stored[key]) for key in ("mean", "std")]
+                return cls(Displacement(pairs[0], pairs[1]), stored["validation"])
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-            raise DeepPoseError(f"{file}: not readable ({error}); without this file it is made anew") from None
+            raise DeepPoseError(f"{file}: not readable ({error}); without this file it is measured again") from None
 
     def write(self, file: Path) -> None:
         import numpy as np
 
         with replacing(file, ".npz") as temporary:
-            np.savez(temporary, mean=self.displacement.mean, std=self.displacement.std, validation=self.on_validation)
+            np.savez(
+                temporary, mean=self.displacement.mean, std=self.displacement.std, validation=self.validation_poses
+            )

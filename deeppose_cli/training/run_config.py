@@ -1,19 +1,29 @@
-"""What the user asked of a training, and the configuration that comes of it: new, or stored with the run."""
+"""Options of a training, and the configuration that comes of them: new, or read from the run."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deeppose_cli.checkpoints.lightning import fingerprint, how_to_train
+from deeppose_cli.checkpoints.pretrained import NAMES
 from deeppose_cli.checkpoints.run_folder import RunFolder, StageFolder
-from deeppose_cli.config.defaults import CHECKPOINT_SECONDS, DATA_ROOT, RUNS_ROOT
+from deeppose_cli.config.defaults import CHECKPOINT_SECONDS, DATA_ROOT, RUNS_ROOT, TRAINING_BOXES
+from deeppose_cli.config.network_checks import check_network
 from deeppose_cli.config.presets import preset_by_name
-from deeppose_cli.config.schema import RefinementPreset, StagePreset, to_primitives, with_changes
+from deeppose_cli.config.run import StageRunConfig
+from deeppose_cli.config.schema import (
+    RefinementPreset,
+    StagePreset,
+    check_settings,
+    to_primitives,
+    with_changes,
+)
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.version import __version__
 
@@ -22,175 +32,203 @@ if TYPE_CHECKING:
 
     from deeppose_cli.data.datasets.spec import DatasetSpec
 
+LOGGERS = ("csv", "tensorboard", "wandb")
+INITIAL_WEIGHTS = ("random", "torchvision", *NAMES)
+"""What --init-weights may be besides a file; in refine also `previous`."""
+
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What the user asked of one training. None: not said; the preset or the stored configuration decides."""
+    """Options of one training. None: the preset or the stored configuration decides.
 
-    stage: int
+    Raises UsageError for an option that no training can have.
+    """
+
+    stage: int = 1
     data: str | None = None
-    data_root: Path = DATA_ROOT
-    runs_root: Path = RUNS_ROOT
+    """Data set; None: that of the run or the recipe, else `demo`."""
     run: str | None = None
+    """Name of the run; None: the data set's name."""
     preset: str | None = None
     box: str | None = None
-    """Where the initial box comes from; the data set's own source if not said. Stage 1 decides for all."""
-    overrides: dict[str, Any] = field(default_factory=dict)
-    """Fields of the stage's preset, or of its augmentation, that single flags change."""
+    """Source of the initial box; None: the recipe's or the data set's own. Stage 1 decides for all stages."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the stage's preset, or of its augmentation, with other values."""
     seed: int | None = None
+    resume: bool = False
+    """Continue from last.ckpt."""
+    overwrite: bool = False
+    """Start again where the run holds this stage already."""
     workers: int | None = None
+    """Processes that prepare crops; None: all cores but one."""
     cache: bool = True
     """Whether decoded images are kept beside the data set."""
     loggers: tuple[str, ...] = ("csv",)
     wandb_online: bool = False
-    resume: bool = False
-    overwrite: bool = False
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     checkpoint_steps: int | None = None
-    trainer: dict[str, Any] = field(default_factory=dict)
-    """Keyword arguments of Lightning's Trainer, as far as they were given."""
+    """Write last.ckpt every so many steps, in place of seconds."""
+    trainer: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of Lightning's Trainer."""
+    data_root: Path = DATA_ROOT
+    runs_root: Path = RUNS_ROOT
+
+    def __post_init__(self) -> None:
+        if self.preset is not None:
+            preset_by_name(self.preset)
+        _check_choice("--box", self.box, TRAINING_BOXES)
+        for logger in self.loggers:
+            _check_choice("--logger", logger, LOGGERS)
+        check_settings(StagePreset if self.stage == 1 else RefinementPreset, self.settings)
+        weights = self.settings.get("init_weights")
+        words = INITIAL_WEIGHTS if self.stage == 1 else (*INITIAL_WEIGHTS, "previous")
+        if weights is not None and weights not in words and not Path(weights).is_file():
+            note = "" if self.stage == 1 else " (previous: the stage before)"
+            raise UsageError(f"--init-weights {weights}: no such file; valid: {', '.join(words)}, or a file{note}")
+
+
+def _check_choice(flag: str, value: str | None, valid: tuple[str, ...]) -> None:
+    if value is not None and value not in valid:
+        raise UsageError(f"{flag} {value}: unknown; valid: {', '.join(valid)}")
 
 
 def is_follower() -> bool:
-    """Whether this process was started by the first process of the same training: only that one owns the folder."""
+    """Whether the first process of the same training started this process: only that one writes to the folder."""
     return int(os.environ.get("LOCAL_RANK", "0")) > 0 or int(os.environ.get("NODE_RANK", "0")) > 0
 
 
-def check_previous(run: RunFolder, orders: TrainOptions, description: DatasetSpec, console: Console) -> None:
-    for number in range(1, orders.stage):
+def check_previous_stages(run: RunFolder, options: TrainOptions, dataset: DatasetSpec, console: Console) -> None:
+    """Raise DeepPoseError where a stage before is missing; warn of one that was stopped early."""
+    for number in range(1, options.stage):
         stage = run.stage(number)
         if not stage.best.is_file():
-            raise DeepPoseError(
-                f"{run.path}: stage {number} is not trained; {how_to_train(number, run, description.name)}"
-            )
+            raise DeepPoseError(f"{run.path}: stage {number} is not trained; {how_to_train(number, run, dataset.name)}")
         config, done = stage.read_config(), stage.epochs
-        planned = config["settings"].get("max_epochs")
-        if planned is not None and done < planned and "imported" not in config and not is_follower():
+        if done < config.max_epochs and config.imported is None and not is_follower():
             console.print(
-                f"warning: stage {number} has done {done} of {planned} epochs; this stage learns to correct it as it "
-                f"is now; to finish it first, {how_to_train(number, run)} --resume",
+                f"warning: stage {number} has done {done} of {config.max_epochs} epochs; this stage learns to correct "
+                f"it as it is now; to finish it first, {how_to_train(number, run)} --resume",
                 style="yellow",
                 highlight=False,
             )
 
 
-def stored(folder: StageFolder, orders: TrainOptions, description: DatasetSpec) -> dict[str, Any]:
-    """The configuration of a training that is taken up again. The flags that it was started with may be given again."""
+def resumed_config(folder: StageFolder, options: TrainOptions, dataset: DatasetSpec) -> StageRunConfig:
+    """Read the configuration of a training that continues. The flags that it was started with may be repeated.
+
+    Raises DeepPoseError where there is none, UsageError for flags that contradict it.
+    """
     if not folder.config_file.is_file():
         raise DeepPoseError(f"{folder.path}: nothing to resume; leave out --resume to start")
     config = folder.read_config()
-    if orders.resume:
-        asked = {"preset": orders.preset, "seed": orders.seed, "box": orders.box}
-        wrong = [name for name, value in asked.items() if value not in (None, config.get(name))]
-        kept = {**config["settings"], **config["settings"].get("augmentation", {})}
-        wrong += [name for name, value in orders.overrides.items() if value != kept.get(name)]
-        if wrong:
+    if options.resume:
+        stored = to_primitives(config.settings)
+        stored |= stored["augmentation"] | {"preset": config.preset, "seed": config.seed, "box": config.box}
+        given = {"preset": options.preset, "seed": options.seed, "box": options.box, **options.settings}
+        if wrong := [name for name, value in given.items() if value not in (None, stored.get(name))]:
             flags = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
             raise UsageError(f"{flags}: not with --resume, which goes by {folder.config_file}")
-    if config["data"] != description.name:
-        raise UsageError(f"--data {description.name}: {folder.config_file} goes by --data {config['data']}")
+    if config.data != dataset.name:
+        raise UsageError(f"--data {dataset.name}: {folder.config_file} goes by --data {config.data}")
     return config
 
 
-def fresh(run: RunFolder, folder: StageFolder, orders: TrainOptions, description: DatasetSpec) -> dict[str, Any]:
-    """The configuration of a new training; nothing is written yet."""
-    if folder.config_file.is_file() and not orders.overwrite:
+def new_config(run: RunFolder, folder: StageFolder, options: TrainOptions, dataset: DatasetSpec) -> StageRunConfig:
+    """Make the configuration of a new training; nothing is written yet.
+
+    Raises DeepPoseError where the folder holds a training already, UsageError for settings that fit no network.
+    """
+    if folder.config_file.is_file() and not options.overwrite:
         raise DeepPoseError(
-            f"{folder.path}: holds a training already; --resume goes on with it, --overwrite starts again, "
-            "--run NAME keeps both"
+            f"{folder.path}: holds a training already; --resume continues it, --overwrite starts again, --run NAME "
+            "keeps both"
         )
-    preset = preset_by_name(orders.preset or _inherited_preset(run, orders.stage) or description.preset)
-    base: StagePreset = preset.initial if orders.stage == 1 else preset.refinement
-    inherited = _inherited_network(run) if orders.stage > 1 and orders.preset is None else {}
-    try:
-        settings = with_changes(base, {**inherited, **orders.overrides})
-    except TypeError as error:
-        raise UsageError(f"a flag does not fit stage {orders.stage}: {error}") from None
-    if settings.init_weights == "random" and "freeze_blocks" not in orders.overrides:
-        settings = replace(settings, freeze_blocks=0)  # what is random must learn
-    _check_effect(settings, orders.overrides, preset.name)
-    config: dict[str, Any] = {
-        "deeppose_version": __version__,
-        "command": shlex.join(["deeppose", *sys.argv[1:]]),
-        "run": run.name,
-        "stage": orders.stage,
-        "data": description.name,
-        "skeleton": description.skeleton.name,
-        "preset": preset.name,
-        "seed": orders.seed or 0,
-        "box": orders.box or preset.box_on(description.name) or description.initial_box,
-        "square_initial_box": preset.square_initial_box,
-        "settings": to_primitives(settings),
-        # From Python a caller may hand over objects, which a file cannot hold.
-        "trainer": {key: value for key, value in orders.trainer.items() if isinstance(value, str | int | float | list)},
-    }
-    if isinstance(settings, RefinementPreset):
-        first = run.stage(1).read_config()
-        if first["skeleton"] != description.skeleton.name:
-            raise DeepPoseError(
-                f"{run.path}: stage 1 has skeleton '{first['skeleton']}', data set {description.name} has "
-                f"'{description.skeleton.name}'; --data {first['data']} fits"
-            )
-        config["previous_stage_sha256"] = fingerprint(run.stage(orders.stage - 1).best)
-        config["box"] = first.get("box", description.initial_box)
-        config["square_initial_box"] = first["square_initial_box"]
-        config["sigma"] = settings.sigma if settings.sigma is not None else description.sigma
-    return config
-
-
-def starting_advice(config: dict[str, Any], orders: TrainOptions) -> list[str]:
-    """One line for a new training of stage 1 that could start from values learned on ImageNet, and was not told."""
-    settings = config["settings"]
-    if orders.resume or orders.stage > 1 or settings["network"] != "backbone" or settings["init_weights"] != "random":
-        return []
-    if "init_weights" in orders.overrides:
-        return []
-    backbone = settings["backbone"]
-    how = (
-        f"--init-weights FILE ({backbone}, .safetensors)"
-        if backbone == "mobilenet_v1"
-        else "--init-weights torchvision"
+    first = run.stage(1).read_config() if options.stage > 1 else None
+    preset = preset_by_name(options.preset or (first and first.preset) or dataset.preset)
+    changes = dict(options.settings)
+    if first is not None and options.preset is None:
+        # It starts from the values of stage 1, so it has the same kind of network.
+        kept = {name: getattr(first.settings, name) for name in ("network", "backbone", "head", "head_channels")}
+        changes = {**kept, **changes}
+    settings = with_changes(preset.initial if first is None else preset.refinement, changes)
+    if settings.init_weights == "random" and "freeze_blocks" not in options.settings:
+        settings = replace(settings, freeze_blocks=0)  # random weights must learn
+    _check_effect(settings, options.settings, preset.name)
+    check_network(settings)
+    config = StageRunConfig(
+        run=run.name,
+        stage=options.stage,
+        data=dataset.name,
+        skeleton=dataset.skeleton.name,
+        box=options.box or preset.box_on(dataset.name) or dataset.initial_box,
+        square_initial_box=preset.square_initial_box,
+        settings=settings,
+        preset=preset.name,
+        seed=options.seed or 0,
+        # A Python program may pass objects, which a file cannot hold.
+        trainer={key: value for key, value in options.trainer.items() if isinstance(value, str | int | float | list)},
+        command=_command(),
+        deeppose_version=__version__,
     )
+    if first is None or not isinstance(settings, RefinementPreset):
+        return config
+    if first.skeleton != dataset.skeleton.name:
+        raise DeepPoseError(
+            f"{run.path}: stage 1 has skeleton '{first.skeleton}', data set {dataset.name} has "
+            f"'{dataset.skeleton.name}'; --data {first.data} fits"
+        )
+    return replace(
+        config,
+        previous_stage_sha256=fingerprint(run.stage(options.stage - 1).best),
+        box=first.box,
+        square_initial_box=first.square_initial_box,
+        sigma=settings.sigma if settings.sigma is not None else dataset.sigma,
+    )
+
+
+def _command() -> str:
+    """The command line of this process; of the `deeppose` program without its folder."""
+    program = Path(sys.argv[0]).name
+    return shlex.join(["deeppose" if program in ("deeppose", "app.py") else program, *sys.argv[1:]])
+
+
+def starting_advice(config: StageRunConfig, options: TrainOptions) -> list[str]:
+    """One line for a new training of stage 1 that could start from weights learned on ImageNet."""
+    settings = config.settings
+    random = settings.network == "backbone" and settings.init_weights == "random"
+    if options.resume or options.stage > 1 or not random or "init_weights" in options.settings:
+        return []
+    flag = "--init-weights torchvision"
+    if settings.backbone == "mobilenet_v1":
+        flag = f"--init-weights FILE ({settings.backbone}, .safetensors)"
     return [
-        "starting values: random; values learned on ImageNet save most of the time (small backbones on LSP: PCP 0.51 "
-        f"after 66,000 images with them, 0.46 after 360,000 without): {how}"
+        "initial weights: random; weights learned on ImageNet save most of the time (small backbones on LSP: PCP 51 % "
+        f"after 66,000 images with them, 46 % after 360,000 without): {flag}"
     ]
 
 
-def _check_effect(settings: StagePreset, given: dict[str, Any], preset: str) -> None:
-    """Raises UsageError for a flag that this network would not heed."""
-    foreign = [name for name in ("backbone", "head", "freeze_blocks") if name in given]
-    if foreign and settings.network != "backbone":
+def _check_effect(settings: StagePreset, given: Mapping[str, Any], preset: str) -> None:
+    """Raise UsageError for a flag that has no effect on this network."""
+    unused = [name for name in ("backbone", "head", "freeze_blocks") if name in given]
+    if unused and settings.network != "backbone":
         raise UsageError(
-            f"--{foreign[0]} {given[foreign[0]]}: preset {preset} has a network of its own, no backbone; "
-            "--preset modern has one"
+            f"--{unused[0].replace('_', '-')} {given[unused[0]]}: preset {preset} has a network of its own, no "
+            "backbone; --preset modern has one"
         )
-    if "head_channels" in given and (settings.network == "deeppose" or settings.head == "regression"):
-        what = f"preset {preset}'s network" if settings.network == "deeppose" else "--head regression"
-        raise UsageError(f"--head-channels {given['width']}: {what} has none to set; leave it out")
+    regression = settings.network == "backbone" and settings.head == "regression"
+    if "head_channels" in given and (settings.network == "deeppose" or regression):
+        owner = "--head regression" if regression else f"preset {preset}'s network"
+        raise UsageError(f"--head-channels {given['head_channels']}: {owner} has none to set; leave it out")
     if settings.progressive_size and settings.network == "deeppose":
         raise UsageError(f"--progressive-size {settings.progressive_size}: preset {preset} has one size; valid: ''")
-    mapless = settings.network == "deeppose" or (settings.network == "backbone" and settings.head == "regression")
-    if mapless and given.get("heatmap_weight"):
-        what = f"--head {settings.head}" if settings.network == "backbone" else f"preset {preset}"
-        raise UsageError(f"--heatmap-weight {given['heatmap_weight']:g}: {what} has no maps; valid: 0")
+    if given.get("heatmap_weight") and (settings.network == "deeppose" or regression):
+        owner = "--head regression" if regression else f"preset {preset}"
+        raise UsageError(f"--heatmap-weight {given['heatmap_weight']:g}: {owner} has no heatmaps; valid: 0")
 
 
-def _inherited_preset(run: RunFolder, stage: int) -> str | None:
-    """A refinement stage goes by the preset of stage 1, where that is known."""
-    preset = run.stage(1).read_config()["preset"] if stage > 1 else None
-    return None if preset is None else str(preset)
-
-
-def _inherited_network(run: RunFolder) -> dict[str, Any]:
-    """A refinement stage has the kind of network that stage 1 was given: it starts from its values."""
-    settings = run.stage(1).read_config()["settings"]
-    return {name: settings[name] for name in ("network", "backbone", "head", "head_channels") if name in settings}
-
-
-def clear(run: RunFolder, stage: int) -> None:
-    """Removes what an overwritten stage left, and the stages after it: they refine what no longer exists."""
+def delete_stages(run: RunFolder, stage: int) -> None:
+    """Delete the files of an overwritten stage, and of the stages after it: they refine what no longer exists."""
     for old in run.started:
         if old.number >= stage:
-            for file in (old.best, old.last, old.metrics, old.start, old.calibration, old.config_file):
+            for file in (old.best, old.last, old.metrics, old.previous_stage, old.calibration, old.config_file):
                 file.unlink(missing_ok=True)

@@ -1,45 +1,43 @@
-"""Trains a stage into its run folder: the only place that builds a Trainer.
+"""Train a stage into its run folder: `train()` for stage 1, `refine()` for the stages after it.
 
-torch and Lightning are imported inside the functions, so that listing runs costs nothing.
+torch and Lightning are imported inside the functions: errors that the arguments alone decide need neither.
 """
 
 from __future__ import annotations
 
-import logging
 import os
-import warnings
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deeppose_cli.checkpoints.lightning import how_to_train, read_checkpoint
-from deeppose_cli.checkpoints.run_folder import RunFolder, StageFolder, run_folder
-from deeppose_cli.config.schema import (
-    RefinementPreset,
-    StagePreset,
-    initial_from_primitives,
-    refinement_from_primitives,
-)
+from deeppose_cli.checkpoints.lightning import read_checkpoint
+from deeppose_cli.checkpoints.run_folder import RunFolder, StageFolder, list_runs, run_folder
+from deeppose_cli.config.defaults import CHECKPOINT_SECONDS, DATA_ROOT, RUNS_ROOT
+from deeppose_cli.config.presets import preset_by_name
+from deeppose_cli.config.run import StageRunConfig
+from deeppose_cli.config.schema import RefinementPreset, to_primitives
 from deeppose_cli.core.errors import DeepPoseError, UsageError
-from deeppose_cli.core.progress import progress_bar
+from deeppose_cli.core.progress import loading_notice, progress_bar
 from deeppose_cli.core.skeleton import skeleton_by_name
-from deeppose_cli.models.spec import StageSpec
 from deeppose_cli.training.calibrate import calibrate_stages
-from deeppose_cli.training.initialization import SourceStage, begin, check_start, find_source
+from deeppose_cli.training.initialization import check_initial_weights, find_source, initialize_weights
 from deeppose_cli.training.memory import keep_memory
 from deeppose_cli.training.previous_stage import PreviousStage
 from deeppose_cli.training.run_config import (
     TrainOptions,
-    check_previous,
-    clear,
-    fresh,
+    check_previous_stages,
+    delete_stages,
     is_follower,
+    new_config,
+    resumed_config,
     starting_advice,
-    stored,
 )
+from deeppose_cli.training.trainer import build_trainer, hide_known_warnings, hint_to_resume
 
 if TYPE_CHECKING:
-    import lightning as L
     from rich.console import Console
 
     from deeppose_cli.data.datasets.spec import DatasetSpec
@@ -47,169 +45,277 @@ if TYPE_CHECKING:
     from deeppose_cli.training.lightning_modules import StageLightningModule
 
 
+def train(
+    data: str | None = None,
+    *,
+    run: str | None = None,
+    preset: str | None = None,
+    box: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    workers: int | None = None,
+    cache: bool = True,
+    loggers: Sequence[str] = ("csv",),
+    wandb_online: bool = False,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    checkpoint_steps: int | None = None,
+    trainer: Mapping[str, Any] | None = None,
+    data_root: str | Path = DATA_ROOT,
+    runs_root: str | Path = RUNS_ROOT,
+) -> StageFolder:
+    """Train stage 1 and return its folder. `TrainOptions` explains each argument.
+
+    Raises DeepPoseError, one line, before anything is written, for options that cannot be, a data set that is not
+    there, or a run that holds this stage already.
+    """
+    options = TrainOptions(
+        1,
+        data=data,
+        run=run,
+        preset=preset,
+        box=box,
+        settings=settings or {},
+        seed=seed,
+        resume=resume,
+        overwrite=overwrite,
+        workers=workers,
+        cache=cache,
+        loggers=tuple(loggers),
+        wandb_online=wandb_online,
+        checkpoint_seconds=checkpoint_seconds,
+        checkpoint_steps=checkpoint_steps,
+        trainer=trainer or {},
+        data_root=Path(data_root),
+        runs_root=Path(runs_root),
+    )
+    return run_training(options)
+
+
+def refine(
+    stage: int = 2,
+    *,
+    data: str | None = None,
+    run: str | None = None,
+    preset: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    workers: int | None = None,
+    cache: bool = True,
+    loggers: Sequence[str] = ("csv",),
+    wandb_online: bool = False,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    checkpoint_steps: int | None = None,
+    trainer: Mapping[str, Any] | None = None,
+    data_root: str | Path = DATA_ROOT,
+    runs_root: str | Path = RUNS_ROOT,
+) -> StageFolder:
+    """Train stage 2, 3, … of a run, the newest if it is not named, and return its folder. See `train`."""
+    options = TrainOptions(
+        stage,
+        data=data,
+        run=run,
+        preset=preset,
+        settings=settings or {},
+        seed=seed,
+        resume=resume,
+        overwrite=overwrite,
+        workers=workers,
+        cache=cache,
+        loggers=tuple(loggers),
+        wandb_online=wandb_online,
+        checkpoint_seconds=checkpoint_seconds,
+        checkpoint_steps=checkpoint_steps,
+        trainer=trainer or {},
+        data_root=Path(data_root),
+        runs_root=Path(runs_root),
+    )
+    if stage < 2:
+        raise UsageError(f"--stage {stage}: refine makes stages 2, 3, …; for the first type: deeppose train --stage 1")
+    return run_training(options)
+
+
 def default_workers() -> int:
-    """Processes that prepare images: all cores but one, up to eight."""
+    """Processes that prepare crops: all cores but one, at most eight."""
     return max(1, min(8, (os.cpu_count() or 2) - 1))
 
 
-def train_stage(orders: TrainOptions, description: DatasetSpec, console: Console) -> StageFolder:
-    """Trains stage `orders.stage` of a run, or takes it up again, and returns its folder.
+def run_training(options: TrainOptions) -> StageFolder:
+    """Train the stage of the options on their data set, and return its folder. Progress goes to stderr."""
+    from rich.console import Console
 
-    Raises DeepPoseError or UsageError, before anything is written, when the set is only scored on, when a stage
+    from deeppose_cli.data.datasets.registry import description
+
+    console = Console(file=sys.stderr, soft_wrap=not sys.stderr.isatty())  # a log keeps its lines whole
+    if options.data is None and options.run is None and options.stage > 1:
+        newest = next((run for run in list_runs(options.runs_root) if run.stages), None)
+        options = replace(options, run=newest.name if newest else None)
+    name = _data_name(options)
+    if name is None:
+        name = "demo"
+        if options.stage == 1:
+            console.print(
+                "no --data given: synthetic people (demo); for photographs: deeppose data prepare lsp --from "
+                "lsp_dataset.zip, then --data lsp",
+                highlight=False,
+            )
+    return train_stage(options, description(name), console)
+
+
+def _data_name(options: TrainOptions) -> str | None:
+    """The data set of --data; else the recipe's, for stage 1; else the run's."""
+    if options.data is None and options.preset is not None and options.stage == 1:
+        recipe = preset_by_name(options.preset).data
+        if recipe:
+            return recipe
+    if options.data is None and options.run is not None:
+        first = run_folder(options.runs_root, options.run).stage(1)
+        return first.read_config().data if first.config_file.is_file() else None
+    return options.data
+
+
+def train_stage(options: TrainOptions, dataset: DatasetSpec, console: Console) -> StageFolder:
+    """Train stage `options.stage` of a run, or continue it, and return its folder.
+
+    Raises DeepPoseError or UsageError, before anything is written, when the set is for evaluation only, when a stage
     before is missing, when the folder holds a training already, is in use or cannot be written.
     """
-    description.check_trainable()
-    run = run_folder(orders.runs_root, orders.run or description.name)
-    folder = run.stage(orders.stage)
-    check_previous(run, orders, description, console)
+    dataset.check_trainable()
+    run = run_folder(options.runs_root, options.run or dataset.name)
+    folder = run.stage(options.stage)
+    check_previous_stages(run, options, dataset, console)
     follower = is_follower()
     with ExitStack() as locks:
         if not follower:
             locks.enter_context(folder.lock())
-            for later in run.started:  # an overwritten stage takes those after it with it: nobody may be at work there
-                if orders.overwrite and later.number > orders.stage:
+            for later in run.started:  # overwriting a stage deletes those after it: none may be in training
+                if options.overwrite and later.number > options.stage:
                     locks.enter_context(later.lock())
-        again = orders.resume or follower
-        config = stored(folder, orders, description) if again else fresh(run, folder, orders, description)
-        return _train(run, folder, config, orders, description, console)
+        continues = options.resume or follower
+        config = resumed_config(folder, options, dataset) if continues else new_config(run, folder, options, dataset)
+        if not all(place.is_dir() for place in dataset.folders(options.data_root)):
+            dataset.read(options.data_root)  # before the slow imports: its error names what to type
+        return _train(run, folder, config, options, dataset, console)
 
 
 def _train(
     run: RunFolder,
     folder: StageFolder,
-    config: dict[str, Any],
-    orders: TrainOptions,
-    description: DatasetSpec,
+    config: StageRunConfig,
+    options: TrainOptions,
+    dataset: DatasetSpec,
     console: Console,
 ) -> StageFolder:
-    import lightning as L
+    resume_from = _resume_point(folder, config) if options.resume else None
+    source = None
+    if resume_from is None:
+        source = find_source(config.settings.init_weights, run, config.stage)
+        check_initial_weights(config.settings, skeleton_by_name(config.skeleton), source)
+    with loading_notice("PyTorch and Lightning"):
+        import lightning as L
 
-    from deeppose_cli.data.loading.datamodules import TrainingData
-    from deeppose_cli.training.callbacks import (
-        Checkpoints,
-        CollapseGuard,
-        MetricsCsv,
-        StopOnNonFiniteLoss,
-        TerminalProgress,
-        UnreadableImages,
-    )
-
+        from deeppose_cli.data.loading.datamodules import TrainingData
     keep_memory()
-    settings = _settings(config)
-    _check_network(settings)
-    resume_from = _resume_point(folder, config) if orders.resume else None
-    donor = _checked_donor(run, config, settings) if resume_from is None else None
     with progress_bar() as progress:
-        data = TrainingData.read(description, orders.data_root, config.get("box"), progress, orders.cache)
-    leader, going_on = not is_follower(), orders.resume or is_follower()
-    checkpoints = Checkpoints(folder, orders.checkpoint_seconds, orders.checkpoint_steps)
-    # Lightning's own remarks (which devices there are, advertisements) are not this program's.
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
-    with warnings.catch_warnings():
-        _ignore_known_warnings()
-        trainer = _trainer(
-            {"max_epochs": settings.max_epochs, **config.get("trainer", {}), **orders.trainer},
-            callbacks=[
-                checkpoints,
-                MetricsCsv(folder),
-                StopOnNonFiniteLoss(folder),
-                TerminalProgress(f"stage {folder.number}", console, checkpoints),
-                CollapseGuard(console, refining=folder.number > 1),
-                UnreadableImages(console),
-            ],
-            logger=_loggers(orders, run, folder, config),
-            default_root_dir=str(folder.path),
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,  # the samplers deal out by themselves, and count nobody twice
-            log_every_n_steps=10,
-        )
+        data = TrainingData.read(dataset, options.data_root, config.box, progress, options.cache)
+    leader, continues = not is_follower(), options.resume or is_follower()
+    with hide_known_warnings():
+        trainer = build_trainer(run, folder, config, options, console)
         if leader:
-            for line in [*_announcement(folder, config, data), *starting_advice(config, orders)]:
+            for line in [*_announcement(folder, config, data), *starting_advice(config, options)]:
                 console.print(line, highlight=False)
-        before = _previous_answers(run, folder, config, data, going_on, console)
-        L.seed_everything(config["seed"], verbose=False)  # before the network is built
-        workers = orders.workers if orders.workers is not None else default_workers()
-        module, loaders = _stage(folder.number, config, settings, data, before, workers)
-        said = begin(module, settings, donor) if resume_from is None else None
-        if said is not None and leader:
-            console.print(f"stage {folder.number}: {said}", highlight=False)
-        if not going_on:  # all that can be refused has been: now the old may go
-            clear(run, folder.number)
-            folder.write_config({**config, "num_train_images": len(data.train)})
-        if before is not None and leader:
-            before.write(folder.start)
-        with _told_how_to_go_on(folder, run, console):
+        previous = _previous_stage(run, folder, config, data, continues, console)
+        L.seed_everything(config.seed, verbose=False)  # before the network is built
+        workers = options.workers if options.workers is not None else default_workers()
+        module, loaders = _modules(config, data, previous, workers)
+        origin = initialize_weights(module, config.settings, source) if resume_from is None else None
+        if origin is not None and leader:
+            console.print(f"stage {folder.number}: {origin}", highlight=False)
+        if not continues:  # every check has passed: now the old stage may go
+            delete_stages(run, folder.number)
+            folder.write_config(replace(config, num_train_images=len(data.train)))
+        if previous is not None and leader:
+            previous.write(folder.previous_stage)
+        with hint_to_resume(folder, run, console):
             trainer.fit(module, datamodule=loaders, ckpt_path=resume_from, weights_only=True)
     if trainer.is_global_zero:
         calibrate_stages(run, data, folder.number)
-        _report(folder, data, before, console)
+        _report(folder, data, previous, console)
     return folder
 
 
-def _stage(
-    number: int,
-    config: dict[str, Any],
-    settings: StagePreset,
-    data: TrainingData,
-    before: PreviousStage | None,
-    workers: int,
-) -> tuple[StageLightningModule, PoseDataModule]:
-    """The stage's LightningModule, with random values, and what it trains on."""
-    from deeppose_cli.data.loading.datamodules import InitialStageDataModule, RefinementStageDataModule
-    from deeppose_cli.training.lightning_modules import InitialStage, RefinementStage
+def _resume_point(folder: StageFolder, config: StageRunConfig) -> str | None:
+    """Path of the last state; None where the training was stopped before it saved one.
 
-    seed, square, skeleton = config["seed"], config["square_initial_box"], config["skeleton"]
-    if before is None or not isinstance(settings, RefinementPreset):
-        first = InitialStage(skeleton, config["settings"], square, seed)
-        return first, InitialStageDataModule(data, settings, square, seed, workers)
-    mean, std = ([list(pair) for pair in part] for part in (before.displacement.mean, before.displacement.std))
-    sigma = config["sigma"]
-    refinement = RefinementStage(skeleton, config["settings"], number, sigma, mean, std, square, seed)
-    return refinement, RefinementStageDataModule(
-        data, settings, square, sigma, before.displacement, before.on_validation, seed, workers
+    Raises DeepPoseError for a state that is not of this training.
+    """
+    if not folder.last.is_file():
+        if config.imported is not None:
+            raise DeepPoseError(
+                f"{folder.path}: holds weights only, no training to continue; --overwrite starts one, --init-weights "
+                "FILE from these"
+            )
+        return None
+    state = read_checkpoint(folder.last)
+    stored = state["hyper_parameters"]
+    for key, value in (("skeleton", config.skeleton), ("settings", to_primitives(config.settings))):
+        if stored.get(key) != value:
+            raise DeepPoseError(f"{folder.last}: is of another training; its {key} are not those of config.yaml")
+    if "optimizer_states" not in state:
+        raise DeepPoseError(f"{folder.last}: holds weights only, no training to continue")
+    return str(folder.last)
+
+
+def _previous_stage(
+    run: RunFolder, folder: StageFolder, config: StageRunConfig, data: TrainingData, continues: bool, console: Console
+) -> PreviousStage | None:
+    """Errors of the stage before; a training that continues reads those that it began with. None for stage 1."""
+    settings = config.settings
+    if not isinstance(settings, RefinementPreset):
+        return None
+    if continues and folder.previous_stage.is_file():
+        return PreviousStage.read(folder.previous_stage)
+    number, split = folder.number - 1, settings.displacement_split
+    images = {"train": "training", "validation": "validation"}[split]
+    console.print(f"stage {folder.number}: measuring the errors of stage {number} on {images} images")
+    return PreviousStage.measure(run, number, data, config.square_initial_box, split)
+
+
+def _modules(
+    config: StageRunConfig, data: TrainingData, previous: PreviousStage | None, workers: int
+) -> tuple[StageLightningModule, PoseDataModule]:
+    """The stage's LightningModule, with random weights, and its data."""
+    from deeppose_cli.data.loading.datamodules import InitialStageDataModule, RefinementStageDataModule
+    from deeppose_cli.training.lightning_modules import InitialStageModule, RefinementStageModule
+
+    settings, square, seed = config.settings, config.square_initial_box, config.seed
+    primitives = to_primitives(settings)
+    if previous is None or not isinstance(settings, RefinementPreset) or config.sigma is None:
+        module = InitialStageModule(config.skeleton, primitives, square, seed)
+        return module, InitialStageDataModule(data, settings, square, seed, workers)
+    spread = previous.displacement
+    mean, std = ([list(pair) for pair in part] for part in (spread.mean, spread.std))
+    return (
+        RefinementStageModule(config.skeleton, primitives, config.stage, config.sigma, mean, std, square, seed),
+        RefinementStageDataModule(
+            data, settings, square, config.sigma, spread, previous.validation_poses, seed, workers
+        ),
     )
 
 
-def _trainer(flags: dict[str, Any], **fixed: Any) -> L.Trainer:
-    """Raises UsageError in one line where Lightning does not take the flags (a device that is not there)."""
-    import lightning as L
-    from lightning.fabric.utilities.exceptions import MisconfigurationException
-
-    try:
-        return L.Trainer(**flags, **fixed)
-    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
-        given = ", ".join(f"{key}={value}" for key, value in flags.items() if key != "max_epochs")
-        raise UsageError(f"Lightning's Trainer does not take {given}: {str(error).strip().splitlines()[0]}") from None
-
-
-@contextmanager
-def _told_how_to_go_on(folder: StageFolder, run: RunFolder, console: Console) -> Iterator[None]:
-    """Ctrl-C, and a worker process that the system killed, end a training with what to type to go on."""
-    what = f"{how_to_train(folder.number, run)} --resume"
-    try:
-        yield
-    except SystemExit:  # Lightning's answer to Ctrl-C
-        console.print(f"stopped; to go on, {what}", highlight=False)
-        raise KeyboardInterrupt from None
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise DeepPoseError(
-            f"a process that cuts crops was killed (memory short? --workers 0 needs none); to go on, {what}"
-        ) from None
-
-
-def _announcement(folder: StageFolder, config: dict[str, Any], data: TrainingData) -> list[str]:
-    s = config["settings"]
-    head = f"stage {folder.number} on {config['data']}: {len(data.train)} images to train, {len(data.validation)} to "
-    more = f", σ {config['sigma']:g}, {s['regressor']}, {s['draws']} draws" if folder.number > 1 else ""
+def _announcement(folder: StageFolder, config: StageRunConfig, data: TrainingData) -> list[str]:
+    s = config.settings
+    refinement = ""
+    if isinstance(s, RefinementPreset):
+        networks = "a network per joint" if s.per_joint else "one network"
+        refinement = f", σ {config.sigma:g}, {networks}, {s.crops_per_joint} crops per joint"
     lines = [
-        f"{head}validate; preset {config['preset']} (network {s['network']}, input {s['input_size']} px, "
-        f"{s['max_epochs']} epochs, batch {s['batch_size']}{more}); seed {config['seed']}; into {folder.path}",
+        f"stage {folder.number} on {config.data}: {len(data.train)} images to train, {len(data.validation)} to "
+        f"validate; preset {config.preset} (network {s.network}, input {s.input_size} px, {s.max_epochs} epochs, batch "
+        f"{s.batch_size}{refinement}); seed {config.seed}; into {folder.path}",
         data.summary,
     ]
     if data.unreadable:
@@ -218,111 +324,17 @@ def _announcement(folder: StageFolder, config: dict[str, Any], data: TrainingDat
     return lines
 
 
-def _previous_answers(
-    run: RunFolder, folder: StageFolder, config: dict[str, Any], data: TrainingData, going_on: bool, console: Console
-) -> PreviousStage | None:
-    """What the stages before say; a training that goes on takes what it began with. None for stage 1."""
-    if folder.number == 1:
-        return None
-    if going_on and folder.start.is_file():
-        return PreviousStage.read(folder.start)
-    before, source = folder.number - 1, config["settings"]["displacement_split"]
-    where = {"train": "training", "validation": "validation"}[source]
-    console.print(f"stage {folder.number}: measuring how far stage {before} is off on {where} images")
-    return PreviousStage.measure(run, before, data, config["square_initial_box"], source)
-
-
-def _settings(config: dict[str, Any]) -> StagePreset:
-    restore = initial_from_primitives if config["stage"] == 1 else refinement_from_primitives
-    return restore(config["settings"])
-
-
-def _check_network(settings: StagePreset) -> None:
-    """Raises what building the network would, at no cost, before anything is written."""
-    import torch
-
-    from deeppose_cli.models.networks import build_network
-
-    with torch.device("meta"):
-        build_network(settings, 1)
-
-
-def _checked_donor(run: RunFolder, config: dict[str, Any], settings: StagePreset) -> SourceStage | None:
-    """The trained stage that this one starts from, if any. Raises where nothing of it fits."""
-    donor = find_source(settings.init_weights, run, config["stage"])
-    check_start(settings, skeleton_by_name(config["skeleton"]), StageSpec(settings).kind, donor)
-    return donor
-
-
-def _resume_point(folder: StageFolder, config: dict[str, Any]) -> str | None:
-    """The real path of the last state; None where the training was stopped before it saved one.
-
-    Raises DeepPoseError for a state that is not of this training.
-    """
-    if not folder.last.is_file():
-        if "imported" in config:
-            raise DeepPoseError(
-                f"{folder.path}: holds weights only, no training to go on with; --overwrite starts one, --init-weights "
-                "FILE from these"
-            )
-        return None
-    state = read_checkpoint(folder.last)
-    kept = state["hyper_parameters"]
-    for key in ("skeleton", "settings"):
-        if kept.get(key) != config[key]:
-            raise DeepPoseError(f"{folder.last}: is of another training; its {key} are not those of config.yaml")
-    if "optimizer_states" not in state:
-        raise DeepPoseError(f"{folder.last}: holds weights only, no training to go on with")
-    return str(folder.last)
-
-
-def _loggers(orders: TrainOptions, run: RunFolder, folder: StageFolder, config: dict[str, Any]) -> list[Any]:
-    """metrics.csv is always written, by a callback; these come besides it."""
-    loggers: list[Any] = []
-    if "tensorboard" in orders.loggers:
-        from lightning.pytorch.loggers import TensorBoardLogger
-
-        loggers.append(TensorBoardLogger(str(folder.path), name="", version="tensorboard"))
-    if "wandb" in orders.loggers:
-        from lightning.pytorch.loggers import WandbLogger
-
-        loggers.append(
-            WandbLogger(
-                project="deeppose",
-                name=f"{run.name}-stage{folder.number}",
-                save_dir=str(folder.path),
-                offline=not orders.wandb_online,
-                config=config,
-            )
-        )
-    return loggers
-
-
-def _report(folder: StageFolder, data: TrainingData, before: PreviousStage | None, console: Console) -> None:
-    """One line at the end; a refinement stage says what it gained on validation images, or that it gained nothing."""
+def _report(folder: StageFolder, data: TrainingData, previous: PreviousStage | None, console: Console) -> None:
+    """Print the best score; of a refinement stage also its gain on validation images."""
     from deeppose_cli.evaluation.metrics import mean_rate, pdj
 
     best = folder.best_pdj()
     best = float("nan") if best is None else best
-    said = f"stage {folder.number}: PDJ@0.2 {best:.3f} on validation images"
-    if before is not None:
-        known = float(mean_rate(pdj(before.on_validation, data.validation.keypoints, data.validation.skeleton)))
-        gain = best - known
+    line = f"stage {folder.number}: PDJ@0.2 {best:.1%} on validation images"
+    if previous is not None:
+        before = float(mean_rate(pdj(previous.validation_poses, data.validation.keypoints, data.validation.skeleton)))
+        gain = 100 * (best - before)
         advice = f"deeppose predict --stage {folder.number - 1} does without it; more --max-epochs may help"
-        gained = f"gained {gain:+.3f}" if gain > 0 else f"gained nothing ({gain:+.3f}): {advice}"
-        said += f", {known:.3f} before it; {gained}"
-    console.print(f"{said}; weights in {folder.best}", highlight=False)
-
-
-def _ignore_known_warnings() -> None:
-    """Advice of Lightning's that does not apply here; every other warning is shown."""
-    for message in (
-        r".*does not have many workers.*",
-        r".*LeafSpec.*",
-        r".*GPU available but not used.*",
-        r".*your dataloader is not resumable.*",
-        r".*pin_memory.*",
-        r".*smaller than the logging interval.*",
-        r".*module\(s\) in eval mode.*",  # a backbone's frozen steps
-    ):
-        warnings.filterwarnings("ignore", message=message)
+        gained = f"gained {gain:+.1f} points" if gain > 0 else f"gained nothing ({gain:+.1f} points): {advice}"
+        line += f", {before:.1%} before it; {gained}"
+    console.print(f"{line}; weights in {folder.best}", highlight=False)

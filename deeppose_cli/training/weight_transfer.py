@@ -1,6 +1,6 @@
-"""Starting values for one network from another: which of its layers fit.
+"""Weights of one network for another: the layers that fit.
 
-A layer fits by its name and its tensors' shapes. Layers that speak of joints are taken over joint by joint, by the
+A layer fits by its name and its tensors' shapes. Layers with a part for each joint are matched joint by joint, by the
 joints' names.
 """
 
@@ -19,59 +19,59 @@ from deeppose_cli.models.regressor import Regressor
 
 @dataclass(frozen=True)
 class MatchedWeights:
-    """What of a network another one starts from."""
+    """Weights of a source that fit a network."""
 
-    values: Mapping[str, Tensor]
-    """New values, by the names of `Regressor.state_dict()`."""
+    weights: Mapping[str, Tensor]
+    """By the names of `Regressor.state_dict()`."""
     layers: int
-    """Layers that have new values: all of them, or those of some joints."""
-    of_layers: int
+    """Layers with new weights, be it for some joints only."""
+    num_layers: int
     joints: int
-    """Joints that values are known for."""
+    """Joints with new weights."""
 
-    def said(self, num_joints: int) -> str:
-        return f"{self.layers} of {self.of_layers} layers, for {self.joints} of {num_joints} joints"
+    def summary(self, num_joints: int) -> str:
+        return f"{self.layers} of {self.num_layers} layers, for {self.joints} of {num_joints} joints"
 
 
-def take(
-    own: Regressor, skeleton: Skeleton, donor: Mapping[str, Tensor], donor_skeleton: Skeleton, *, donor_per_joint: bool
+def match_weights(
+    own: Regressor, skeleton: Skeleton, source: Mapping[str, Tensor], source_skeleton: Skeleton, *, per_joint: bool
 ) -> MatchedWeights:
-    """What of the donor's weights, as `Regressor.state_dict()` names them, fits `own`.
+    """Find the weights of a source, named as in `Regressor.state_dict()`, that fit `own`.
 
-    The network of one joint starts from the donor's network of that joint, or of all joints; one network of all joints
-    from the donor's first.
+    `per_joint`: whether the source has a network for each joint. A network of one joint takes the source's network of
+    that joint, or of all joints; a network of all joints takes the source's first.
     """
-    values: dict[str, Tensor] = {}
+    weights: dict[str, Tensor] = {}
     joints: set[str] = set()
-    speaking: set[str] = set()
+    joint_layers: set[str] = set()
     for number, network in enumerate(own.networks):
         own_joints = (skeleton.joints[number],) if own.per_joint else skeleton.joints
         place = 0
-        if donor_per_joint and own.per_joint and own_joints[0] in donor_skeleton.joints:
-            place = donor_skeleton.index(own_joints[0])
-        donor_joints = (donor_skeleton.joints[place],) if donor_per_joint else donor_skeleton.joints
-        layers = cast("PoseNetwork", network).joint_layers
+        if per_joint and own.per_joint and own_joints[0] in source_skeleton.joints:
+            place = source_skeleton.index(own_joints[0])
+        source_joints = (source_skeleton.joints[place],) if per_joint else source_skeleton.joints
+        by_joint = cast("PoseNetwork", network).joint_layers
         for name, value in cast("Mapping[str, Tensor]", network.state_dict()).items():
-            source = donor.get(f"networks.{place}.{name}")
-            if source is None:
+            found: Tensor | None = source.get(f"networks.{place}.{name}")
+            if found is None:
                 continue
-            if (layer := name.rpartition(".")[0]) in layers:
-                new = _by_joint(value, own_joints, source, donor_joints)
-                if new is not None:
-                    joints |= set(own_joints) & set(donor_joints)
-                    speaking.add(f"networks.{number}.{layer}")
-            else:
-                new = source if source.shape == value.shape else None
-            if new is not None:
-                values[f"networks.{number}.{name}"] = new
-    whole = _layers(own.state_dict())
-    fitting = {layer for layer, tensors in _layers(values).items() if tensors >= whole[layer]}
-    values = {name: value for name, value in values.items() if name.rpartition(".")[0] in fitting}
-    return MatchedWeights(values, len(fitting), len(whole), len(joints) if speaking & fitting else 0)
+            if (layer := name.rpartition(".")[0]) in by_joint:
+                found = _match_joints(value, own_joints, found, source_joints)
+                if found is not None:
+                    joints |= set(own_joints) & set(source_joints)
+                    joint_layers.add(f"networks.{number}.{layer}")
+            if found is not None and found.shape == value.shape:
+                weights[f"networks.{number}.{name}"] = found
+    whole = _tensors_by_layer(own.state_dict())
+    fitting = {layer for layer, tensors in _tensors_by_layer(weights).items() if tensors >= whole[layer]}
+    weights = {name: value for name, value in weights.items() if name.rpartition(".")[0] in fitting}
+    return MatchedWeights(weights, len(fitting), len(whole), len(joints) if joint_layers & fitting else 0)
 
 
-def _by_joint(value: Tensor, joints: tuple[str, ...], source: Tensor, source_joints: tuple[str, ...]) -> Tensor | None:
-    """`value` with the rows of each joint that the source knows; None where there is none, or their sizes differ."""
+def _match_joints(
+    value: Tensor, joints: tuple[str, ...], source: Tensor, source_joints: tuple[str, ...]
+) -> Tensor | None:
+    """`value` with the source's rows of each common joint; None without one, or if the sizes differ."""
     rows = len(value) // len(joints)
     common = [joint for joint in joints if joint in source_joints]
     if not common or len(source) != rows * len(source_joints) or source.shape[1:] != value.shape[1:]:
@@ -83,10 +83,10 @@ def _by_joint(value: Tensor, joints: tuple[str, ...], source: Tensor, source_joi
     return new
 
 
-def _layers(values: Mapping[str, Tensor]) -> dict[str, set[str]]:
-    """The names of each layer's tensors; batch norm's counter is none that an answer depends on."""
+def _tensors_by_layer(weights: Mapping[str, Tensor]) -> dict[str, set[str]]:
+    """Names of each layer's tensors, without batch norm's counter, which no prediction depends on."""
     layers: dict[str, set[str]] = {}
-    for name in values:
+    for name in weights:
         layer, _, tensor = name.rpartition(".")
         if tensor != "num_batches_tracked":
             layers.setdefault(layer, set()).add(tensor)

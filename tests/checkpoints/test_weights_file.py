@@ -62,13 +62,11 @@ def predicted(cascade: Any) -> CascadeResult:
 # --- Round trip ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("skeleton", "regressor"), [(LSP14, "shared"), (FLIC10, "per-joint")], ids=["shared", "per-joint"]
-)
-def test_a_cascade_comes_back_with_its_predictions(file: Path, skeleton: Any, regressor: str) -> None:
+@pytest.mark.parametrize(("skeleton", "per_joint"), [(LSP14, False), (FLIC10, True)], ids=["shared", "per-joint"])
+def test_a_cascade_comes_back_with_its_predictions(file: Path, skeleton: Any, per_joint: bool) -> None:
     from deeppose_cli.models.build import build_cascade, build_stage, load_stage_weights
 
-    metadata = tiny_metadata(skeleton, regressor=regressor)
+    metadata = tiny_metadata(skeleton, per_joint=per_joint)
     values = write(file, metadata)
     original = build_cascade(
         metadata.spec,
@@ -242,8 +240,8 @@ DOCUMENTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "displacement text": (second(displacement={"mean": ["ab"] * 14, "std": ["ab"] * 14}), "no list of 14 pairs"),
     "displacement negative": (second(displacement={"mean": [[0, 0]] * 14, "std": [[-1, 1]] * 14}), "std is negative"),
     "displacement none": (second(displacement=None), "displacement is None"),
-    "regressor": (lambda d: stage(d, 2)["settings"].update(regressor="both"), "regressor 'both'; valid: shared"),
-    "another regressor": (lambda d: stage(d, 2)["settings"].update(regressor="per-joint"), "stage 2"),
+    "per_joint": (lambda d: stage(d, 2)["settings"].update(per_joint="both"), "per_joint is 'both'"),
+    "another per_joint": (lambda d: stage(d, 2)["settings"].update(per_joint=True), "stage 2"),
     "record": (lambda d: stage(d)["training"].update(data=7), "training record's 'data' is 7"),
     "record's escape": (lambda d: stage(d)["training"].update(command="\x1b[2J"), "command is no line of text"),
     "record's key": (lambda d: stage(d)["training"].update(self="x"), "training record's 'self' is 'x'"),

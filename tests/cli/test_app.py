@@ -45,24 +45,24 @@ def verbs() -> Iterator[list[str]]:
 
 @pytest.fixture
 def verb_that(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
-    """Puts the given deed in the place of `deeppose runs`."""
+    """Puts the given action in the place of `deeppose runs`."""
 
-    def install(deed: Callable[[], None]) -> None:
-        monkeypatch.setattr("deeppose_cli.checkpoints.run_folder.list_runs", lambda _root: deed())
+    def install(action: Callable[[], None]) -> None:
+        monkeypatch.setattr("deeppose_cli.checkpoints.run_folder.list_runs", lambda _root: action())
 
     return install
 
 
 def raising(error: BaseException) -> Callable[[], None]:
-    def deed() -> None:
+    def action() -> None:
         raise error
 
-    return deed
+    return action
 
 
 def test_the_verbs_of_the_design_are_there() -> None:
     top = {path[0] for path in verbs() if path}
-    trained = {"train", "refine", "calibrate", "export", "import", "runs"}
+    trained = {"train", "refine", "export", "import", "runs"}
     assert top == {*trained, "eval", "predict", "merge", "presets", "data"}
 
 
@@ -106,10 +106,10 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "part", "see"),
     [
         (["trian"], "No such command 'trian'", "see deeppose --help"),
-        (["--color"], "No such option: --color", "see deeppose --help"),
+        (["--colour"], "No such option: --colour", "see deeppose --help"),
         (["predict"], "Missing argument", "see deeppose predict --help"),
         (["predict", "x.jpg", "--stage", "two"], "--stage", "see deeppose predict --help"),
-        (["runs", "--color"], "No such option: --color", "see deeppose runs list --help"),
+        (["runs", "--colour"], "No such option: --colour", "see deeppose runs list --help"),
     ],
 )
 def test_usage_errors_are_one_line(
@@ -155,7 +155,7 @@ def test_debug_shows_where_wherever_it_stands(
     assert frame.main(arguments) == 1
     err = capsys.readouterr().err
     assert "Traceback" in err
-    assert "in deed" in err
+    assert "in action" in err
     assert err.endswith("error: no such run\n")
 
 

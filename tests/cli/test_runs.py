@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 
 from deeppose_cli.checkpoints import pretrained
+from deeppose_cli.checkpoints.run_folder import StageFolder
 from deeppose_cli.cli.app import main
+from deeppose_cli.config.presets import PRESETS
+from deeppose_cli.config.run import StageRunConfig
 from tests.helpers.weights_files import write
 
 
 def write_stage(run: str, number: int, scores: list[str], *, changed: int, data: str = "demo") -> Path:
     folder = Path("lightning_logs", run, f"stage{number}")
-    (folder / "checkpoints").mkdir(parents=True)
-    config = {"data": data, "preset": "tiny", "settings": {"max_epochs": 20}, "skeleton": "lsp14"}
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    settings = PRESETS["tiny"].initial if number == 1 else replace(PRESETS["tiny"].refinement, max_epochs=20)
+    StageFolder(folder, number).write_config(
+        StageRunConfig(run, number, data, "lsp14", "image", True, settings, preset="tiny")
+    )
     rows = [f"{epoch},{epoch * 10},{score}" for epoch, score in enumerate(scores, 1)]
     (folder / "metrics.csv").write_text("\n".join(["epoch,step,val_pdj", *rows]) + "\n")
     (folder / "checkpoints" / "best.ckpt").write_bytes(b"weights")
@@ -57,7 +61,7 @@ def test_runs_come_newest_first_with_their_best_score(capsys: pytest.CaptureFixt
     }
     assert main(["runs"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert ["3 of 20" in lines[1], "0.500" in lines[1], "none yet" in lines[2], lines[3].split()[0]] == [True] * 3 + [
+    assert ["3 of 20" in lines[1], "50.0" in lines[1], "none yet" in lines[2], lines[3].split()[0]] == [True] * 3 + [
         "old"
     ]
 
@@ -68,7 +72,22 @@ def test_a_damaged_run_hides_no_other(capsys: pytest.CaptureFixture[str]) -> Non
     assert main(["runs"]) == 0
     out = capsys.readouterr().out
     assert "not readable" in out
-    assert "0.300" in out
+    assert "30.0" in out
+
+
+def test_a_bad_key_of_a_configuration_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_stage("odd", 1, ["0.3"], changed=1_000)
+    text = (folder / "config.yaml").read_text()
+    for change, problem in (
+        (text + "speed: 3\n", "unknown 'speed'"),
+        (text.replace("data: demo\n", ""), "data is missing"),
+        (text.replace("max_epochs: 20", "max_epochs: many"), "max_epochs is 'many'"),
+    ):
+        (folder / "config.yaml").write_text(change)
+        assert main(["runs", "--json"]) == 0
+        stage = json.loads(capsys.readouterr().out)[0]["stages"][0]
+        expected = f"lightning_logs/odd/stage1/config.yaml: not the configuration of a training ({problem}"
+        assert stage["problem"].startswith(expected)
 
 
 def test_another_root(capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,7 +112,7 @@ def test_show_of_an_unknown_run_names_the_known(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().err == "error: demo: no such run in lightning_logs; runs: lsp\n"
 
 
-def test_the_weights_in_the_box_are_listed_below(
+def test_the_pretrained_weights_are_listed_below(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
@@ -101,7 +120,7 @@ def test_the_weights_in_the_box_are_listed_below(
     (tmp_path / "upper-body.safetensors").write_bytes(b"")
     assert main(["runs"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1] == "in the box: --weights full-body: 2 stage(s), trained on mini"
+    assert lines[1] == "pretrained: --weights full-body: 2 stage(s), trained on mini"
     assert "upper-body.safetensors: not a weights file" in lines[2]
     assert main(["runs", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == []

@@ -48,7 +48,7 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["train", "--checkpoint-steps", "0"], ["--checkpoint-steps"]),
         (["train", "--workers", "-1"], ["--workers"]),
         (["train", "--run", "../away"], ["--run ../away"]),
-        (["refine", "--regressor", "both"], ["--regressor both", "shared", "per-joint"]),
+        (["refine", "--regressor", "both"], ["No such option: --regressor"]),
         (["refine", "--init-weights", "middle"], ["--init-weights middle", "previous"]),
         (
             ["train", "--init-weights", "previous"],
@@ -73,10 +73,10 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["train", "--preset", "paper", "--head-channels", "64"], ["--head-channels 64", "paper", "leave it out"]),
         (["train", "--preset", "tiny", "--head-channels", "1"], ["--head-channels 1", "2 or more"]),
         (["refine", "--sigma", "inf"], ["--sigma inf", "finite"]),
-        (["train", "--preset", "paper", "--heatmap-weight", "1"], ["--heatmap-weight 1", "paper", "no maps"]),
+        (["train", "--preset", "paper", "--heatmap-weight", "1"], ["--heatmap-weight 1", "paper", "no heatmaps"]),
         (
             ["train", "--preset", "modern", "--head", "regression", "--heatmap-weight", "0.5"],
-            ["--heatmap-weight 0.5", "--head regression", "no maps"],
+            ["--heatmap-weight 0.5", "--head regression", "no heatmaps"],
         ),
     ],
 )
@@ -84,9 +84,9 @@ def test_what_is_typed_wrongly_is_named_in_one_line(
     typed: list[str], words: list[str], places: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*typed, *places]) == 2
-    said = one_line(capsys)
+    message = one_line(capsys)
     for word in words:
-        assert word in said
+        assert word in message
     assert not [file for file in tmp_path.rglob("*") if file.is_file() and file.name != ".lock"]
 
 
@@ -108,9 +108,9 @@ def test_a_set_that_is_only_scored_on_is_refused_at_once(name: str, tmp_path: Pa
 
 def test_an_unknown_data_set_is_a_usage_error(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["train", "--data", "coco", "--runs-root", str(tmp_path)]) == 2
-    said = one_line(capsys)
-    assert "--data coco" in said
-    assert "lsp" in said
+    message = one_line(capsys)
+    assert "--data coco" in message
+    assert "lsp" in message
 
 
 def test_refine_before_train_says_what_to_type(places: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,18 +124,19 @@ def test_every_number_on_the_line_reaches_the_stored_settings(
     from deeppose_cli.config.presets import MODERN
     from deeppose_cli.config.schema import with_changes
 
-    asked: list[dict[str, object]] = []
-    monkeypatch.setattr(train, "train_stage", lambda orders, *_: asked.append(orders.overrides))
+    given: list[dict[str, object]] = []
+    monkeypatch.setattr(train, "train_stage", lambda options, *_: given.append(dict(options.settings)))
     typed = {
         "max_epochs": 3, "input_size": 64, "batch_size": 7, "optimizer": "adagrad", "learning_rate": 0.1,
         "weight_decay": 0.0, "schedule": "constant", "coordinate_loss": "wing", "heatmap_weight": 0.0,
         "backbone": "resnet18", "head": "regression", "freeze_blocks": 0, "head_channels": 9, "flip": 0.0,
-        "rotate": 0.0, "scale": 0.25, "translate": 0.125, "color": 0.0, "erase": 0.5, "init_weights": "torchvision",
+        "rotate": 0.0, "scale": 0.25, "translate": 0.125, "color": 0.0, "erase": 0.5, "gray": 0.1,
+        "gamma": 0.2, "blur": 0.3, "noise": 0.4, "jpeg": 0.6, "init_weights": "torchvision",
     }  # fmt: skip
     line = [word for name, value in typed.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     assert main(["train", "--preset", "modern", *line, *places]) == 0
-    assert asked == [typed]
-    settings = with_changes(MODERN.initial, asked[0])
+    assert given == [typed]
+    settings = with_changes(MODERN.initial, given[0])
     for name, value in typed.items():
         holder = settings.augmentation if hasattr(settings.augmentation, name) else settings
         assert getattr(holder, name) == value
@@ -160,13 +161,13 @@ def test_without_a_data_set_it_says_which_one_it_takes_and_how_to_take_photograp
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
 
-    asked: list[str] = []
-    monkeypatch.setattr(train, "train_stage", lambda orders, description, console: asked.append(description.name))
+    trained: list[str] = []
+    monkeypatch.setattr(train, "train_stage", lambda options, dataset, console: trained.append(dataset.name))
     assert main(["train", "--runs-root", str(tmp_path)]) == 0
-    told = capsys.readouterr().err
-    assert "deeppose data prepare lsp --from lsp_dataset.zip" in told
+    notice = capsys.readouterr().err
+    assert "deeppose data prepare lsp --from lsp_dataset.zip" in notice
     assert main(["train", "--data", "lsp", "--runs-root", str(tmp_path)]) == 0
-    assert asked == ["demo", "lsp"]
+    assert trained == ["demo", "lsp"]
     assert not capsys.readouterr().err
 
 
@@ -174,34 +175,34 @@ def test_without_a_data_set_it_says_which_one_it_takes_and_how_to_take_photograp
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str, str, int]]:
+def planned(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str, str, int]]:
     """What each training would be: run, data, preset, initial box, input size. Nothing is trained."""
     from deeppose_cli.checkpoints.run_folder import run_folder
     from deeppose_cli.training import run_config
 
     found: list[tuple[str, str, str, str, int]] = []
 
-    def take(order: run_config.TrainOptions, description: DatasetSpec, console: object) -> None:
-        run = run_folder(order.runs_root, order.run or description.name)
-        stage = run.stage(order.stage)
-        again = order.resume
-        config = (
-            run_config.stored(stage, order, description) if again else run_config.fresh(run, stage, order, description)
-        )
+    def prepare(options: run_config.TrainOptions, dataset: DatasetSpec, console: object) -> None:
+        run = run_folder(options.runs_root, options.run or dataset.name)
+        stage = run.stage(options.stage)
+        if options.resume:
+            config = run_config.resumed_config(stage, options, dataset)
+        else:
+            config = run_config.new_config(run, stage, options, dataset)
         stage.write_config(config)
-        found.append((run.name, *(config[key] for key in ("data", "preset", "box")), config["settings"]["input_size"]))
+        found.append((run.name, config.data, str(config.preset), config.box, config.settings.input_size))
 
-    monkeypatch.setattr(train, "train_stage", take)
+    monkeypatch.setattr(train, "train_stage", prepare)
     return found
 
 
 def test_a_recipe_brings_its_data_set_its_first_box_and_the_name_of_its_run(
-    asked: list[tuple[str, ...]], tmp_path: Path
+    planned: list[tuple[str, ...]], tmp_path: Path
 ) -> None:
     for name in ("lsp", "flic", "people"):
         assert main(["train", "--preset", name, "--runs-root", str(tmp_path)]) == 0
     boxes = {"lsp": "image", "flic": "torso", "people": "own"}
-    assert [row[:4] for row in asked] == [(name, name, name, box) for name, box in boxes.items()]
+    assert [row[:4] for row in planned] == [(name, name, name, box) for name, box in boxes.items()]
 
 
 @pytest.mark.parametrize(
@@ -216,61 +217,65 @@ def test_a_recipe_brings_its_data_set_its_first_box_and_the_name_of_its_run(
         (["--preset", "tiny"], ("demo", "demo", "tiny", "image")),
     ],
 )
-def test_what_is_said_goes_before_what_a_recipe_brings(
-    typed: list[str], expected: tuple[str, ...], asked: list[tuple[str, ...]], tmp_path: Path
+def test_flags_win_over_what_a_recipe_brings(
+    typed: list[str], expected: tuple[str, ...], planned: list[tuple[str, ...]], tmp_path: Path
 ) -> None:
     """On another data set than its own a recipe is its numbers, without its initial box."""
     assert main(["train", *typed, "--runs-root", str(tmp_path)]) == 0
-    assert asked[0][:4] == expected
+    assert planned[0][:4] == expected
 
 
 def test_the_line_that_started_a_training_takes_it_up_again(
-    asked: list[tuple[str, ...]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    planned: list[tuple[str, ...]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = ["train", "--preset", "flic", "--run", "mine", "--input-size", "64", "--runs-root", str(tmp_path)]
     assert main(line) == 0
     assert main([*line, "--resume"]) == 0
     assert main(["train", "--run", "mine", "--resume", "--runs-root", str(tmp_path)]) == 0
-    assert asked == [("mine", "flic", "flic", "torso", 64)] * 3
+    assert planned == [("mine", "flic", "flic", "torso", 64)] * 3
     for other in (["--preset", "lsp"], ["--input-size", "96"], ["--box", "face"], ["--seed", "3"]):
         capsys.readouterr()
         assert main([*line, "--resume", *other]) == 2
         assert one_line(capsys).startswith(f"error: {other[0]}: not with --resume")
-    assert len(asked) == 3
+    assert len(planned) == 3
 
 
 def test_starting_again_by_a_recipe_takes_its_data_whatever_the_run_held(
-    asked: list[tuple[str, ...]], tmp_path: Path
+    planned: list[tuple[str, ...]], tmp_path: Path
 ) -> None:
     typed = ["train", "--run", "mine", "--runs-root", str(tmp_path)]
     assert main([*typed, "--data", "lsp"]) == 0
     assert main([*typed, "--preset", "flic", "--overwrite"]) == 0
     assert main([*typed, "--overwrite"]) == 0
-    assert [row[:3] for row in asked] == [("mine", "lsp", "small"), ("mine", "flic", "flic"), ("mine", "flic", "small")]
+    assert [row[:3] for row in planned] == [
+        ("mine", "lsp", "small"),
+        ("mine", "flic", "flic"),
+        ("mine", "flic", "small"),
+    ]
 
 
 @pytest.mark.parametrize(
-    ("preset", "overrides", "freeze_blocks", "advised"),
+    ("preset", "settings", "freeze_blocks", "advised"),
     [
         ("lsp", {}, 0, "--init-weights FILE (mobilenet_v1"),
         ("lsp", {"backbone": "resnet18"}, 0, "--init-weights torchvision"),
-        ("lsp", {"init_weights": "values.safetensors"}, 4, ""),
+        ("lsp", {"init_weights": __file__}, 4, ""),
         ("lsp", {"init_weights": "random"}, 0, ""),
         ("lsp", {"freeze_blocks": 2}, 2, "--init-weights FILE"),
         ("tiny", {}, 0, ""),
     ],
 )
 def test_random_values_are_not_frozen_and_one_line_tells_of_better_ones(
-    preset: str, overrides: dict[str, object], freeze_blocks: int, advised: str, tmp_path: Path
+    preset: str, settings: dict[str, object], freeze_blocks: int, advised: str, tmp_path: Path
 ) -> None:
     from deeppose_cli.checkpoints.run_folder import run_folder
-    from deeppose_cli.training.run_config import TrainOptions, fresh, starting_advice
+    from deeppose_cli.training.run_config import TrainOptions, new_config, starting_advice
 
-    orders = TrainOptions(1, preset=preset, overrides=overrides)
+    options = TrainOptions(1, preset=preset, settings=settings)
     run = run_folder(tmp_path, "mine")
-    config = fresh(run, run.stage(1), orders, mini.MINI)
-    assert config["settings"]["freeze_blocks"] == freeze_blocks
-    lines = starting_advice(config, orders)
+    config = new_config(run, run.stage(1), options, mini.MINI)
+    assert config.settings.freeze_blocks == freeze_blocks
+    lines = starting_advice(config, options)
     assert len(lines) == bool(advised)
-    assert all(line.startswith("starting values: random") and advised in line for line in lines)
-    assert starting_advice(config, replace(orders, resume=True)) == []
+    assert all(line.startswith("initial weights: random") and advised in line for line in lines)
+    assert starting_advice(config, replace(options, resume=True)) == []

@@ -36,7 +36,7 @@ def test_the_papers_numbers() -> None:
         assert stage.augmentation.flip == 0.5
     assert paper.refinement.crops_per_joint == 40
     assert paper.refinement.sigma is None, "σ depends on the data set: 1.0 on FLIC, 2.0 on LSP"
-    assert paper.refinement.regressor == "shared"
+    assert not paper.refinement.per_joint
     assert not paper.square_initial_box
 
 
@@ -61,11 +61,12 @@ def test_settings_of_another_version_are_refused() -> None:
     values = to_primitives(preset_by_name("tiny").refinement)
     with pytest.raises(DeepPoseError, match="stored settings do not fit this version"):
         initial_from_primitives(values)
-    with pytest.raises(DeepPoseError, match="heads"):
+    with pytest.raises(DeepPoseError, match="unknown 'heads'"):
         refinement_from_primitives({**values, "heads": 4})
-    del values["augmentation"]
-    with pytest.raises(DeepPoseError, match="augmentation"):
-        refinement_from_primitives(values)
+    with pytest.raises(DeepPoseError, match="input_size is '64'"):
+        refinement_from_primitives({**values, "input_size": "64"})
+    with pytest.raises(DeepPoseError, match="no mapping"):
+        refinement_from_primitives({**values, "augmentation": 1})
 
 
 def test_changes_reach_the_augmentation_and_leave_the_rest_alone() -> None:
@@ -97,8 +98,8 @@ def test_recipes_bring_a_data_set_that_there_is_and_can_be_trained_on() -> None:
         known = description(recipe.data)
         known.check_trainable()
         assert recipe.box in ("", *BOX_SOURCES)
-        assert recipe.initial.start == "random", "starting values are a file that not everyone has"
-        assert recipe.refinement.start == "previous"
+        assert recipe.initial.init_weights == "random", "starting values are a file that not everyone has"
+        assert recipe.refinement.init_weights == "previous"
         assert recipe.cost
 
 

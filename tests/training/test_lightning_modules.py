@@ -14,7 +14,13 @@ from torch.utils.data import DataLoader
 
 from deeppose_cli.config.schema import Augmentation, RefinementPreset, StagePreset, to_primitives
 from deeppose_cli.models.heads import HeadOutput
-from deeppose_cli.training.lightning_modules import Batch, InitialStage, Loss, RefinementStage, StageLightningModule
+from deeppose_cli.training.lightning_modules import (
+    Batch,
+    InitialStageModule,
+    Loss,
+    RefinementStageModule,
+    StageLightningModule,
+)
 
 SIZE = 32
 SMALL = {
@@ -38,14 +44,16 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-def initial(**more: Any) -> InitialStage:
+def initial(**more: Any) -> InitialStageModule:
     torch.manual_seed(0)
-    return InitialStage("lsp14", to_primitives(StagePreset(**{**SMALL, **more})), True, 0)
+    return InitialStageModule("lsp14", to_primitives(StagePreset(**{**SMALL, **more})), True, 0)
 
 
-def refinement(**more: Any) -> RefinementStage:
+def refinement(**more: Any) -> RefinementStageModule:
     torch.manual_seed(0)
-    return RefinementStage("lsp14", to_primitives(RefinementPreset(**{**SMALL, **more})), 2, 1.5, ZEROS, ONES, True, 0)
+    return RefinementStageModule(
+        "lsp14", to_primitives(RefinementPreset(**{**SMALL, **more})), 2, 1.5, ZEROS, ONES, True, 0
+    )
 
 
 def pixels(count: int) -> torch.Tensor:
@@ -110,8 +118,7 @@ def test_a_batch_without_labels_moves_no_weight(optimizer: str, kind: str) -> No
     if kind == "initial":
         module, good = initial(optimizer=optimizer), whole_bodies()
     else:
-        regressor = "per-joint" if kind == "per-joint" else "shared"
-        module, good = refinement(optimizer=optimizer, regressor=regressor), joint_crops([0, 0, 3, 3, 13, 13])
+        module, good = refinement(optimizer=optimizer, per_joint=kind == "per-joint"), joint_crops([0, 0, 3, 3, 13, 13])
     empty = {key: value.clone() for key, value in good.items()}
     empty["target"][:] = math.nan
     if kind == "no crops":
@@ -144,7 +151,7 @@ def test_only_labelled_joints_are_learned_and_the_loss_is_their_mean() -> None:
     assert fit(initial(coordinate_loss="l2"), [batch])[0] == pytest.approx(float(expected), rel=1e-4)
 
 
-class Dice(InitialStage):
+class Dice(InitialStageModule):
     """Keeps a random number that each step would draw."""
 
     def batch_loss(self, batch: Batch) -> Loss:
@@ -165,12 +172,12 @@ def test_what_dropout_draws_is_a_function_of_seed_and_step() -> None:
     assert not set(one) & set(roll(1, 1))
 
 
-@pytest.mark.parametrize("regressor", ["shared", "per-joint"])
+@pytest.mark.parametrize("per_joint", [False, True])
 @pytest.mark.parametrize("optimizer", ["adamw", "adagrad"])
-def test_refinement_learns_a_fixed_batch(regressor: str, optimizer: str) -> None:
+def test_refinement_learns_a_fixed_batch(per_joint: bool, optimizer: str) -> None:
     batch = joint_crops([0, 0, 1, 1, 13, 13])
     module = refinement(
-        regressor=regressor, optimizer=optimizer, learning_rate=0.02, weight_decay=0.0, heatmap_weight=1.0
+        per_joint=per_joint, optimizer=optimizer, learning_rate=0.02, weight_decay=0.0, heatmap_weight=1.0
     )
     losses = fit(module, [batch], steps=30)
     assert losses[-1] < 0.8 * losses[0]
@@ -183,7 +190,7 @@ def test_stage_one_learns_a_fixed_batch_with_the_warm_up() -> None:
 
 
 def test_per_joint_only_the_networks_of_the_joints_at_hand_learn() -> None:
-    module = refinement(regressor="per-joint", weight_decay=0.0)
+    module = refinement(per_joint=True, weight_decay=0.0)
     before = state(module)
     fit(module, [joint_crops([2, 2, 7, 7])])
     after = state(module)
@@ -224,7 +231,7 @@ def test_validation_counts_unlabelled_fillers_nowhere() -> None:
         }
         with torch.no_grad():
             module.validation_step(full, 0)
-        scores.append((float(module.pdj.compute()), float(module.spread.compute())))
+        scores.append((float(module.pdj.compute()), float(module.diversity.compute())))
     assert scores[0] == pytest.approx(scores[1])
     assert math.isfinite(scores[0][1])
 

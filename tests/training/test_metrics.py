@@ -1,4 +1,4 @@
-"""The torchmetrics classes: batch by batch and process by process they are the pure functions."""
+"""PDJ as a torchmetrics class: batch by batch and process by process it is the pure function."""
 
 from __future__ import annotations
 
@@ -9,41 +9,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import distributed, multiprocessing
 
-from deeppose_cli.core.skeleton import BUFFY10, FLIC10, LSP14, Skeleton
-from deeppose_cli.evaluation import metrics, pcp
-from deeppose_cli.training.metrics import PCK, PCP, PDJ
+from deeppose_cli.core.skeleton import BUFFY10, LSP14, Skeleton
+from deeppose_cli.evaluation import metrics
+from deeppose_cli.training.metrics import PDJ
 from tests.helpers.poses import INPUTS, Make, Poses, random_poses, with_gaps
 
-Score = PDJ | PCP | PCK
-
-
-def of_kinds(rates: NDArray[np.float64], skeleton: Skeleton) -> float:
-    return float(metrics.mean_rate(np.array(list(pcp.limb_kind_rates(rates, skeleton).values()))))
-
-
-CASES: dict[str, tuple[Callable[[], Score], Skeleton, Callable[[Poses, Poses], float]]] = {
-    "pdj": (
+CASES: dict[str, tuple[Callable[[], PDJ], Skeleton, Callable[[Poses, Poses], float]]] = {
+    "lsp14": (
         lambda: PDJ("lsp14", 0.3),
         LSP14,
         lambda pred, truth: float(metrics.mean_rate(metrics.pdj(pred, truth, LSP14, 0.3))),
     ),
-    "pck": (
-        lambda: PCK("flic10", 0.1),
-        FLIC10,
-        lambda pred, truth: float(metrics.mean_rate(metrics.pck(pred, truth, 0.1))),
-    ),
-    "strict": (
-        lambda: PCP("lsp14"),
-        LSP14,
-        lambda pred, truth: of_kinds(pcp.pcp(pred, truth, LSP14, "strict"), LSP14),
-    ),
-    "buffy": (
-        lambda: PCP("buffy10", "buffy"),
+    "buffy10": (
+        lambda: PDJ("buffy10"),
         BUFFY10,
-        lambda pred, truth: of_kinds(pcp.pcp(pred, truth, BUFFY10, "buffy"), BUFFY10),
+        lambda pred, truth: float(metrics.mean_rate(metrics.pdj(pred, truth, BUFFY10, 0.2))),
     ),
 }
 
@@ -73,11 +55,6 @@ def test_it_can_be_logged_reset_and_pickled(case: str) -> None:
     assert float(pickle.loads(pickle.dumps(metric)).compute()) == float(value)
     metric.reset()
     assert float(metric(torch.tensor(truth), torch.tensor(truth))) == 1
-
-
-def test_unknown_rules_are_refused_before_anything_is_scored() -> None:
-    with pytest.raises(ValueError, match="'loose' is unknown; valid: strict, mean, buffy"):
-        PCP("lsp14", "loose")  # type: ignore[arg-type]
 
 
 def _process(rank: int, folder: str) -> None:

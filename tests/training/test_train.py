@@ -16,13 +16,13 @@ import torch
 from rich.console import Console
 
 from deeppose_cli.checkpoints.run_folder import RunFolder, StageFolder
-from deeppose_cli.config.schema import Augmentation
 from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.evaluation import predict_split
 from deeppose_cli.models import displacement
 from deeppose_cli.training.callbacks import CollapseGuard, MetricsCsv, StopOnNonFiniteLoss
-from deeppose_cli.training.train import TrainOptions, train_stage
+from deeppose_cli.training.run_config import TrainOptions
+from deeppose_cli.training.train import train_stage
 from tests.helpers import mini
 
 TINY = {"input_size": 32, "head_channels": 8, "batch_size": 13, "max_epochs": 2}
@@ -30,27 +30,27 @@ BACKBONE = {"network": "backbone", "backbone": "mobilenet_v1"}
 REFINE = {**TINY, "batch_size": 182, "max_epochs": 1}
 
 
-class StageOutput(Console):
-    """A console that remembers."""
+class RecordedConsole(Console):
+    """A console that keeps its text."""
 
     def __init__(self) -> None:
-        super().__init__(file=io.StringIO(), head_channels=1000)
+        super().__init__(file=io.StringIO(), width=1000)
 
     @property
     def text(self) -> str:
         return self.file.getvalue()  # type: ignore[attr-defined]
 
 
-def orders(root: Path, runs: Path, stage: int = 1, **more: Any) -> TrainOptions:
-    defaults: dict[str, Any] = {"overrides": TINY if stage == 1 else REFINE, "trainer": {"accelerator": "cpu"}}
+def options(root: Path, runs: Path, stage: int = 1, **more: Any) -> TrainOptions:
+    defaults: dict[str, Any] = {"settings": TINY if stage == 1 else REFINE, "trainer": {"accelerator": "cpu"}}
     if more.get("resume"):
-        defaults["overrides"] = {}
+        defaults["settings"] = {}
     return TrainOptions(stage=stage, data_root=root, runs_root=runs, workers=0, **{**defaults, **more})
 
 
 def train(root: Path, runs: Path, stage: int = 1, description: Any = mini.MINI, **more: Any) -> tuple[StageFolder, str]:
-    said = StageOutput()
-    return train_stage(orders(root, runs, stage, **more), description, said), said.text
+    text = RecordedConsole()
+    return train_stage(options(root, runs, stage, **more), description, text), text.text
 
 
 def refused(root: Path, runs: Path, stage: int = 1, description: Any = mini.MINI, **more: Any) -> str:
@@ -68,13 +68,13 @@ def weights(folder: StageFolder, which: str = "last") -> dict[str, torch.Tensor]
     return torch.load(getattr(folder, which), weights_only=True)["state_dict"]
 
 
-def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
 
 
 @pytest.fixture(scope="module")
 def trained(mini_root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """A runs root with two trained stages, and what was said meanwhile."""
+    """A runs root with two trained stages, and what was text meanwhile."""
     runs = tmp_path_factory.mktemp("trained")
     return runs, [train(mini_root, runs, stage)[1] for stage in (1, 2)]
 
@@ -87,14 +87,14 @@ def runs(trained: tuple[Path, list[str]], tmp_path: Path) -> Path:
 
 def test_decoded_images_are_kept_beside_the_data_set_unless_told_not_to(tmp_path: Path) -> None:
     root = mini.make(tmp_path / "data")
-    brief = {"overrides": {**TINY, "max_epochs": 1}}
-    plain, said = train(root, tmp_path / "runs", run="plain", cache=False, **brief)
+    brief = {"settings": {**TINY, "max_epochs": 1}}
+    plain, text = train(root, tmp_path / "runs", run="plain", cache=False, **brief)
     folder = root / mini.NAME / ".cache"
     assert not folder.exists()
-    assert ".cache" not in said
-    kept, said = train(root, tmp_path / "runs", run="kept", **brief)
+    assert ".cache" not in text
+    kept, text = train(root, tmp_path / "runs", run="kept", **brief)
     assert [file for file in folder.rglob("*") if file.is_file()]
-    assert str(folder) in said
+    assert str(folder) in text
     assert same(weights(plain), weights(kept))
 
 
@@ -106,8 +106,8 @@ def test_a_run_folder_holds_what_the_design_says(trained: tuple[Path, list[str]]
     first, second = (stage_of(trained[0], number) for number in (1, 2))
     for folder, epochs in ((first, 2), (second, 1)):
         config = folder.read_config()
-        assert config["data"] == "mini"
-        assert config["settings"]["input_size"] == 32
+        assert config.data == "mini"
+        assert config.settings.input_size == 32
         rows = folder.history()
         assert tuple(rows[0]) == MetricsCsv.COLUMNS
         assert [row["epoch"] for row in rows] == [str(1 + epoch) for epoch in range(epochs)]
@@ -116,11 +116,11 @@ def test_a_run_folder_holds_what_the_design_says(trained: tuple[Path, list[str]]
         for which in ("best", "last"):
             assert all(value.isfinite().all() for value in weights(folder, which).values())
         assert not list(folder.path.rglob("*.tmp*"))
-    assert not first.start.exists()
-    with np.load(second.start) as start:
+    assert not first.previous_stage.exists()
+    with np.load(second.previous_stage) as start:
         assert {key: start[key].shape for key in start} == {"mean": (14, 2), "std": (14, 2), "validation": (7, 14, 2)}
     kept = torch.load(second.best, weights_only=True)["hyper_parameters"]
-    with np.load(second.start) as start:
+    with np.load(second.previous_stage) as start:
         np.testing.assert_array_equal(kept["displacement_mean"], start["mean"])
 
 
@@ -131,17 +131,17 @@ def test_the_report_says_what_a_stage_gained(
 
     folder = stage_of(trained[0], 2)
     validation = mini.read(mini_root)["validation"]
-    with np.load(folder.start) as start:
+    with np.load(folder.previous_stage) as start:
         before = float(mean_rate(pdj(start["validation"], validation.keypoints, validation.skeleton)))
     after = max(float(row["val_pdj"]) for row in folder.history())
-    said = trained[1][1]
-    assert (f"gained {after - before:+.3f}" if after > before else "gained nothing") in said
-    assert f"{after:.3f} on validation images, {before:.3f} before it" in said
+    text = trained[1][1]
+    assert (f"gained {100 * (after - before):+.1f} points" if after > before else "gained nothing") in text
+    assert f"{after:.1%} on validation images, {before:.1%} before it" in text
 
 
 def test_refine_before_train_names_the_command(mini_root: Path, tmp_path: Path) -> None:
-    said = refused(mini_root, tmp_path, 2)
-    assert "deeppose train --stage 1" in said
+    text = refused(mini_root, tmp_path, 2)
+    assert "deeppose train --stage 1" in text
     assert not contents(tmp_path)
 
 
@@ -150,17 +150,17 @@ def test_refine_before_train_names_the_command(mini_root: Path, tmp_path: Path) 
     [
         ({}, "--overwrite"),
         ({"resume": True, "preset": "paper"}, "--preset"),
-        ({"resume": True, "overrides": {"learning_rate": 1.0}}, "--learning-rate"),
-        ({"resume": True, "overrides": {"rotate": 90.0}}, "--rotate"),
+        ({"resume": True, "settings": {"learning_rate": 1.0}}, "--learning-rate"),
+        ({"resume": True, "settings": {"rotate": 90.0}}, "--rotate"),
         ({"resume": True, "description": replace(mini.MINI, name="other"), "run": "mini"}, "--data other"),
         ({"overwrite": True, "preset": "huge"}, "--preset huge"),
-        ({"overwrite": True, "overrides": {"input_size": 7}}, ""),
+        ({"overwrite": True, "settings": {"input_size": 7}}, ""),
         ({"overwrite": True, "root": "nowhere"}, ""),
         (
-            {"overwrite": True, "stage": 2, "overrides": {**REFINE, "freeze_blocks": 1, **BACKBONE}},
+            {"overwrite": True, "stage": 2, "settings": {**REFINE, "freeze_blocks": 1, **BACKBONE}},
             "--freeze-blocks 1: ",
         ),
-        ({"overwrite": True, "overrides": {**TINY, **BACKBONE, "init_weights": __file__}}, "--init-weights "),
+        ({"overwrite": True, "settings": {**TINY, **BACKBONE, "init_weights": __file__}}, "--init-weights "),
     ],
 )
 def test_what_is_refused_changes_nothing(mini_root: Path, runs: Path, more: dict[str, Any], word: str) -> None:
@@ -177,27 +177,27 @@ def test_a_set_that_is_only_scored_on_leaves_no_trace(
     mini_root: Path, tmp_path: Path, stage: int, more: dict[str, Any]
 ) -> None:
     scored = replace(mini.MINI, evaluation_only=True)
-    said = refused(mini_root, tmp_path / "runs", stage, description=scored, **more)
-    assert said == f"--data {mini.NAME}: for evaluation, never trained on here; deeppose eval scores it"
+    text = refused(mini_root, tmp_path / "runs", stage, description=scored, **more)
+    assert text == f"--data {mini.NAME}: for evaluation, never trained on here; deeppose eval scores it"
     assert not (tmp_path / "runs").exists()
 
 
 def test_flags_that_a_training_was_started_with_may_be_given_again(mini_root: Path, tmp_path: Path) -> None:
     flags = {**TINY, "rotate": 5.0}
-    train(mini_root, tmp_path, overrides=flags)
-    train(mini_root, tmp_path, resume=True, overrides=flags)
+    train(mini_root, tmp_path, settings=flags)
+    train(mini_root, tmp_path, resume=True, settings=flags)
 
 
 def test_a_refinement_stage_has_the_network_of_stage_1(mini_root: Path, tmp_path: Path) -> None:
     odd = {**TINY, **BACKBONE, "backbone": "mobilenet_v3_small", "max_epochs": 1}
-    train(mini_root, tmp_path, overrides=odd)
-    folder, said = train(mini_root, tmp_path, 2, overrides={"input_size": 32, "batch_size": 182, "max_epochs": 1})
-    settings = folder.read_config()["settings"]
-    assert {key: settings[key] for key in ("network", "backbone", "head_channels")} == {
+    train(mini_root, tmp_path, settings=odd)
+    folder, text = train(mini_root, tmp_path, 2, settings={"input_size": 32, "batch_size": 182, "max_epochs": 1})
+    settings = folder.read_config().settings
+    assert {key: getattr(settings, key) for key in ("network", "backbone", "head_channels")} == {
         key: odd[key] for key in ("network", "backbone", "head_channels")
     }
     count = len({name.rpartition(".")[0] for name in weights(folder)})
-    assert f"{count} of {count} layers" in said
+    assert f"{count} of {count} layers" in text
 
 
 def test_there_is_nothing_to_resume_where_nothing_was_started(mini_root: Path, tmp_path: Path) -> None:
@@ -206,11 +206,11 @@ def test_there_is_nothing_to_resume_where_nothing_was_started(mini_root: Path, t
 
 def test_overwriting_a_stage_removes_those_that_refined_it(mini_root: Path, runs: Path) -> None:
     old = weights(stage_of(runs, 1))
-    train(mini_root, runs, overwrite=True, seed=5, overrides={**TINY, "max_epochs": 1})
+    train(mini_root, runs, overwrite=True, seed=5, settings={**TINY, "max_epochs": 1})
     assert not same(old, weights(stage_of(runs, 1)))
-    assert stage_of(runs, 1).read_config()["seed"] == 5
+    assert stage_of(runs, 1).read_config().seed == 5
     second = stage_of(runs, 2)
-    assert not any(file.exists() for file in (second.best, second.last, second.start, second.config_file))
+    assert not any(file.exists() for file in (second.best, second.last, second.previous_stage, second.config_file))
 
 
 @pytest.mark.parametrize("damage", ["truncated", "garbage", "empty", "weights only", "another skeleton"])
@@ -254,15 +254,15 @@ def test_code_in_a_checkpoint_is_not_run(mini_root: Path, runs: Path, tmp_path: 
 
 
 def test_a_checkpoint_of_another_skeleton_is_refused(mini_root: Path, runs: Path) -> None:
-    from deeppose_cli.training.lightning_modules import InitialStage
+    from deeppose_cli.training.lightning_modules import InitialStageModule
 
     best = stage_of(runs, 1).best
     kept = torch.load(best, weights_only=True)["hyper_parameters"]
-    other = InitialStage("flic10", kept["settings"], True, 0)
+    other = InitialStageModule("flic10", kept["settings"], True, 0)
     torch.save({"hyper_parameters": {**kept, "skeleton": "flic10"}, "state_dict": other.state_dict()}, best)
-    said = refused(mini_root, runs, 2, overwrite=True)
-    assert "flic10" in said
-    assert str(best) in said
+    text = refused(mini_root, runs, 2, overwrite=True)
+    assert "flic10" in text
+    assert str(best) in text
 
 
 def test_a_folder_that_cannot_be_written_is_named(mini_root: Path, tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ def test_stopped_anywhere_and_taken_up_again_the_training_ends_the_same(
     """2: the first step of the second epoch; 4: the first of the third, the last epoch. With growth the first epoch has
     smaller inputs."""
     more = {
-        "overrides": {
+        "settings": {
             **TINY,
             "max_epochs": 3,
             "input_size": 64 if progressive_size else 32,
@@ -323,11 +323,11 @@ def test_the_best_of_a_growing_training_is_of_its_last_size(
     """However well it did on smaller inputs before."""
     scores = iter([0.9, 0.8, 0.1, 0.3, 0.2])
     monkeypatch.setattr("deeppose_cli.training.metrics.PDJ.compute", lambda self: torch.tensor(next(scores)))
-    overrides = {**TINY, "max_epochs": 5, "input_size": 64, "progressive_size": "32:0.4"}
-    folder, said = train(mini_root, tmp_path / "runs", overrides=overrides)
+    growing = {**TINY, "max_epochs": 5, "input_size": 64, "progressive_size": "32:0.4"}
+    folder, text = train(mini_root, tmp_path / "runs", settings=growing)
     assert torch.load(folder.best, weights_only=True)["epoch"] == 3
     assert folder.best_pdj() == pytest.approx(0.3)
-    assert "PDJ@0.2 0.300 on validation images" in said
+    assert "PDJ@0.2 30.0% on validation images" in text
 
 
 @pytest.mark.parametrize(("step", "size"), [(5, 32), (7, 64)])
@@ -344,7 +344,7 @@ def test_a_network_stopped_while_its_inputs_were_small_answers_at_that_size(
     monkeypatch.setattr(StopOnNonFiniteLoss, "on_train_batch_start", stop)
     monkeypatch.setattr(StopOnNonFiniteLoss, "on_before_backward", lambda *_: None)
     with pytest.raises(Stop):
-        train(mini_root, tmp_path, overrides={**TINY, "max_epochs": 5, "input_size": 64, "progressive_size": "32:0.4"})
+        train(mini_root, tmp_path, settings={**TINY, "max_epochs": 5, "input_size": 64, "progressive_size": "32:0.4"})
     assert load_cascade(RunFolder(tmp_path / mini.NAME)).stages[0].input_size == size
 
 
@@ -367,17 +367,17 @@ def poisoned(row: int, value: float) -> Any:
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(mini_root: Path, runs: Path) -> None:
-    still = {**TINY, "augmentation": Augmentation(flip=0.0)}
+    still = {**TINY, "flip": 0.0, "rotate": 0.0, "scale": 0.0, "translate": 0.0, "color": 0.0}
     folder = stage_of(runs, 1)
-    said = refused(mini_root, runs, description=poisoned(4, math.inf), overwrite=True, overrides=still)
-    assert "loss is inf" in said or "loss is nan" in said
-    assert "p04.png" in said or "more" in said
-    assert "try a lower --learning-rate" in said
+    text = refused(mini_root, runs, description=poisoned(4, math.inf), overwrite=True, settings=still)
+    assert "loss is inf" in text or "loss is nan" in text
+    assert "p04.png" in text or "more" in text
+    assert "try a lower --learning-rate" in text
     if folder.last.is_file():
         assert all(value.isfinite().all() for value in weights(folder).values())
-        assert str(folder.last) in said
+        assert str(folder.last) in text
     else:
-        assert "nothing was saved yet" in said
+        assert "nothing was saved yet" in text
 
 
 def test_unreadable_training_images_are_counted_and_named(mini_root: Path, tmp_path: Path) -> None:
@@ -385,9 +385,9 @@ def test_unreadable_training_images_are_counted_and_named(mini_root: Path, tmp_p
     shutil.copytree(mini_root, root)
     file = root / mini.NAME / "p05.png"
     file.write_bytes(file.read_bytes()[:300])  # its size can still be read
-    _, said = train(root, tmp_path / "runs", overrides={**TINY, "max_epochs": 1})
-    assert "1 image(s) could not be read" in said
-    assert said.count("p05.png") == 1
+    _, text = train(root, tmp_path / "runs", settings={**TINY, "max_epochs": 1})
+    assert "1 image(s) could not be read" in text
+    assert text.count("p05.png") == 1
 
 
 @pytest.mark.parametrize(("split", "rows"), [("train", range(26)), ("validation", range(26, 33))])
@@ -413,7 +413,7 @@ def test_statistics_for_refinement_come_from_the_split_asked_for_and_none_from_t
         return original(predicted, annotations, first)
 
     monkeypatch.setattr(displacement.Displacement, "measure", staticmethod(measure))
-    train(mini_root, runs, 2, overwrite=True, overrides={**REFINE, "displacement_split": split})
+    train(mini_root, runs, 2, overwrite=True, settings={**REFINE, "displacement_split": split})
     assert measured == list(rows)
     assert set(rows) <= {int(name[1:3]) for name in opened} <= set(range(33)), "test images are 33 to 37"
 
@@ -438,27 +438,27 @@ class Watched:
     ],
 )
 def test_collapse_is_called_by_name_after_two_validations(spreads: list[float], warned: bool) -> None:
-    said = StageOutput()
-    guard = CollapseGuard(said)
+    text = RecordedConsole()
+    guard = CollapseGuard(text)
     for spread in spreads:
         guard.on_validation_end(Watched(spread), None)  # type: ignore[arg-type]
-    assert ("collapse to the mean pose" in said.text) == warned
+    assert ("collapse to the mean pose" in text.text) == warned
 
 
 def test_corrections_may_vary_less_than_poses() -> None:
     """A stage 2 that gained 0.02 on FLIC's validation images varied by 7 % of its labels."""
     for spread, warned in ((0.07, False), (0.004, True)):
-        said = StageOutput()
-        guard = CollapseGuard(said, refining=True)
+        text = RecordedConsole()
+        guard = CollapseGuard(text, refining=True)
         for _ in range(3):
             guard.on_validation_end(Watched(spread), None)  # type: ignore[arg-type]
-        assert ("collapse to the mean correction" in said.text) == warned
+        assert ("collapse to the mean correction" in text.text) == warned
 
 
 def test_a_network_that_learns_nothing_is_reported_as_collapsed(mini_root: Path, tmp_path: Path) -> None:
-    _, said = train(mini_root, tmp_path, overrides={**TINY, "learning_rate": 1e-9, "max_epochs": 2})
+    _, text = train(mini_root, tmp_path, settings={**TINY, "learning_rate": 1e-9, "max_epochs": 2})
     spread = [float(row["val_diversity"]) for row in stage_of(tmp_path, 1).history()]
-    assert ("collapse to the mean pose" in said) == all(value < 0.1 for value in spread)
+    assert ("collapse to the mean pose" in text) == all(value < 0.1 for value in spread)
 
 
 def test_a_usage_error_is_one(mini_root: Path, tmp_path: Path) -> None:
@@ -496,10 +496,10 @@ def test_a_training_goes_on_from_a_weights_file(mini_root: Path, runs: Path, exp
         "weight_decay": 0.0,
         "init_weights": str(exported),
     }
-    folder, said = train(mini_root, runs, stage, overwrite=True, overrides={**own, "max_epochs": 1})
+    folder, text = train(mini_root, runs, stage, overwrite=True, settings={**own, "max_epochs": 1})
     layers = len({name.rpartition(".")[0] for name in old})
-    assert f"stage {stage}: starts from {exported}, stage {stage}: {layers} of {layers} layers" in said
-    assert "for 14 of 14 joints" in said
+    assert f"stage {stage}: starts from {exported}, stage {stage}: {layers} of {layers} layers" in text
+    assert "for 14 of 14 joints" in text
     new = weights(folder)
     learned = [name for name in old if "running" not in name and "num_batches" not in name]
     for name in learned:
@@ -513,8 +513,8 @@ def test_a_stage_that_the_file_lacks_starts_from_its_first(
 
     file = tmp_path / "one.safetensors"
     ExportableCascade.from_run(RunFolder(trained[0] / mini.NAME), 1).save(file)
-    _, said = train(mini_root, runs, 2, overwrite=True, overrides={**REFINE, "init_weights": str(file)})
-    assert f"stage 2: starts from {file}, stage 1: " in said
+    _, text = train(mini_root, runs, 2, overwrite=True, settings={**REFINE, "init_weights": str(file)})
+    assert f"stage 2: starts from {file}, stage 1: " in text
 
 
 @pytest.mark.parametrize(
@@ -528,9 +528,9 @@ def test_a_start_of_which_nothing_fits_changes_nothing(
     mini_root: Path, runs: Path, exported: Path, more: dict[str, Any], words: str
 ) -> None:
     before = contents(runs)
-    said = refused(mini_root, runs, overwrite=True, overrides={**TINY, "init_weights": str(exported), **more})
-    assert f"--init-weights {exported}, stage 1: no layer fits network" in said
-    assert words in said
+    text = refused(mini_root, runs, overwrite=True, settings={**TINY, "init_weights": str(exported), **more})
+    assert f"--init-weights {exported}, stage 1: no layer fits network" in text
+    assert words in text
     assert contents(runs) == before
 
 
@@ -540,12 +540,12 @@ def test_a_start_that_is_damaged_or_meant_for_a_backbone_changes_nothing(
     before = contents(runs)
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(exported.read_bytes()[:-1])
-    said = refused(mini_root, runs, overwrite=True, overrides={**TINY, "init_weights": str(damaged)})
-    assert f"{damaged}: not a weights file of deeppose, or damaged" in said
-    said = refused(mini_root, runs, overwrite=True, overrides={**TINY, "init_weights": "torchvision"})
-    assert "network integral has no backbone" in said
-    said = refused(mini_root, runs, overwrite=True, overrides={**TINY, "init_weights": "upper-body"})
-    assert "--init-weights upper-body: not in this installation" in said
+    text = refused(mini_root, runs, overwrite=True, settings={**TINY, "init_weights": str(damaged)})
+    assert f"{damaged}: not a weights file of deeppose, or damaged" in text
+    text = refused(mini_root, runs, overwrite=True, settings={**TINY, "init_weights": "torchvision"})
+    assert "network integral has no backbone" in text
+    text = refused(mini_root, runs, overwrite=True, settings={**TINY, "init_weights": "upper-body"})
+    assert "--init-weights upper-body: not in this installation" in text
     assert contents(runs) == before
 
 
@@ -553,11 +553,11 @@ def test_a_training_is_taken_up_again_without_the_file_it_began_from(
     mini_root: Path, tmp_path: Path, exported: Path
 ) -> None:
     start = Path(shutil.copy(exported, tmp_path / "start.safetensors"))
-    folder, _ = train(mini_root, tmp_path, overrides={**TINY, "init_weights": str(start)})
+    folder, _ = train(mini_root, tmp_path, settings={**TINY, "init_weights": str(start)})
     start.unlink()
-    _, said = train(mini_root, tmp_path, resume=True)
-    assert "starts from" not in said
-    assert folder.read_config()["settings"]["init_weights"] == str(start)
+    _, text = train(mini_root, tmp_path, resume=True)
+    assert "starts from" not in text
+    assert folder.read_config().settings.init_weights == str(start)
 
 
 def test_each_training_measures_its_confidence_and_a_file_carries_it(
@@ -565,16 +565,20 @@ def test_each_training_measures_its_confidence_and_a_file_carries_it(
 ) -> None:
     from deeppose_cli.checkpoints.lightning import load_cascade
     from deeppose_cli.checkpoints.weights_file import load_weights
+    from deeppose_cli.core.progress import progress_bar
+    from deeppose_cli.data.loading.datamodules import TrainingData
     from deeppose_cli.exporting.exporter import ExportableCascade
     from deeppose_cli.exporting.importer import import_cascade
-    from deeppose_cli.training.calibrate import calibrate_run
+    from deeppose_cli.training.calibrate import calibrate_stages
 
     run = RunFolder(Path(shutil.copytree(trained[0], tmp_path / "runs")) / mini.NAME)
     kept = [stage.calibration.read_text() for stage in run.stages]
     for stage in run.stages:
         stage.calibration.unlink()
     assert [stage.calibration for stage in load_cascade(run, device="cpu").stages] == [None, None]
-    found = calibrate_run(run, mini.MINI, mini_root)
+    with progress_bar() as progress:
+        data = TrainingData.read(mini.MINI, mini_root, run.initial_box, progress)
+    found = calibrate_stages(run, data, 2)
     assert None not in found
     assert [stage.calibration.read_text() for stage in run.stages] == kept
 

@@ -1,4 +1,4 @@
-"""Starting values from another network: layers by name and shape, joints by name."""
+"""Weights of another network: layers by name and shape, joints by name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from deeppose_cli.config.presets import MODERN, TINY
 from deeppose_cli.config.schema import StagePreset
 from deeppose_cli.core.skeleton import BUFFY10, FLIC10, LSP14, Skeleton
 from deeppose_cli.models.regressor import Regressor
-from deeppose_cli.training.weight_transfer import take
+from deeppose_cli.training.weight_transfer import match_weights
 
 SMALL = replace(TINY.initial, input_size=32, head_channels=4)
 INTEGRAL = replace(MODERN.initial, input_size=32, head_channels=8)
@@ -45,19 +45,19 @@ def test_what_depends_on_the_number_of_joints_is_named(settings: StagePreset, ro
 
 @pytest.mark.parametrize("settings", [SMALL, INTEGRAL, REGRESSION])
 def test_joints_find_their_rows_by_name(settings: StagePreset) -> None:
-    donor, own = numbered(settings, LSP14), Regressor(settings, len(FLIC10))
+    source, own = numbered(settings, LSP14), Regressor(settings, len(FLIC10))
     before = {name: value.clone() for name, value in own.state_dict().items()}
-    taken = take(own, FLIC10, donor.state_dict(), LSP14, donor_per_joint=False)
-    assert (taken.layers, taken.joints) == (taken.of_layers, 9)
-    assert taken.said(10).endswith(f"{taken.of_layers} layers, for 9 of 10 joints")
-    own.load_state_dict(dict(taken.values), strict=False)
-    speaking = own.networks[0].joint_layers
+    matched = match_weights(own, FLIC10, source.state_dict(), LSP14, per_joint=False)
+    assert (matched.layers, matched.joints) == (matched.num_layers, 9)
+    assert matched.summary(10).endswith(f"{matched.num_layers} layers, for 9 of 10 joints")
+    own.load_state_dict(dict(matched.weights), strict=False)
+    by_joint = own.networks[0].joint_layers
     for name, value in own.networks[0].state_dict().items():
-        source = donor.networks[0].state_dict()[name]
-        if name.rpartition(".")[0] not in speaking:
-            assert torch.equal(value, source)
+        value_there = source.networks[0].state_dict()[name]
+        if name.rpartition(".")[0] not in by_joint:
+            assert torch.equal(value, value_there)
             continue
-        of_ours, of_theirs = value.view(len(FLIC10), -1), source.view(len(LSP14), -1)
+        of_ours, of_theirs = value.view(len(FLIC10), -1), value_there.view(len(LSP14), -1)
         for i, joint in enumerate(FLIC10.joints):
             if joint in LSP14.joints:
                 assert torch.equal(of_ours[i], of_theirs[LSP14.joints.index(joint)]), joint
@@ -66,34 +66,36 @@ def test_joints_find_their_rows_by_name(settings: StagePreset) -> None:
 
 
 def test_skeletons_of_one_size_are_not_taken_for_one_another() -> None:
-    donor, own = numbered(SMALL, FLIC10), Regressor(SMALL, len(BUFFY10))
-    taken = take(own, BUFFY10, donor.state_dict(), FLIC10, donor_per_joint=False)
-    bias = taken.values["networks.0.heatmaps.1.bias"]
-    theirs = donor.networks[0].heatmaps[1].bias
+    source, own = numbered(SMALL, FLIC10), Regressor(SMALL, len(BUFFY10))
+    matched = match_weights(own, BUFFY10, source.state_dict(), FLIC10, per_joint=False)
+    bias = matched.weights["networks.0.heatmaps.1.bias"]
+    theirs = source.networks[0].heatmaps[1].bias
     assert bias[BUFFY10.index("left_wrist")] == theirs[FLIC10.index("left_wrist")]
-    assert taken.joints == 7
+    assert matched.joints == 7
 
 
 def test_one_network_of_each_joint_starts_from_that_joints_own() -> None:
-    donor, own = numbered(SMALL, FLIC10, "per-joint"), Regressor(SMALL, len(LSP14), "per-joint")
-    taken = take(own, LSP14, donor.state_dict(), FLIC10, donor_per_joint=True)
+    source, own = numbered(SMALL, FLIC10, "per-joint"), Regressor(SMALL, len(LSP14), "per-joint")
+    matched = match_weights(own, LSP14, source.state_dict(), FLIC10, per_joint=True)
     for i, joint in enumerate(LSP14.joints):
         there = joint in FLIC10.joints
         place = FLIC10.joints.index(joint) if there else 0
-        for name, value in donor.networks[place].state_dict().items():
+        for name, value in source.networks[place].state_dict().items():
             if there or not name.startswith("heatmaps.1."):
-                assert torch.equal(taken.values[f"networks.{i}.{name}"], value)
+                assert torch.equal(matched.weights[f"networks.{i}.{name}"], value)
             else:
-                assert f"networks.{i}.{name}" not in taken.values
-    assert taken.joints == 9
+                assert f"networks.{i}.{name}" not in matched.weights
+    assert matched.joints == 9
 
 
 def test_one_network_of_each_joint_starts_from_one_of_all() -> None:
-    donor, own = numbered(SMALL, LSP14), Regressor(SMALL, len(LSP14), "per-joint")
-    taken = take(own, LSP14, donor.state_dict(), LSP14, donor_per_joint=False)
-    assert taken.values.keys() == own.state_dict().keys()
+    source, own = numbered(SMALL, LSP14), Regressor(SMALL, len(LSP14), "per-joint")
+    matched = match_weights(own, LSP14, source.state_dict(), LSP14, per_joint=False)
+    assert matched.weights.keys() == own.state_dict().keys()
     for i in range(len(LSP14)):
-        assert torch.equal(taken.values[f"networks.{i}.heatmaps.1.bias"], donor.networks[0].heatmaps[1].bias[i : i + 1])
+        assert torch.equal(
+            matched.weights[f"networks.{i}.heatmaps.1.bias"], source.networks[0].heatmaps[1].bias[i : i + 1]
+        )
 
 
 @pytest.mark.parametrize(
@@ -103,14 +105,14 @@ def test_of_another_network_nothing_is_taken(other: StagePreset) -> None:
     """Not even the last layer's offsets, whose shape is the number of joints everywhere."""
     with torch.device("meta"):
         own = Regressor(other, len(LSP14))
-    taken = take(own, LSP14, numbered(SMALL, LSP14).state_dict(), LSP14, donor_per_joint=False)
-    assert (taken.layers, taken.joints, dict(taken.values)) == (0, 0, {})
+    matched = match_weights(own, LSP14, numbered(SMALL, LSP14).state_dict(), LSP14, per_joint=False)
+    assert (matched.layers, matched.joints, dict(matched.weights)) == (0, 0, {})
 
 
 def test_a_layer_is_taken_whole_or_not_at_all() -> None:
-    donor = numbered(SMALL, LSP14).state_dict()
+    source = numbered(SMALL, LSP14).state_dict()
     own = Regressor(SMALL, len(LSP14))
-    del donor["networks.0.heatmaps.1.weight"], donor["networks.0.heatmaps.0.1.running_var"]
-    taken = take(own, LSP14, donor, LSP14, donor_per_joint=False)
-    assert not [name for name in taken.values if "heatmaps.1." in name or "heatmaps.0.1." in name]
-    assert (taken.of_layers - taken.layers, taken.joints) == (2, 0)
+    del source["networks.0.heatmaps.1.weight"], source["networks.0.heatmaps.0.1.running_var"]
+    matched = match_weights(own, LSP14, source, LSP14, per_joint=False)
+    assert not [name for name in matched.weights if "heatmaps.1." in name or "heatmaps.0.1." in name]
+    assert (matched.num_layers - matched.layers, matched.joints) == (2, 0)

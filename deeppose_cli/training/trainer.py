@@ -1,0 +1,121 @@
+"""Lightning's Trainer for a stage: the only place that builds one."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from deeppose_cli.checkpoints.lightning import how_to_train
+from deeppose_cli.checkpoints.run_folder import RunFolder, StageFolder
+from deeppose_cli.config.run import StageRunConfig
+from deeppose_cli.core.errors import DeepPoseError, UsageError
+from deeppose_cli.training.run_config import TrainOptions
+
+if TYPE_CHECKING:
+    import lightning as L
+    from rich.console import Console
+
+
+def build_trainer(
+    run: RunFolder, folder: StageFolder, config: StageRunConfig, options: TrainOptions, console: Console
+) -> L.Trainer:
+    """Raises UsageError, one line, where Lightning refuses the arguments, such as a device that is not there."""
+    import lightning as L
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+    from deeppose_cli.training.callbacks import (
+        Checkpoints,
+        CollapseGuard,
+        MetricsCsv,
+        StopOnNonFiniteLoss,
+        TerminalProgress,
+        UnreadableImages,
+    )
+
+    arguments = {"max_epochs": config.settings.max_epochs, **config.trainer, **options.trainer}
+    checkpoints = Checkpoints(folder, options.checkpoint_seconds, options.checkpoint_steps)
+    # Lightning's own remarks (which devices there are, advertisements) are not this program's.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    try:
+        return L.Trainer(
+            **arguments,
+            callbacks=[
+                checkpoints,
+                MetricsCsv(folder),
+                StopOnNonFiniteLoss(folder),
+                TerminalProgress(f"stage {folder.number}", console, checkpoints),
+                CollapseGuard(console, refining=folder.number > 1),
+                UnreadableImages(console),
+            ],
+            logger=_loggers(run, folder, config, options),
+            default_root_dir=str(folder.path),
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,  # ours share the images among processes, and count none twice
+            log_every_n_steps=10,
+        )
+    except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
+        given = ", ".join(f"{key}={value}" for key, value in arguments.items() if key != "max_epochs")
+        raise UsageError(f"Lightning's Trainer does not take {given}: {str(error).strip().splitlines()[0]}") from None
+
+
+def _loggers(run: RunFolder, folder: StageFolder, config: StageRunConfig, options: TrainOptions) -> list[Any]:
+    """Loggers besides metrics.csv, which a callback always writes."""
+    loggers: list[Any] = []
+    if "tensorboard" in options.loggers:
+        from lightning.pytorch.loggers import TensorBoardLogger
+
+        loggers.append(TensorBoardLogger(str(folder.path), name="", version="tensorboard"))
+    if "wandb" in options.loggers:
+        from lightning.pytorch.loggers import WandbLogger
+
+        loggers.append(
+            WandbLogger(
+                project="deeppose",
+                name=f"{run.name}-stage{folder.number}",
+                save_dir=str(folder.path),
+                offline=not options.wandb_online,
+                config=config.to_mapping(),
+            )
+        )
+    return loggers
+
+
+@contextmanager
+def hide_known_warnings() -> Iterator[None]:
+    """Hide advice of Lightning's that does not apply here; every other warning is shown."""
+    with warnings.catch_warnings():
+        for message in (
+            r".*does not have many workers.*",
+            r".*LeafSpec.*",
+            r".*GPU available but not used.*",
+            r".*your dataloader is not resumable.*",
+            r".*pin_memory.*",
+            r".*smaller than the logging interval.*",
+            r".*module\(s\) in eval mode.*",  # a backbone's frozen blocks
+        ):
+            warnings.filterwarnings("ignore", message=message)
+        yield
+
+
+@contextmanager
+def hint_to_resume(folder: StageFolder, run: RunFolder, console: Console) -> Iterator[None]:
+    """After Ctrl-C, or when the system killed a worker process, print the command that continues the training."""
+    hint = f"{how_to_train(folder.number, run)} --resume"
+    try:
+        yield
+    except SystemExit:  # Lightning raises it after Ctrl-C
+        console.print(f"stopped; to continue, {hint}", highlight=False)
+        raise KeyboardInterrupt from None
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise DeepPoseError(
+            f"a process that cuts crops was killed (memory short? --workers 0 needs none); to continue, {hint}"
+        ) from None
