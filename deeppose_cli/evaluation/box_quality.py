@@ -1,4 +1,4 @@
-"""How good the initial boxes of a data set are: found how often, and with how much of the person inside."""
+"""Quality of a data set's initial boxes: how often they are found, and how much of the person they hold."""
 
 from __future__ import annotations
 
@@ -15,43 +15,46 @@ from deeppose_cli.core.progress import Progress
 from deeppose_cli.detection.initial_boxes import InitialBoxes, faces, initial_boxes
 
 _EDGE = 1e-6
-"""px: a joint on the edge of its own box may come out a rounding step beside it."""
+"""px: rounding may put a joint on the edge of its own box so far outside."""
 
 
 def report(
     annotations: Annotations, sources: Sequence[str], folder: Path, progress: Progress | None = None
 ) -> list[dict[str, Any]]:
-    """One entry for each source of initial boxes, of JSON's own types; see `describe`."""
+    """One entry for each source of initial boxes; see `describe`."""
     return [describe(annotations, initial_boxes(annotations, source, folder, progress)) for source in sources]
 
 
-def describe(annotations: Annotations, first: InitialBoxes) -> dict[str, Any]:
-    """`{"source", "people", "found": share for whom the source had a box, "all_inside": share of people all of whose
-    labelled joints lie inside of b⁰, "all_inside_found": the same of those found, "joints_inside": share of joints,
-    "overlap": mean intersection over union of b⁰ and the joints' tight box, "size": median of b⁰'s longer side over the
-    joints' longer side}`. A share of nobody is None."""
-    inside = _inside(annotations.keypoints, first.boxes)
+def describe(annotations: Annotations, initial: InitialBoxes) -> dict[str, Any]:
+    """Measure the boxes of one source; values of JSON's own types, None for a share of nobody.
+
+    `source`; `people`; `found`: share of people for whom the source has a box; `all_inside`: share of people with all
+    labelled joints inside of b⁰; `all_inside_found`: the same of those found; `joints_inside`: share of joints;
+    `overlap`: mean intersection over union of b⁰ and the joints' tight box; `size`: median of b⁰'s longer side over
+    that of the tight box.
+    """
+    inside = _inside(annotations.keypoints, initial.boxes)
     known = labelled(annotations.keypoints)
-    counted = np.asarray(known.any(-1) & ~np.isnan(first.boxes).any(-1))
-    everything = (inside | ~known).all(-1)
-    overlap, size = _against_joints(annotations.keypoints, first.boxes)
+    valid = np.asarray(known.any(-1) & ~np.isnan(initial.boxes).any(-1))
+    all_inside = (inside | ~known).all(-1)
+    overlap, size = _compare_with_joints(annotations.keypoints, initial.boxes)
     return {
-        "source": first.source,
+        "source": initial.source,
         "people": len(annotations),
-        "found": _share(first.found),
-        "all_inside": _share(everything[counted]),
-        "all_inside_found": _share(everything[counted & first.found]),
-        "joints_inside": _share(inside[known & counted[:, None]]),
-        "overlap": _share(overlap[counted]),
-        "size": round(float(np.median(size[counted])), 4) if counted.any() else None,
+        "found": _share(initial.found),
+        "all_inside": _share(all_inside[valid]),
+        "all_inside_found": _share(all_inside[valid & initial.found]),
+        "joints_inside": _share(inside[known & valid[:, None]]),
+        "overlap": _share(overlap[valid]),
+        "size": round(float(np.median(size[valid])), 4) if valid.any() else None,
     }
 
 
 def learn_placement(parts: FloatArray, keypoints: FloatArray, share: float = PLACEMENT_SHARE) -> Placement:
     """The smallest placement around parts (N, 4) that holds all labelled joints (N, K, 2) of `share` of the people.
 
-    It reaches equally far to both sides, and so far to each side, up and down that the same share of people stay within
-    each. Rows without a part (NaN) or without a label are left out. Raises ValueError where nobody is left.
+    It reaches equally far left and right; its reach to the sides, up and down is the same quantile of the people's.
+    Rows without a part (NaN) or without a label are left out. Raises ValueError where nobody is left.
     """
     some = ~np.isnan(parts).any(-1) & labelled(keypoints).any(-1)
     if not some.any():
@@ -67,21 +70,22 @@ def learn_placement(parts: FloatArray, keypoints: FloatArray, share: float = PLA
 
 
 def learn_from_faces(train: Annotations, folder: Path, progress: Progress | None = None) -> Placement:
-    """The placement that the training people whose face was found teach."""
+    """The placement around the faces found in training images."""
     return learn_placement(faces(train, folder, progress), train.keypoints)
 
 
 def learn_from_torsos(train: Annotations) -> Placement | None:
+    """The placement around torso boxes; None for a data set without them."""
     return None if train.torsos is None else learn_placement(train.torsos, train.keypoints)
 
 
 def _inside(keypoints: FloatArray, boxes: FloatArray) -> Any:
-    """(N, K) whether each joint lies in its row's box; False where either is NaN. A joint on the edge is inside."""
+    """(N, K) whether each joint is in its row's box, edges included; False where either is NaN."""
     return (np.abs(keypoints - boxes[:, None, :2]) <= boxes[:, None, 2:] / 2 + _EDGE).all(-1)
 
 
-def _against_joints(keypoints: FloatArray, boxes: FloatArray) -> tuple[Any, Any]:
-    """(N) intersection over union with the joints' tight box, and how many times as long the box's longer side is."""
+def _compare_with_joints(keypoints: FloatArray, boxes: FloatArray) -> tuple[Any, Any]:
+    """(N) intersection over union with the joints' tight box, and ratio of the longer sides."""
     known = labelled(keypoints)[..., None]
     low, high = np.where(known, keypoints, np.inf).min(1), np.where(known, keypoints, -np.inf).max(1)
     near, far = boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2

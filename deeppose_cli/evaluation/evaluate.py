@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from deeppose_cli.config.defaults import BOOTSTRAP_DRAWS, DATA_ROOT, LEAST_BOOTSTRAP_DRAWS, RUNS_ROOT
 from deeppose_cli.core.errors import UsageError
 from deeppose_cli.core.progress import Progress, loading_notice, report
-from deeppose_cli.evaluation.choices import METRICS, Centric, Metric, PcpRule, Split
+from deeppose_cli.evaluation.choices import BATCH_SIZE, METRICS, Centric, Metric, PcpRule, Split
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from deeppose_cli.data.datasets.spec import DatasetSpec
     from deeppose_cli.detection.initial_boxes import InitialBoxes
     from deeppose_cli.evaluation.scores import ScoredPredictions
-
-BATCH_SIZE = 32
-"""Images in memory at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,26 +118,22 @@ def evaluate(
         UsageError: For arguments that are not valid, or not together.
         DeepPoseError: For a file, run or data set that is missing or damaged.
     """
-    _check_choices(
-        {
-            "split": (split, Split),
-            "metric": (metric, Metric),
-            "pcp-rule": (pcp_rule, PcpRule),
-            "centric": (centric, Centric),
-            "predictions-centric": (predictions_centric, Centric),
-        }
-    )
+    _check_choices(split=(split, Split), metric=(metric, Metric), pcp_rule=(pcp_rule, PcpRule))
+    _check_choices(centric=(centric, Centric), predictions_centric=(predictions_centric, Centric))
     _check_numbers(bootstrap, seed, stage)
-    _check_predictions_centric(predictions_centric, centric, predictions)
+    if predictions_centric == "observer" and centric != "observer":
+        raise UsageError("--predictions-centric observer: valid with --centric observer only")
+    if predictions_centric == "observer" and not predictions:
+        raise UsageError("--predictions-centric observer: there are no predictions; add --predictions FILE")
     data_root, runs_root = Path(data_root), Path(runs_root)
     prediction_files = [Path(file) for file in predictions]
     with loading_notice("libraries"):
         from deeppose_cli.checkpoints.model_source import check_stage, model_line
-        from deeppose_cli.evaluation import published_results, scores
+        from deeppose_cli.evaluation import external_predictions, published_results, scores
         from deeppose_cli.evaluation import report as output
         from deeppose_cli.evaluation import rows as scored
         from deeppose_cli.evaluation.metrics import observer_centric
-    scored.check_files(prediction_files)
+    external_predictions.check_files(prediction_files)
     files_only = bool(predictions) and run is weights is None
     model, dataset = _resolve_model(run, weights, runs_root, data, files_only=files_only)
     if model is None:
@@ -149,7 +142,9 @@ def evaluate(
         report(model_line(model, check_stage(model, stage)))
     if centric == "observer":
         _check_sides(dataset.skeleton, dataset.name)
-    folder = _output_folder(out, model, dataset.name, split, runs_root)
+    folder = None if out is None else Path(out)
+    if out == "auto":
+        folder = runs_root / (model.folder if model else "predictions") / "eval" / f"{dataset.name}-{split}"
     if folder is not None:
         output.check_target(folder)
 
@@ -200,18 +195,18 @@ def evaluate(
         "unreadable": unreadable,
         **({"flip_test": True} if flip_test else {}),
         "joints": list(test.skeleton.joints),
-        "published": [result.as_row() for result in published],
+        "published": published,
         "rows": [scores.scores(row, truth, test.skeleton, pcp_rule, alpha, resampling, test.sticks) for row in rows],
     }
     files = [] if folder is None else output.write_files(folder, document, test, rows, truth)
     return Evaluation(document, tuple(files), METRICS if metric == "all" else (metric,), initial)
 
 
-def _check_choices(choices: Mapping[str, tuple[object, Any]]) -> None:
+def _check_choices(**arguments: tuple[str, Any]) -> None:
     """Raises UsageError for a value that its Literal type does not have."""
-    for flag, (value, valid) in choices.items():
+    for name, (value, valid) in arguments.items():
         if value not in get_args(valid):
-            raise UsageError(f"--{flag} {value}: unknown; valid: {', '.join(get_args(valid))}")
+            raise UsageError(f"--{name.replace('_', '-')} {value}: unknown; valid: {', '.join(get_args(valid))}")
 
 
 def _check_numbers(bootstrap: int, seed: int, stage: int | None) -> None:
@@ -222,15 +217,6 @@ def _check_numbers(bootstrap: int, seed: int, stage: int | None) -> None:
         raise UsageError(f"--seed {seed}: valid: 0 or more")
     if stage is not None and stage < 1:
         raise UsageError(f"--stage {stage}: valid: all, or the number of a stage (1, 2, …)")
-
-
-def _check_predictions_centric(predictions_centric: Centric, centric: Centric, predictions: Sequence[object]) -> None:
-    if predictions_centric == "person":
-        return
-    if centric != "observer":
-        raise UsageError("--predictions-centric observer: valid with --centric observer only")
-    if not predictions:
-        raise UsageError("--predictions-centric observer: there are no predictions; add --predictions FILE")
 
 
 def _check_without_model(stage: int | None, *, flip_test: bool) -> None:
@@ -273,14 +259,6 @@ def _resolve_model(
             )
         dataset = description(newest)
     return None, dataset
-
-
-def _output_folder(
-    out: str | Path | None, model: TrainedModel | None, data: str, split: str, runs_root: Path
-) -> Path | None:
-    if out != "auto":
-        return None if out is None else Path(out)
-    return runs_root / (model.folder if model else "predictions") / "eval" / f"{data}-{split}"
 
 
 def _choose_split(splits: Mapping[str, Annotations], split: str, data: str) -> Annotations:

@@ -26,16 +26,16 @@ from numpy.typing import NDArray
 
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 
-SUFFIXES = (".npz", ".json")
-"""In small letters or in capitals."""
 
-
-def check_file(path: Path) -> None:
-    """Raises UsageError for an unknown kind of file, DeepPoseError for a missing file."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"--predictions {path}: unknown kind of file; valid: .npz, .json (COCO keypoint results)")
-    if not path.is_file():
-        raise DeepPoseError(f"{path}: no such file")
+def check_files(paths: Sequence[Path]) -> None:
+    """Raises UsageError for a file of an unknown kind or given twice, DeepPoseError for a missing file."""
+    for number, path in enumerate(paths):
+        if path.suffix.lower() not in (".npz", ".json"):
+            raise UsageError(f"--predictions {path}: unknown kind of file; valid: .npz, .json (COCO keypoint results)")
+        if path in paths[:number]:
+            raise UsageError(f"--predictions {path}: given twice")
+        if not path.is_file():
+            raise DeepPoseError(f"{path}: no such file")
 
 
 def read_predictions(
@@ -46,7 +46,7 @@ def read_predictions(
     `data` is the set's name, for the messages. No pickled code is run. Raises DeepPoseError, one line that names the
     file, what was found and what was expected.
     """
-    check_file(path)
+    check_files([path])
     poses = _read_npz(path) if path.suffix.lower() == ".npz" else _read_coco(path, names, joints, data)
     expected = (len(names), len(joints), 2)
     if poses.shape != expected:

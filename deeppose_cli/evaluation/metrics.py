@@ -28,8 +28,6 @@ THRESHOLDS: NDArray[np.float64] = np.arange(51) / 100
 SLACK = 1 + 1e-9
 """Limits are inclusive, and this much wider: an error equal to the limit on paper may be computed some rounding steps
 above it. A step of float64 is 1e-16 of a coordinate, and coordinates are up to some thousand times the limit."""
-SINGLE_SLACK = 1 + 1e-6
-"""The same where either side was stored in less than float64: a step of float32 is 1e-7 of the value."""
 
 
 class HitCounts(NamedTuple):
@@ -93,7 +91,7 @@ def pdj_curve_hits(
     """
     distance, torso = joint_errors(pred, truth), diameter(truth, skeleton)[:, None]
     valid = ~np.isnan(distance) & ~np.isnan(torso)
-    limits = np.asarray(thresholds)[:, None, None] * torso * slack(pred, truth)  # (T, N, 1)
+    limits = np.asarray(thresholds)[:, None, None] * torso * SLACK  # (T, N, 1)
     return HitCounts(valid & (distance <= limits), valid)
 
 
@@ -102,13 +100,6 @@ def pdj(
 ) -> NDArray[np.float64]:
     """(K) percentage of detected joints (as a fraction of 1) at one threshold; see `pdj_curve_hits`."""
     return pdj_hits(pred, truth, skeleton, threshold).rates()
-
-
-def pdj_curve(
-    pred: FloatArray, truth: FloatArray, skeleton: Skeleton, thresholds: FloatArray = THRESHOLDS
-) -> NDArray[np.float64]:
-    """(T, K) detection rate of each joint at each threshold; see `pdj_curve_hits`."""
-    return pdj_curve_hits(pred, truth, skeleton, thresholds).rates()
 
 
 def area_under(curve: FloatArray, thresholds: FloatArray = THRESHOLDS) -> NDArray[np.float64]:
@@ -128,7 +119,7 @@ def pck_hits(pred: FloatArray, truth: FloatArray, alpha: float) -> HitCounts:
     low = np.where(valid[..., None], truth, np.inf).min(1)
     high = np.where(valid[..., None], truth, -np.inf).max(1)
     side = np.where(valid.any(1), (high - low).max(-1), np.nan)[:, None]
-    return HitCounts(valid & (distance <= alpha * side * slack(pred, truth)), valid)
+    return HitCounts(valid & (distance <= alpha * side * SLACK), valid)
 
 
 def pck(pred: FloatArray, truth: FloatArray, alpha: float) -> NDArray[np.float64]:
@@ -178,10 +169,22 @@ def observer_centric(poses: FloatArray, skeleton: Skeleton) -> NDArray[np.float6
     return relabelled
 
 
-def slack(*poses: FloatArray) -> float:
-    """Factor of the limits for poses of these types."""
-    single = any(np.asarray(values).dtype in (np.float16, np.float32) for values in poses)
-    return SINGLE_SLACK if single else SLACK
+def calibration_error(
+    confidence: FloatArray, right: NDArray[np.bool_], bins: int = 10
+) -> tuple[float, NDArray[np.float64]]:
+    """Compare the confidences of joints (J) with how often these joints are right.
+
+    Returns the expected calibration error (mean distance of confidence and share right, over bins weighted by size),
+    and of each bin that has any joint (B, 3): mean confidence, share right, number of joints. Joints without a
+    confidence (NaN) are left out.
+    """
+    known = ~np.isnan(confidence)
+    confidence, right = confidence[known], right[known]
+    place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    sums = np.stack([np.bincount(place, weights, bins) for weights in (confidence, right, np.ones(len(right)))])
+    sums = sums[:, sums[2] > 0]
+    error = float(np.abs(sums[0] - sums[1]).sum() / max(1, len(right)))
+    return error, np.stack([sums[0] / sums[2], sums[1] / sums[2], sums[2]], axis=1)
 
 
 def checked(pred: FloatArray, truth: FloatArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

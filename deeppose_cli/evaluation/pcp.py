@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deeppose_cli.core.geometry import FloatArray
 from deeppose_cli.core.skeleton import BUFFY10, SIDES, Limb, Skeleton
 from deeppose_cli.evaluation.choices import PCP_RULES, PcpRule
-from deeppose_cli.evaluation.metrics import HitCounts, checked, mean_rate, slack
+from deeppose_cli.evaluation.metrics import SLACK, HitCounts, checked, mean_rate
 
 ARM_AND_LEG_KINDS = ("upper_arm", "lower_arm", "upper_leg", "lower_leg")
 """The limb kinds over which DeepPose's average PCP is taken."""
@@ -49,7 +49,6 @@ def pcp_hits(
     `mean` use the joints, so that every data set is scored alike: on Buffy the elbow is then the mean of the two marked
     ends. Raises ValueError for another rule.
     """
-    wider = slack(pred, truth)
     pred, truth = checked(pred, truth)
     p, q = _both_ends(pred, skeleton), _both_ends(truth, skeleton)  # (2, N, L, 2)
     if rule == "buffy" and marked is not None:
@@ -65,9 +64,9 @@ def pcp_hits(
     # A missing prediction's error is NaN, and NaN is within no limit.
     found: NDArray[np.bool_]
     if rule == "strict":
-        found = error.max(0) <= 0.5 * length * wider
+        found = error.max(0) <= 0.5 * length * SLACK
     elif rule == "mean":
-        found = error.mean(0) <= 0.5 * length * wider
+        found = error.mean(0) <= 0.5 * length * SLACK
     elif rule == "buffy":
         # Both errors are multiplied by the length, and so is the limit.
         along = np.abs((offset * stick).sum(-1)).mean(0)

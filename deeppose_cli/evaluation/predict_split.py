@@ -18,12 +18,10 @@ from deeppose_cli.core.geometry import FloatArray, denormalise, normalise
 from deeppose_cli.core.progress import Progress, report_skipped
 from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.evaluation import metrics
+from deeppose_cli.evaluation.choices import BATCH_SIZE
 from deeppose_cli.media.images import Image, read_image
 from deeppose_cli.models import confidence
 from deeppose_cli.models.confidence import Calibration
-
-BATCH_SIZE = 32
-"""Images in memory at a time."""
 
 
 class Predictor(Protocol):

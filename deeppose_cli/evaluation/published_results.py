@@ -8,9 +8,7 @@ notes, printed below the table, say so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 DEEPPOSE = "Toshev & Szegedy, CVPR 2014"
 CPM = "Wei et al., Convolutional Pose Machines, CVPR 2016"
@@ -21,86 +19,60 @@ UNCERTAIN = "not comparable for sure"
 """Begins the note of a result that may measure something else than the score above it."""
 _CPM_NOTE = f"{UNCERTAIN}: PCK@0.2 as its authors name it, whose unit of length may differ from the labelled box"
 _DEEPPOSE_TF_NOTE = f"{UNCERTAIN}: mean of six limb kinds, limbs found as that project counts them"
-_LIMBS = ("upper_arm", "lower_arm", "upper_leg", "lower_leg")
 
 TEST_IMAGES = {"lsp": 1000, "flic": 1016}
 """Images of the test splits on which the results were taken."""
 
 
-@dataclass(frozen=True)
-class PublishedResult:
-    """One row of a published table, as fractions of 1."""
-
-    name: str
-    data: str
-    metric: Literal["pdj", "pcp", "pck"]
-    source: str
-    kinds: Mapping[str, float] = field(default_factory=dict)
-    """By joint kind; for PCP by limb kind."""
-    means: Mapping[str, float] = field(default_factory=dict)
-    """By the keys of a row in scores.json: mean, mean_arms_legs."""
-    unverified: bool = False
-    """Quoted from memory of the paper, not checked against it."""
-    note: str = ""
-    """A condition of the comparison."""
-    rule: str = "strict"
-    """The rule of PCP."""
-    at: float = 0.2
-    """PDJ's threshold, PCK's α."""
-
-    def as_row(self) -> dict[str, Any]:
-        """The result in the form of a row of scores.json, with its source."""
-        settings: dict[str, dict[str, Any]] = {
-            "pdj": {"threshold": self.at},
-            "pcp": {"rule": self.rule},
-            "pck": {"alpha": self.at},
-        }
-        values = settings[self.metric]
-        if self.kinds:
-            values["limbs" if self.metric == "pcp" else "joints"] = dict(self.kinds)
-        row: dict[str, Any] = {"name": self.name, "source": self.source, "unverified": self.unverified}
-        if self.note:
-            row["note"] = self.note
-        return {**row, self.metric: {**values, **self.means}}
+def _pdj(**joints: float) -> dict[str, Any]:
+    return {"pdj": {"threshold": 0.2, "joints": joints}}
 
 
-def _lsp_pcp(
-    name: str, source: str, limbs: tuple[float, ...], mean: float, *, unverified: bool = False, note: str = ""
-) -> PublishedResult:
-    kinds = dict(zip(_LIMBS, limbs, strict=True))
-    return PublishedResult(name, "lsp", "pcp", source, kinds, {"mean_arms_legs": mean}, unverified, note)
+def _pcp(*limbs: float, **means: float) -> dict[str, Any]:
+    kinds = dict(zip(("upper_arm", "lower_arm", "upper_leg", "lower_leg"), limbs, strict=False))
+    return {"pcp": {"rule": "strict", **({"limbs": kinds} if kinds else {}), **means}}
 
 
-PUBLISHED = (
-    _lsp_pcp("DeepPose stage 1", DEEPPOSE, (0.50, 0.27, 0.74, 0.65), 0.54, unverified=True),
-    _lsp_pcp("DeepPose stage 2", DEEPPOSE, (0.56, 0.36, 0.78, 0.70), 0.60, unverified=True),
-    _lsp_pcp("DeepPose stage 3", DEEPPOSE, (0.56, 0.38, 0.77, 0.71), 0.61, unverified=True),
-    PublishedResult("deeppose_tf, random", "lsp", "pcp", DEEPPOSE_TF, means={"mean": 0.420}, note=_DEEPPOSE_TF_NOTE),
-    PublishedResult("deeppose_tf, ImageNet", "lsp", "pcp", DEEPPOSE_TF, means={"mean": 0.557}, note=_DEEPPOSE_TF_NOTE),
-    _lsp_pcp("MediaPipe Pose", MEDIAPIPE, (0.756, 0.661, 0.838, 0.804), 0.765, note="images at twice their size"),
-    PublishedResult("CPM", "lsp", "pck", CPM, means={"mean": 0.8432}, note=_CPM_NOTE),
-    PublishedResult("DeepPose", "flic", "pdj", DEEPPOSE, {"elbow": 0.923, "wrist": 0.820}, unverified=True),
-    PublishedResult(
-        "MediaPipe Pose",
-        "flic",
-        "pdj",
-        MEDIAPIPE,
-        {"elbow": 0.934, "wrist": 0.915},
-        note="initial box of 3 torso boxes",
+def _pck(joints: dict[str, float], **means: float) -> dict[str, Any]:
+    return {"pck": {"alpha": 0.2, **({"joints": joints} if joints else {}), **means}}
+
+
+def _row(name: str, source: str, scores: dict[str, Any], *, unverified: bool = False, note: str = "") -> dict[str, Any]:
+    """A row as in scores.json. `unverified`: quoted from memory of the paper. `note`: a condition of the comparison."""
+    return {"name": name, "source": source, "unverified": unverified, **({"note": note} if note else {}), **scores}
+
+
+PUBLISHED: dict[str, tuple[dict[str, Any], ...]] = {
+    "lsp": (
+        _row("DeepPose stage 1", DEEPPOSE, _pcp(0.50, 0.27, 0.74, 0.65, mean_arms_legs=0.54), unverified=True),
+        _row("DeepPose stage 2", DEEPPOSE, _pcp(0.56, 0.36, 0.78, 0.70, mean_arms_legs=0.60), unverified=True),
+        _row("DeepPose stage 3", DEEPPOSE, _pcp(0.56, 0.38, 0.77, 0.71, mean_arms_legs=0.61), unverified=True),
+        _row("deeppose_tf, random", DEEPPOSE_TF, _pcp(mean=0.420), note=_DEEPPOSE_TF_NOTE),
+        _row("deeppose_tf, ImageNet", DEEPPOSE_TF, _pcp(mean=0.557), note=_DEEPPOSE_TF_NOTE),
+        _row(
+            "MediaPipe Pose",
+            MEDIAPIPE,
+            _pcp(0.756, 0.661, 0.838, 0.804, mean_arms_legs=0.765),
+            note="images at twice their size",
+        ),
+        _row("CPM", CPM, _pck({}, mean=0.8432), note=_CPM_NOTE),
     ),
-    PublishedResult("CPM", "flic", "pck", CPM, {"elbow": 0.9759, "wrist": 0.9503}, note=_CPM_NOTE),
-)
+    "flic": (
+        _row("DeepPose", DEEPPOSE, _pdj(elbow=0.923, wrist=0.820), unverified=True),
+        _row("MediaPipe Pose", MEDIAPIPE, _pdj(elbow=0.934, wrist=0.915), note="initial box of 3 torso boxes"),
+        _row("CPM", CPM, _pck({"elbow": 0.9759, "wrist": 0.9503}), note=_CPM_NOTE),
+    ),
+}
+"""By data set: rows with the same keys as the scores, in fractions of 1."""
 
 
 def comparable_results(
     data: str, split: str, images: int, *, centric: str, usual_box: bool, pcp_rule: str
-) -> list[PublishedResult]:
+) -> list[dict[str, Any]]:
     """The results that may be shown beside the scores of so many images of a data set's split.
 
     `usual_box`: the initial box is the data set's default for evaluation.
     """
     if split != "test" or centric != "person" or not usual_box or images != TEST_IMAGES.get(data):
         return []
-    return [
-        result for result in PUBLISHED if result.data == data and (result.metric != "pcp" or result.rule == pcp_rule)
-    ]
+    return [row for row in PUBLISHED[data] if row.get("pcp", {}).get("rule", pcp_rule) == pcp_rule]

@@ -63,17 +63,20 @@ def _write(
     document_file, table = folder / "scores.json", folder / "per-image.csv"
     document_file.write_text(to_json(document) + "\n", encoding="utf-8")
     scores.write_per_image(table, test.names, rows, truth, test.skeleton)
-    files = [document_file, table, *figures.save_pdj(document, folder)]
+    drawn = {"pdj": figures.pdj_figure(document)}
     if figures.has_comparison(document):
-        files += figures.save_comparison(document, folder)
+        drawn["comparison"] = figures.comparison_figure(document)
     if figures.has_reliability(document):
-        files += figures.save_reliability(document, folder)
+        drawn["confidence"] = figures.reliability_figure(document)
+    files = [document_file, table]
+    for name, figure in drawn.items():
+        files += figures.save(figure, folder / f"{name}.png", folder / f"{name}.svg")
     columns = [row for row in rows if row.name.startswith("stage ")] or [row for row in rows if row.name != MEAN_POSE]
     columns = (columns or list(rows))[:MAX_COLUMNS]
     cells = _sheet_cells(columns, test, truth) if columns else []
     if cells:
         sheet = figures.contact_sheet(cells, ["truth", *(row.name for row in columns)], test.skeleton)
-        files.append(figures.save_contact_sheet(sheet, folder / "poses.png"))
+        files += figures.save(sheet, folder / "poses.png")
     return files
 
 

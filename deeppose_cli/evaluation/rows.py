@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deeppose_cli.checkpoints.model_source import TrainedModel
 from deeppose_cli.config.defaults import BOX_SOURCES
 from deeppose_cli.core.annotations import Annotations
-from deeppose_cli.core.errors import DeepPoseError, UsageError
+from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.geometry import FloatArray
 from deeppose_cli.core.progress import Progress, loading_notice, report, report_skipped
 from deeppose_cli.core.skeleton import Skeleton
@@ -87,14 +87,6 @@ def mean_pose_row(
     poses = predict_split.mean_pose_predictions(train, train_boxes, boxes, observer_centric=observer)
     poses = predict_split.to_skeleton(poses, train.skeleton, test.skeleton)
     return ScoredPredictions(MEAN_POSE, poses, predict_split.known_joints(train.skeleton, test.skeleton))
-
-
-def check_files(paths: Sequence[Path]) -> None:
-    """Raises before anything is read: for a file that is missing, of an unknown kind, or given twice."""
-    for number, path in enumerate(paths):
-        if path in paths[:number]:
-            raise UsageError(f"--predictions {path}: given twice")
-        external_predictions.check_file(path)
 
 
 def external_rows(paths: Sequence[Path], test: Annotations, data: str) -> list[ScoredPredictions]:

@@ -21,7 +21,6 @@ from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.evaluation import bootstrap, metrics, pcp
 from deeppose_cli.evaluation.choices import PcpRule
 from deeppose_cli.evaluation.metrics import HitCounts
-from deeppose_cli.evaluation.reliability import Reliability
 
 MEAN_POSE = "mean pose"
 """Name of the row of a model that never uses the image."""
@@ -201,9 +200,8 @@ def _reliability(confidence: FloatArray, detected: HitCounts) -> dict[str, Any]:
 
     A bin is [mean confidence, share detected, number of joints] of a tenth of the range that has any joint.
     """
-    found = Reliability.measure(confidence[detected.valid], detected.hits[detected.valid])
-    bins = zip(found.confidence, found.accuracy, found.count, strict=True)
-    return {"error": _number(found.error), "bins": [[_number(c), _number(a), int(n)] for c, a, n in bins]}
+    error, bins = metrics.calibration_error(confidence[detected.valid], detected.hits[detected.valid])
+    return {"error": _number(error), "bins": [[_number(c), _number(share), int(n)] for c, share, n in bins]}
 
 
 def per_image_pdj(row: ScoredPredictions, truth: FloatArray, skeleton: Skeleton) -> NDArray[np.float64]:

@@ -38,7 +38,7 @@ COMPARED = ("wrist", "elbow")
 """The joint kinds of the comparison, as in the paper's figures."""
 _CELL = 420
 """Longer side of an image on the contact sheet, px."""
-_PAPER_AXIS = "threshold, fraction of the torso"
+_THRESHOLD = "threshold, in torsos"
 
 
 def has_comparison(document: Mapping[str, Any]) -> bool:
@@ -65,9 +65,9 @@ def pdj_figure(document: Mapping[str, Any]) -> Figure:
     for place, panel in enumerate(panels):
         panel.set_visible(place < len(kinds))
         if place < len(kinds) <= place + columns:  # nothing below it
+            panel.set_xlabel(_THRESHOLD, fontsize=8)
             panel.tick_params(labelbottom=True)
     figure.suptitle(_title(document), fontsize=10)
-    figure.supxlabel(_PAPER_AXIS, fontsize=9)
     figure.supylabel("detected joints, %", fontsize=9)
     _legend(figure, handles, [row["name"] for row in rows])
     return figure
@@ -89,7 +89,7 @@ def comparison_figure(document: Mapping[str, Any]) -> Figure:
         handles = _draw_panel(panel, rows, kind)
         markers = zip(published, cycle(_PUBLISHED_MARKERS), strict=False)
         handles += [_draw_published(panel, row, kind, marker) for row, marker in markers]
-        panel.set_xlabel(_PAPER_AXIS, fontsize=9)
+        panel.set_xlabel(_THRESHOLD, fontsize=9)
     figure.axes[0].set_ylabel("detected joints, %", fontsize=9)
     figure.suptitle(_title(document), fontsize=10)
     _legend(figure, handles, names)
@@ -152,32 +152,12 @@ def contact_sheet(
     return figure
 
 
-def save_pdj(document: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Write `pdj.png` and `pdj.svg`. The same document gives the same bytes."""
-    return _save(pdj_figure(document), folder / "pdj")
-
-
-def save_comparison(document: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Write `comparison.png` and `comparison.svg`. The same document gives the same bytes."""
-    return _save(comparison_figure(document), folder / "comparison")
-
-
-def save_reliability(document: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Write `confidence.png` and `confidence.svg`. The same document gives the same bytes."""
-    return _save(reliability_figure(document), folder / "confidence")
-
-
-def save_contact_sheet(figure: Figure, path: Path) -> Path:
-    figure.savefig(path, dpi=DPI)
-    return path
-
-
-def _save(figure: Figure, stem: Path) -> list[Path]:
-    paths = [stem.with_suffix(".png"), stem.with_suffix(".svg")]
+def save(figure: Figure, *paths: Path) -> list[Path]:
+    """Write the figure to each path, in the format of its suffix. The same figure gives the same bytes."""
     with mpl.rc_context({"svg.hashsalt": "deeppose", "svg.fonttype": "path"}):
-        figure.savefig(paths[0], dpi=DPI)
-        figure.savefig(paths[1], metadata={"Date": None})
-    return paths
+        for path in paths:
+            figure.savefig(path, dpi=DPI, metadata={"Date": None} if path.suffix == ".svg" else None)
+    return list(paths)
 
 
 def _new_figure(width: float, height: float) -> Figure:

@@ -65,11 +65,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtur
     monkeypatch.chdir(tmp_path)
     # To draw takes seconds, and the figures have tests of their own.
     if "real_figures" not in request.fixturenames:
-        monkeypatch.setattr(figures, "save_pdj", lambda document, folder: [])
-        monkeypatch.setattr(figures, "save_comparison", lambda document, folder: [])
-        monkeypatch.setattr(figures, "save_reliability", lambda document, folder: [])
-        monkeypatch.setattr(figures, "save_contact_sheet", lambda figure, path: (path.touch(), path)[1])
-        monkeypatch.setattr(figures, "contact_sheet", lambda cells, titles, skeleton: None)
+        for name in ("pdj_figure", "comparison_figure", "reliability_figure", "contact_sheet"):
+            monkeypatch.setattr(figures, name, lambda *args: None)
+        monkeypatch.setattr(figures, "save", lambda figure, *paths: [])
     return tmp_path
 
 
@@ -468,9 +466,8 @@ def test_files_alone_import_no_network(here: Path) -> None:
         part = Annotations(LSP14, files, points, np.full((len(points), 4), np.nan), tuple(f.name for f in files))
         read = lambda root: {"train": part, "validation": part, "test": part}
         registry.DATASETS["demo"] = DatasetSpec("demo", "", LSP14, "tiny", 1.0, "image", "", "", read)
-        figures.save_pdj = lambda document, folder: []
-        figures.save_contact_sheet = lambda *args: (args[-1].touch(), args[-1])[1]
-        figures.contact_sheet = lambda *args: None
+        figures.pdj_figure = figures.contact_sheet = lambda *args: None
+        figures.save = lambda *args: []
         code = main(["eval", "--data", "demo", "--predictions", "them.npz"])
         print(sorted({"torch", "lightning", "torchvision", "torchmetrics"} & sys.modules.keys()))
         sys.exit(code)
@@ -541,10 +538,10 @@ def test_a_failure_leaves_the_files_of_before(run: Path, capsys: Any, monkeypatc
     scored(capsys, "--out", "here")
     before = {file: file.read_bytes() for file in Path("here").iterdir()}
 
-    def full(document: Any, folder: Path) -> None:
+    def full(figure: Any, *paths: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(figures, "save_pdj", full)
+    monkeypatch.setattr(figures, "save", full)
     code, line = failed(capsys, "--out", "here", "--bootstrap", "0")
     assert code == 1
     assert "--out here: cannot be written (No space left on device)" in line

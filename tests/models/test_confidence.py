@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from deeppose_cli.evaluation.reliability import Reliability
+from deeppose_cli.evaluation.metrics import calibration_error
 from deeppose_cli.models.confidence import confidence, fit
 
 
@@ -30,10 +30,10 @@ def test_a_confidence_is_how_often_it_comes_true() -> None:
     peak_mass, right = drawn(0.7, 0.5)
     calibration = fit(peak_mass[::2], right[::2])
     assert calibration is not None
-    sure = Reliability.measure(confidence(peak_mass[1::2], calibration), right[1::2])
-    assert sure.error < 0.02
-    assert sure.count.sum() == len(peak_mass) / 2
-    assert Reliability.measure(peak_mass[1::2], right[1::2]).error > 0.05  # as they are, they say something else
+    error, bins = calibration_error(confidence(peak_mass[1::2], calibration), right[1::2])
+    assert error < 0.02
+    assert bins[:, 2].sum() == len(peak_mass) / 2
+    assert calibration_error(peak_mass[1::2], right[1::2])[0] > 0.05  # as they are, they say something else
 
 
 def test_joints_that_no_map_stands_behind_have_no_confidence() -> None:
@@ -42,7 +42,7 @@ def test_joints_that_no_map_stands_behind_have_no_confidence() -> None:
     calibration = fit(peak_mass, right)
     assert calibration is not None
     assert np.isnan(confidence(peak_mass, calibration))[::3].all()
-    assert Reliability.measure(confidence(peak_mass, calibration), right).count.sum() == np.isfinite(peak_mass).sum()
+    assert calibration_error(confidence(peak_mass, calibration), right)[1][:, 2].sum() == np.isfinite(peak_mass).sum()
 
 
 @pytest.mark.parametrize("right", [np.ones(100, bool), np.zeros(100, bool), np.arange(30) % 2 == 0])
@@ -59,11 +59,7 @@ def test_shares_that_tell_right_from_wrong_for_sure_give_a_steep_curve_and_no_er
 
 
 def test_the_expected_error_by_hand() -> None:
-    """Two bins: .25 said, half right; .9 said, all right."""
-    found = Reliability.measure(np.array([0.25, 0.25, 0.9, 0.9]), np.array([True, False, True, True]))
-    assert found.error == pytest.approx((0.25 * 2 + 0.1 * 2) / 4)
-    assert (found.confidence.tolist(), found.accuracy.tolist(), found.count.tolist()) == (
-        [0.25, 0.9],
-        [0.5, 1.0],
-        [2, 2],
-    )
+    """Two bins: of confidence .25 half are right, of .9 all."""
+    error, bins = calibration_error(np.array([0.25, 0.25, 0.9, 0.9]), np.array([True, False, True, True]))
+    assert error == pytest.approx((0.25 * 2 + 0.1 * 2) / 4)
+    np.testing.assert_allclose(bins, [[0.25, 0.5, 2], [0.9, 1, 2]])

@@ -95,7 +95,7 @@ def test_confidences_in_one_bin_make_no_figure() -> None:
 def flic_document(names: list[str]) -> dict[str, Any]:
     document = scores_document(FLIC10, names)
     beside = comparable_results("flic", "test", 1016, centric="person", usual_box=True, pcp_rule="strict")
-    return {**document, "published": [result.as_row() for result in beside]}
+    return {**document, "published": beside}
 
 
 def test_without_published_wrists_and_elbows_there_is_no_comparison() -> None:
@@ -103,7 +103,7 @@ def test_without_published_wrists_and_elbows_there_is_no_comparison() -> None:
     pcp_only = comparable_results("lsp", "test", 1000, centric="person", usual_box=True, pcp_rule="strict")
     document = scores_document(LSP14, ["mean pose", "stage 1"])
     assert not figures.has_comparison(document)
-    assert not figures.has_comparison({**document, "published": [result.as_row() for result in pcp_only]})
+    assert not figures.has_comparison({**document, "published": pcp_only})
 
 
 def test_the_comparison_has_wrists_and_elbows_of_all_rows_and_published_figures_as_markers() -> None:
@@ -153,8 +153,8 @@ def test_the_files_are_sharp_whole_and_the_same_each_time(tmp_path: Path) -> Non
     document = scores_document(FLIC10, MANY[:3])
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
-        figures.save_pdj(document, tmp_path / folder)
-        figures.save_comparison(document, tmp_path / folder)
+        for name, figure in {"pdj": figures.pdj_figure, "comparison": figures.comparison_figure}.items():
+            figures.save(figure(document), *(tmp_path / folder / f"{name}.{kind}" for kind in ("png", "svg")))
     for name in ("pdj.png", "pdj.svg", "comparison.png", "comparison.svg"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     image = cv2.imread(str(tmp_path / "a" / "pdj.png"))
@@ -175,7 +175,7 @@ def test_the_contact_sheet_takes_images_of_all_shapes(tmp_path: Path) -> None:
     figure = figures.contact_sheet(cells, ["truth", "stage 1", "stage 2"], LSP14)
     assert [panel.get_title() for panel in figure.axes[:3]] == ["truth", "stage 1", "stage 2"]
     assert [panel.get_ylabel() for panel in figure.axes[::3]] == ["best", "median", "worst"]
-    path = figures.save_contact_sheet(figure, tmp_path / "poses.png")
+    (path,) = figures.save(figure, tmp_path / "poses.png")
     assert cv2.imread(str(path)) is not None
 
 
