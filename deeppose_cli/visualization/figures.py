@@ -36,6 +36,8 @@ _PUBLISHED_MARKERS = ("*", "d", "p", "h", ">", "<")
 """Markers of published results; drawn hollow, as no marker of a row is."""
 COMPARED = ("wrist", "elbow")
 """The joint kinds of the comparison, as in the paper's figures."""
+LEAST_JOINTS = 20
+"""Joints of a bin of confidences that is drawn: the share of fewer says little."""
 _CELL = 420
 """Longer side of an image on the contact sheet, px."""
 _THRESHOLD = "threshold, in torsos"
@@ -48,7 +50,7 @@ def has_comparison(document: Mapping[str, Any]) -> bool:
 
 def has_reliability(document: Mapping[str, Any]) -> bool:
     """Whether a row has confidences in several bins: one point makes no curve."""
-    return bool(_rows_with_confidence(document))
+    return any(len(_bins(row)) > 1 for row in document["rows"])
 
 
 def pdj_figure(document: Mapping[str, Any]) -> Figure:
@@ -99,15 +101,15 @@ def comparison_figure(document: Mapping[str, Any]) -> Figure:
 def reliability_figure(document: Mapping[str, Any]) -> Figure:
     """How often joints are detected, by their confidence: a line for each row with confidences.
 
-    On the diagonal confidence and detection rate agree. The circles' areas are proportional to the numbers of joints.
+    On the diagonal confidence and detection rate agree. The circles' areas grow with the numbers of joints.
     """
-    rows = _rows_with_confidence(document)
+    rows = [row for row in document["rows"] if len(_bins(row)) > 1]
     figure = _new_figure(4.6, 4.9)
     panel = figure.subplots()
     panel.plot([0, 100], [0, 100], color=_BASELINE[0], linestyle=_BASELINE[1], linewidth=1)
     handles = []
     for row, (color, line, _) in zip(rows, cycle(_STYLES), strict=False):
-        confidence, detected, count = np.array(row["confidence"]["bins"], dtype=float).T
+        confidence, detected, count = np.array(_bins(row), dtype=float).T
         x, y, area = 100 * confidence, 100 * detected, 8 + 250 * count / count.sum()
         handles += panel.plot(x, y, color=color, linestyle=line, linewidth=1.2)
         panel.scatter(x, y, s=area, color=color, alpha=0.6, linewidth=0)
@@ -171,8 +173,9 @@ def _published(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [row for row in document.get("published", ()) if row.get("pdj", {}).get("joints")]
 
 
-def _rows_with_confidence(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [row for row in document["rows"] if len(row.get("confidence", {}).get("bins", ())) > 1]
+def _bins(row: Mapping[str, Any]) -> list[tuple[float, float, int]]:
+    """(confidence, share detected, joints) of each bin with enough joints."""
+    return [bin_ for bin_ in row.get("confidence", {}).get("bins", ()) if bin_[2] >= LEAST_JOINTS]
 
 
 def _draw_panel(panel: Any, rows: Sequence[Mapping[str, Any]], kind: str) -> list[Any]:

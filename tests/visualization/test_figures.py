@@ -70,7 +70,7 @@ def test_a_kind_that_is_nowhere_labelled_leaves_its_panel_empty() -> None:
 def test_the_confidence_figure_has_a_line_for_each_row_with_confidences() -> None:
     document = scores_document(LSP14, ["mean pose", "stage 1", "stage 2"])
     for row, off in zip(document["rows"][1:], (0.0, 0.05), strict=True):
-        bins = [[confidence, confidence + off, 10 * n] for n, confidence in enumerate((0.15, 0.55, 0.9), start=1)]
+        bins = [[confidence, confidence + off, 10 * n] for n, confidence in enumerate((0.1, 0.15, 0.55, 0.9), start=1)]
         row["confidence"] = {"error": off, "bins": bins}
     figure = figures.reliability_figure(document)
     _, *lines = figure.axes[0].lines
@@ -80,12 +80,12 @@ def test_the_confidence_figure_has_a_line_for_each_row_with_confidences() -> Non
     assert "lsp test, 30 images" in figure.get_suptitle()
 
 
-def test_confidences_in_one_bin_make_no_figure() -> None:
+def test_confidences_in_one_large_enough_bin_make_no_figure() -> None:
     document = scores_document(LSP14, ["mean pose", "stage 1"])
     assert not figures.has_reliability(document)
-    document["rows"][1]["confidence"] = {"error": 0.1, "bins": [[0.15, 0.2, 10]]}
+    document["rows"][1]["confidence"] = {"error": 0.1, "bins": [[0.15, 0.2, 50], [0.3, 0.9, 3]]}
     assert not figures.has_reliability(document)
-    document["rows"][1]["confidence"]["bins"].append([0.55, 0.6, 10])
+    document["rows"][1]["confidence"]["bins"].append([0.55, 0.6, 20])
     assert figures.has_reliability(document)
 
 
