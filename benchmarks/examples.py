@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from benchmarks.result import Options, Result
 from deeppose_cli.config.presets import MODERN
-from deeppose_cli.data.datasets.registry import DATASETS, is_here
+from deeppose_cli.data.datasets.registry import DATASETS, is_prepared
 from deeppose_cli.data.loading.image_cache import ImageCache
 from deeppose_cli.data.loading.samplers import SampleKey
 from deeppose_cli.data.loading.stage_datasets import Example, InitialTrainDataset, Read, RefinementTrainDataset
@@ -44,7 +44,7 @@ def measure(options: Options) -> list[Result]:
 
 def _measure(name: str, box: str, stage: int, options: Options) -> Result:
     what = f"ms per example, {name}, stage {stage}"
-    if not is_here(name, options.data_root):
+    if not is_prepared(name, options.data_root):
         return Result(what=what, ours="–", target="–", notes=(f"{name} is not in {options.data_root}",))
     everyone = DATASETS[name].read(options.data_root)["train"]
     some = everyone.take(np.random.default_rng(0).permutation(len(everyone))[:IMAGES])

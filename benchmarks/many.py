@@ -23,7 +23,7 @@ from benchmarks import data
 from benchmarks.cold_start import inputs
 from benchmarks.result import Options, Result, in_turns
 from deeppose_cli.checkpoints.pretrained import pretrained_files
-from deeppose_cli.data.datasets.registry import description
+from deeppose_cli.data.datasets.registry import get_dataset
 from deeppose_cli.data.synthetic.generator import draw_person
 
 COUNT, DRAWN = 1000, 40
@@ -90,7 +90,7 @@ def _images(folder: Path, options: Options) -> str:
     """Puts them there; which they are."""
     folder.mkdir()
     if data.lsp_is_prepared(options):
-        for file in description("lsp").read(options.data_root)["test"].files[:COUNT]:
+        for file in get_dataset("lsp").read(options.data_root)["test"].files[:COUNT]:
             shutil.copy(file, folder)
         return "LSP's test images"
     for seed in range(DRAWN):

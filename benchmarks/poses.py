@@ -24,7 +24,7 @@ from deeppose_cli.config.defaults import DATA_ROOT, RUNS_ROOT
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.geometry import FloatArray
 from deeppose_cli.core.skeleton import Skeleton
-from deeppose_cli.data.datasets.registry import description, trained_box
+from deeppose_cli.data.datasets.registry import get_dataset, trained_box
 from deeppose_cli.detection.initial_boxes import initial_boxes, usual_source
 from deeppose_cli.evaluation import predict_split
 from deeppose_cli.evaluation.scores import ScoredPredictions, per_image_pdj
@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs-root", type=Path, default=RUNS_ROOT, metavar="DIR")
     given = parser.parse_args(arguments)
     try:
-        known = description(given.data)
+        known = get_dataset(given.data)
         model = resolve_model(given.runs_root, None, given.weights, known.skeleton.name)
         cascade = model.load()
         split = known.read(given.data_root)[given.split]

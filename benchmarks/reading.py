@@ -6,7 +6,7 @@ import time
 from statistics import median
 
 from benchmarks.result import Options, Result
-from deeppose_cli.data.datasets.registry import DATASETS, is_here
+from deeppose_cli.data.datasets.registry import DATASETS, is_prepared
 
 TARGETS = {"flic": 1.0, "lsp": 1.5}
 """Seconds; LSP with LSPET."""
@@ -18,7 +18,7 @@ def measure(options: Options) -> list[Result]:
 
 def _measure(name: str, target: float, options: Options) -> Result:
     what = f"read {name}'s labels"
-    if not is_here(name, options.data_root):
+    if not is_prepared(name, options.data_root):
         return Result(what=what, ours="–", target=f"≤ {target} s", notes=(f"{name} is not in {options.data_root}",))
     seconds = []
     for _ in range(options.rounds):

@@ -20,7 +20,7 @@ import numpy as np
 from deeppose_cli.checkpoints.model_source import resolve_model
 from deeppose_cli.core.geometry import Box, FloatArray, diameter
 from deeppose_cli.core.skeleton import Skeleton
-from deeppose_cli.data.datasets.registry import description
+from deeppose_cli.data.datasets.registry import get_dataset
 from deeppose_cli.detection.person_search import search_people, stage1_scorer
 from deeppose_cli.media.images import Image, read_image
 from deeppose_cli.models.cascade import Cascade
@@ -97,7 +97,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=96, metavar="N", help="people; default: 96")
     given = parser.parse_args()
     cascade = resolve_model(Path(), None, given.weights).load()
-    split = description(given.data).read(given.data_root)["validation"]
+    split = get_dataset(given.data).read(given.data_root)["validation"]
     some = [(read_image(file), pose) for file, pose in zip(split.files, split.keypoints, strict=True)][: given.count]
     rng = np.random.default_rng(0)
     kinds: dict[str, list[Scene]] = {

@@ -1,9 +1,9 @@
-"""`deeppose data`: put a data set in place, look whether it is whole, see which there are."""
+"""`deeppose data`: put a data set in place, check it, list the sets there are."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,7 +14,10 @@ from deeppose_cli.cli.options import DataRootOption, JsonOption
 from deeppose_cli.config.defaults import DATA_ROOT
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
+
+    from deeppose_cli.data.datasets.check import DatasetReport
 
 app = typer.Typer(help="Put data sets in place and check them.", rich_markup_mode=None)
 
@@ -34,8 +37,8 @@ def _root(context: typer.Context) -> None:
         print(context.get_help())
 
 
-@app.command()
-def prepare(
+@app.command("prepare")
+def prepare_set(
     name: NameArgument,
     sources: Annotated[
         list[Path] | None,
@@ -50,39 +53,35 @@ def prepare(
 ) -> None:
     """Put a data set in place: draw the demo set, unpack archives, or download them where there is an address.
 
-    Everything is checked before anything is replaced. A download that broke off goes on where it stopped.
+    Everything is checked before anything is replaced.
     """
     from rich.console import Console
 
     from deeppose_cli.core.progress import progress_bar
-    from deeppose_cli.data.datasets import registry
-    from deeppose_cli.data.prepare.fetch import FOLDER
+    from deeppose_cli.data.datasets.prepare import prepare
+    from deeppose_cli.data.datasets.registry import get_dataset
 
-    errors = Console(stderr=True, soft_wrap=True, highlight=False)
-    try:
-        with progress_bar() as progress:
-            registry.prepare(name, sources or [], data_root, progress, lambda line: errors.print(line, markup=False))
-    except KeyboardInterrupt:
-        if any((data_root / FOLDER).glob("*.part")):
-            errors.print(f"what has come is kept in {data_root / FOLDER}; the same command goes on from there")
-        raise
-    known = registry.description(name)
-    splits = known.read(data_root)
-    where = " and ".join(map(str, known.folders(data_root)))
-    counts = ", ".join(f"{split} {len(annotations):,}" for split, annotations in splits.items())
-    Console(soft_wrap=True, highlight=False).print(f"{name} is in {where}: {counts}", markup=False)
+    with progress_bar() as progress:
+        prepare(name, sources or [], data_root=data_root, progress=progress)
+    spec = get_dataset(name)
+    folders = " and ".join(map(str, spec.folders(data_root)))
+    counts = ", ".join(f"{split} {len(rows):,}" for split, rows in spec.read(data_root).items())
+    Console(soft_wrap=True, highlight=False).print(f"{name} is in {folders}: {counts}", markup=False)
 
 
-@app.command()
-def check(name: NameArgument, json: JsonOption = False, data_root: DataRootOption = DATA_ROOT) -> None:
-    """Decode every image and count the labels. Exit code 1 where something is wrong."""
+@app.command("check")
+def check_set(name: NameArgument, json: JsonOption = False, data_root: DataRootOption = DATA_ROOT) -> None:
+    """Decode every image, count the labels, and those outside of the image and of the initial box.
+
+    Exit code 1 where something is wrong.
+    """
     from rich.console import Console
 
     from deeppose_cli.core.progress import progress_bar
-    from deeppose_cli.data.datasets import check, registry
+    from deeppose_cli.data.datasets.check import check_dataset
 
     with progress_bar() as progress:
-        report = check.check(registry.description(name, "NAME"), data_root, progress)
+        report = check_dataset(name, data_root=data_root, progress=progress)
     if json:
         from json import dumps
 
@@ -90,21 +89,21 @@ def check(name: NameArgument, json: JsonOption = False, data_root: DataRootOptio
     else:
         console = Console(highlight=False)
         console.print(_table(report))
-        for kind in ("notes", "problems"):
-            _print_some(console, kind, report[kind])
+        _print_lines(console, "outside of the initial box", _outside_box(report))
+        _print_lines(console, "notes", report["notes"])
+        _print_lines(console, "problems", report["problems"])
         if not report["problems"]:
             console.print(f"{name} is whole: no problems", markup=False)
     if report["problems"]:
         raise typer.Exit(1)
 
 
-def _table(report: dict[str, Any]) -> Table:
+def _table(report: DatasetReport) -> Table:
     from rich import box
     from rich.table import Table
 
-    everything: dict[str, dict[str, Any]] = report["splits"]
-    splits = {split: values for split, values in everything.items() if values["images"]} or everything
-    title = f"{report['name']}: people, labelled joints, and labels outside the image"
+    splits = {split: values for split, values in report["splits"].items() if values["images"]} or report["splits"]
+    title = f"{report['name']}: people, labelled joints, and labels outside of the image"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("joint", no_wrap=True)
     for split, values in splits.items():
@@ -119,10 +118,15 @@ def _table(report: dict[str, Any]) -> Table:
     return table
 
 
-def _print_some(console: Any, kind: str, lines: list[str]) -> None:
+def _outside_box(report: DatasetReport) -> list[str]:
+    found = {split: values["out_of_initial_box"] for split, values in report["splits"].items() if values["images"]}
+    return [f"{split}: {x['labels']:,} labels ({x['share']:.1%}), box: {x['box']}" for split, x in found.items()]
+
+
+def _print_lines(console: Console, kind: str, lines: list[str]) -> None:
     if not lines:
         return
-    console.print(f"{kind}: {len(lines)}", style="bold")
+    console.print(f"{kind}: {len(lines)}" if kind in ("notes", "problems") else kind, style="bold")
     for line in lines[:SHOWN]:
         console.print(f"  {line}", markup=False, soft_wrap=True)
     if len(lines) > SHOWN:

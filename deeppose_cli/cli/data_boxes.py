@@ -31,10 +31,10 @@ def boxes(
     from rich.console import Console
 
     from deeppose_cli.core.progress import progress_bar
-    from deeppose_cli.data.datasets.registry import description
+    from deeppose_cli.data.datasets.registry import get_dataset
     from deeppose_cli.evaluation import box_quality
 
-    known = description(name, "NAME")
+    known = get_dataset(name, "NAME")
     splits = {split: part for split, part in known.read(data_root).items() if len(part)}
     folder = data_root / name
     with progress_bar() as progress:

@@ -1,4 +1,4 @@
-"""`deeppose data list`: which data sets there are, which are here, and how their labels and others' predictions lie."""
+"""`deeppose data list`: which data sets are prepared, and the order of their joints and images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from deeppose_cli.core.errors import DeepPoseError, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from deeppose_cli.core.annotations import Annotations
     from deeppose_cli.data.datasets.spec import DatasetSpec
 
 PREDICTIONS = (
@@ -29,7 +28,7 @@ PREDICTIONS = (
     ),
     ("none", "NaN where nothing is predicted: it counts as wrong"),
 )
-"""What an .npz file for `eval --predictions` holds; see foreign.py."""
+"""What an .npz file for `eval --predictions` holds; see evaluation/external_predictions.py."""
 COCO_RESULTS = (
     ("list", 'a bare list of results: [{"image_id": 0, "keypoints": [x, y, v, x, y, v, ...], "score": 1}, ...]'),
     ("image_id", "n, the 0-based place in the split, or the example's name as a string; both as above"),
@@ -48,23 +47,23 @@ def list_sets(
     as_json: JsonOption = False,
     data_root: DataRootOption = DATA_ROOT,
 ) -> None:
-    """Show the data sets: which are here, how to get the others, and the order of their joints and images."""
-    from deeppose_cli.data.datasets.registry import DATASETS, description
+    """Show the data sets: which are prepared, how to get the others, and the order of their joints and images."""
+    from deeppose_cli.data.datasets.registry import DATASETS, get_dataset
 
     if names and not as_json:
         raise UsageError("--names: goes with --json; type: deeppose data list NAME --json --names")
-    chosen = list(DATASETS.values()) if name is None else [description(name, "NAME")]
-    facts = [_facts(known, data_root, names) for known in chosen]
+    chosen = list(DATASETS.values()) if name is None else [get_dataset(name, "NAME")]
+    sets = [_facts(spec, data_root, names) for spec in chosen]
     if as_json:
         import json
 
-        print(json.dumps(facts if name is None else facts[0], indent=2))
+        print(json.dumps(sets if name is None else sets[0], indent=2))
         return
     from rich.console import Console
 
     console = Console(highlight=False)
-    for each in facts:
-        _print(console, each, full=name is not None)
+    for facts in sets:
+        _print(console, facts, full=name is not None)
     data = name or "NAME"
     console.print(f"FILE.npz for: deeppose eval --data {data} --predictions FILE.npz", style="bold", markup=False)
     _print_rows(console, PREDICTIONS)
@@ -72,67 +71,61 @@ def list_sets(
     _print_rows(console, COCO_RESULTS)
 
 
-def _facts(known: DatasetSpec, data_root: Path, names: bool) -> dict[str, Any]:
-    """All that is known of a set, in JSON's own types."""
-    from deeppose_cli.data.prepare.urls import ADDRESSES
+def _facts(spec: DatasetSpec, data_root: Path, names: bool) -> dict[str, Any]:
+    """All facts of a set, in JSON's own types. Nothing is drawn or downloaded."""
+    from deeppose_cli.data.datasets.registry import is_prepared
 
-    splits, problem = _read(known, data_root)
+    splits, problem = {}, None
+    if is_prepared(spec.name, data_root):
+        try:
+            splits = spec.read(data_root)
+        except DeepPoseError as error:
+            problem = str(error)
     facts = {
-        "name": known.name,
-        "title": known.title,
-        "here": bool(splits),
-        "folder": ", ".join(map(str, known.folders(data_root))),
+        "name": spec.name,
+        "title": spec.title,
+        "is_prepared": bool(splits),
+        "folder": ", ".join(map(str, spec.folders(data_root))),
         "problem": problem,
         "splits": {split: len(annotations) for split, annotations in splits.items()},
-        "joints": list(known.skeleton.joints),
-        # Of every set as it is read here, whatever its own files say: see samples.Annotations.
-        "base": 0,
+        "joints": list(spec.skeleton.joints),
+        # Of every set as it is read here, whatever its own files hold: see core/annotations.py.
+        "coordinate_base": 0,
         "sides": "person",
-        "files": known.conventions,
-        "image_order": known.image_order,
-        "initial_box": known.initial_box,
-        "sigma": known.sigma,
-        "preset": known.preset,
-        "evaluation_only": known.evaluation_only,
-        "how_to_get": known.how_to_get,
-        "downloads": [archive.url for archive in ADDRESSES.get(known.name, ())],
+        "label_conventions": spec.conventions,
+        "image_order": spec.image_order,
+        "initial_box": spec.initial_box,
+        "sigma": spec.sigma,
+        "preset": spec.preset,
+        "evaluation_only": spec.evaluation_only,
+        "how_to_get": spec.how_to_get,
+        "downloads": [archive.url for archive in spec.archives],
     }
     if names:
         facts["images"] = {split: list(annotations.names) for split, annotations in splits.items()}
     return facts
 
 
-def _read(known: DatasetSpec, data_root: Path) -> tuple[dict[str, Annotations], str | None]:
-    """The splits where the set is here, and what is wrong with it. Nothing is drawn or downloaded."""
-    from deeppose_cli.data.datasets.registry import is_here
-
-    if not is_here(known.name, data_root):
-        return {}, None
-    try:
-        return known.read(data_root), None
-    except DeepPoseError as error:
-        return {}, str(error)
-
-
 def _print(console: Console, facts: dict[str, Any], full: bool) -> None:
     from rich.text import Text
 
-    if facts["here"]:
+    state = Text("not here")
+    if facts["is_prepared"]:
         counts = ", ".join(f"{split} {count:,}" for split, count in facts["splits"].items() if count)
         state = Text(f"here: {counts}", style="green")
     elif facts["problem"]:
         state = Text("damaged", style="red")
-    else:
-        state = Text("not here")
     console.print(Text.assemble((facts["name"], "bold"), "  ", state), soft_wrap=True)
     use = "evaluation only" if facts["evaluation_only"] else f"preset {facts['preset']}"
+    joints = facts["joints"]
+    lines = [f"\n{number:>2}  {joint}" for number, joint in enumerate(joints)]
     rows = (
         ("what", facts["title"]),
         ("problem", facts["problem"] or ""),
-        ("get", "" if facts["here"] and not full else _how_to_get(facts)),
-        ("joints", _joints(facts["joints"], full)),
+        ("get", "" if facts["is_prepared"] and not full else _how_to_get(facts)),
+        ("joints", f"{len(joints)}{''.join(lines)}" if full else f"{len(joints)}: {', '.join(joints)}"),
         ("images", facts["image_order"]),
-        ("files", facts["files"]),
+        ("labels", facts["label_conventions"]),
         ("defaults", f"initial box: {facts['initial_box']}; σ {facts['sigma']:g}; {use}"),
     )
     _print_rows(console, rows)
@@ -157,9 +150,3 @@ def _how_to_get(facts: dict[str, Any]) -> str:
     if not facts["downloads"]:
         return str(facts["how_to_get"])
     return f"deeppose data prepare {facts['name']}, which downloads it; or by hand: {facts['how_to_get']}"
-
-
-def _joints(joints: list[str], full: bool) -> str:
-    if not full:
-        return f"{len(joints)}: {', '.join(joints)}"
-    return f"{len(joints)}\n" + "\n".join(f"{number:>2}  {joint}" for number, joint in enumerate(joints))

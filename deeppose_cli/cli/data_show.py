@@ -67,12 +67,12 @@ def show(
     Left and right have their own colours, so that swapped sides show. Without --run the refinement boxes lie around
     the labels; with it around what the run's stages say.
     """
-    from deeppose_cli.data.datasets.registry import description
+    from deeppose_cli.data.datasets.registry import get_dataset
     from deeppose_cli.detection.initial_boxes import usual_source
 
     if out is not None and out.suffix.lower() != ".png":
         raise UsageError(f"--out {out}: must end in .png")
-    known = description(name, "NAME")
+    known = get_dataset(name, "NAME")
     plan = _plan(known, stage, run, runs_root, preset)
     chosen_split, annotations = _split(known, data_root, split)
     spec = box or usual_source(plan.box or known.initial_box, chosen_split, known.evaluation_only)

@@ -11,6 +11,15 @@ from deeppose_cli.core.errors import DeepPoseError
 
 
 @contextmanager
+def writing(path: Path, hint: str = "") -> Iterator[None]:
+    """Turn the system's refusal to write `path` into one line that names it and ends in `hint`."""
+    try:
+        yield
+    except OSError as error:
+        raise DeepPoseError(f"{path}: cannot be written ({error.strerror or error}){hint}") from None
+
+
+@contextmanager
 def replacing(file: Path, suffix: str = "") -> Iterator[Path]:
     """A path beside `file` to write to, which takes the name of `file` at the end; after an error it is removed.
 
@@ -18,15 +27,13 @@ def replacing(file: Path, suffix: str = "") -> Iterator[Path]:
     Raises DeepPoseError that names `file` where the system refuses to write.
     """
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp{suffix}")
-    try:
+    with writing(file):
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             os.replace(temporary, file)
         finally:
             temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise DeepPoseError(f"{file}: cannot be written ({error.strerror or error})") from None
 
 
 def write_bytes(file: Path, data: bytes) -> None:
@@ -52,13 +59,12 @@ def lock(file: Path, in_use: str | None = None, hint: str = "") -> Iterator[None
     # Not bound to a thread: a run may be closed by another one than the one that opened it.
     held = FileLock(file, timeout=-1 if in_use is None else 0, thread_local=False)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        held.acquire()
-    except Timeout:
-        raise DeepPoseError(in_use) from None
-    except OSError as error:
-        raise DeepPoseError(f"{file.parent}: cannot be written ({error.strerror or error}){hint}") from None
-    try:
+        with writing(file.parent, hint):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                held.acquire()
+            except Timeout:
+                raise DeepPoseError(in_use) from None
         yield
     finally:
         held.release()

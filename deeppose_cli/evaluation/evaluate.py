@@ -239,9 +239,9 @@ def _resolve_model(
     """The model to score, None where only files are scored, and the data set."""
     from deeppose_cli.checkpoints.model_source import resolve_model
     from deeppose_cli.checkpoints.run_folder import list_runs
-    from deeppose_cli.data.datasets.registry import DATASETS, description
+    from deeppose_cli.data.datasets.registry import DATASETS, get_dataset
 
-    dataset = None if data is None else description(data)
+    dataset = None if data is None else get_dataset(data)
     valid = ", ".join(DATASETS)
     if not files_only:
         skeleton = None if dataset is None else dataset.skeleton.name
@@ -249,7 +249,7 @@ def _resolve_model(
         if dataset is None and model.data_name not in DATASETS:
             trained = f"{model.kind} {model.name} was trained on '{model.data_name}'"
             raise UsageError(f"--data: needed, as {trained}; valid: {valid}")
-        return model, dataset or description(model.data_name)
+        return model, dataset or get_dataset(model.data_name)
     if dataset is None:
         newest = next((found.data_name for found in list_runs(runs_root) if found.stages), None)
         if newest is None:
@@ -257,7 +257,7 @@ def _resolve_model(
                 f"--predictions: the data set is not known, as there is no run in {runs_root}; add --data NAME, "
                 f"valid: {valid}"
             )
-        dataset = description(newest)
+        dataset = get_dataset(newest)
     return None, dataset
 
 

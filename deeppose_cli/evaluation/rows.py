@@ -17,7 +17,7 @@ from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.geometry import FloatArray
 from deeppose_cli.core.progress import Progress, loading_notice, report, report_skipped
 from deeppose_cli.core.skeleton import Skeleton
-from deeppose_cli.data.datasets.registry import description
+from deeppose_cli.data.datasets.registry import get_dataset
 from deeppose_cli.data.datasets.spec import DatasetSpec
 from deeppose_cli.detection.initial_boxes import initial_boxes, training_source
 from deeppose_cli.evaluation import external_predictions, pcp, predict_split
@@ -51,7 +51,7 @@ def find_training_images(
     if model is None or model.data_name == dataset.name:
         return reason
     try:
-        own = description(model.data_name)
+        own = get_dataset(model.data_name)
         if all(folder.is_dir() for folder in own.folders(data_root)) and len(images := own.read(data_root)["train"]):
             return TrainingImages(own.name, images)
     except DeepPoseError as error:

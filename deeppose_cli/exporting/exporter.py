@@ -76,8 +76,8 @@ class ExportableCascade:
 
     def _parity_images(self, data_root: Path) -> tuple[list[Image], FloatArray, str]:
         name = self.metadata.data_name
-        if name in registry.DATASETS and registry.is_here(name, data_root):
-            held_back = registry.description(name).read(data_root)["validation"]
+        if name in registry.DATASETS and registry.is_prepared(name, data_root):
+            held_back = registry.get_dataset(name).read(data_root)["validation"]
             held_back = held_back.take(np.unique(np.linspace(0, len(held_back) - 1, CHECKED_ON).astype(int)))
             boxes = initial_boxes(held_back, self.metadata.initial_box, data_root / name).boxes
             return [read_image(file) for file in held_back.files], boxes, f"validation images of {name}"

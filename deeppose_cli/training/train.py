@@ -147,7 +147,7 @@ def run_training(options: TrainOptions) -> StageFolder:
     """Train the stage of the options on their data set, and return its folder. Progress goes to stderr."""
     from rich.console import Console
 
-    from deeppose_cli.data.datasets.registry import description
+    from deeppose_cli.data.datasets.registry import get_dataset
 
     console = Console(file=sys.stderr, soft_wrap=not sys.stderr.isatty())  # a log keeps its lines whole
     if options.data is None and options.run is None and options.stage > 1:
@@ -162,7 +162,7 @@ def run_training(options: TrainOptions) -> StageFolder:
                 "lsp_dataset.zip, then --data lsp",
                 highlight=False,
             )
-    return train_stage(options, description(name), console)
+    return train_stage(options, get_dataset(name), console)
 
 
 def _data_name(options: TrainOptions) -> str | None:

@@ -28,14 +28,22 @@ def test_every_set_is_described_in_json(tmp_path: Path, capsys: pytest.CaptureFi
     assert [each["name"] for each in facts] == list(registry.DATASETS)
     for each in facts:
         known = registry.DATASETS[each["name"]]
-        assert not each["here"]
+        assert not each["is_prepared"]
         assert each["splits"] == {}
         assert each["problem"] is None
         assert each["joints"] == list(known.skeleton.joints)
-        assert (each["base"], each["sides"]) == (0, "person")
+        assert (each["coordinate_base"], each["sides"]) == (0, "person")
         assert each["how_to_get"]
         assert each["image_order"]
-        assert {"title", "initial_box", "sigma", "preset", "evaluation_only", "downloads"} <= each.keys()
+        assert {
+            "title",
+            "label_conventions",
+            "initial_box",
+            "sigma",
+            "preset",
+            "evaluation_only",
+            "downloads",
+        } <= each.keys()
     assert list(tmp_path.iterdir()) == [], "to list is not to draw the demo set"
 
 
@@ -115,7 +123,7 @@ def test_a_damaged_set_is_called_so_and_hides_no_other(
     assert "record 3, x is nan; valid: finite numbers" in " ".join(out.split())
     assert "demo  not here\n" in out
     facts = json.loads(listed(capsys, "mini", "--json", "--data-root", str(mini_root)))
-    assert not facts["here"]
+    assert not facts["is_prepared"]
     assert "record 3" in facts["problem"]
 
 

@@ -77,7 +77,7 @@ def real_figures() -> None:
 
 
 def truth(split: str = "test") -> Annotations:
-    return registry.description("demo").read(Path())[split]
+    return registry.get_dataset("demo").read(Path())[split]
 
 
 def make_run(name: str = "mine", data: str = "demo", stages: int = 2) -> None:
@@ -236,7 +236,7 @@ def test_where_no_training_images_are_there_is_no_mean_pose(
 
 
 def test_buffys_rule_reports_which_rows_cannot_be_matched(run: Path, capsys: Any) -> None:
-    np.savez("whole.npz", keypoints=registry.description("sticks").read(Path())["train"].keypoints)
+    np.savez("whole.npz", keypoints=registry.get_dataset("sticks").read(Path())["train"].keypoints)
     flags = ["--data", "sticks", "--split", "train", "--pcp-rule", "buffy", "--metric", "pcp", "--json"]
     assert main(["eval", *flags, "--run", "mine", "--predictions", "whole.npz"]) == 0
     streams = capsys.readouterr()
@@ -276,7 +276,7 @@ def test_tables_are_neither_cut_nor_wrapped(run: Path, capsys: Any, monkeypatch:
 
 
 def test_published_results_are_below_the_rows_and_not_among_them(run: Path, capsys: Any, monkeypatch: Any) -> None:
-    monkeypatch.setitem(registry.DATASETS, "lsp", replace(registry.description("demo"), name="lsp"))
+    monkeypatch.setitem(registry.DATASETS, "lsp", replace(registry.get_dataset("demo"), name="lsp"))
     monkeypatch.setitem(TEST_IMAGES, "lsp", N)
     monkeypatch.setenv("COLUMNS", "80")
     assert main(["eval", "--data", "lsp", "--metric", "pcp"]) == 0
@@ -301,7 +301,7 @@ def test_files_alone_are_compared_with_published_results_whatever_the_usual_box(
     here: Path, capsys: Any, monkeypatch: Any
 ) -> None:
     """Files may use any box; the mean pose starts from one that needs no detector."""
-    face = replace(registry.description("upper"), name="flic", initial_box="face")
+    face = replace(registry.get_dataset("upper"), name="flic", initial_box="face")
     monkeypatch.setitem(registry.DATASETS, "flic", face)
     monkeypatch.setitem(TEST_IMAGES, "flic", N)
     np.savez("them.npz", keypoints=face.read(Path())["test"].keypoints)
@@ -527,7 +527,7 @@ def test_faults_of_files_are_reported_before_a_set_is_read(
     def read(root: Path) -> dict[str, Annotations]:
         raise AssertionError("read, and so drawn")
 
-    monkeypatch.setitem(registry.DATASETS, "demo", replace(registry.description("demo"), read=read))
+    monkeypatch.setitem(registry.DATASETS, "demo", replace(registry.get_dataset("demo"), read=read))
     Path("them.npz").write_bytes(b"")
     found, line = failed(capsys, *flags)
     assert found == code

@@ -16,7 +16,7 @@ from deeppose_cli.config.schema import (
     with_changes,
 )
 from deeppose_cli.core.errors import DeepPoseError, UsageError
-from deeppose_cli.data.datasets.registry import description
+from deeppose_cli.data.datasets.registry import get_dataset
 
 
 def test_the_papers_numbers() -> None:
@@ -95,7 +95,7 @@ def test_reading_settings_leaves_what_was_read_alone() -> None:
 def test_recipes_bring_a_data_set_that_there_is_and_can_be_trained_on() -> None:
     assert set(RECIPES) == {"lsp", "flic", "people"}
     for recipe in RECIPES.values():
-        known = description(recipe.data)
+        known = get_dataset(recipe.data)
         known.check_trainable()
         assert recipe.box in ("", *BOX_SOURCES)
         assert recipe.initial.init_weights == "random", "starting values are a file that not everyone has"

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import scipy.io
 
-from deeppose_cli.data.datasets.flic import Release
+from deeppose_cli.data.datasets import flic
 from tests.helpers.lsp_archives import jpeg
 
+
+@dataclass(frozen=True)
+class Release:
+    """One of the two archives: its name and its number of examples."""
+
+    name: str
+    count: int
+
+
 FEW = (Release("FLIC", 12), Release("FLIC-full", 20))
+SMALL_SET = flic.public_set(own=12, full=20)
+"""FLIC with so few examples."""
 LABELLED = (0, 1, 2, 3, 4, 5, 6, 9, 12, 13, 16)
 """The places that the originals fill; all others are NaN."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -10,10 +11,26 @@ import numpy as np
 import scipy.io
 from numpy.typing import NDArray
 
-from deeppose_cli.data.datasets.lsp import Release
+from deeppose_cli.data.datasets import lsp
 
 WIDTH, HEIGHT = 40, 50
+
+
+@dataclass(frozen=True)
+class Release:
+    """One of the two archives: its name, its number of images, and the width of the number in an image's name."""
+
+    name: str
+    count: int
+    digits: int
+
+    def stem(self, row: int) -> str:
+        return f"im{row + 1:0{self.digits}d}"
+
+
 FEW = (Release("lsp", 10, 4), Release("lspet", 6, 5))
+SMALL_SET = lsp.public_set(lsp=10, lspet=6)
+"""LSP with so few images."""
 
 
 def jpeg() -> bytes:

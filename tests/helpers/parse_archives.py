@@ -8,10 +8,11 @@ import numpy as np
 import scipy.io
 from numpy.typing import NDArray
 
-from deeppose_cli.data.datasets.parse import Part
+from deeppose_cli.data.datasets import parse
 from tests.helpers.lsp_archives import WIDTH, jpeg
 
-FEW = (Part("train", 1, 4), Part("test", 5, 11))
+SMALL_SET = parse.public_set(train=4, total=11)
+"""Image Parse with so few images."""
 ALL = range(1, 12)
 TRAIN, TEST = range(1, 5), range(5, 12)
 

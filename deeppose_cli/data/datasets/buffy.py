@@ -3,7 +3,7 @@
 On disk, as `deeppose data prepare buffy` leaves it, for each episode that was given:
 
     <data root>/buffy/
-        s5e3/    buffy_s5e3_sticks.txt    004508.jpg …: an image for each of its records, 720 × 405
+        s5e3/    labels.npz, made of buffy_s5e3_sticks.txt    004508.jpg …: an image for each record, 720 × 405
 
 The release keeps them as `data/buffy_s5e3_sticks.txt` and `images/buffy_s5e3_original/004508.jpg`. Frame numbers are an
 episode's own, so an example's name has both: `s5e3/004508.jpg`.
@@ -43,17 +43,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppose_cli.core.annotations import Annotations
-from deeppose_cli.core.errors import DeepPoseError, UsageError
-from deeppose_cli.core.progress import Progress
+from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.skeleton import BUFFY10
+from deeppose_cli.data.datasets.prepared import Part, PublicSet, Splits, in_splits, join_parts, make_rows
 from deeppose_cli.data.datasets.spec import MAX_COORDINATE, DatasetSpec
-from deeppose_cli.data.prepare.unpack import Unpacked, how_to_prepare, not_there, plan_by_name, put
 
 MAX_BYTES = 16 * 2**20
 """Of a sticks file: the release's largest takes 60 kB."""
@@ -72,8 +71,6 @@ _MEMBER = re.compile(
 _FRAME = re.compile(r"[0-9]{1,6}")
 _NUMBER = re.compile(r"[+-]?[0-9]{1,15}(?:\.[0-9]{0,15})?(?:[eE][+-]?[0-9]{1,2})?")
 _NUMBERS = f"four numbers x1 y1 x2 y2 within ±{MAX_COORDINATE:.0f} px"
-_HOLDS = "an episode of Buffy Stickmen (data/buffy_s5eN_sticks.txt, images/buffy_s5eN_original/*.jpg; N = 2 … 6)"
-_GET = "deeppose data prepare buffy --from ARCHIVE"
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,12 +86,11 @@ class Sticks:
         return [f"{frame:06d}.jpg" for frame in self.frames]
 
 
-def read_sticks(file: Path, shown: str | None = None) -> Sticks:
+def read_sticks(file: Path, shown: str) -> Sticks:
     """`buffy_s5eN_sticks.txt`. Empty lines may stand before and after a record.
 
     Raises DeepPoseError that calls the file `shown` and names record, line and stick of what cannot be right.
     """
-    shown = shown or str(file)
     lines = _lines(file, shown)
     frames: dict[int, int] = {}
     records: list[list[list[float]]] = []
@@ -153,72 +149,60 @@ def to_joints(limbs: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack([np.mean(joints[joint], axis=0) for joint in BUFFY10.joints], axis=1)
 
 
-def read(data_root: Path, episodes: Episodes = EPISODES) -> dict[str, Annotations]:
-    """{"train", "validation", "test"}, of the episodes that are here. No image is decoded; that each is there is
-    checked.
+def convert(files: Sequence[Path], shown: Sequence[str], episode: int, split: str, count: int) -> Splits:
+    """An episode. Raises DeepPoseError where there are not `count` records: a file that is cut off between two records
+    reads well."""
+    sticks = read_sticks(files[0], shown[0])
+    if len(sticks.frames) != count:
+        raise DeepPoseError(f"{shown[0]}: has {len(sticks.frames)} records; valid: {count}; copy it again")
+    images, limbs = [f"{frame:06d}.jpg" for frame in sticks.frames], to_limbs(sticks.ends)
+    names = [f"s5e{episode}/{image}" for image in images]
+    rows = make_rows(BUFFY10, images, to_joints(limbs), names, sticks=limbs)
+    return in_splits(rows, **{split: range(count)})
 
-    Raises DeepPoseError where no episode is here, or an image or a label is missing or cannot be right.
-    """
-    folder = data_root / "buffy"
-    if not any((folder / _folder(episode)).is_dir() for episode in _counts(episodes)):
-        raise DeepPoseError(f"buffy is not in {folder}; type: {how_to_prepare(_GET, data_root)}")
-    splits = {}
-    for split in ("train", "validation", "test"):
-        parts = [_annotations("", folder, Sticks((), np.empty((0, len(STICKS), 2, 2))))]
-        for episode, count in episodes.get(split, {}).items():
-            place = folder / _folder(episode)
-            if place.is_dir():
-                labels = place / _labels(episode)
-                if not labels.is_file():
-                    raise DeepPoseError(f"{labels}: no such file; type: {how_to_prepare(_GET, data_root)}")
-                sticks = read_sticks(labels)
-                if problem := _wrong_count(sticks, count):
-                    raise DeepPoseError(f"{labels}: {problem}; type: {how_to_prepare(_GET, data_root)}")
-                if problem := _missing(place, episode, sticks):
-                    raise DeepPoseError(f"{place}: {problem}; type: {how_to_prepare(_GET, data_root)}")
-                parts.append(_annotations(f"{place.name}/", place, sticks))
-        splits[split] = Annotations.join(parts)
-    return splits
+
+def choose(source: Path, names: Sequence[str]) -> Mapping[str, str]:
+    """Which members are needed; their names tell their episode."""
+    matches = [match for name in names if (match := _MEMBER.fullmatch(name))]
+    return {match[0]: f"s5e{match['a'] or match['b']}/{match['labels'] or match['image']}" for match in matches}
+
+
+def public_set(episodes: Episodes = EPISODES) -> PublicSet:
+    """The set, by its episodes, those of a split in their order."""
+    return PublicSet(
+        name="buffy",
+        skeleton=BUFFY10,
+        parts={
+            f"s5e{episode}": Part(
+                (f"buffy_s5e{episode}_sticks.txt",), partial(convert, episode=episode, split=split, count=count)
+            )
+            for split, counts in episodes.items()
+            for episode, count in counts.items()
+        },
+        choose=choose,
+        content="an episode of Buffy Stickmen (data/buffy_s5eN_sticks.txt, images/buffy_s5eN_original/*.jpg; "
+        "N = 2 … 6)",
+        command="deeppose data prepare buffy --from ARCHIVE",
+    )
+
+
+SET = public_set()
+
+
+def read(data_root: Path) -> Splits:
+    """{"train", "validation", "test"}, of the episodes that are here. Raises DeepPoseError where none is, or an image
+    or a label is missing."""
+    return join_parts(SET.read_parts(data_root))
 
 
 def absent(data_root: Path) -> tuple[str, ...]:
     """A line for each split of which an episode is not here."""
     lines = []
     for split, episodes in EPISODES.items():
-        gone = [str(episode) for episode in episodes if not (data_root / "buffy" / _folder(episode)).is_dir()]
+        gone = [str(episode) for episode in episodes if not (data_root / SET.name / f"s5e{episode}").is_dir()]
         if gone:
-            said = f"episodes {', '.join(gone)} are" if len(gone) > 1 else f"episode {gone[0]} is"
-            lines.append(f"{split}: {said} not here")
+            lines.append(f"{split}: not here: episode{'s' if len(gone) > 1 else ''} {', '.join(gone)}")
     return tuple(lines)
-
-
-def prepare(
-    sources: Sequence[Path], data_root: Path, progress: Progress | None = None, episodes: Episodes = EPISODES
-) -> tuple[str, ...]:
-    """Put one or more episodes from archives or extracted folders into `<data root>/buffy`.
-
-    An episode may come in several sources; leading folders do not matter. Everything is unpacked beside its place and
-    checked before anything is replaced; an episode that is there stays until it comes again. Gives the names of the
-    folders that are new. Raises DeepPoseError, one line, for sources that do not hold an episode whole, and UsageError
-    where none is given.
-    """
-    if not sources:
-        raise UsageError(f"--from: buffy needs its archive; type: {how_to_prepare(_GET, data_root)}")
-    counts = _counts(episodes)
-    return put(sources, data_root / "buffy", plan_by_name(_place, _HOLDS), lambda new: _validate(new, counts), progress)
-
-
-def _counts(episodes: Episodes) -> dict[int, int]:
-    """Episode → records, of all splits."""
-    return {episode: count for split in episodes.values() for episode, count in split.items()}
-
-
-def _folder(episode: int | str) -> str:
-    return f"s5e{episode}"
-
-
-def _labels(episode: int) -> str:
-    return f"buffy_s5e{episode}_sticks.txt"
 
 
 def _lines(file: Path, shown: str) -> list[str]:
@@ -257,58 +241,6 @@ def _meeting(
     return one[row, 1 - end], one[row, end], other[row, other_end], other[row, 1 - other_end]
 
 
-def _annotations(prefix: str, folder: Path, sticks: Sticks) -> Annotations:
-    images, limbs = sticks.images, to_limbs(sticks.ends)
-    return Annotations(
-        BUFFY10,
-        tuple(folder / name for name in images),
-        to_joints(limbs),
-        np.full((len(images), 4), np.nan),
-        tuple(prefix + name for name in images),
-        sticks=limbs,
-    )
-
-
-def _wrong_count(sticks: Sticks, count: int) -> str | None:
-    """A file cut off between two records reads well; the number of records tells."""
-    found = len(sticks.frames)
-    return None if found == count else f"has {found} records; valid: {count}"
-
-
-def _missing(folder: Path, episode: int, sticks: Sticks) -> str | None:
-    """Which of an episode's images are not in its folder."""
-    needed = sticks.images
-    missing = not_there(folder, needed)
-    if not missing:
-        return None
-    return f"{len(missing)} of {len(needed)} images of episode {episode} are missing, the first is {missing[0]}"
-
-
-def _place(name: str) -> str | None:
-    """Where a member belongs below the set's folder; None: nowhere."""
-    match = _MEMBER.fullmatch(name)
-    if match is None:
-        return None
-    return f"{_folder(match['a'] or match['b'])}/{match['labels'] or match['image']}"
-
-
-def _validate(unpacked: Unpacked, counts: Mapping[int, int]) -> None:
-    """Raises DeepPoseError, naming the sources, where an unpacked episode is not whole."""
-    together = "give all that holds a part of an episode at once: --from PART1 --from PART2"
-    for episode, count in counts.items():
-        folder = unpacked.folder / _folder(episode)
-        if not folder.is_dir():
-            continue
-        sources, labels = unpacked.sources(folder), folder / _labels(episode)
-        if not labels.is_file():
-            raise DeepPoseError(f"{sources}: episode {episode} has no data/{labels.name}; {together}")
-        sticks = read_sticks(labels, unpacked.shown(labels))
-        if problem := _wrong_count(sticks, count):
-            raise DeepPoseError(f"{unpacked.shown(labels)}: {problem}; copy it again")
-        if problem := _missing(folder, episode, sticks):
-            raise DeepPoseError(f"{sources}: {problem}; {together}")
-
-
 BUFFY = DatasetSpec(
     name="buffy",
     title="Buffy Stickmen v3.01: 748 upper bodies in frames of a television series",
@@ -319,8 +251,9 @@ BUFFY = DatasetSpec(
     conventions="1-based in the files (inferred), 0-based here; arms' sides are the image's in the files, swapped here "
     "to the person's, as people face the camera; elbow: mean of the two arm sticks' closest ends; neck, mid_hip: upper "
     "and lower end of the torso stick; chin, head_top: lower and upper end of the head stick",
-    how_to_get=f"archive from www.robots.ox.ac.uk/~vgg/data/stickmen; type: {_GET}",
+    how_to_get=f"archive from www.robots.ox.ac.uk/~vgg/data/stickmen; type: {SET.command}",
     read=read,
+    prepare=SET.prepare,
     evaluation_only=True,
     absent=absent,
     image_order="train: episodes 3, 4; test: episodes 2, 5, 6; in each as its sticks file has them",

@@ -1,18 +1,23 @@
-"""What is wrong, and what is worth knowing, about a data set as it lies on this disk."""
+"""What is wrong, and what is worth knowing, about a prepared data set."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
 
+from deeppose_cli.config.defaults import DATA_ROOT
 from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError
-from deeppose_cli.core.geometry import FloatArray, diameter
+from deeppose_cli.core.geometry import diameter
 from deeppose_cli.core.progress import Progress
+from deeppose_cli.data.datasets.registry import get_dataset
 from deeppose_cli.data.datasets.spec import DatasetSpec
+from deeppose_cli.detection.initial_boxes import initial_boxes, usual_source
 from deeppose_cli.media.images import read_image
 
 NEGLIGIBLE = 1.0
@@ -22,26 +27,58 @@ Sizes = dict[Path, tuple[int, int]]
 """Width and height of the images that can be decoded, px."""
 
 
-def check(description: DatasetSpec, data_root: Path, progress: Progress | None = None) -> dict[str, Any]:
-    """Read the labels and decode every image; the report holds nothing but JSON's own types.
+class OutsideBox(TypedDict):
+    """Labels that a model cannot reach from the initial box."""
 
-    `{"name", "splits": {split: {"images": people labelled, "joints": {joint: labelled share}, "out_of_image": {joint:
-    labels outside the image}}}, "problems": [images that cannot be used], "notes": [oddities that training and
-    scoring cope with]}`. Raises DeepPoseError where the labels themselves cannot be read.
+    box: str
+    """Where the initial box of this split comes from, a value of `--box`."""
+    labels: int
+    share: float
+    """Of the labels whose box is known."""
+
+
+class SplitReport(TypedDict):
+    images: int
+    """Labelled people."""
+    joints: dict[str, float]
+    """Joint → share of people with a label."""
+    out_of_image: dict[str, int]
+    """Joint → labels outside the image."""
+    out_of_initial_box: OutsideBox
+
+
+class DatasetReport(TypedDict):
+    """Nothing but JSON's own types."""
+
+    name: str
+    splits: dict[str, SplitReport]
+    problems: list[str]
+    """Images that cannot be used."""
+    notes: list[str]
+    """Oddities that training and scoring cope with, the test's first: those are the ones that a score meets."""
+
+
+def check_dataset(
+    data: str | DatasetSpec, *, data_root: Path = DATA_ROOT, progress: Progress | None = None
+) -> DatasetReport:
+    """Read the labels and decode every image of a prepared data set.
+
+    Raises UsageError for an unknown name, DeepPoseError where the labels themselves cannot be read.
     """
-    splits = description.read(data_root)
+    spec = get_dataset(data, "NAME") if isinstance(data, str) else data
+    splits = spec.read(data_root)
     sizes, problems = _decode(splits, progress)
-    return {
-        "name": description.name,
-        "splits": {split: _summary(annotations, sizes) for split, annotations in splits.items()},
-        "problems": problems,
-        # The test's first: those are the ones a score meets.
-        "notes": [
-            *description.absent(data_root),
-            *_shared(splits),
-            *(note for split in reversed(splits) for note in _notes(split, splits[split])),
-        ],
-    }
+    reports: dict[str, SplitReport] = {}
+    for split, rows in splits.items():
+        source = usual_source(spec.initial_box, split, spec.evaluation_only)
+        boxes = initial_boxes(rows, source, data_root / spec.name, progress).boxes
+        reports[split] = _report(rows, sizes, source, boxes)
+    notes = [
+        *spec.absent(data_root),
+        *_shared_images(splits),
+        *(note for split in reversed(splits) for note in _notes(split, splits[split])),
+    ]
+    return {"name": spec.name, "splits": reports, "problems": problems, "notes": notes}
 
 
 def _decode(splits: dict[str, Annotations], progress: Progress | None) -> tuple[Sizes, list[str]]:
@@ -59,17 +96,22 @@ def _decode(splits: dict[str, Annotations], progress: Progress | None) -> tuple[
     return sizes, problems
 
 
-def _summary(annotations: Annotations, sizes: Sizes) -> dict[str, Any]:
+def _report(annotations: Annotations, sizes: Sizes, source: str, boxes: NDArray[np.float64]) -> SplitReport:
     joints = annotations.skeleton.joints
     # Beside an image that cannot be decoded nothing is counted: NaN is not outside.
     size = np.array([sizes.get(file, (np.nan, np.nan)) for file in annotations.files]).reshape(-1, 1, 2)
     points = annotations.keypoints
     outside = ((points < -0.5) | (points > size - 0.5)).any(-1).sum(0)
     labelled = annotations.labelled.sum(0) / max(len(annotations), 1)
+    # A joint on the edge of a box that was made from the joints may be a rounding step outside.
+    distances = np.abs(points - boxes[:, None, :2]) - boxes[:, None, 2:] / 2
+    known, out_of_box = ~np.isnan(distances).any(-1), (distances > 1e-6).any(-1)
+    count = int(out_of_box.sum())
     return {
         "images": len(annotations),
         "joints": {joint: round(float(share), 6) for joint, share in zip(joints, labelled, strict=True)},
-        "out_of_image": {joint: int(count) for joint, count in zip(joints, outside, strict=True)},
+        "out_of_image": {joint: int(number) for joint, number in zip(joints, outside, strict=True)},
+        "out_of_initial_box": {"box": source, "labels": count, "share": round(count / max(int(known.sum()), 1), 6)},
     }
 
 
@@ -78,26 +120,18 @@ def _notes(split: str, annotations: Annotations) -> Iterator[str]:
     skeleton, points = annotations.skeleton, annotations.keypoints
     for row in np.flatnonzero(~annotations.labelled.any(-1)):
         yield f"{split}, {annotations.names[row]}: no joint is labelled"
-    lengths = diameter(points, skeleton)
-    for row in np.flatnonzero(lengths < NEGLIGIBLE):
-        yield f"{split}, {annotations.names[row]}: {' to '.join(skeleton.torso)} is {lengths[row]:.2g} px"
+    lengths = {" to ".join(skeleton.torso): diameter(points, skeleton)}
     for limb in skeleton.limbs:
-        start, end = (_middle(points, [skeleton.index(joint) for joint in ends]) for ends in (limb.start, limb.end))
-        lengths = np.linalg.norm(end - start, axis=-1)
-        for row in np.flatnonzero(lengths < NEGLIGIBLE):
-            ends = " to ".join("/".join(joints) for joints in (limb.start, limb.end))
-            yield f"{split}, {annotations.names[row]}: {limb.kind} ({ends}) is {lengths[row]:.2g} px"
+        start, end = (points[:, [skeleton.index(joint) for joint in ends]].mean(1) for ends in (limb.start, limb.end))
+        ends = " to ".join("/".join(joints) for joints in (limb.start, limb.end))
+        lengths[f"{limb.kind} ({ends})"] = np.linalg.norm(end - start, axis=-1)
+    for what, values in lengths.items():
+        for row in np.flatnonzero(values < NEGLIGIBLE):
+            yield f"{split}, {annotations.names[row]}: {what} is {values[row]:.2g} px"
 
 
-def _middle(points: FloatArray, joints: list[int]) -> FloatArray:
-    return points[:, joints].mean(1)
-
-
-def _shared(splits: dict[str, Annotations]) -> Iterator[str]:
+def _shared_images(splits: dict[str, Annotations]) -> Iterator[str]:
     """Images that are in two splits: what is trained on must not be scored."""
-    names = list(splits)
-    for i, one in enumerate(names):
-        for other in names[i + 1 :]:
-            both = set(splits[one].files) & set(splits[other].files)
-            if both:
-                yield f"{one} and {other} share {len(both)} images, {min(both)} among them"
+    for first, second in combinations(splits, 2):
+        if both := set(splits[first].files) & set(splits[second].files):
+            yield f"{first} and {second} share {len(both)} images, {min(both)} among them"

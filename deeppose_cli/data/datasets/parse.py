@@ -3,12 +3,12 @@
 On disk, as `deeppose data prepare parse` leaves it:
 
     <data root>/parse/
-        people_all/      labels.mat: ptsAll (14, 2, 305)        im0001.jpg … im0305.jpg
+        people_all/      labels.npz, made of labels.mat: ptsAll (14, 2, 305)     im0001.jpg … im0305.jpg
 
 or, where the archives hold a part each (the other part may come later, or never):
 
-        people_train/    labels.mat: ptsAll (14, 2, 100 or 305)     im0001.jpg … im0100.jpg
-        people_test/     labels.mat: ptsAll (14, 2, 205 or 305)     im0101.jpg … im0305.jpg
+        people_train/    the same, made of ptsAll (14, 2, 100 or 305)            im0001.jpg … im0100.jpg
+        people_test/     the same, made of ptsAll (14, 2, 205 or 305)            im0101.jpg … im0305.jpg
 
 Where `people_all` is there, it is what is read. A split that is not there is empty.
 
@@ -27,22 +27,19 @@ project.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppose_cli.core.annotations import Annotations
-from deeppose_cli.core.errors import DeepPoseError, UsageError
-from deeppose_cli.core.progress import Progress
+from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.skeleton import LSP14
+from deeppose_cli.data.datasets.prepared import Part, PublicSet, Splits, in_splits, join_parts, make_rows
 from deeppose_cli.data.datasets.spec import MAX_COORDINATE, DatasetSpec
-from deeppose_cli.data.prepare.archives import unpack
-from deeppose_cli.data.prepare.matfile import read_array
-from deeppose_cli.data.prepare.unpack import Listed, Plan, Unpacked, how_to_prepare, not_there, put
+from deeppose_cli.data.prepare.download import Archive
+from deeppose_cli.data.prepare.matlab import read_array, require
 
 FILE_JOINTS = (
     "left_ankle",
@@ -64,195 +61,92 @@ FILE_JOINTS = (
 
 _ROWS = [FILE_JOINTS.index(LSP14.joints[partner]) for partner in LSP14.mirror]
 """Where each joint of LSP14, whose sides are the person's, stands in the file."""
-_WHOLE = "people_all"
-_NEEDED = re.compile(r"(?P<base>(?:.*/)?)(?P<file>im(?P<number>\d{4})\.jpg|labels\.mat)")
-_HOLDS = "Image Parse (people_all/labels.mat, people_all/im0001.jpg …)"
-_GET = "deeppose data prepare parse --from people.zip"
+_WHOLE, _TRAIN, _TEST = "people_all", "people_train", "people_test"
+_MEMBER = re.compile(r"(?P<base>(?:.*/)?)(?P<file>im(?P<number>\d{4})\.jpg|labels\.mat)")
 
 
-@dataclass(frozen=True)
-class Part:
-    """A split, by the numbers of its first and last image."""
-
-    name: str
-    first: int
-    last: int
-
-    @property
-    def count(self) -> int:
-        return self.last - self.first + 1
-
-    @property
-    def folder(self) -> str:
-        return f"people_{self.name}"
-
-    def images(self) -> list[str]:
-        return [f"im{number:04d}.jpg" for number in range(self.first, self.last + 1)]
-
-
-PARTS = (Part("train", 1, 100), Part("test", 101, 305))
-
-
-def read_labels(file: Path, shown: str | None = None) -> NDArray[np.float64]:
+def read_labels(file: Path, shown: str) -> NDArray[np.float64]:
     """`labels.mat` → (N, 14, 2) 0-based px, joints in LSP14's order, sides the person's.
 
     Raises DeepPoseError that calls the file `shown` and names the record and field of a value that cannot be right.
     """
-    shown = shown or str(file)
     raw = read_array(file, "ptsAll", shown)
     if raw.shape[:2] != (len(FILE_JOINTS), 2) or raw.ndim > 3:
         raise DeepPoseError(f"{shown}: ptsAll has shape {raw.shape}; valid: (14, 2, N)")
     # MATLAB drops a last axis of length 1.
     points = raw.reshape(*raw.shape[:2], -1).transpose(2, 0, 1).astype(np.float64)
-    for bad, valid in (
-        (~np.isfinite(points), "finite numbers"),
-        (np.abs(points) > MAX_COORDINATE, f"within ±{MAX_COORDINATE:.0f} px"),
-    ):
-        if bad.any():
-            record, row, axis = np.argwhere(bad)[0]
-            raise DeepPoseError(
-                f"{shown}: record {record + 1}, {FILE_JOINTS[row]} (row {row + 1}), {'xy'[axis]} is "
-                f"{points[record, row, axis]:g}; valid: {valid}"
-            )
+    names = ([f"{joint} (row {row})" for row, joint in enumerate(FILE_JOINTS, 1)], "xy")
+    require(np.isfinite(points), points, "finite numbers", shown, names)
+    require(np.abs(points) <= MAX_COORDINATE, points, f"within ±{MAX_COORDINATE:.0f} px", shown, names)
     return points[:, _ROWS] - 1
 
 
-def read(data_root: Path, parts: Sequence[Part] = PARTS) -> dict[str, Annotations]:
-    """{"train", "validation", "test"}; what is not here is empty. No image is decoded; that each is there is checked.
-
-    Raises DeepPoseError where no part is here, or an image or a label is missing or cannot be right.
-    """
-    folder = data_root / "parse"
-    whole = folder / _WHOLE
-    splits = {name: _annotations([], np.empty((0, len(LSP14), 2))) for name in ("train", "validation", "test")}
-    here = {part: whole if whole.is_dir() else folder / part.folder for part in parts}
-    here = {part: place for part, place in here.items() if place.is_dir()}
-    if not here:
-        raise DeepPoseError(
-            f"parse is not in {folder}; type: {how_to_prepare(_GET, data_root)}; without --from it is downloaded"
-        )
-    for part, place in here.items():
-        labels = place / "labels.mat"
-        if not labels.is_file():
-            raise DeepPoseError(f"{labels}: no such file; type: {how_to_prepare(_GET, data_root)}")
-        points = _of_part(read_labels(labels), part, parts, str(labels))
-        names = part.images()
-        if missing := not_there(place, names):
-            raise DeepPoseError(
-                f"{place / missing[0]}: no such file ({len(missing)} of {part.count} images missing); "
-                f"type: {how_to_prepare(_GET, data_root)}"
-            )
-        splits[part.name] = _annotations([place / name for name in names], points)
-    return splits
+def convert(files: Sequence[Path], shown: Sequence[str], numbers: range, train: int, total: int) -> Splits:
+    """The images of these numbers, of a file that holds their labels alone or those of all."""
+    points = read_labels(files[0], shown[0])
+    if len(points) == total:
+        points = points[numbers.start - 1 : numbers.stop - 1]
+    if len(points) != len(numbers):
+        valid = f"{total} (all)" if len(numbers) == total else f"{total} (all) or {len(numbers)}"
+        raise DeepPoseError(f"{shown[0]}: ptsAll has {len(points)} records; valid: {valid}")
+    rows = make_rows(LSP14, [f"im{number:04d}.jpg" for number in numbers], points)
+    is_train = np.array(numbers) <= train
+    return in_splits(rows, train=np.flatnonzero(is_train), test=np.flatnonzero(~is_train))
 
 
-def prepare(
-    sources: Sequence[Path], data_root: Path, progress: Progress | None = None, parts: Sequence[Part] = PARTS
-) -> tuple[str, ...]:
-    """Put the set, or a part of it, from archives or extracted folders into `<data root>/parse`.
+def choose(source: Path, names: Sequence[str], train: int, total: int) -> Mapping[str, str]:
+    """Which members are needed: a `labels.mat` and the images beside it, which are a part by their numbers."""
+    matches = [match for name in names if (match := _MEMBER.fullmatch(name))]
+    matches = [
+        m for m in matches if f"{m['base']}labels.mat" in names and (not m["number"] or int(m["number"]) <= total)
+    ]
+    numbers: dict[str, list[int]] = {match["base"]: [] for match in matches}
+    for match in matches:
+        if match["number"]:
+            numbers[match["base"]].append(int(match["number"]))
+    parts = {
+        base: _TRAIN if found and max(found) <= train else _TEST if found and min(found) > train else _WHOLE
+        for base, found in numbers.items()
+    }
+    return {match[0]: f"{parts[match['base']]}/{match['file']}" for match in matches}
 
-    Which part a `labels.mat` and the images beside it are shows in the number of records and in the images'
-    numbers; leading folders do not matter. Everything is unpacked beside its place and checked before anything is
-    replaced; a part that is there stays until the same part comes again. Gives the names of the folders that are new.
-    Raises DeepPoseError, one line, for sources that do not hold a part whole, and UsageError where none is given.
-    """
-    if not sources:
-        raise UsageError(f"--from: parse needs its archive; type: {how_to_prepare(_GET, data_root)}")
-    folder = data_root / "parse"
-    return put(
-        sources,
-        folder,
-        lambda listed, temporary: _plan(listed, temporary, parts),
-        lambda unpacked: _validate(unpacked, parts),
-        progress,
+
+def public_set(train: int = 100, total: int = 305) -> PublicSet:
+    """The set, by the numbers of its last training image and of its last."""
+    numbers = {_WHOLE: range(1, total + 1), _TRAIN: range(1, train + 1), _TEST: range(train + 1, total + 1)}
+    return PublicSet(
+        name="parse",
+        skeleton=LSP14,
+        parts={
+            name: Part(("labels.mat",), partial(convert, numbers=own, train=train, total=total))
+            for name, own in numbers.items()
+        },
+        choose=partial(choose, train=train, total=total),
+        content="Image Parse (people_all/labels.mat, people_all/im0001.jpg …)",
+        command="deeppose data prepare parse --from people.zip",
+        # The author's page, www.ics.uci.edu/~dramanan/papers/parse/, with this file name: OpenCV's documentation of
+        # its `datasets` module (hpe_parse).
+        archives=(Archive("http://www.ics.uci.edu/~dramanan/papers/parse/people.zip", part=_WHOLE),),
     )
+
+
+SET = public_set()
+
+
+def read(data_root: Path) -> Splits:
+    """{"train", "validation", "test"}; what is not here is empty. Raises DeepPoseError where no part is here, or an
+    image or a label is missing."""
+    parts = SET.read_parts(data_root)
+    return join_parts({_WHOLE: parts[_WHOLE]} if _WHOLE in parts else parts)
 
 
 def absent(data_root: Path) -> tuple[str, ...]:
     """A line for each split that is not here."""
-    folder = data_root / "parse"
+    folder = data_root / SET.name
     if (folder / _WHOLE).is_dir():
         return ()
-    return tuple(f"{part.name}: {part.folder} is not here" for part in PARTS if not (folder / part.folder).is_dir())
-
-
-def _annotations(files: list[Path], points: NDArray[np.float64]) -> Annotations:
-    boxes = np.full((len(files), 4), np.nan)
-    return Annotations(LSP14, tuple(files), points, boxes, tuple(file.name for file in files))
-
-
-def _of_part(points: NDArray[np.float64], part: Part, parts: Sequence[Part], shown: str) -> NDArray[np.float64]:
-    """The part's records, of a file that holds those alone or all."""
-    total = parts[-1].last
-    if len(points) == total:
-        return points[part.first - 1 : part.last]
-    if len(points) != part.count:
-        raise DeepPoseError(
-            f"{shown}: ptsAll has {len(points)} records; valid: {part.count} ({part.name}) or {total} (all)"
-        )
-    return points
-
-
-def _plan(listed: Listed, temporary: Path, parts: Sequence[Part]) -> Plan:
-    """Which member of which source goes where: `<temporary>/<people_…>/labels.mat`, `im….jpg`."""
-    plan: Plan = {}
-    origin: dict[Path, Path] = {}
-    for source, names in listed:
-        plan[source] = {}
-        groups: dict[str, list[re.Match[str]]] = defaultdict(list)
-        for match in filter(None, map(_NEEDED.fullmatch, names)):
-            groups[match["base"]].append(match)
-        for base, group in groups.items():
-            if f"{base}labels.mat" not in [match[0] for match in group]:
-                continue
-            folder, wanted = _recognise(source, base, group, temporary, parts)
-            for match in group:
-                if match["number"] and int(match["number"]) not in wanted:
-                    continue
-                target = temporary / folder / match["file"]
-                if target in origin:
-                    raise DeepPoseError(
-                        f"{source}: {match[0]!r} is in {origin[target]} already; give each archive once"
-                    )
-                origin[target] = source
-                plan[source][match[0]] = target
-        if not plan[source]:
-            raise DeepPoseError(f"{source}: does not hold {_HOLDS}")
-    return plan
-
-
-def _recognise(
-    source: Path, base: str, group: Sequence[re.Match[str]], temporary: Path, parts: Sequence[Part]
-) -> tuple[str, range]:
-    """(the folder in which this group belongs, the numbers of its images)."""
-    look = temporary / "labels" / "labels.mat"
-    look.unlink(missing_ok=True)
-    member = f"{base}labels.mat"
-    unpack(source, {member: look})
-    records, total = len(read_labels(look, f"{source}: {member}")), parts[-1].last
-    numbers = {int(match["number"]) for match in group if match["number"]} & set(range(1, total + 1))
-    for part in parts:
-        own = range(part.first, part.last + 1)
-        if records == part.count or (records == total and numbers and numbers <= set(own)):
-            return part.folder, own
-    if records == total:
-        return _WHOLE, range(1, total + 1)
-    valid = ", ".join(f"{part.count} ({part.name})" for part in parts)
-    raise DeepPoseError(f"{source}: {member}: ptsAll has {records} records; valid: {total} (all), {valid}")
-
-
-def _validate(unpacked: Unpacked, parts: Sequence[Part]) -> None:
-    """Raises DeepPoseError, naming the sources, where an image of an unpacked part is missing."""
-    images = {part.folder: part.images() for part in parts}
-    images[_WHOLE] = [name for part in parts for name in part.images()]
-    for name, names in images.items():
-        folder = unpacked.folder / name
-        missing = not_there(folder, names) if folder.is_dir() else []
-        if missing:
-            raise DeepPoseError(
-                f"{unpacked.sources(folder)}: {len(missing)} of {len(names)} images are missing, "
-                f"the first is {missing[0]}"
-            )
+    parts = {"train": _TRAIN, "test": _TEST}
+    return tuple(f"{split}: {part} is not here" for split, part in parts.items() if not (folder / part).is_dir())
 
 
 PARSE = DatasetSpec(
@@ -264,8 +158,11 @@ PARSE = DatasetSpec(
     initial_box="image",
     conventions="1-based in the files, 0-based here; sides are the image's in the files, swapped here to the person's, "
     "as people face the camera (95 of 100 do); the file's rows, so renamed, are in the order of the joints here",
-    how_to_get=f"people.zip from Deva Ramanan's page of the NIPS 2006 paper (www.ics.uci.edu/~dramanan); type: {_GET}",
+    how_to_get="people.zip from Deva Ramanan's page of the NIPS 2006 paper (www.ics.uci.edu/~dramanan); "
+    f"type: {SET.command}",
     read=read,
+    prepare=SET.prepare,
+    archives=SET.archives,
     evaluation_only=True,
     absent=absent,
     image_order="by number: train im0001 … im0100, test im0101 … im0305",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.skeleton import LSP14
-from deeppose_cli.data.datasets.check import check
+from deeppose_cli.data.datasets.check import check_dataset
 from deeppose_cli.data.datasets.lsp import LSP
 from tests.helpers.lsp_archives import HEIGHT, WIDTH, jpeg
 
@@ -42,7 +42,7 @@ def splits(tmp_path: Path) -> dict[str, Annotations]:
 
 
 def report(splits: dict[str, Annotations], tmp_path: Path) -> dict[str, object]:
-    made = check(replace(LSP, read=lambda root: splits), tmp_path)
+    made = check_dataset(replace(LSP, read=lambda root: splits), data_root=tmp_path)
     json.dumps(made, allow_nan=False)
     return made
 
@@ -75,6 +75,21 @@ def test_labels_outside_the_image_are_counted_from_its_last_pixel_on(
     keypoints[1, head] = -0.6, 10
     outside = report(splits, tmp_path)["splits"]["train"]["out_of_image"]  # type: ignore[index]
     assert {joint: count for joint, count in outside.items() if count} == {"neck": 1, "head_top": 2}
+
+
+def test_labels_outside_the_initial_box_are_counted_with_their_share(
+    splits: dict[str, Annotations], tmp_path: Path
+) -> None:
+    """Training starts from a row's own box where there is one; the test of LSP from the whole image."""
+    train = splits["train"]
+    train.keypoints[0, 0] = np.nan
+    train.boxes[0] = [15, 15, 30, 30]  # 0 … 30: joints 10 to 13 are lower than 30
+    train.boxes[1] = [50, 50, 100, 100]
+    splits["test"].keypoints[0, 0] = -1, 5
+    found = {name: part["out_of_initial_box"] for name, part in report(splits, tmp_path)["splits"].items()}  # type: ignore[attr-defined]
+    assert found["train"] == {"box": "own", "labels": 4, "share": pytest.approx(4 / (2 * K - 1), abs=1e-6)}
+    assert found["validation"] == {"box": "image", "labels": 0, "share": 0.0}
+    assert found["test"] == {"box": "image", "labels": 1, "share": pytest.approx(1 / K, abs=1e-6)}
 
 
 def test_shares_are_of_labelled_joints_and_a_row_without_any_is_noted(
@@ -110,7 +125,8 @@ def test_each_image_is_decoded_once_and_a_set_may_lack_a_split(splits: dict[str,
     splits["validation"] = splits["validation"].take([])
     splits["train"] = Annotations.join([splits["train"], splits["train"]])
     seen: list[tuple[int, int]] = []
-    made = check(replace(LSP, read=lambda root: splits), tmp_path, lambda what, done, total: seen.append((done, total)))
+    spec = replace(LSP, read=lambda root: splits)
+    made = check_dataset(spec, data_root=tmp_path, progress=lambda what, done, total: seen.append((done, total)))
     assert seen == [(1, 3), (2, 3), (3, 3)]
     assert made["splits"]["train"]["images"] == 4
     assert made["splits"]["validation"]["joints"]["neck"] == 0.0
@@ -118,4 +134,4 @@ def test_each_image_is_decoded_once_and_a_set_may_lack_a_split(splits: dict[str,
 
 def test_labels_that_cannot_be_read_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(DeepPoseError, match="lsp is not in"):
-        check(LSP, tmp_path)
+        check_dataset("lsp", data_root=tmp_path)

@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-import scipy.io
 
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.data.datasets import demo
-from deeppose_cli.data.datasets.demo import DEMO, Plan, _ensure, _read
+from deeppose_cli.data.datasets.demo import DEMO, Recipe, make
+from deeppose_cli.data.datasets.prepared import read_labels
 from deeppose_cli.data.synthetic.generator import draw_person
 
-SMALL = Plan(train=20, test=4)
+SMALL = Recipe(train=20, test=4)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -28,46 +30,34 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data_root = tmp_path_factory.mktemp("data")
-    assert _ensure(data_root, SMALL, processes=1)
+    assert make(data_root, SMALL, processes=1)
     return data_root
 
 
 def test_says_what_it_is_on_stderr_and_only_when_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    plan = Plan(train=2, test=1)
-    assert _ensure(tmp_path, plan, processes=1)
+    recipe = Recipe(train=2, test=1)
+    assert make(tmp_path, recipe, processes=1)
     out, err = capsys.readouterr()
     assert not out
     assert err.count("\n") == 1
-    assert f"demo data: 3 drawn people are now in {tmp_path / 'demo'}; nothing was downloaded" in err
+    assert f"demo data: 3 synthetic people are now in {tmp_path / 'demo'}; nothing was downloaded" in err
     before = contents(tmp_path / "demo")
     times = {file: file.stat().st_mtime_ns for file in (tmp_path / "demo").rglob("*")}
-    assert not _ensure(tmp_path, plan, processes=1)
+    assert not make(tmp_path, recipe, processes=1)
     assert capsys.readouterr() == ("", "")
     assert contents(tmp_path / "demo") == before
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "demo").rglob("*")} == times
 
 
-def test_format_is_lsps(root: Path) -> None:
-    joints = scipy.io.loadmat(root / "demo" / "joints.mat")["joints"]
-    assert joints.shape == (3, 14, 24)
-    assert joints.dtype == np.float64
-    assert set(np.unique(joints[2])) <= {0.0, 1.0}
-    assert sorted(file.name for file in (root / "demo" / "images").iterdir()) == [
-        f"im{i:04d}.jpg" for i in range(1, 25)
-    ]
-
-
-def test_coordinates_in_the_file_are_one_based(root: Path) -> None:
-    joints = scipy.io.loadmat(root / "demo" / "joints.mat")["joints"]
-    drawing = draw_person(np.random.default_rng((SMALL.seed, 5)))
-    np.testing.assert_allclose(joints[:2, :, 5].T, drawing.joints + 1, atol=1e-9)
-    np.testing.assert_array_equal(joints[2, :, 5], drawing.occluded)
-    np.testing.assert_allclose(joints[:2, :, 5].T - 1, every_keypoint(root)["im0006.jpg"], atol=1e-9)
-
-
 def every_keypoint(root: Path) -> dict[str, np.ndarray]:
-    parts = _read(root, SMALL).values()
+    parts = read_labels(root / "demo", DEMO.skeleton).values()
     return {name: points for part in parts for name, points in zip(part.names, part.keypoints, strict=True)}
+
+
+def test_labels_are_those_of_the_drawings(root: Path) -> None:
+    drawing = draw_person(np.random.default_rng((SMALL.seed, 5)))
+    np.testing.assert_array_equal(every_keypoint(root)["im0006.jpg"], drawing.joints)
+    assert sorted(file.name for file in (root / "demo" / "images").iterdir()) == SMALL.images
 
 
 def test_images_are_the_drawings(root: Path) -> None:
@@ -80,7 +70,7 @@ def test_images_are_the_drawings(root: Path) -> None:
 
 
 def test_read_gives_the_three_splits(root: Path) -> None:
-    splits = _read(root, SMALL)
+    splits = read_labels(root / "demo", DEMO.skeleton)
     assert {name: len(part) for name, part in splits.items()} == {"train": 18, "validation": 2, "test": 4}
     names = [name for part in splits.values() for name in part.names]
     assert len(set(names)) == 24
@@ -92,8 +82,11 @@ def test_read_gives_the_three_splits(root: Path) -> None:
         assert all(file.is_file() and file.name == name for file, name in zip(part.files, part.names, strict=True))
 
 
-def test_read_makes_the_set_where_it_is_absent(tmp_path: Path) -> None:
-    assert len(_read(tmp_path / "new" / "data", Plan(train=10, test=1))["test"]) == 1
+def test_read_makes_the_set_where_it_is_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "RECIPE", Recipe(train=10, test=1))
+    assert not demo.is_prepared(tmp_path / "new")
+    assert len(demo.read(tmp_path / "new")["test"]) == 1
+    assert demo.is_prepared(tmp_path / "new")
 
 
 @pytest.mark.slow
@@ -101,7 +94,7 @@ def test_any_number_of_processes_makes_the_same_bytes(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(demo, "CHUNK", 5)
-    assert _ensure(tmp_path, SMALL, processes=2)
+    assert make(tmp_path, SMALL, processes=2)
     assert contents(tmp_path / "demo") == contents(root / "demo")
 
 
@@ -112,15 +105,19 @@ def test_workers_that_cannot_start_are_done_without(
         def __init__(self, *_: object, **__: object) -> None:
             pass
 
-        def submit(self, *_: object) -> None:
-            raise demo.BrokenProcessPool("no")
+        def __enter__(self) -> Broken:
+            return self
 
-        def shutdown(self, **_: object) -> None:
+        def __exit__(self, *_: object) -> None:
             pass
+
+        def map(self, draw: Callable[[Any], Any], jobs: list[Any]) -> Iterator[Any]:
+            yield draw(jobs[0])
+            raise demo.BrokenProcessPool("no")
 
     monkeypatch.setattr(demo, "CHUNK", 5)
     monkeypatch.setattr(demo, "ProcessPoolExecutor", Broken)
-    assert _ensure(tmp_path, SMALL, processes=2)
+    assert make(tmp_path, SMALL, processes=2)
     assert contents(tmp_path / "demo") == contents(root / "demo")
 
 
@@ -138,66 +135,66 @@ def test_an_interrupted_making_leaves_nothing(
 
     monkeypatch.setattr(demo, "draw_person", fails_late)
     with pytest.raises(failure):
-        _ensure(tmp_path, SMALL, processes=1)
+        make(tmp_path, SMALL, processes=1)
     assert len(drawn) == 3
     assert [entry.name for entry in tmp_path.iterdir()] == [".demo.lock"]
 
 
 def test_a_failed_remaking_keeps_the_old_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _ensure(tmp_path, Plan(train=2, test=1), processes=1)
+    make(tmp_path, Recipe(train=2, test=1), processes=1)
     before = contents(tmp_path / "demo")
     monkeypatch.setattr(demo, "draw_person", lambda rng: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        _ensure(tmp_path, Plan(train=3, test=1), processes=1)
+        make(tmp_path, Recipe(train=3, test=1), processes=1)
     assert contents(tmp_path / "demo") == before
 
 
 @pytest.mark.parametrize("key", ["version", "seed", "train"])
 def test_a_set_made_from_something_else_is_made_again(tmp_path: Path, key: str) -> None:
-    plan = Plan(train=2, test=1)
-    _ensure(tmp_path, plan, processes=1)
+    recipe = Recipe(train=2, test=1)
+    make(tmp_path, recipe, processes=1)
     good = contents(tmp_path / "demo")
     marker = tmp_path / "demo" / "demo.json"
     marker.write_text(json.dumps(json.loads(marker.read_text()) | {key: 99}))
     (tmp_path / "demo" / "images" / "im0009.jpg").write_bytes(b"of the other set")
-    assert _ensure(tmp_path, plan, processes=1)
+    assert make(tmp_path, recipe, processes=1)
     assert contents(tmp_path / "demo") == good
 
 
-@pytest.mark.parametrize("lost", ["joints.mat", "images/im0002.jpg"])
+@pytest.mark.parametrize("lost", ["labels.npz", "images/im0002.jpg"])
 def test_a_set_that_lost_a_file_is_made_again(tmp_path: Path, lost: str) -> None:
-    plan = Plan(train=2, test=1)
-    _ensure(tmp_path, plan, processes=1)
+    recipe = Recipe(train=2, test=1)
+    make(tmp_path, recipe, processes=1)
     (tmp_path / "demo" / lost).unlink()
-    assert _ensure(tmp_path, plan, processes=1)
+    assert make(tmp_path, recipe, processes=1)
     assert (tmp_path / "demo" / lost).is_file()
 
 
 def test_a_broken_marker_is_no_marker(tmp_path: Path) -> None:
-    plan = Plan(train=2, test=1)
-    _ensure(tmp_path, plan, processes=1)
+    recipe = Recipe(train=2, test=1)
+    make(tmp_path, recipe, processes=1)
     (tmp_path / "demo" / "demo.json").write_bytes(b"\xff{")
-    assert _ensure(tmp_path, plan, processes=1)
+    assert make(tmp_path, recipe, processes=1)
 
 
 def test_somebody_elses_folder_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "demo").mkdir()
     (tmp_path / "demo" / "thesis.txt").write_text("precious")
     with pytest.raises(DeepPoseError, match=r"demo: not a demo set of this tool"):
-        _ensure(tmp_path, SMALL, processes=1)
+        make(tmp_path, SMALL, processes=1)
     assert contents(tmp_path / "demo") == {"thesis.txt": b"precious"}
 
 
 def test_a_data_root_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file")
     with pytest.raises(DeepPoseError, match=r"data: cannot be written \(.*\); --data-root takes another"):
-        _ensure(tmp_path / "data", SMALL, processes=1)
+        make(tmp_path / "data", SMALL, processes=1)
 
 
 def test_of_two_at_once_one_makes_it(tmp_path: Path, root: Path) -> None:
     """The lock is the file's, so threads of one process stand for two processes."""
     with ThreadPoolExecutor(2) as pool:
-        made = [pool.submit(_ensure, tmp_path, SMALL, 1) for _ in range(2)]
+        made = [pool.submit(make, tmp_path, SMALL, 1) for _ in range(2)]
     assert sorted(each.result() for each in made) == [False, True]
     assert contents(tmp_path / "demo") == contents(root / "demo")
 
@@ -207,8 +204,8 @@ def test_a_script_without_a_main_guard_gets_its_data(tmp_path: Path) -> None:
     """Its workers run the script again before they can draw; they must give up rather than wait for their parent."""
     script = tmp_path / "script.py"
     script.write_text(
-        "from pathlib import Path\nfrom deeppose_cli.datamodules import demo\ndemo.CHUNK = 2\n"
-        f"print(demo._ensure(Path({str(tmp_path / 'data')!r}), demo.Plan(train=4, test=1), processes=2))\n"
+        "from pathlib import Path\nfrom deeppose_cli.data.datasets import demo\ndemo.CHUNK = 2\n"
+        f"print(demo.make(Path({str(tmp_path / 'data')!r}), demo.Recipe(train=4, test=1), processes=2))\n"
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "True", done.stderr

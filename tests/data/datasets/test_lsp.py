@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tarfile
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +11,9 @@ import numpy as np
 import pytest
 import scipy.io
 
-from deeppose_cli.core.errors import DeepPoseError, UsageError
+from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.data.datasets import lsp
-from tests.helpers.lsp_archives import FEW, contents, labels, packed, write
+from tests.helpers.lsp_archives import FEW, SMALL_SET, contents, labels, packed, write
 
 LSP, LSPET = FEW
 REAL = Path(__file__).parents[4] / "shared" / "data"
@@ -37,7 +36,7 @@ def extension(tmp_path: Path) -> Path:
 def line_of(error: pytest.ExceptionInfo[DeepPoseError]) -> str:
     line = str(error.value)
     assert "\n" not in line
-    assert ".new-" not in line, "the temporary folder is gone when this is read"
+    assert ".new" not in line, "the temporary folder is gone when this is read"
     return line
 
 
@@ -47,8 +46,8 @@ def line_of(error: pytest.ExceptionInfo[DeepPoseError]) -> str:
 def test_coordinates_start_at_zero_and_every_joint_of_lsp_is_labelled(tmp_path: Path, small: Path) -> None:
     joints = labels(LSP.count)
     joints[:, ::2, 2] = 1  # occluded
-    lsp.prepare([write(tmp_path / "flags", LSP, joints)], tmp_path / "data", releases=FEW)
-    splits = lsp.read(tmp_path / "data", FEW)
+    SMALL_SET.prepare([write(tmp_path / "flags", LSP, joints)], tmp_path / "data")
+    splits = lsp.read(tmp_path / "data")
     assert {name: len(split) for name, split in splits.items()} == {"train": 4, "validation": 1, "test": 5}
     assert splits["test"].names == ("im0006.jpg", "im0007.jpg", "im0008.jpg", "im0009.jpg", "im0010.jpg")
     np.testing.assert_allclose(splits["test"].keypoints, joints[5:, :, :2] - 1)
@@ -59,8 +58,8 @@ def test_coordinates_start_at_zero_and_every_joint_of_lsp_is_labelled(tmp_path: 
 def test_the_extension_is_training_and_its_placeholders_are_not_labels(
     tmp_path: Path, small: Path, extension: Path
 ) -> None:
-    lsp.prepare([small, extension], tmp_path / "data", releases=FEW)
-    splits = lsp.read(tmp_path / "data", FEW)
+    SMALL_SET.prepare([small, extension], tmp_path / "data")
+    splits = lsp.read(tmp_path / "data")
     assert (len(splits["validation"]), len(splits["test"])) == (1, 5)
     added = splits["train"].take(range(4, 10))
     assert added.names[0] == "im00001.jpg"
@@ -77,13 +76,15 @@ def test_the_extension_is_training_and_its_placeholders_are_not_labels(
 @pytest.mark.parametrize("layout", [(2, 1, 0), (1, 2, 0)])
 def test_both_layouts_are_read(tmp_path: Path, layout: tuple[int, int, int]) -> None:
     joints = labels(3)
-    scipy.io.savemat(tmp_path / "joints.mat", {"joints": joints.transpose(layout)})
-    np.testing.assert_allclose(lsp.read_joints(tmp_path, 3), joints - [1, 1, 0])
+    file = tmp_path / "joints.mat"
+    scipy.io.savemat(file, {"joints": joints.transpose(layout)})
+    np.testing.assert_allclose(lsp.read_joints(file, "x", 3), joints - [1, 1, 0])
 
 
 def test_whole_numbers_and_a_single_record_are_read(tmp_path: Path) -> None:
-    scipy.io.savemat(tmp_path / "joints.mat", {"joints": np.ones((14, 3), np.uint8)})
-    np.testing.assert_array_equal(lsp.read_joints(tmp_path), np.tile([0.0, 0.0, 1.0], (1, 14, 1)))
+    file = tmp_path / "joints.mat"
+    scipy.io.savemat(file, {"joints": np.ones((14, 3), np.uint8)})
+    np.testing.assert_array_equal(lsp.read_joints(file, "x", 1), np.tile([0.0, 0.0, 1.0], (1, 14, 1)))
 
 
 def changed(record: int, joint: int, value: int, to: float) -> dict[str, object]:
@@ -100,10 +101,10 @@ BAD_VALUES: dict[str, tuple[dict[str, object], str]] = {
     "other count": ({"joints": np.ones((3, 14, 4))}, "4 records; valid: 5"),
     "too many axes": ({"joints": np.ones((3, 14, 5, 2))}, "shape"),
     "text": ({"joints": "hello"}, "joints is text"),
-    "NaN": (changed(2, 12, 0, np.nan), "record 3, neck, x is nan; valid: finite"),
-    "infinite": (changed(0, 0, 1, -np.inf), "record 1, right_ankle, y is -inf"),
-    "flag": (changed(4, 13, 2, 0.5), "record 5, head_top, flag is 0.5; valid: 0 or 1"),
-    "far away": (changed(1, 7, 1, 1e6), "record 2, right_elbow, y is 1e\\+06; valid: within"),
+    "NaN": (changed(2, 12, 0, np.nan), "record 3, neck x is nan; valid: finite"),
+    "infinite": (changed(0, 0, 1, -np.inf), "record 1, right_ankle y is -inf"),
+    "flag": (changed(4, 13, 2, 0.5), "record 5, flag of head_top is 0.5; valid: 0 or 1"),
+    "far away": (changed(1, 7, 1, 1e6), "record 2, right_elbow y is 1e\\+06; valid: within"),
 }
 
 
@@ -112,26 +113,32 @@ def test_a_value_that_cannot_be_right_is_named(tmp_path: Path, case: str) -> Non
     variables, expected = BAD_VALUES[case]
     scipy.io.savemat(tmp_path / "joints.mat", variables)
     with pytest.raises(DeepPoseError, match=expected) as caught:
-        lsp.read_joints(tmp_path, 5)
-    assert str(tmp_path / "joints.mat") in line_of(caught)
+        lsp.read_joints(tmp_path / "joints.mat", "a.zip: joints.mat", 5)
+    assert line_of(caught).startswith("a.zip: joints.mat: ")
 
 
 def test_what_is_missing_is_named_with_what_to_type(tmp_path: Path, small: Path) -> None:
     data = tmp_path / "data"
     with pytest.raises(DeepPoseError) as caught:
-        lsp.read(data, FEW)
+        lsp.read(data)
     assert line_of(caught) == (
         f"lsp is not in {data / 'lsp'}; type: deeppose data prepare lsp "
         f"--from lsp_dataset.zip [--from lspet_dataset.zip] --data-root {data}; without --from it is downloaded"
     )
-    lsp.prepare([small], data, releases=FEW)
+    SMALL_SET.prepare([small], data)
     for row in (3, 7):
         (data / "lsp" / "lsp" / "images" / f"{LSP.stem(row)}.jpg").unlink()
     with pytest.raises(DeepPoseError, match=r"images/im0004\.jpg: no such file \(2 of 10 images missing\); type: deep"):
-        lsp.read(data, FEW)
-    (data / "lsp" / "lsp" / "joints.mat").unlink()
-    with pytest.raises(DeepPoseError, match=r"lsp/joints\.mat: no such file; type: deep"):
-        lsp.read(data, FEW)
+        lsp.read(data)
+    labels_file = data / "lsp" / "lsp" / "labels.npz"
+    for damage in (b"", b"PK", labels_file.read_bytes()[:-30]):
+        labels_file.write_bytes(damage)
+        with pytest.raises(DeepPoseError, match=r"lsp/labels\.npz: not readable \(.*\); type: deep") as caught:
+            lsp.read(data)
+        line_of(caught)
+    labels_file.unlink()
+    with pytest.raises(DeepPoseError, match=r"lsp/labels\.npz: no such file; type: deep"):
+        lsp.read(data)
 
 
 # ---- preparing
@@ -151,10 +158,12 @@ def test_an_archive_gives_what_its_folder_holds(
     tmp_path: Path, small: Path, pack: Callable[[Path, Path], Path]
 ) -> None:
     before = contents(small)
-    report = lsp.prepare([pack(small, tmp_path)], tmp_path / "data", releases=FEW)
-    assert contents(tmp_path / "data" / "lsp") == {f"lsp/{name}": data for name, data in before.items()}
+    SMALL_SET.prepare([pack(small, tmp_path)], tmp_path / "data")
+    there = contents(tmp_path / "data" / "lsp")
+    assert len(lsp.read(tmp_path / "data")["test"]) == 5
+    assert there.pop("lsp/labels.npz")
+    assert there == {f"lsp/{name}": data for name, data in before.items() if name.startswith("images/")}
     assert contents(small) == before
-    assert report == lsp.PrepareReport(tmp_path / "data" / "lsp", {"lsp": 10})
 
 
 def tarred(folder: Path, archive: Path) -> Path:
@@ -179,34 +188,23 @@ def in_parts(folder: Path, to: Path) -> tuple[Path, Path]:
 def test_a_release_in_two_archives_is_prepared_from_both(tmp_path: Path, small: Path, extension: Path) -> None:
     first, second = in_parts(extension, tmp_path)
     for given_sources in ([second], [first]):
-        with pytest.raises(DeepPoseError, match="all of them at once: --from PART1 --from PART2") as caught:
-            lsp.prepare(given_sources, tmp_path / "data", releases=FEW)
+        with pytest.raises(DeepPoseError, match="at once: --from PART1 --from PART2") as caught:
+            SMALL_SET.prepare(given_sources, tmp_path / "data")
         assert str(given_sources[0]) in line_of(caught)
         assert not (tmp_path / "data" / "lsp").exists()
-    report = lsp.prepare([second, packed(small, tmp_path / "a.zip"), first], tmp_path / "data", releases=FEW)
-    assert report.images == {"lsp": 10, "lspet": 6}
+    SMALL_SET.prepare([second, packed(small, tmp_path / "a.zip"), first], tmp_path / "data")
+    assert len(lsp.read(tmp_path / "data")["train"]) == 4 + 6
 
 
 def test_one_folder_may_hold_both_and_other_things(tmp_path: Path, small: Path, extension: Path) -> None:
     (tmp_path / "README.md").write_text("of something else")
-    (small / "images" / "im0011.jpg").write_bytes(b"not one of the ten")
     (small / "images" / "._im0001.jpg").write_bytes(b"left by a Mac")
     (small / "visualized").mkdir()
     (small / "visualized" / "im0001.jpg").write_bytes(b"drawn")
-    lsp.prepare([tmp_path], tmp_path / "data", releases=FEW)
+    SMALL_SET.prepare([tmp_path], tmp_path / "data")
     there = contents(tmp_path / "data" / "lsp")
-    assert len(there) == (10 + 2) + (6 + 2)
-    assert not [name for name in there if "im0011" in name or "visualized" in name or "._" in name]
-
-
-def test_labels_without_images_are_recognised_by_their_number(tmp_path: Path, extension: Path) -> None:
-    alone = tmp_path / "labels"
-    alone.mkdir()
-    (extension / "joints.mat").rename(alone / "joints.mat")
-    assert lsp.prepare([alone, extension], tmp_path / "data", releases=FEW).images == {"lspet": 6}
-    scipy.io.savemat(alone / "joints.mat", {"joints": np.ones((3, 14, 7))})
-    with pytest.raises(DeepPoseError, match=r"7 records; valid: 10 \(lsp\), 6 \(lspet\)"):
-        lsp.prepare([alone], tmp_path / "data", releases=FEW)
+    assert len(there) == (10 + 1) + (6 + 1)
+    assert not [name for name in there if "visualized" in name or "._" in name]
 
 
 def overwrite(name: str, data: bytes) -> Callable[[Path], None]:
@@ -222,23 +220,22 @@ BAD_SETS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "an image missing": (
         lambda folder: (folder / "images" / "im0003.jpg").unlink(),
-        r"1 of 10 lsp images are missing, the first is images/im0003\.jpg",
+        r"1 of 10 images of lsp are missing, the first is images/im0003\.jpg",
     ),
-    "an image twice": (overwrite("images/im0003.png", b"x"), r"'images/im0003\.\w+' is in .* already"),
-    "another set": (lambda folder: (folder / "images").rename(folder / "people_all"), "10 records|has no|missing"),
+    "another set": (lambda folder: (folder / "images").rename(folder / "people_all"), "does not hold LSP"),
 }
 
 
 @pytest.mark.parametrize("case", BAD_SETS)
 def test_a_bad_archive_leaves_the_data_as_it_was(tmp_path: Path, small: Path, case: str) -> None:
     data = tmp_path / "data"
-    lsp.prepare([small], data, releases=FEW)
+    SMALL_SET.prepare([small], data)
     before = contents(data)
     spoil, expected = BAD_SETS[case]
     spoil(small)
     archive = packed(small, tmp_path / "again.zip")
     with pytest.raises(DeepPoseError, match=expected) as caught:
-        lsp.prepare([archive], data, releases=FEW)
+        SMALL_SET.prepare([archive], data)
     assert str(archive) in line_of(caught)
     assert contents(data) == before
     assert {entry.name for entry in (data / "lsp").iterdir()} == {"lsp"}
@@ -248,54 +245,52 @@ def test_something_else_is_not_taken_for_lsp(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "people.zip", "w") as file:
         file.writestr("people_all/im0001.jpg", b"x")
         file.writestr("people_all/labels.mat", b"x")
-    with pytest.raises(DeepPoseError, match=r"people\.zip: holds neither LSP .* nor LSPET"):
-        lsp.prepare([tmp_path / "people.zip"], tmp_path / "data", releases=FEW)
-    with pytest.raises(UsageError, match="--from"):
-        lsp.prepare([], tmp_path / "data", releases=FEW)
+    with pytest.raises(DeepPoseError, match=r"people\.zip: does not hold LSP .* or LSPET"):
+        SMALL_SET.prepare([tmp_path / "people.zip"], tmp_path / "data")
 
 
 def test_an_archive_given_twice_is_refused(tmp_path: Path, small: Path) -> None:
     archive = packed(small, tmp_path / "a.zip")
     with pytest.raises(DeepPoseError, match="give each archive once"):
-        lsp.prepare([archive, archive], tmp_path / "data", releases=FEW)
+        SMALL_SET.prepare([archive, archive], tmp_path / "data")
 
 
 @pytest.mark.parametrize("stop", [RuntimeError, KeyboardInterrupt])
 def test_stopped_half_way_the_old_data_stays(tmp_path: Path, small: Path, stop: type[BaseException]) -> None:
     data = tmp_path / "data"
-    lsp.prepare([small], data, releases=FEW)
+    SMALL_SET.prepare([small], data)
     before = contents(data)
 
     def progress(what: str, done: int, total: int) -> None:
-        assert total == 12
-        assert len(list((data / "lsp").glob(".new-*/lsp/**/*.*"))) >= done, "the new files come beside the old ones"
+        assert total == 11
+        assert len(list(data.glob(".lsp.new/lsp/**/*.*"))) >= done, "the new files come beside the old ones"
         if done == 6:
             raise stop
 
     with pytest.raises(stop):
-        lsp.prepare([small], data, progress, FEW)
+        SMALL_SET.prepare([small], data, progress)
     assert contents(data) == before
     assert {entry.name for entry in (data / "lsp").iterdir()} == {"lsp"}
 
 
 def test_preparing_again_replaces_one_release_and_keeps_the_other(tmp_path: Path, small: Path, extension: Path) -> None:
     data = tmp_path / "data"
-    lsp.prepare([small, extension], data, releases=FEW)
+    SMALL_SET.prepare([small, extension], data)
     (data / "lsp" / "lsp" / "left over").write_text("old")
     (data / "lsp" / "lspet" / "kept").write_text("old")
     newer = write(tmp_path / "newer", LSP, labels(LSP.count, seed=9))
-    lsp.prepare([newer], data, releases=FEW)
+    SMALL_SET.prepare([newer], data)
     there = contents(data / "lsp")
     assert "lsp/left over" not in there
     assert "lspet/kept" in there
-    assert there["lsp/joints.mat"] == (newer / "joints.mat").read_bytes()
+    np.testing.assert_allclose(lsp.read(data)["test"].keypoints, labels(LSP.count, seed=9)[5:, :, :2] - 1)
     assert {entry.name for entry in (data / "lsp").iterdir()} == {"lsp", "lspet"}
 
 
 def test_a_data_root_that_cannot_be_written(tmp_path: Path, small: Path) -> None:
     (tmp_path / "data").write_text("a file")
-    with pytest.raises(DeepPoseError, match=r"data/lsp: cannot be written"):
-        lsp.prepare([small], tmp_path / "data", releases=FEW)
+    with pytest.raises(DeepPoseError, match=r"data: cannot be written \(.*\); --data-root takes another"):
+        SMALL_SET.prepare([small], tmp_path / "data")
 
 
 # ---- the originals
@@ -305,16 +300,14 @@ def test_a_data_root_that_cannot_be_written(tmp_path: Path, small: Path) -> None
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data")
     names = ("lsp_dataset.zip", "lspet_dataset.part2.zip", "lspet_dataset.part1.zip")
-    lsp.prepare([REAL / name for name in names], root)
+    lsp.SET.prepare([REAL / name for name in names], root)
     return root
 
 
 @pytest.mark.real
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real archives are not here")
-def test_the_originals_are_read_whole_and_quickly(prepared: Path) -> None:
-    start = time.process_time()
+def test_the_originals_are_read_whole(prepared: Path) -> None:
     splits = lsp.read(prepared)
-    assert time.process_time() - start < 1.5
     assert {name: len(split) for name, split in splits.items()} == {"train": 10800, "validation": 200, "test": 1000}
     assert all(splits[name].labelled.all() for name in ("validation", "test"))
     added = splits["train"].take(range(800, 10800))
@@ -326,7 +319,6 @@ def test_the_originals_are_read_whole_and_quickly(prepared: Path) -> None:
     legs = splits["test"].keypoints[184]
     assert splits["test"].names[184] == "im1185.jpg"
     assert np.linalg.norm(legs[0] - legs[1]) == 0
-    assert (lsp.read_joints(prepared / "lsp" / "lsp")[..., 2].mean()) == pytest.approx(0.073, abs=5e-4)
 
 
 @pytest.mark.real

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +18,9 @@ from deeppose_cli.data.loading.datamodules import TrainingData
 from deeppose_cli.detection.initial_boxes import initial_boxes
 from deeppose_cli.evaluation import predict_split
 from tests.helpers import flic_archives, lsp_archives
-from tests.helpers.flic_archives import FEW as FLIC_FEW
 from tests.helpers.lsp_archives import FEW as LSP_FEW
 
-PARTS = (
-    replace(lsp.LSP, read=partial(lsp.read, releases=LSP_FEW)),
-    replace(flic.FLIC, read=partial(flic.read, releases=FLIC_FEW)),
-)
-FEW = replace(people.PEOPLE, read=partial(people.read, parts=PARTS))
+PARTS = (lsp.LSP, flic.FLIC)
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +34,14 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lsp_archives.write(given / "lsp", LSP_FEW[0], lsp_archives.labels(10)),
         lsp_archives.write(given / "lspet", LSP_FEW[1], extension),
     ]
-    lsp.prepare(sources, data, releases=LSP_FEW)
-    flic.prepare([flic_archives.write(given / "FLIC", flic_archives.few())], data, releases=FLIC_FEW)
+    lsp_archives.SMALL_SET.prepare(sources, data)
+    flic_archives.SMALL_SET.prepare([flic_archives.write(given / "FLIC", flic_archives.few())], data)
     return data
 
 
 def parts_of(root: Path, split: str) -> tuple[Annotations, Annotations, Annotations]:
     """(LSP's rows, FLIC's, the joined ones)."""
-    return PARTS[0].read(root)[split], PARTS[1].read(root)[split], FEW.read(root)[split]
+    return PARTS[0].read(root)[split], PARTS[1].read(root)[split], people.read(root)[split]
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -81,7 +74,7 @@ def test_first_boxes_are_those_that_a_model_of_each_part_alone_is_trained_with(r
 
 
 def test_what_is_trained_on_is_no_part_of_any_test(root: Path) -> None:
-    data = TrainingData.read(FEW, root)
+    data = TrainingData.read(people.PEOPLE, root)
     tests = {name for part in PARTS for name in part.read(root)["test"].names}
     assert tests
     assert not tests & {*data.train.names, *data.validation.names}
@@ -101,7 +94,7 @@ def test_what_is_not_prepared_is_named_with_what_to_type(root: Path, tmp_path: P
     for name in {"lsp", "flic"} - {*missing}:
         (tmp_path / name).symlink_to(root / name)
     with pytest.raises(DeepPoseError) as caught:
-        FEW.read(tmp_path)
+        people.read(tmp_path)
     line = str(caught.value)
     assert line.startswith("people joins lsp and flic: ")
     assert "\n" not in line
@@ -113,13 +106,6 @@ def test_what_is_not_prepared_is_named_with_what_to_type(root: Path, tmp_path: P
 # ---- the commands
 
 
-@pytest.fixture
-def known(monkeypatch: pytest.MonkeyPatch) -> None:
-    for small in (*PARTS, FEW):
-        monkeypatch.setitem(registry.DATASETS, small.name, small)
-
-
-@pytest.mark.usefixtures("known")
 def test_preparing_it_is_preparing_its_parts(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "prepare", "people", "--data-root", str(root)]) == 0
     said = capsys.readouterr().out
@@ -128,21 +114,19 @@ def test_preparing_it_is_preparing_its_parts(root: Path, tmp_path: Path, capsys:
     assert main(["data", "prepare", "people", "--data-root", str(tmp_path)]) == 1
     assert "deeppose data prepare flic --from" in capsys.readouterr().err
     assert main(["data", "prepare", "people", "--from", "x.zip", "--data-root", str(tmp_path)]) == 2
-    assert "--from x.zip: people has no archives of its own" in capsys.readouterr().err
+    assert "--from x.zip: people has no archives" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.usefixtures("known")
 def test_it_is_here_where_both_parts_are(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "lsp").symlink_to(root / "lsp")
     for data, here in ((root, True), (tmp_path, False)):
         assert main(["data", "list", "people", "--json", "--data-root", str(data)]) == 0
         facts = json.loads(capsys.readouterr().out)
-        assert facts["here"] is here
+        assert facts["is_prepared"] is here
         assert not facts["problem"]
 
 
-@pytest.mark.usefixtures("known")
 def test_it_is_checked_and_its_first_boxes_are_reported(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "check", "people", "--json", "--data-root", str(root)]) == 0
     report = json.loads(capsys.readouterr().out)
@@ -171,11 +155,10 @@ def test_it_is_checked_and_its_first_boxes_are_reported(root: Path, capsys: pyte
 def test_each_set_is_scored_from_the_boxes_that_the_model_expects(
     trained: str, box: str, scored: str, expected: str
 ) -> None:
-    assert registry.trained_box(trained, box, registry.description(scored)) == expected
+    assert registry.trained_box(trained, box, registry.get_dataset(scored)) == expected
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("known")
 def test_it_is_trained_refined_and_scored_on_its_parts(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import stat
-import subprocess
-import sys
 import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,7 +17,7 @@ from hypothesis import strategies as st
 
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.data.prepare import archives
-from deeppose_cli.data.prepare.archives import Member, list_members, replace_folder, staging, unpack
+from deeppose_cli.data.prepare.archives import list_members, unpack
 
 CONTENT = {"a/one.txt": b"one" * 40, "two.bin": bytes(range(256))}
 
@@ -64,7 +60,7 @@ def make_folder(path: Path) -> Path:
 )
 def test_every_kind_of_source_gives_the_same_files(tmp_path: Path, make: Callable[[Path], Path]) -> None:
     source = make(tmp_path)
-    assert set(list_members(source)) == {Member(name, len(data)) for name, data in CONTENT.items()}
+    assert sorted(list_members(source)) == sorted(CONTENT)
     unpack(source, {"two.bin": tmp_path / "deep" / "er" / "2"})
     assert (tmp_path / "deep" / "er" / "2").read_bytes() == CONTENT["two.bin"]
     assert [p.name for p in (tmp_path / "deep").rglob("*") if p.is_file()] == ["2"]
@@ -72,7 +68,7 @@ def test_every_kind_of_source_gives_the_same_files(tmp_path: Path, make: Callabl
 
 def test_a_tar_that_holds_a_zip_is_a_tar(tmp_path: Path) -> None:
     inner = make_zip(tmp_path / "inner.zip").read_bytes()
-    assert [m.name for m in list_members(make_tar(tmp_path / "x.tar", "w", {"inner.zip": inner}))] == ["inner.zip"]
+    assert list_members(make_tar(tmp_path / "x.tar", "w", {"inner.zip": inner})) == ["inner.zip"]
 
 
 @pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/x", "C:/x", "c:x", "a\\..\\x", "\\x", ".."])
@@ -117,7 +113,7 @@ BAD_SOURCES: dict[str, tuple[Callable[[Path], object], str]] = {
     "web page": (lambda path: path.write_text("\n<!DOCTYPE html><html>Log in</html>"), "web page"),
     "other bytes": (lambda path: path.write_bytes(b"Rar!\x1a\x07" + bytes(600)), "neither zip nor tar"),
     "truncated zip": (lambda path: path.write_bytes(make_zip(path).read_bytes()[:-40]), "truncated"),
-    "truncated tar.gz": (lambda path: path.write_bytes(make_tar(path, "w:gz").read_bytes()[:-40]), "truncated"),
+    "truncated tar.gz": (lambda path: path.write_bytes(make_tar(path, "w:gz").read_bytes()[:60]), "truncated"),
     "encrypted zip": (encrypted, "encrypted"),
     "zip of nothing": (lambda path: make_zip(path, {}), "empty"),
     "tar of nothing": (lambda path: make_tar(path, "w:gz", {}), "empty"),
@@ -139,30 +135,13 @@ def test_a_bad_source_is_one_line_that_names_it(tmp_path: Path, case: str) -> No
 def test_declared_sizes_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = make_zip(tmp_path / "x.zip", {"a": bytes(600), "b": bytes(600)})
     monkeypatch.setattr(archives, "MAX_TOTAL_BYTES", 1000)
-    with pytest.raises(DeepPoseError, match="more than 1000 bytes"):
+    with pytest.raises(DeepPoseError, match="too large when unpacked, at 'b': 600 bytes, 1200 with all before it"):
         list_members(source)
     monkeypatch.setattr(archives, "MAX_MEMBER_BYTES", 500)
-    with pytest.raises(DeepPoseError, match="'a' unpacks to 600 bytes"):
+    with pytest.raises(DeepPoseError, match="too large when unpacked, at 'a': 600 bytes"):
         list_members(source)
-    monkeypatch.setattr(archives, "MAX_MEMBERS", 1)
-    with pytest.raises(DeepPoseError, match="more than 1 files"):
-        list_members(make_folder(tmp_path / "folder"))
-
-
-def test_actual_sizes_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = make_zip(tmp_path / "x.zip", {"a": bytes(600)})
-    monkeypatch.setattr(archives, "MAX_MEMBER_BYTES", 500)
-    with pytest.raises(DeepPoseError, match="'a' is larger than 500 bytes"):
-        unpack(source, {"a": tmp_path / "out" / "a"})
-
-
-def test_a_tar_whose_header_asks_for_gigabytes_is_stopped(tmp_path: Path) -> None:
-    """An extended header is read whole into memory by tarfile, whatever size it declares."""
-    header = tarfile.TarInfo("pax")
-    header.type, header.size = tarfile.XHDTYPE, 2**33
-    (tmp_path / "x.tar").write_bytes(header.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
-    with pytest.raises(DeepPoseError, match="header asks for"):
-        list_members(tmp_path / "x.tar")
+    with pytest.raises(DeepPoseError, match="too large when unpacked, at 'a': 600 bytes"):
+        list_members(make_tar(tmp_path / "x.tgz", "w:gz", {"a": bytes(600)}))
 
 
 def test_damage_behind_a_good_table_of_contents_is_found(tmp_path: Path) -> None:
@@ -170,7 +149,7 @@ def test_damage_behind_a_good_table_of_contents_is_found(tmp_path: Path) -> None
     data = bytearray(source.read_bytes())
     data[200] ^= 0xFF
     source.write_bytes(data)
-    with pytest.raises(DeepPoseError, match=r"x\.zip: truncated or damaged"):
+    with pytest.raises(DeepPoseError, match=r"x\.zip: cannot be read: truncated or damaged"):
         unpack(source, {"a": tmp_path / "a"})
 
 
@@ -189,56 +168,8 @@ def test_a_source_that_changed_after_it_was_listed(tmp_path: Path) -> None:
 
 def test_a_target_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(DeepPoseError, match=r"file: cannot be written"):
+    with pytest.raises(DeepPoseError, match=r"file/2: cannot be written"):
         unpack(make_zip(tmp_path / "x.zip"), {"two.bin": tmp_path / "file" / "2"})
-    with pytest.raises(DeepPoseError, match=r"cannot be written"), staging(tmp_path / "file" / "lsp"):
-        pass
-
-
-def test_staging_leaves_nothing_behind(tmp_path: Path) -> None:
-    folder = tmp_path / "data" / "lsp"
-    with suppress(RuntimeError), staging(folder) as temporary:
-        (temporary / "half").write_bytes(b"x")
-        raise RuntimeError
-    assert not folder.exists()
-
-
-def test_staging_cleans_after_killed_runs(tmp_path: Path) -> None:
-    alive = os.getppid()
-    for name in (".new-999999999", ".old-999999999-lsp", ".old-999999999-lspet", f".new-{alive}", "lsp", ".mine"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "file").write_text(name)
-    with staging(tmp_path):
-        pass
-    # lspet had been moved away and its successor never came: it is back. lsp's successor had come.
-    assert {entry.name for entry in tmp_path.iterdir()} == {f".new-{alive}", "lsp", "lspet", ".mine"}
-    assert (tmp_path / "lspet" / "file").read_text() == ".old-999999999-lspet"
-    assert (tmp_path / "lsp" / "file").read_text() == "lsp"
-
-
-def test_a_killed_process_leaves_the_old_data_and_is_cleaned_after(tmp_path: Path) -> None:
-    program = f"""
-import os, pathlib, signal
-from deeppose_cli.archives import staging
-with staging(pathlib.Path({str(tmp_path)!r})) as temporary:
-    (temporary / "half").write_text("new")
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
-    (tmp_path / "lsp").mkdir()
-    assert subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[3]).returncode == -signal.SIGKILL
-    assert len(list(tmp_path.glob(".new-*/half"))) == 1
-    with staging(tmp_path):
-        pass
-    assert [entry.name for entry in tmp_path.iterdir()] == ["lsp"]
-
-
-def test_replacing_puts_the_old_folder_back_when_the_new_one_cannot_come(tmp_path: Path) -> None:
-    (tmp_path / "lsp").mkdir()
-    (tmp_path / "lsp" / "file").write_text("old")
-    with pytest.raises(DeepPoseError, match="cannot be written"):
-        replace_folder(tmp_path / "not there", tmp_path / "lsp")
-    assert (tmp_path / "lsp" / "file").read_text() == "old"
-    assert [entry.name for entry in tmp_path.iterdir()] == ["lsp"]
 
 
 @st.composite
@@ -259,14 +190,14 @@ def _small(kind: str) -> bytes:
 def test_damaged_archives_give_nothing_but_our_error_and_write_only_the_target(kind: str) -> None:
     whole = _small(kind)
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=80, deadline=None)
     @given(damages(whole))
     def run(data: bytes) -> None:
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder)
             (root / "source").write_bytes(data)
             try:
-                names = [member.name for member in list_members(root / "source")]
+                names = list_members(root / "source")
                 unpack(root / "source", {name: root / "out" / str(i) for i, name in enumerate(set(names))})
             except DeepPoseError as error:
                 lines = str(error).splitlines()
