@@ -34,9 +34,9 @@ def describe(annotations: Annotations, initial: InitialBoxes) -> dict[str, Any]:
     that of the tight box.
     """
     inside = _inside(annotations.keypoints, initial.boxes)
-    known = labelled(annotations.keypoints)
-    valid = np.asarray(known.any(-1) & ~np.isnan(initial.boxes).any(-1))
-    all_inside = (inside | ~known).all(-1)
+    is_labelled = labelled(annotations.keypoints)
+    valid = np.asarray(is_labelled.any(-1) & ~np.isnan(initial.boxes).any(-1))
+    all_inside = (inside | ~is_labelled).all(-1)
     overlap, size = _compare_with_joints(annotations.keypoints, initial.boxes)
     return {
         "source": initial.source,
@@ -44,7 +44,7 @@ def describe(annotations: Annotations, initial: InitialBoxes) -> dict[str, Any]:
         "found": _share(initial.found),
         "all_inside": _share(all_inside[valid]),
         "all_inside_found": _share(all_inside[valid & initial.found]),
-        "joints_inside": _share(inside[known & valid[:, None]]),
+        "joints_inside": _share(inside[is_labelled & valid[:, None]]),
         "overlap": _share(overlap[valid]),
         "size": round(float(np.median(size[valid])), 4) if valid.any() else None,
     }
@@ -86,8 +86,8 @@ def _inside(keypoints: FloatArray, boxes: FloatArray) -> Any:
 
 def _compare_with_joints(keypoints: FloatArray, boxes: FloatArray) -> tuple[Any, Any]:
     """(N) intersection over union with the joints' tight box, and ratio of the longer sides."""
-    known = labelled(keypoints)[..., None]
-    low, high = np.where(known, keypoints, np.inf).min(1), np.where(known, keypoints, -np.inf).max(1)
+    is_labelled = labelled(keypoints)[..., None]
+    low, high = np.where(is_labelled, keypoints, np.inf).min(1), np.where(is_labelled, keypoints, -np.inf).max(1)
     near, far = boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2
     with np.errstate(invalid="ignore", divide="ignore"):
         shared = np.maximum(np.minimum(high, far) - np.maximum(low, near), 0).prod(-1)

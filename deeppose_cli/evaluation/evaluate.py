@@ -228,9 +228,9 @@ def _check_without_model(stage: int | None, *, flip_test: bool) -> None:
 
 def _check_sides(skeleton: Skeleton, data: str) -> None:
     needed = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
-    lacking = [joint for joint in needed if joint not in skeleton.joints]
-    if lacking:
-        raise UsageError(f"--centric observer: {data} has no {lacking[0]}, which decides the sides; valid: person")
+    missing = [joint for joint in needed if joint not in skeleton.joints]
+    if missing:
+        raise UsageError(f"--centric observer: {data} has no {missing[0]}, which decides the sides; valid: person")
 
 
 def _resolve_model(
@@ -254,7 +254,7 @@ def _resolve_model(
         newest = next((found.data_name for found in list_runs(runs_root) if found.stages), None)
         if newest is None:
             raise UsageError(
-                f"--predictions: the data set is not known, as there is no run in {runs_root}; add --data NAME, "
+                f"--predictions: no data set is given, and there is no run in {runs_root}; add --data NAME, "
                 f"valid: {valid}"
             )
         dataset = get_dataset(newest)

@@ -38,9 +38,9 @@ class HitCounts(NamedTuple):
     valid: NDArray[np.bool_]
     """(N, J) which count at all."""
 
-    def restrict_to(self, known: NDArray[np.bool_]) -> HitCounts:
-        """Only the `known` ones of the columns (J) stay valid."""
-        return HitCounts(self.hits & known, self.valid & known)
+    def restrict_to(self, columns: NDArray[np.bool_]) -> HitCounts:
+        """Only the chosen columns (J) stay valid."""
+        return HitCounts(self.hits & columns, self.valid & columns)
 
     def rates(self) -> NDArray[np.float64]:
         """(…, J) share of the valid ones that are right; NaN where none is valid."""
@@ -138,8 +138,8 @@ def mean_rate(rates: FloatArray) -> NDArray[np.float64]:
     The means of PDJ and PCK are over all K joints, not over joint kinds: `neck` weighs half of `elbow`. That of PCP is
     over limb kinds.
     """
-    known = ~np.isnan(rates)
-    total, count = np.where(known, rates, 0.0).sum(-1), known.sum(-1)
+    defined = ~np.isnan(rates)
+    total, count = np.where(defined, rates, 0.0).sum(-1), defined.sum(-1)
     return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan))
 
 
@@ -178,8 +178,8 @@ def calibration_error(
     and of each bin that has any joint (B, 3): mean confidence, share right, number of joints. Joints without a
     confidence (NaN) are left out.
     """
-    known = ~np.isnan(confidence)
-    confidence, right = confidence[known], right[known]
+    defined = ~np.isnan(confidence)
+    confidence, right = confidence[defined], right[defined]
     place = np.minimum((confidence * bins).astype(np.int64), bins - 1)
     sums = np.stack([np.bincount(place, weights, bins) for weights in (confidence, right, np.ones(len(right)))])
     sums = sums[:, sums[2] > 0]

@@ -110,17 +110,13 @@ def window_hits(pred: FloatArray, truth: FloatArray, skeleton: Skeleton) -> HitC
 
 def _window_hits(pred: FloatArray, truth: FloatArray, skeleton: Skeleton) -> HitCounts:
     """`window_hits` from the limbs' ends (2, N, L, 2)."""
-    (centre, width, low, high), true = _window(pred, skeleton), _window(truth, skeleton)
-    across = np.minimum(centre + width / 2, true.x + true.width / 2) - np.maximum(
-        centre - width / 2, true.x - true.width / 2
-    )
-    down = np.minimum(high, true.bottom) - np.maximum(low, true.top)
-    shared = np.maximum(across, 0) * np.maximum(down, 0)
-    union = width * (high - low) + true.width * (true.bottom - true.top) - shared
+    found, true = _windows(pred, skeleton), _windows(truth, skeleton)
+    shared = np.maximum(np.minimum(found[2:], true[2:]) - np.maximum(found[:2], true[:2]), 0).prod(0)
+    union = (found[2:] - found[:2]).prod(0) + (true[2:] - true[:2]).prod(0) - shared
     # Windows without an extent have no overlap: two such windows match if they are equal.
-    same = (centre == true.x) & (low == true.top) & (high == true.bottom)
-    valid = ~np.isnan(true.x + true.top + true.bottom)
-    return HitCounts((valid & ((shared > WINDOW_OVERLAP * union) | same))[:, None], valid[:, None])
+    matched = np.asarray((shared > WINDOW_OVERLAP * union) | (found == true).all(0))
+    valid = np.asarray(~np.isnan(true).any(0))
+    return HitCounts((valid & matched)[:, None], valid[:, None])
 
 
 class BuffyScores(NamedTuple):
@@ -167,32 +163,21 @@ def limb_kind_rates(rates: FloatArray, skeleton: Skeleton) -> dict[str, NDArray[
     return {kind: mean_rate(rates[..., list(index)]) for kind, index in limb_kinds(skeleton).items()}
 
 
-def known_limbs(known: NDArray[np.bool_], skeleton: Skeleton) -> NDArray[np.bool_]:
-    """(K) which joints are known → (L) which limbs are: those with only known joints."""
+def limbs_of_joints(joints: NDArray[np.bool_], skeleton: Skeleton) -> NDArray[np.bool_]:
+    """Which joints (K) → which limbs (L): those with all of their joints among them."""
     return np.array(
-        [known[[skeleton.index(joint) for joint in (*limb.start, *limb.end)]].all() for limb in skeleton.limbs]
+        [joints[[skeleton.index(joint) for joint in (*limb.start, *limb.end)]].all() for limb in skeleton.limbs]
     )
 
 
-class _Window(NamedTuple):
-    """The window by which a person is matched: (N) each, px; NaN where head or torso is missing."""
-
-    x: NDArray[np.float64]
-    width: NDArray[np.float64]
-    top: NDArray[np.float64]
-    bottom: NDArray[np.float64]
-
-
-def _window(ends: FloatArray, skeleton: Skeleton) -> _Window:
-    """From limbs' ends (2, N, L, 2)."""
-    start, end = ends
+def _windows(ends: FloatArray, skeleton: Skeleton) -> NDArray[np.float64]:
+    """(4, N) left, top, right, bottom, px, from limbs' ends (2, N, L, 2); NaN where head or torso is missing."""
     kinds = [limb.kind for limb in skeleton.limbs]
-    head, torso = kinds.index("head"), kinds.index("torso")
-    centres = (start + end) / 2
-    heights = np.stack([start[:, head, 1], end[:, head, 1], centres[:, torso, 1]])
+    head, torso = ends[:, :, kinds.index("head")], ends[:, :, kinds.index("torso")]
+    heights = np.stack([*head[..., 1], torso[..., 1].mean(0)])
     top, bottom = heights.min(0), heights.max(0)
-    x = (centres[:, head, 0] + centres[:, torso, 0]) / 2
-    return _Window(x, (bottom - top) / WINDOW_ASPECT, top, bottom)
+    x, width = np.concatenate([head, torso])[..., 0].mean(0), (bottom - top) / WINDOW_ASPECT
+    return np.stack([x - width / 2, top, x + width / 2, bottom])
 
 
 def _both_ends(poses: FloatArray, skeleton: Skeleton) -> NDArray[np.float64]:

@@ -45,8 +45,8 @@ def mean_pose_predictions(
     """
     poses = metrics.observer_centric(train.keypoints, train.skeleton) if observer_centric else train.keypoints
     relative = normalise(poses, train_boxes[:, None])
-    known = ~np.isnan(relative).any(-1, keepdims=True)
-    total, count = np.where(known, relative, 0).sum(0), known.sum(0)
+    labelled = ~np.isnan(relative).any(-1, keepdims=True)
+    total, count = np.where(labelled, relative, 0).sum(0), labelled.sum(0)
     mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
     return np.asarray(denormalise(mean[None], np.asarray(test_boxes)[:, None]))
 
@@ -136,7 +136,7 @@ def to_skeleton(poses: FloatArray, source: Skeleton, target: Skeleton) -> NDArra
 
 
 def confidence_to_skeleton(confidence: FloatArray, source: Skeleton, target: Skeleton) -> NDArray[np.float64]:
-    """Confidences (…, K) in another skeleton's joint order; NaN for derived joints and for those that are not known."""
+    """Confidences (…, K) in another skeleton's joint order; NaN for derived joints and for joints without a source."""
     out = np.full((*confidence.shape[:-1], len(target)), np.nan)
     for place, joints in enumerate(_source_joints(source, target)):
         if len(joints) == 1:
@@ -144,13 +144,13 @@ def confidence_to_skeleton(confidence: FloatArray, source: Skeleton, target: Ske
     return out
 
 
-def known_joints(source: Skeleton, target: Skeleton) -> NDArray[np.bool_]:
+def shared_joints(source: Skeleton, target: Skeleton) -> NDArray[np.bool_]:
     """(K) which of the target's joints `to_skeleton` can give."""
     return np.array([bool(joints) for joints in _source_joints(source, target)])
 
 
 def _source_joints(source: Skeleton, target: Skeleton) -> list[list[int]]:
-    """For each joint of the target, the indices of the source's joints whose mean it is; empty if not known."""
+    """For each joint of the target, the indices of the source's joints whose mean it is; none if it is missing."""
     found = []
     for joint in target.joints:
         parts = target.derived.get(joint, ())

@@ -3,7 +3,7 @@
 A result is shown only where it and the scores are taken on the whole test split, with the person's own left and right,
 from the data set's usual initial box, and for PCP by the same rule. For two sources it is not certain that they measure
 the same: CPM does not define the unit of length of its PCK here, and deeppose_tf counts limbs in its own way. Their
-notes, printed below the table, say so.
+notes below the table state it.
 """
 
 from __future__ import annotations

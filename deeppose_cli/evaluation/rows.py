@@ -86,7 +86,7 @@ def mean_pose_row(
     observer = centric == "observer"
     poses = predict_split.mean_pose_predictions(train, train_boxes, boxes, observer_centric=observer)
     poses = predict_split.to_skeleton(poses, train.skeleton, test.skeleton)
-    return ScoredPredictions(MEAN_POSE, poses, predict_split.known_joints(train.skeleton, test.skeleton))
+    return ScoredPredictions(MEAN_POSE, poses, predict_split.shared_joints(train.skeleton, test.skeleton))
 
 
 def external_rows(paths: Sequence[Path], test: Annotations, data: str) -> list[ScoredPredictions]:
@@ -116,13 +116,13 @@ def stage_rows(
     """Run the model: a row for each stage, in the data set's joint order, and the number of unreadable images."""
     with loading_notice(f"{model.kind} {model.name}"):
         cascade = model.load(stage)
-    known = predict_split.known_joints(cascade.skeleton, test.skeleton)
-    lacking = [joint for joint, is_known in zip(test.skeleton.joints, known, strict=True) if not is_known]
-    if not known.any():
-        raise DeepPoseError(f"{model.kind} {model.name} knows none of the joints {', '.join(lacking)}")
-    if lacking:
-        scored = f"scored over {known.sum()} of {len(known)} joints"
-        report(f"{model.kind} {model.name} does not know {', '.join(lacking)}: {scored}")
+    shared = predict_split.shared_joints(cascade.skeleton, test.skeleton)
+    missing = [joint for joint, is_shared in zip(test.skeleton.joints, shared, strict=True) if not is_shared]
+    if not shared.any():
+        raise DeepPoseError(f"{model.kind} {model.name} predicts none of the joints {', '.join(missing)}")
+    if missing:
+        scored = f"scored over {shared.sum()} of {len(shared)} joints"
+        report(f"{model.kind} {model.name} does not predict {', '.join(missing)}: {scored}")
     unreadable: list[DeepPoseError] = []
 
     def skip(error: DeepPoseError) -> None:
@@ -138,7 +138,7 @@ def stage_rows(
     poses = predict_split.to_skeleton(poses, cascade.skeleton, test.skeleton)
     confidence = predict_split.confidence_to_skeleton(confidence, cascade.skeleton, test.skeleton)
     rows = [
-        ScoredPredictions(f"stage {s}", pose, known, confidence=None if np.isnan(sure).all() else sure)
+        ScoredPredictions(f"stage {s}", pose, shared, confidence=None if np.isnan(sure).all() else sure)
         for s, (pose, sure) in enumerate(zip(poses, confidence, strict=True), start=1)
         if stage in (None, s)
     ]
@@ -155,6 +155,6 @@ def report_unmatched(rows: Sequence[ScoredPredictions], skeleton: Skeleton) -> N
     if not pcp.has_windows(skeleton):
         return
     needed = pcp.window_limbs(skeleton)
-    without = [row.name for row in rows if not pcp.known_limbs(row.known, skeleton)[needed].all()]
+    without = [row.name for row in rows if not pcp.limbs_of_joints(row.predicted, skeleton)[needed].all()]
     if without:
         report(f"{', '.join(without)}: no head or torso to match windows by; the stick rule alone is applied")

@@ -44,7 +44,7 @@ class ScoredPredictions:
     name: str
     poses: NDArray[np.float64]
     """(N, K, 2) px; NaN where nothing was predicted, which is wrong."""
-    known: NDArray[np.bool_]
+    predicted: NDArray[np.bool_]
     """(K) joints that the model predicts at all; the others are left out of its scores."""
     images_without_prediction: int | None = None
     """Images for which a file predicts nothing; None where the predictions are not from a file."""
@@ -95,12 +95,14 @@ def scores(
     than two images count. `marked`: see `pcp.pcp_hits`. `buffy_official` (Buffy's own people and rule) holds the
     scorer's three numbers, and by limb kind the share of the matched people's limbs that is found.
     """
-    known, known_limbs = row.known, pcp.known_limbs(row.known, skeleton)
-    windows = pcp.has_windows(skeleton) and bool(known_limbs[pcp.window_limbs(skeleton)].all())
-    detected = metrics.pdj_hits(row.poses, truth, skeleton, PDJ_THRESHOLD).restrict_to(known)
-    curve = metrics.pdj_curve_hits(row.poses, truth, skeleton).restrict_to(known)
-    limbs = pcp.pcp_hits(row.poses, truth, skeleton, pcp_rule, windows=windows, marked=marked).restrict_to(known_limbs)
-    near = metrics.pck_hits(row.poses, truth, pck_alpha).restrict_to(known)
+    predicted, predicted_limbs = row.predicted, pcp.limbs_of_joints(row.predicted, skeleton)
+    windows = pcp.has_windows(skeleton) and bool(predicted_limbs[pcp.window_limbs(skeleton)].all())
+    detected = metrics.pdj_hits(row.poses, truth, skeleton, PDJ_THRESHOLD).restrict_to(predicted)
+    curve = metrics.pdj_curve_hits(row.poses, truth, skeleton).restrict_to(predicted)
+    limbs = pcp.pcp_hits(row.poses, truth, skeleton, pcp_rule, windows=windows, marked=marked).restrict_to(
+        predicted_limbs
+    )
+    near = metrics.pck_hits(row.poses, truth, pck_alpha).restrict_to(predicted)
     # A joint's area under the curve is the mean of the images' own areas, as its detection rate is a mean over images.
     areas = metrics.area_under(curve.hits.astype(np.float64))
 
@@ -129,7 +131,9 @@ def scores(
     kinds = metrics.joint_kind_rates(curve.rates(), skeleton)
     return {
         "name": row.name,
-        "joints_scored": [joint for joint, is_known in zip(skeleton.joints, known, strict=True) if is_known],
+        "joints_scored": [
+            joint for joint, is_predicted in zip(skeleton.joints, predicted, strict=True) if is_predicted
+        ],
         **({} if missing is None else {"images_without_prediction": missing}),
         **({} if row.confidence is None else {"confidence": _reliability(row.confidence, detected)}),
         **document,
@@ -206,7 +210,7 @@ def _reliability(confidence: FloatArray, detected: HitCounts) -> dict[str, Any]:
 
 def per_image_pdj(row: ScoredPredictions, truth: FloatArray, skeleton: Skeleton) -> NDArray[np.float64]:
     """(N) share of each image's valid joints that are detected at 0.2; NaN where no joint is valid."""
-    hits, valid = metrics.pdj_hits(row.poses, truth, skeleton, PDJ_THRESHOLD).restrict_to(row.known)
+    hits, valid = metrics.pdj_hits(row.poses, truth, skeleton, PDJ_THRESHOLD).restrict_to(row.predicted)
     return metrics.mean_rate(np.where(valid, hits, np.nan))
 
 
@@ -250,7 +254,7 @@ def best_median_worst(
 
 def _errors(row: ScoredPredictions, truth: FloatArray, skeleton: Skeleton) -> NDArray[np.float64]:
     """(N, K) in torsos; NaN also for joints that the model does not predict."""
-    return np.where(row.known, metrics.torso_errors(row.poses, truth, skeleton), np.nan)
+    return np.where(row.predicted, metrics.torso_errors(row.poses, truth, skeleton), np.nan)
 
 
 def _by_name(names: Sequence[str], rates: FloatArray) -> dict[str, float | None]:

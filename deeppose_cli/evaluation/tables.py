@@ -76,7 +76,7 @@ def footnotes(metric: str, document: Mapping[str, Any]) -> Iterator[str]:
         if len(row["joints_scored"]) < len(joints):
             incomplete.setdefault(len(row["joints_scored"]), []).append(row["name"])
     for count, names in incomplete.items():
-        yield f"{', '.join(names)}: over {count} of {len(joints)} joints, –: not known to the model"
+        yield f"{', '.join(names)}: over {count} of {len(joints)} joints, –: not predicted by the model"
     for row in rows:
         if official := row[metric].get("buffy_official"):
             detected, found, total = (_percent(official[key]) for key in ("detection_rate", "pcp_of_detected", "total"))

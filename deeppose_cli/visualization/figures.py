@@ -37,7 +37,7 @@ _PUBLISHED_MARKERS = ("*", "d", "p", "h", ">", "<")
 COMPARED = ("wrist", "elbow")
 """The joint kinds of the comparison, as in the paper's figures."""
 LEAST_JOINTS = 20
-"""Joints of a bin of confidences that is drawn: the share of fewer says little."""
+"""Joints of a bin of confidences that is drawn: fewer give no reliable share."""
 _CELL = 420
 """Longer side of an image on the contact sheet, px."""
 _THRESHOLD = "threshold, in torsos"

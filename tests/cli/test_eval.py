@@ -16,7 +16,10 @@ import numpy as np
 import pytest
 
 from deeppose_cli.checkpoints import lightning, pretrained
+from deeppose_cli.checkpoints.run_folder import StageFolder
 from deeppose_cli.cli.app import main
+from deeppose_cli.config.presets import PRESETS
+from deeppose_cli.config.run import StageRunConfig
 from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.skeleton import BUFFY10, FLIC10, LSP14, Skeleton
 from deeppose_cli.data.datasets import registry
@@ -82,11 +85,10 @@ def truth(split: str = "test") -> Annotations:
 
 def make_run(name: str = "mine", data: str = "demo", stages: int = 2) -> None:
     for stage in range(1, stages + 1):
-        checkpoint = Path("lightning_logs", name, f"stage{stage}", "checkpoints", "best.ckpt")
-        checkpoint.parent.mkdir(parents=True)
-        checkpoint.write_bytes(b"")
-        config = f"{{data: {data}, preset: tiny, settings: {{}}, skeleton: lsp14}}"
-        (checkpoint.parents[1] / "config.yaml").write_text(config)
+        folder = StageFolder(Path("lightning_logs", name, f"stage{stage}"), stage)
+        settings = PRESETS["tiny"].initial if stage == 1 else PRESETS["tiny"].refinement
+        folder.write_config(StageRunConfig(name, stage, data, "lsp14", "image", True, settings))
+        folder.best.write_bytes(b"")
 
 
 @pytest.fixture
@@ -197,8 +199,8 @@ def test_no_readable_image_is_an_error(run: Path, capsys: Any) -> None:
 def test_a_set_with_other_joints_is_scored_by_name(run: Path, capsys: Any) -> None:
     assert main(["eval", "--data", "upper", "--json"]) == 0
     streams = capsys.readouterr()
-    assert "run mine does not know nose: scored over 9 of 10 joints" in streams.err
-    assert "stage 1, stage 2: over 9 of 10 joints, –: not known to the model" in streams.err
+    assert "run mine does not predict nose: scored over 9 of 10 joints" in streams.err
+    assert "stage 1, stage 2: over 9 of 10 joints, –: not predicted by the model" in streams.err
     document = json.loads(streams.out)
     mean, first, second = document["rows"]
     assert list(first["pcp"]["limbs"]) == ["upper_arm", "lower_arm", "torso"]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from deeppose_cli.core.skeleton import LSP14, Skeleton
 from deeppose_cli.evaluation import metrics
 from deeppose_cli.evaluation.metrics import THRESHOLDS
-from tests.helpers.poses import INPUTS, SKELETONS, Make, Poses, known, random_poses, share, with_gaps, zero_lengths
+from tests.helpers.poses import INPUTS, SKELETONS, Make, Poses, is_defined, random_poses, share, with_gaps, zero_lengths
 
 ARCHIVE = Path(__file__).parents[3] / "shared" / "data" / "lsp_dataset.zip"
 
@@ -36,8 +36,8 @@ def slow_pdj(pred: Poses, truth: Poses, skeleton: Skeleton, threshold: float) ->
         outcomes = []
         for p, t in zip(pred, truth, strict=True):
             a, b = (t[skeleton.index(joint)] for joint in TORSOS[skeleton.name])
-            if known(a) and known(b) and known(t[joint]):
-                outcomes.append(known(p[joint]) and math.dist(p[joint], t[joint]) <= threshold * math.dist(a, b))
+            if is_defined(a) and is_defined(b) and is_defined(t[joint]):
+                outcomes.append(is_defined(p[joint]) and math.dist(p[joint], t[joint]) <= threshold * math.dist(a, b))
         rates.append(share(outcomes))
     return rates
 
@@ -47,10 +47,10 @@ def slow_pck(pred: Poses, truth: Poses, alpha: float) -> list[float]:
     for joint in range(truth.shape[1]):
         outcomes = []
         for p, t in zip(pred, truth, strict=True):
-            if known(t[joint]):
-                xs, ys = zip(*(point for point in t if known(point)), strict=True)
+            if is_defined(t[joint]):
+                xs, ys = zip(*(point for point in t if is_defined(point)), strict=True)
                 side = max(max(xs) - min(xs), max(ys) - min(ys))
-                outcomes.append(known(p[joint]) and math.dist(p[joint], t[joint]) <= alpha * side)
+                outcomes.append(is_defined(p[joint]) and math.dist(p[joint], t[joint]) <= alpha * side)
         rates.append(share(outcomes))
     return rates
 
@@ -127,13 +127,13 @@ def test_a_missing_prediction_is_wrong_and_an_unlabelled_joint_does_not_count() 
     assert metrics.pck(pred, truth, 0.1)[10] == pytest.approx(1 / 3)
 
 
-def test_columns_that_are_not_known_leave_every_denominator() -> None:
+def test_columns_that_are_left_out_leave_every_denominator() -> None:
     pred, truth = with_gaps(LSP14)
-    known = np.arange(14) % 3 > 0
+    chosen = np.arange(14) % 3 > 0
     counts = metrics.pdj_curve_hits(pred, truth, LSP14)
-    rates = counts.restrict_to(known).rates()
-    assert np.isnan(rates[:, ~known]).all()
-    np.testing.assert_array_equal(rates[:, known], counts.rates()[:, known])
+    rates = counts.restrict_to(chosen).rates()
+    assert np.isnan(rates[:, ~chosen]).all()
+    np.testing.assert_array_equal(rates[:, chosen], counts.rates()[:, chosen])
 
 
 def test_an_image_without_a_labelled_torso_is_left_out_of_pdj() -> None:
@@ -236,7 +236,7 @@ def test_relabelling_twice_changes_nothing_more_and_the_input_is_left_alone() ->
     assert not np.array_equal(once, before, equal_nan=True)
 
 
-def test_a_person_whose_torso_is_not_known_is_not_relabelled() -> None:
+def test_a_person_with_half_a_torso_is_not_relabelled() -> None:
     back_view = mirrored_joints(standing(), ARMS + LEGS)
     back_view[0, LSP14.index("left_hip")] = np.nan
     np.testing.assert_array_equal(metrics.observer_centric(back_view, LSP14), back_view)

@@ -10,7 +10,7 @@ import pytest
 from deeppose_cli.core.skeleton import BUFFY10, FLIC10, LSP14, Limb, Skeleton
 from deeppose_cli.evaluation import pcp
 from deeppose_cli.evaluation.pcp import PCP_RULES, PcpRule
-from tests.helpers.poses import INPUTS, SKELETONS, Make, Poses, known, random_poses, share, with_gaps, zero_lengths
+from tests.helpers.poses import INPUTS, SKELETONS, Make, Poses, is_defined, random_poses, share, with_gaps, zero_lengths
 
 Point = tuple[float, float]
 
@@ -30,7 +30,7 @@ def stick_of(pose: Poses, skeleton: Skeleton, limb: Limb) -> tuple[Point, Point]
 def slow_window(pose: Poses) -> tuple[float, float, float, float] | None:
     """left, top, right, bottom of a person of Buffy's."""
     chin, top, neck, hip = (pose[BUFFY10.index(joint)] for joint in ("chin", "head_top", "neck", "mid_hip"))
-    if not all(known(point) for point in (chin, top, neck, hip)):
+    if not all(is_defined(point) for point in (chin, top, neck, hip)):
         return None
     torso = ((neck[0] + hip[0]) / 2, (neck[1] + hip[1]) / 2)
     low, high = min(chin[1], top[1], torso[1]), max(chin[1], top[1], torso[1])
@@ -39,7 +39,7 @@ def slow_window(pose: Poses) -> tuple[float, float, float, float] | None:
 
 
 def slow_match(pred: Poses, truth: Poses) -> bool | None:
-    """None: nothing is known of the true window."""
+    """None: the true window is not labelled."""
     p, t = slow_window(pred), slow_window(truth)
     if t is None or p is None:
         return None if t is None else False
@@ -50,9 +50,9 @@ def slow_match(pred: Poses, truth: Poses) -> bool | None:
 
 def slow_found(p: Poses, t: Poses, skeleton: Skeleton, limb: Limb, rule: PcpRule) -> bool | None:
     (t1, t2), (p1, p2) = stick_of(t, skeleton, limb), stick_of(p, skeleton, limb)
-    if not (known(t1) and known(t2)):
+    if not (is_defined(t1) and is_defined(t2)):
         return None
-    if not (known(p1) and known(p2)):
+    if not (is_defined(p1) and is_defined(p2)):
         return False
     length = math.dist(t1, t2)
     if rule == "strict":
@@ -153,9 +153,9 @@ def test_kinds_and_names_of_limbs() -> None:
             assert all(joint.startswith(name.partition("_")[0]) for joint in limb.start + limb.end)
 
 
-def test_a_limb_is_known_if_all_its_joints_are() -> None:
-    known = np.array([joint not in ("left_elbow", "left_hip") for joint in LSP14.joints])
-    lost = [pcp.limb_name(limb) for limb in np.array(LSP14.limbs, dtype=object)[~pcp.known_limbs(known, LSP14)]]
+def test_a_limb_is_predicted_if_all_its_joints_are() -> None:
+    chosen = np.array([joint not in ("left_elbow", "left_hip") for joint in LSP14.joints])
+    lost = [pcp.limb_name(limb) for limb in np.array(LSP14.limbs, dtype=object)[~pcp.limbs_of_joints(chosen, LSP14)]]
     assert sorted(lost) == ["left_lower_arm", "left_upper_arm", "left_upper_leg", "torso"]
 
 

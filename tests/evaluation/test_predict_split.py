@@ -189,7 +189,7 @@ def test_a_labelled_neck_is_taken_from_the_model_of_all_joints(target: Skeleton)
     ],
 )
 def test_which_joints_of_another_set_a_model_predicts(source: Skeleton, target: Skeleton, lacking: list[str]) -> None:
-    known = predict_split.known_joints(source, target)
-    assert [joint for joint, is_known in zip(target.joints, known, strict=True) if not is_known] == lacking
+    shared = predict_split.shared_joints(source, target)
+    assert [joint for joint, is_shared in zip(target.joints, shared, strict=True) if not is_shared] == lacking
     poses = np.ones((1, len(source), 2))
-    np.testing.assert_array_equal(~np.isnan(predict_split.to_skeleton(poses, source, target)).any((0, 2)), known)
+    np.testing.assert_array_equal(~np.isnan(predict_split.to_skeleton(poses, source, target)).any((0, 2)), shared)

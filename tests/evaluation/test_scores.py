@@ -79,8 +79,8 @@ def test_joints_and_limbs_one_by_one() -> None:
 
 def row_of_other_skeleton(source: Skeleton, target: Skeleton, n: int = 40) -> tuple[ScoredPredictions, np.ndarray]:
     pred, truth = random_poses(target, n)
-    known = predict_split.known_joints(source, target)
-    return ScoredPredictions("x", np.where(known[:, None], pred, np.nan), known), truth
+    predicted = predict_split.shared_joints(source, target)
+    return ScoredPredictions("x", np.where(predicted[:, None], pred, np.nan), predicted), truth
 
 
 def test_joints_and_limbs_that_the_model_does_not_predict_are_left_out() -> None:
@@ -95,7 +95,7 @@ def test_joints_and_limbs_that_the_model_does_not_predict_are_left_out() -> None
     assert set(LSP14.joints) - set(found["joints_scored"]) == {
         f"{side}_{kind}" for side in ("left", "right") for kind in ("knee", "ankle")
     } | {"head_top"}
-    rates = metrics.pdj(row.poses, truth, LSP14)[row.known]
+    rates = metrics.pdj(row.poses, truth, LSP14)[row.predicted]
     assert found["pdj"]["mean"] == pytest.approx(rates.mean(), abs=1e-6)
     arms = [found["pcp"]["limbs"][kind] for kind in ("upper_arm", "lower_arm")]
     assert found["pcp"]["mean_arms_legs"] == pytest.approx(np.mean(arms), abs=1e-6)
@@ -110,8 +110,8 @@ def test_external_predictions_without_a_joint_are_wrong_there() -> None:
 
 def test_the_true_torso_is_the_unit_even_where_the_model_predicts_none() -> None:
     _, truth = random_poses(LSP14)
-    known = np.array([joint not in LSP14.torso for joint in LSP14.joints])
-    found = scores.scores(ScoredPredictions("x", np.where(known[:, None], truth, np.nan), known), truth, LSP14)
+    predicted = np.array([joint not in LSP14.torso for joint in LSP14.joints])
+    found = scores.scores(ScoredPredictions("x", np.where(predicted[:, None], truth, np.nan), predicted), truth, LSP14)
     assert found["pdj"]["mean"] == found["pck"]["mean"] == 1
 
 
@@ -122,7 +122,7 @@ def test_the_table_of_images_leaves_unknown_joints_empty(tmp_path: Path) -> None
         cells = list(csv.DictReader(file))
     assert {cell[joint] for cell in cells for joint in ("left_knee", "head_top")} == {""}
     assert all(cell["left_elbow"] not in ("", "inf") for cell in cells)
-    errors = metrics.torso_errors(row.poses, truth, LSP14)[:, row.known]
+    errors = metrics.torso_errors(row.poses, truth, LSP14)[:, row.predicted]
     shares = (errors <= 0.2).mean(1)
     assert [float(cell["pdj"]) for cell in cells] == pytest.approx(list(shares), abs=1e-4)
 

@@ -18,7 +18,7 @@ Make = Callable[[Skeleton], tuple[Poses, Poses]]
 SKELETONS = pytest.mark.parametrize("skeleton", [LSP14, FLIC10, BUFFY10, PEOPLE15], ids=lambda skeleton: skeleton.name)
 
 
-def known(point: Any) -> bool:
+def is_defined(point: Any) -> bool:
     return not (math.isnan(point[0]) or math.isnan(point[1]))
 
 
