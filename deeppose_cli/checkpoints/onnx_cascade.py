@@ -12,7 +12,6 @@ The file (`onnx_export.py` writes it) is one ONNX model for the whole cascade:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -52,9 +51,6 @@ class OnnxStage(StageModel):
             flipped = flipped[:, list(mirror)]
         outputs = peak_coordinates((_to_shares(heatmaps) + _to_shares(flipped[..., ::-1])) / 2)
         return StageOutput(*(_own_joint(values, crops).astype(np.float64) for values in outputs))
-
-    def single_threaded(self) -> AbstractContextManager[int]:
-        return nullcontext(1)  # ONNX Runtime has threads of its own
 
     def _forward(self, crops: CropBatch, outputs: list[str]) -> list[NDArray[np.float32]]:
         joint_index = np.zeros(len(crops.pixels), np.int64) if crops.joint_index is None else crops.joint_index

@@ -14,7 +14,6 @@ Shape letters: S stages, B images, K joints, M crops.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
@@ -72,9 +71,6 @@ class StageModel(Protocol):
         mirror: (K) the partner of each joint.
         """
         return average_flipped(self.predict(crops), self.predict(mirrored), crops, mirror)
-
-    def single_threaded(self) -> AbstractContextManager[int]:
-        """See `Cascade.single_threaded`."""
 
 
 def average_flipped(output: StageOutput, mirrored: StageOutput, crops: CropBatch, mirror: Sequence[int]) -> StageOutput:
@@ -141,13 +137,6 @@ class Cascade:
     @property
     def num_stages(self) -> int:
         return len(self.stages)
-
-    def single_threaded(self) -> AbstractContextManager[int]:
-        """Give each call of `predict` one thread; yields the number of calls to run at once.
-
-        Two batches of sixteen images, on one core each, are done a fifth sooner than one after the other on both cores.
-        """
-        return self.stages[0].model.single_threaded()
 
     def predict(
         self,

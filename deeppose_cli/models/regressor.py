@@ -6,8 +6,7 @@ normalized to the crop.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self, cast
 
@@ -141,20 +140,6 @@ class Regressor(nn.Module):
         shares = (to_shares(output.logits) + to_shares(reflected)) / 2
         logits = torch.log(shares + torch.finfo(torch.float32).tiny)
         return self._to_numpy(self.fused_copy().decode(logits), crops)
-
-    @contextmanager
-    def single_threaded(self) -> Iterator[int]:
-        """See `Cascade.single_threaded`. Sets the number of torch's threads for the whole process."""
-        threads = torch.get_num_threads()
-        if self.mean.is_cuda or threads == 1:
-            yield 1
-            return
-        self.fused_copy()  # once, not in every thread
-        torch.set_num_threads(1)
-        try:
-            yield threads
-        finally:
-            torch.set_num_threads(threads)
 
     def fused_copy(self) -> Regressor:
         """A faster copy in evaluation mode; made once, and again after a weight has changed."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +25,6 @@ class FakeCascade:
         self.stages = ()
         self.batches: list[list[tuple[int, ...]]] = []
         """The images' shapes, batch by batch."""
-
-    def single_threaded(self) -> AbstractContextManager[int]:
-        return nullcontext(2)
 
     @property
     def normalized_pose(self) -> NDArray[np.float64]:

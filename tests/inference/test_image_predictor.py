@@ -10,8 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as PilImage
 
+from deeppose_cli.checkpoints.onnx_cascade import OnnxStage
+from deeppose_cli.checkpoints.weights_file import load_weights
 from deeppose_cli.config.defaults import FACE_PLACEMENT
 from deeppose_cli.core.errors import UsageError
 from deeppose_cli.core.geometry import Box, denormalise
@@ -19,13 +22,15 @@ from deeppose_cli.core.skeleton import LSP14
 from deeppose_cli.detection.person_finder import PersonFinder
 from deeppose_cli.evaluation.external_predictions import read_predictions
 from deeppose_cli.inference import image_predictor
-from deeppose_cli.inference.image_predictor import plan_jobs, predict_images
+from deeppose_cli.inference.image_predictor import plan_jobs, predict_images, single_threaded
 from deeppose_cli.inference.inputs import find_inputs
 from deeppose_cli.inference.records import Record
 from deeppose_cli.inference.writer import ResultWriter
 from deeppose_cli.media.images import read_image
+from deeppose_cli.models.cascade import Cascade, Stage
 from tests.detection.test_detectors import scene
 from tests.helpers.fakes import RIGHT, FakeCascade
+from tests.helpers.weights_files import write
 
 
 def image(path: Path, width: int = 40, height: int = 60, exif_orientation: int | None = None) -> Path:
@@ -202,3 +207,22 @@ def test_small_images_are_enlarged_for_viewing_and_large_ones_are_not(tmp_path: 
     _, document = run(files, tmp_path / "out")
     shapes = [read_image(Path(result["overlay"])).shape for result in document]
     assert shapes == [(480, 320, 3), (500, 700, 3)]
+
+
+# Threads
+
+
+def test_torch_has_one_thread_for_each_batch_and_all_of_them_afterwards(tmp_path: Path) -> None:
+    write(tmp_path / "ours.safetensors")
+    cascade = load_weights(tmp_path / "ours.safetensors", device="cpu")
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with single_threaded(cascade) as at_once:
+            assert (at_once, torch.get_num_threads()) == (3, 1)
+        assert torch.get_num_threads() == 3
+        onnx = Cascade(LSP14, [Stage(OnnxStage.__new__(OnnxStage), 32)], square_initial_box=True)
+        with single_threaded(onnx) as at_once:
+            assert (at_once, torch.get_num_threads()) == (1, 3)
+    finally:
+        torch.set_num_threads(before)

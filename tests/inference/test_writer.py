@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ class Moody(FakeCascade):
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(image_predictor, "BATCH_IMAGES", 3)
+    monkeypatch.setattr(image_predictor, "single_threaded", lambda _: nullcontext(2))  # two batches at once
     Path("in").mkdir()
     for i in range(COUNT):
         PilImage.fromarray(np.full((20, 30, 3), 10 * i, np.uint8)).save(f"in/{i:02d}.png")
