@@ -1,4 +1,4 @@
-"""`deeppose data show`: a sheet for every kind of plan, and one line for every mistake."""
+"""`deeppose data show`: a sheet of a preset or of a run, and one line for every mistake."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("mini_known")
 
 @pytest.fixture
 def show(mini_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
-    """Shows the mini set; gives the sheet's pixels."""
+    """Shows the mini set; returns the sheet's pixels."""
 
     def run(*typed: str, out: str = "sheet.png") -> np.ndarray:
         target = tmp_path / "made" / out
@@ -37,12 +37,12 @@ def show(mini_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):  
 @pytest.fixture
 def columns(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Of every sheet that is drawn, the titles of its columns."""
-    from deeppose_cli.data.preview import sample_sheet
+    from deeppose_cli.data.preview import content
 
     seen: list[list[str]] = []
-    draw = sample_sheet.sample_sheet
+    draw = content.sample_sheet
     monkeypatch.setattr(
-        sample_sheet,
+        content,
         "sample_sheet",
         lambda lines, titles, title: seen.append(list(titles)) or draw(lines, titles, title),
     )
@@ -51,7 +51,7 @@ def columns(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 @pytest.fixture
 def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run of two stages whose cascade answers at once."""
+    """A run of two stages with a cascade that needs no network."""
     for number, settings in ((1, TINY.initial), (2, TINY.refinement)):
         folder = tmp_path / "runs" / "mine" / f"stage{number}"
         (folder / "checkpoints").mkdir(parents=True)
@@ -82,6 +82,7 @@ def test_stages_have_columns_of_their_own(show, columns: list[list[str]]) -> Non
     both, first, second = columns
     assert both == first + second
     assert first[:2] == ["labels, initial box", "stage 1 input"]
+    assert first[-1] == "stage 1,\ncolor alone"
     assert second[0] == "stage 2 boxes,\naround labels"
     assert "not displaced yet" in second[-1]
 
@@ -91,7 +92,7 @@ def test_a_runs_own_stages_are_shown(show, columns: list[list[str]]) -> None:  #
     show("--count", "2", "--run", "mine")
     show("--count", "2", "--run", "mine", "--stage", "3")
     run, third = columns
-    assert run[5] == "stage 2 boxes,\naround stage 1"
+    assert run[6] == "stage 2 boxes,\naround stage 1"
     assert run[-1] == "stage 2, epoch 1"
     assert third[0] == "stage 3 boxes,\naround stage 2"
     assert "not displaced yet" in third[-1], "a stage that is not trained has no statistics"
@@ -120,7 +121,7 @@ def test_images_that_cannot_be_read_are_passed_over(tmp_path: Path, capsys: pyte
     assert not (tmp_path / "a.png").exists()
 
 
-def test_first_boxes_may_be_chosen(show) -> None:  # type: ignore[no-untyped-def]
+def test_the_initial_box_may_be_chosen(show) -> None:  # type: ignore[no-untyped-def]
     one = show("--count", "1", "--stage", "1")
     assert (one != show("--count", "1", "--stage", "1", "--box", "10,10,60,60")).any()
 

@@ -1,9 +1,9 @@
-"""What the networks see of an example, from the very sets that training draws from. Shape letters: K joints, S side."""
+"""Inputs of the networks for some examples, from the data sets of training. Shape letters: K joints, S side."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,11 @@ from deeppose_cli.media.images import Image
 from deeppose_cli.models.displacement import Displacement
 
 _UNCHANGED = Augmentation(flip=0.0)
+PHOTOMETRIC = ("color", "gray", "gamma", "blur", "noise", "jpeg", "erase")
+"""Fields of `Augmentation` that change the colors of an image."""
+STRENGTHS = ("color", "gamma")
+"""Those of them that are a strength; the others are a probability."""
+_ATTEMPTS = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +39,7 @@ class Crop:
     keypoints: NDArray[np.float64]
     """(K, 2) px of the crop; NaN: not labelled."""
     joint: int | None = None
-    """The joint that it is meant for; None in stage 1."""
+    """The joint at its middle; None in stage 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +50,9 @@ class InitialViews:
     """(4) px: b⁰ as it is cropped."""
     plain: Crop
     varied: list[Crop]
-    """As epochs 1, 2, … of a training with the same seed see it."""
+    """Those of epochs 1, 2, … of a training with the same seed."""
+    photometric: dict[str, Crop] = field(default_factory=dict)
+    """For each photometric change of the settings: that change alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,27 +60,36 @@ class RefinementViews:
     """An example in a stage s ≥ 2."""
 
     pose: FloatArray
-    """(K, 2) px: where the boxes are centred."""
+    """(K, 2) px: the middles of the boxes."""
     boxes: FloatArray
     """(K, 4) px"""
     plain: list[Crop]
-    """Cut at these boxes."""
+    """The crops of these boxes."""
     varied: list[Crop]
-    """As the first epoch of a training with the same seed sees them: displaced, mirrored, …"""
+    """Those of the first epoch of a training with the same seed: displaced, mirrored, …"""
 
 
 @dataclass(frozen=True)
 class InitialSettings:
-    """All that decides what stage 1 sees."""
+    """Everything that decides the inputs of stage 1."""
 
     stage: StagePreset
     square: bool
     seed: int
 
+    @property
+    def photometric(self) -> list[str]:
+        """The photometric changes that the settings have."""
+        return [name for name in PHOTOMETRIC if getattr(self.stage.augmentation, name)]
+
+    def amount(self, name: str) -> str:
+        value = getattr(self.stage.augmentation, name)
+        return f"strength {value:g}" if name in STRENGTHS else f"in {value:.0%} of images"
+
 
 @dataclass(frozen=True)
 class RefinementSettings:
-    """All that decides what a stage s ≥ 2 sees."""
+    """Everything that decides the inputs of a stage s ≥ 2."""
 
     stage: RefinementPreset
     square: bool
@@ -81,19 +97,28 @@ class RefinementSettings:
     sigma: float
     displacement: Displacement | None = None
     """None: not known yet; the crops are then not displaced."""
+    number: int = 2
 
 
 def initial_views(
     annotations: Annotations, boxes: FloatArray, rows: Sequence[int], settings: InitialSettings, copies: int
 ) -> list[InitialViews]:
-    """Of each of the rows. boxes (N, 4) px of the whole split; those of other rows may be NaN."""
+    """Inputs for each of the rows. Shape: boxes (N, 4) px of the whole split; those of other rows may be NaN."""
+
+    def training(augmentation: Augmentation) -> InitialTrainDataset:
+        stage = replace(settings.stage, augmentation=augmentation)
+        return InitialTrainDataset(annotations, boxes, settings.square, stage, settings.seed)
+
     plain = InitialValDataset(annotations, boxes, settings.square, settings.stage)
-    training = InitialTrainDataset(annotations, boxes, settings.square, settings.stage, settings.seed)
+    varied = training(settings.stage.augmentation)
+    strength = {name: getattr(settings.stage.augmentation, name) if name in STRENGTHS else 1.0 for name in PHOTOMETRIC}
+    alone = {name: training(replace(_UNCHANGED, **{name: strength[name]})) for name in settings.photometric}
     return [
         InitialViews(
             plain.initial_boxes[row],
             _initial_crop(plain[row]),
-            [_initial_crop(training[SampleKey(epoch, row, 0)]) for epoch in range(copies)],
+            [_initial_crop(varied[SampleKey(epoch, row, 0)]) for epoch in range(copies)],
+            {name: _first_changed(dataset, row, plain[row]) for name, dataset in alone.items()},
         )
         for row in rows
     ]
@@ -106,7 +131,7 @@ def refinement_views(
     settings: RefinementSettings,
     poses: FloatArray | None = None,
 ) -> list[RefinementViews]:
-    """Of each of the rows. `poses` (rows, K, 2) px: what the stage before says; without them the labels stand in."""
+    """Inputs for each of the rows. Shape: poses (rows, K, 2) px of the previous stage; None: the labels are used."""
     still = Displacement(*(((0.0, 0.0),) * len(annotations.skeleton),) * 2)
     once = replace(settings.stage, crops_per_visit=1)
     square, sigma, seed = settings.square, settings.sigma, settings.seed
@@ -116,16 +141,13 @@ def refinement_views(
         some = annotations.take(rows)
         validation = RefinementValDataset(some, boxes[list(rows)], square, once, sigma, poses)
         found = []
-        for i in range(len(rows)):
-            example = validation[i]
-            where = validation.crop_boxes[i]
+        for i, where in enumerate(validation.crop_boxes):
             target = (some.keypoints[i][None] - where[:, None, :2]) / where[:, None, 2:]
-            crops = _refinement_crops({**example, "target": target, "joint_index": np.arange(len(where))})
+            crops = _refinement_crops({**validation[i], "target": target, "joint_index": np.arange(len(where))})
             found.append(RefinementViews(poses[i], where, crops, varied[i]))
         return found
-    unchanged = RefinementTrainDataset(
-        annotations, boxes, square, replace(once, augmentation=_UNCHANGED), sigma, still, seed
-    )
+    plain = replace(once, augmentation=_UNCHANGED)
+    unchanged = RefinementTrainDataset(annotations, boxes, square, plain, sigma, still, seed)
     return [
         RefinementViews(
             labels := annotations.keypoints[row],
@@ -135,6 +157,15 @@ def refinement_views(
         )
         for row, crops in zip(rows, varied, strict=True)
     ]
+
+
+def _first_changed(dataset: InitialTrainDataset, row: int, plain: Example) -> Crop:
+    """The crop of the first epoch that differs from the plain one: some changes leave out some epochs."""
+    for epoch in range(_ATTEMPTS):
+        example = dataset[SampleKey(epoch, row, 0)]
+        if not np.array_equal(example["image"], plain["image"]):
+            break
+    return _initial_crop(example)
 
 
 def _initial_crop(example: Example) -> Crop:
@@ -149,5 +180,5 @@ def _refinement_crops(example: Example) -> list[Crop]:
 
 
 def _in_crop(target: FloatArray, side: int) -> NDArray[np.float64]:
-    """norm → px of the crop; see geometry.crop_matrix."""
+    """Normalized coordinates → px of the crop; see geometry.crop_matrix."""
     return np.asarray((target.astype(np.float64) + 0.5) * side - 0.5)

@@ -9,9 +9,9 @@ from deeppose_cli.core.skeleton import LSP14
 from deeppose_cli.data.preview.sample_sheet import (
     CELL,
     EMPTY,
-    FIRST_BOX_COLOUR,
+    INITIAL_BOX_COLOR,
     Cell,
-    first_box_cell,
+    initial_box_cell,
     initial_cell,
     joint_boxes_cell,
     refinement_cell,
@@ -29,10 +29,10 @@ def plain(width: int, height: int) -> np.ndarray:
     return np.full((height, width, 3), RED, np.uint8)
 
 
-def extent(pixels: np.ndarray, colour: tuple[int, int, int], tolerance: int = 12) -> np.ndarray:
-    """left, top, right, bottom of all that has the colour, in px of the cell."""
-    ys, xs = np.nonzero(np.abs(pixels.astype(int) - colour).max(-1) < tolerance)
-    assert len(xs), "nothing has this colour"
+def extent(pixels: np.ndarray, color: tuple[int, int, int], tolerance: int = 12) -> np.ndarray:
+    """left, top, right, bottom of all that has the color, in px of the cell."""
+    ys, xs = np.nonzero(np.abs(pixels.astype(int) - color).max(-1) < tolerance)
+    assert len(xs), "nothing has this color"
     return np.array([xs.min() - 0.5, ys.min() - 0.5, xs.max() + 0.5, ys.max() + 0.5])
 
 
@@ -40,8 +40,8 @@ def extent(pixels: np.ndarray, colour: tuple[int, int, int], tolerance: int = 12
     "box",
     [(49.5, 29.5, 100, 60), (49.5, 29.5, 100, 100), (80, 20, 90, 90), (-10, 0, 60, 40), (49.5, 29.5, 30, 20)],
 )
-def test_image_and_first_box_lie_as_in_px(box: tuple[float, ...]) -> None:
-    cell = first_box_cell(plain(100, 60), NOTHING, np.array(box, float), LSP14)
+def test_image_and_initial_box_lie_as_in_px(box: tuple[float, ...]) -> None:
+    cell = initial_box_cell(plain(100, 60), NOTHING, np.array(box, float), LSP14)
     assert cell.pixels.shape == (CELL, CELL, 3)
     assert cell.caption == "100 × 60 px"
     cx, cy, w, h = box
@@ -50,7 +50,7 @@ def test_image_and_first_box_lie_as_in_px(box: tuple[float, ...]) -> None:
         np.maximum([100, 60], [cx + w / 2 + 0.5, cy + h / 2 + 0.5]),
     )
     scale = CELL / ((high - low).max() * 1.02)
-    drawn = extent(cell.pixels, FIRST_BOX_COLOUR)
+    drawn = extent(cell.pixels, INITIAL_BOX_COLOR)
     np.testing.assert_allclose((drawn[2:] - drawn[:2]) / scale, [w, h], atol=7 / scale)
     # Against an edge of the image that the box does not cover.
     red = extent(cell.pixels, RED)
@@ -60,23 +60,23 @@ def test_image_and_first_box_lie_as_in_px(box: tuple[float, ...]) -> None:
 
 
 def test_a_box_far_away_does_not_shrink_the_image_to_nothing() -> None:
-    cell = first_box_cell(plain(100, 60), NOTHING, np.array([5e6, 5e6, 10.0, 10.0]), LSP14)
+    cell = initial_box_cell(plain(100, 60), NOTHING, np.array([5e6, 5e6, 10.0, 10.0]), LSP14)
     left, _, right, _ = extent(cell.pixels, RED)
     assert right - left > CELL / 4
 
 
-def test_boxes_have_the_colour_of_the_persons_side_and_those_shown_are_thick() -> None:
+def test_boxes_have_the_color_of_the_persons_side_and_those_shown_are_thick() -> None:
     boxes = np.full((14, 4), np.nan)
     boxes[LEFT] = 30, 30, 20, 20
     boxes[LSP14.mirror[LEFT]] = 70, 30, 20, 20
     cell = joint_boxes_cell(plain(100, 60), NOTHING, boxes, [LEFT], LSP14)
     left, right = joint_colour("left_wrist"), joint_colour("right_wrist")
     assert left != right
-    amounts = [int((np.abs(cell.pixels.astype(int) - colour).max(-1) < 60).sum()) for colour in (left, right)]
+    amounts = [int((np.abs(cell.pixels.astype(int) - color).max(-1) < 60).sum()) for color in (left, right)]
     assert amounts[0] > 2 * amounts[1] > 0
     scale = CELL / 102
-    for colour, middle in ((left, 30), (right, 70)):
-        x1, _, x2, _ = extent(cell.pixels, colour, 60)
+    for color, middle in ((left, 30), (right, 70)):
+        x1, _, x2, _ = extent(cell.pixels, color, 60)
         assert (x1 + x2) / 2 == pytest.approx((middle + 1.5) * scale, abs=1.5)
     assert cell.caption == "side 20 px"
 

@@ -1,4 +1,4 @@
-"""What `data show` draws is what the networks see: dots of the joints' own colours lie where the labels say."""
+"""The crops of `data show` are those of training: dots of the joints' own colors lie at the labels."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ def boxes(everyone: Annotations) -> np.ndarray:
 
 
 def dots_of(crop: Crop) -> tuple[int, int]:
-    """How many labels inside the crop lie on a dot of their joint's own colour, and of their partner's."""
+    """How many labels inside the crop lie on a dot of their joint's own color, and of their partner's."""
     own = partners = 0
     for joint, place in enumerate(crop.keypoints):
         if not (np.abs(place - 79.5) < 60).all():
             continue
-        for colour in {joint, LSP14.mirror[joint]}:
-            found = dots.find(crop.pixels, colour)
+        for color in {joint, LSP14.mirror[joint]}:
+            found = dots.find(crop.pixels, color)
             if found is not None and np.linalg.norm(found - place) < 1.5:
-                own, partners = own + (colour == joint), partners + (colour != joint)
+                own, partners = own + (color == joint), partners + (color != joint)
     return own, partners
 
 
@@ -90,7 +90,19 @@ def test_copies_are_those_of_a_training_with_the_same_seed(everyone: Annotations
             np.testing.assert_array_equal(crop.pixels, training[SampleKey(epoch, row, 0)]["image"])
 
 
-def test_without_a_run_close_ups_lie_around_the_labels(everyone: Annotations, boxes: np.ndarray) -> None:
+def test_each_photometric_change_of_the_settings_is_there_alone(everyone: Annotations, boxes: np.ndarray) -> None:
+    settings = replace(INITIAL, stage=replace(INITIAL.stage, augmentation=replace(MOVING, color=0.5, jpeg=0.1)))
+    for plain, view in zip(
+        initial_views(everyone, boxes, ROWS, INITIAL, 0), initial_views(everyone, boxes, ROWS, settings, 0), strict=True
+    ):
+        assert plain.photometric == {}
+        assert list(view.photometric) == ["color", "jpeg"]
+        for crop in view.photometric.values():
+            np.testing.assert_array_equal(crop.keypoints, view.plain.keypoints)
+            assert (crop.pixels != view.plain.pixels).any(), "although only some epochs have it"
+
+
+def test_without_a_run_refinement_crops_lie_around_the_labels(everyone: Annotations, boxes: np.ndarray) -> None:
     for row, view in zip(ROWS, refinement_views(everyone, boxes, ROWS, REFINEMENT), strict=True):
         labels = everyone.keypoints[row]
         np.testing.assert_allclose(view.boxes[:, :2], labels)
@@ -102,7 +114,7 @@ def test_without_a_run_close_ups_lie_around_the_labels(everyone: Annotations, bo
             np.testing.assert_allclose(crop.keypoints[crop.joint], [79.5, 79.5], atol=1e-3)
 
 
-def test_with_a_runs_poses_close_ups_lie_around_them(everyone: Annotations, boxes: np.ndarray) -> None:
+def test_with_a_runs_poses_refinement_crops_lie_around_them(everyone: Annotations, boxes: np.ndarray) -> None:
     shift = np.array([8.0, -5.0])
     poses = everyone.keypoints[ROWS] + shift
     for view, labels in zip(
@@ -116,7 +128,7 @@ def test_with_a_runs_poses_close_ups_lie_around_them(everyone: Annotations, boxe
             np.testing.assert_allclose(crop.keypoints[crop.joint], expected, atol=1e-3)
 
 
-def test_augmented_close_ups_are_displaced_as_in_training(everyone: Annotations, boxes: np.ndarray) -> None:
+def test_augmented_refinement_crops_are_displaced_as_in_training(everyone: Annotations, boxes: np.ndarray) -> None:
     displacement = Displacement(((0.05, 0.1),) * 14, ((0.1, 0.1),) * 14)
     settings = replace(REFINEMENT, displacement=displacement)
     training = RefinementTrainDataset(
@@ -129,7 +141,7 @@ def test_augmented_close_ups_are_displaced_as_in_training(everyone: Annotations,
         assert min(offsets) > 0.5
 
 
-def test_joints_without_a_label_have_no_close_up(tmp_path: Path) -> None:
+def test_joints_without_a_label_have_no_refinement_crop(tmp_path: Path) -> None:
     some = dots.annotations(tmp_path, 2)
     some.keypoints[0, 3] = np.nan
     some.keypoints[1] = np.nan
