@@ -12,6 +12,7 @@ import yaml
 from deeppose_cli.checkpoints import lightning
 from deeppose_cli.cli.app import main
 from deeppose_cli.config.presets import TINY
+from deeppose_cli.config.run import StageRunConfig
 from deeppose_cli.config.schema import to_primitives
 from tests.helpers import mini
 from tests.helpers.fakes import FakeCascade
@@ -56,8 +57,8 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         folder = tmp_path / "runs" / "mine" / f"stage{number}"
         (folder / "checkpoints").mkdir(parents=True)
         (folder / "checkpoints" / "best.ckpt").write_bytes(b"weights")
-        config = {"data": "mini", "preset": "tiny", "skeleton": "lsp14", "square_initial_box": True}
-        (folder / "config.yaml").write_text(yaml.safe_dump({**config, "settings": to_primitives(settings)}))
+        config = StageRunConfig("mine", number, "mini", "lsp14", "image", True, settings, preset="tiny")
+        (folder / "config.yaml").write_text(yaml.safe_dump(config.to_mapping()))
     kept = {
         "settings": to_primitives(TINY.refinement),
         "sigma": 2.0,
