@@ -136,7 +136,7 @@ def train(plan: Plan, change: Change, seed: int, run: Run) -> bool:
     folder, arguments = plan.folder(change, seed), plan.arguments(change, seed)
     stage = folder.stage(1)
     if stage.config_file.is_file():
-        wanted, found = shlex.join(["deeppose", *arguments]), stage.read_config().get("command")
+        wanted, found = shlex.join(["deeppose", *arguments]), stage.read_config().command
         if found != wanted:
             raise ValueError(f"{stage.path}: was trained by '{found}', not by '{wanted}'; --out takes another folder")
         if outcome(folder, plan.epochs) is None:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-import yaml
 
 from benchmarks.ablation import BASE, Plan, ablate, changes, table
 from deeppose_cli.cli.app import main
+from tests.helpers.run_configs import write_config
 
 EPOCHS = 3
 
@@ -28,8 +28,7 @@ class Trainings:
         stage = Path(flags["--runs-root"]) / flags["--run"] / "stage1"
         stage.mkdir(parents=True, exist_ok=True)
         if "--resume" not in arguments:
-            config = {"command": shlex.join(["deeppose", *arguments]), "data": "demo", "preset": "modern"}
-            (stage / "config.yaml").write_text(yaml.safe_dump({**config, "settings": {}, "skeleton": "lsp14"}))
+            write_config(stage, command=shlex.join(["deeppose", *arguments]), preset="modern")
         done = EPOCHS if "--resume" in arguments else self.stops
         score = {"base": 0.5, "l2": 0.4}.get(flags["--run"].split("-")[1], 0.6) + 0.02 * int(flags["--run"][-1])
         rows = [f"{epoch},{score * epoch / EPOCHS},{60 * epoch}" for epoch in range(1, done + 1)]

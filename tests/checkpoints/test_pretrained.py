@@ -18,6 +18,7 @@ from deeppose_cli.checkpoints.model_source import (
 )
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.skeleton import SKELETONS, skeleton_by_name
+from tests.helpers.run_configs import write_config
 from tests.helpers.weights_files import tiny_metadata, write
 
 
@@ -35,8 +36,7 @@ def make_run(name: str = "mine", data: str = "flic", epochs: int = 2, stages: in
         checkpoints = Path("lightning_logs", name, f"stage{stage}", "checkpoints")
         checkpoints.mkdir(parents=True)
         (checkpoints / "best.ckpt").touch()
-        config = checkpoints.parent / "config.yaml"
-        config.write_text(f"{{data: {data}, preset: tiny, settings: {{max_epochs: 2}}, skeleton: flic10, box: face}}")
+        config = write_config(checkpoints.parent, data=data, max_epochs=2, skeleton="flic10", box="face")
         rows = "".join(f"{epoch}\n" for epoch in range(1, epochs + 1))
         (checkpoints.parent / "metrics.csv").write_text("epoch\n" + rows)
         for file in (checkpoints / "best.ckpt", config):

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 from PIL import Image as PilImage
 
 from deeppose_cli.checkpoints.lightning import load_cascade
@@ -17,6 +16,7 @@ from deeppose_cli.checkpoints.weights_file import load_weights
 from deeppose_cli.checkpoints.weights_header import read_header
 from deeppose_cli.cli.app import main
 from deeppose_cli.config.schema import to_primitives
+from tests.helpers.run_configs import write_config
 from tests.helpers.weights_files import random_values, tiny_metadata
 
 
@@ -28,11 +28,9 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number, (spec, values) in enumerate(zip(metadata.spec.stages, random_values(metadata), strict=True), start=1):
         folder = Path("lightning_logs", "mine", f"stage{number}")
         (folder / "checkpoints").mkdir(parents=True)
-        config = {"data": "mini", "preset": "tiny", "settings": {}, "skeleton": "lsp14", "box": "torso"}
-        more = {"command": "deeppose train", "deeppose_version": "0.1.0"} | (
-            {"num_train_images": 26} if number == 1 else {}
-        )
-        (folder / "config.yaml").write_text(yaml.safe_dump(config | more))
+        images = 26 if number == 1 else None
+        more = {"command": "deeppose train", "deeppose_version": "0.1.0", "num_train_images": images}
+        write_config(folder, data="mini", box="torso", **more)
         scores = ["0.25", "0.75", "nan"][: 4 - number]
         rows = "".join(f"{epoch},{score}\n" for epoch, score in enumerate(scores, 1))
         (folder / "metrics.csv").write_text(f"epoch,val_pdj\n{rows}")

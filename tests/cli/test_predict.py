@@ -14,6 +14,7 @@ from PIL import Image as PilImage
 from deeppose_cli.checkpoints import pretrained
 from deeppose_cli.cli.app import main
 from tests.helpers.fakes import FakeCascade
+from tests.helpers.run_configs import write_config
 from tests.helpers.weights_files import write
 
 
@@ -27,9 +28,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         folder = Path("lightning_logs", "demo", f"stage{stage}", "checkpoints")
         folder.mkdir(parents=True)
         (folder / "best.ckpt").write_bytes(b"weights")
-        (folder.parent / "config.yaml").write_text(
-            "{data: lsp, preset: tiny, settings: {max_epochs: 1}, skeleton: lsp14}"
-        )
+        write_config(folder.parent, data="lsp", max_epochs=1)
         (folder.parent / "metrics.csv").write_text("epoch\n1\n")
 
     def load_cascade(run: SimpleNamespace, stages: int) -> FakeCascade:

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from deeppose_cli.checkpoints import pretrained
-from deeppose_cli.checkpoints.run_folder import StageFolder
 from deeppose_cli.cli.app import main
-from deeppose_cli.config.presets import PRESETS
-from deeppose_cli.config.run import StageRunConfig
+from tests.helpers.run_configs import write_config
 from tests.helpers.weights_files import write
 
 
 def write_stage(run: str, number: int, scores: list[str], *, changed: int, data: str = "demo") -> Path:
     folder = Path("lightning_logs", run, f"stage{number}")
-    settings = PRESETS["tiny"].initial if number == 1 else replace(PRESETS["tiny"].refinement, max_epochs=20)
-    StageFolder(folder, number).write_config(
-        StageRunConfig(run, number, data, "lsp14", "image", True, settings, preset="tiny")
-    )
+    write_config(folder, data=data)
     rows = [f"{epoch},{epoch * 10},{score}" for epoch, score in enumerate(scores, 1)]
     (folder / "metrics.csv").write_text("\n".join(["epoch,step,val_pdj", *rows]) + "\n")
     (folder / "checkpoints" / "best.ckpt").write_bytes(b"weights")

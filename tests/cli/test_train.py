@@ -228,11 +228,11 @@ def test_flags_win_over_what_a_recipe_brings(
 def test_the_line_that_started_a_training_takes_it_up_again(
     planned: list[tuple[str, ...]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    line = ["train", "--preset", "flic", "--run", "mine", "--input-size", "64", "--runs-root", str(tmp_path)]
+    line = ["train", "--preset", "flic", "--run", "mine", "--input-size", "160", "--runs-root", str(tmp_path)]
     assert main(line) == 0
     assert main([*line, "--resume"]) == 0
     assert main(["train", "--run", "mine", "--resume", "--runs-root", str(tmp_path)]) == 0
-    assert planned == [("mine", "flic", "flic", "torso", 64)] * 3
+    assert planned == [("mine", "flic", "flic", "torso", 160)] * 3
     for other in (["--preset", "lsp"], ["--input-size", "96"], ["--box", "face"], ["--seed", "3"]):
         capsys.readouterr()
         assert main([*line, "--resume", *other]) == 2
