@@ -178,7 +178,6 @@ def evaluate(
         scored.report_unmatched(rows, test.skeleton)
 
     alpha = scores.PCK_ALPHA.get(dataset.name, scores.OTHER_PCK_ALPHA)
-    resampling = scores.Resampling(bootstrap, seed)
     usual_box = initial is None or initial.source == dataset.initial_box or (model is None and box is None)
     published = published_results.comparable_results(
         dataset.name, split, len(test), centric=centric, usual_box=usual_box, pcp_rule=pcp_rule
@@ -196,7 +195,9 @@ def evaluate(
         **({"flip_test": True} if flip_test else {}),
         "joints": list(test.skeleton.joints),
         "published": published,
-        "rows": [scores.scores(row, truth, test.skeleton, pcp_rule, alpha, resampling, test.sticks) for row in rows],
+        "rows": [
+            scores.scores(row, truth, test.skeleton, pcp_rule, alpha, test.sticks, bootstrap, seed) for row in rows
+        ],
     }
     files = [] if folder is None else output.write_files(folder, document, test, rows, truth)
     return Evaluation(document, tuple(files), METRICS if metric == "all" else (metric,), initial)

@@ -92,14 +92,23 @@ def _read_coco(path: Path, names: Sequence[str], joints: Sequence[str], data: st
         raise DeepPoseError(f"{path}: not a JSON file ({_first_line(error)})") from None
     if not isinstance(results, list):
         raise DeepPoseError(f"{path}: holds one {type(results).__name__}; expected a list of COCO keypoint results")
-    examples = _Examples(names, data)
+    examples = {name: number for number, name in enumerate(names)}
     poses = np.full((len(names), len(joints), 2), np.nan)
     best = np.full(len(names), np.nan)
+    used = set()
     for number, result in enumerate(results):
         where = f"{path}: result {number}"
         if not isinstance(result, dict) or not {"image_id", "keypoints"} <= result.keys():
             raise DeepPoseError(f"{where}: expected an object with image_id and keypoints")
-        image = examples.find(result["image_id"], where)
+        image_id = result["image_id"]
+        image = _find_example(image_id, names, examples, data, where)
+        others = [name for name in names if name.startswith(f"{image_id}#")] if image_id in used else []
+        if others:
+            raise DeepPoseError(
+                f"{where}: a second result for {image_id!r}, an image with several examples; valid: the "
+                f"example's own name, such as {others[0]!r}, or its 0-based number in the split"
+            )
+        used.add(image_id)
         pose = _parse_pose(result["keypoints"], joints, data, where)
         score = _parse_number(result.get("score", 0), f"{where}: score")
         if math.isnan(score):
@@ -109,45 +118,20 @@ def _read_coco(path: Path, names: Sequence[str], joints: Sequence[str], data: st
     return poses
 
 
-class _Examples:
-    """The examples of a split, by the names and numbers that results may give."""
-
-    def __init__(self, names: Sequence[str], data: str) -> None:
-        self.names, self.data = names, data
-        self.numbers: dict[str, list[int]] = {}
-        self.second: dict[str, str] = {}
-        """By an image's name, the name of another example in the image."""
-        self.used: set[str] = set()
-        """Names in results so far, of images with several examples."""
-        for number, name in enumerate(names):
-            self.numbers.setdefault(name, []).append(number)
-            image, mark, _ = name.rpartition("#")
-            if mark:
-                self.second.setdefault(image, name)
-
-    def find(self, image_id: Any, where: str) -> int:
-        """The example's number. Raises DeepPoseError that begins with `where` for none, or for one of several."""
-        last = len(self.names) - 1
-        if isinstance(image_id, int) and not isinstance(image_id, bool) and 0 <= image_id <= last:
-            return image_id
-        if not isinstance(image_id, str) or image_id not in self.numbers:
-            example = self.second.get(str(image_id), self.names[0])
-            raise DeepPoseError(
-                f"{where}: image_id {_shorten(image_id)} is not in the split; valid: the 0-based number in the split "
-                f"(0 to {last}) or an example's name, such as {example!r}; all: deeppose data list {self.data} "
-                "--json --names"
-            )
-        numbers = self.numbers[image_id]
-        if len(numbers) > 1:
-            raise DeepPoseError(f"{where}: {len(numbers)} examples are named {image_id!r}; give the 0-based number")
-        if image_id in self.used:
-            raise DeepPoseError(
-                f"{where}: a second result for {image_id!r}, an image with several examples; valid: the "
-                f"example's own name, such as {self.second[image_id]!r}, or its 0-based number in the split"
-            )
-        if image_id in self.second:
-            self.used.add(image_id)
-        return numbers[0]
+def _find_example(image_id: Any, names: Sequence[str], examples: dict[str, int], data: str, where: str) -> int:
+    """The number of the example in the split. Raises DeepPoseError that begins with `where`."""
+    if isinstance(image_id, int) and not isinstance(image_id, bool) and 0 <= image_id < len(names):
+        return image_id
+    if not isinstance(image_id, str) or image_id not in examples:
+        example = next((name for name in names if name.startswith(f"{image_id}#")), names[0])
+        raise DeepPoseError(
+            f"{where}: image_id {_shorten(image_id)} is not in the split; valid: the 0-based number in the split "
+            f"(0 to {len(names) - 1}) or an example's name, such as {example!r}; all: deeppose data list {data} "
+            "--json --names"
+        )
+    if (count := names.count(image_id)) > 1:
+        raise DeepPoseError(f"{where}: {count} examples are named {image_id!r}; give the 0-based number")
+    return examples[image_id]
 
 
 def _parse_pose(keypoints: Any, joints: Sequence[str], data: str, where: str) -> NDArray[np.float64]:

@@ -5,8 +5,6 @@ The rule `buffy` is Buffy Stickmen's own scorer, described in the README of that
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -119,24 +117,18 @@ def _window_hits(pred: FloatArray, truth: FloatArray, skeleton: Skeleton) -> Hit
     return HitCounts((valid & matched)[:, None], valid[:, None])
 
 
-class BuffyScores(NamedTuple):
-    """The three numbers of Buffy's scorer."""
+def buffy_scores(sticks: HitCounts, people: HitCounts) -> dict[str, float]:
+    """The three numbers of Buffy's scorer, from `pcp_hits` by the rule `buffy` and `window_hits` of the same images.
 
-    detection_rate: float
-    """Share of the people whose window matches; NaN where there is nobody."""
-    pcp_of_detected: float
-    """Share of the sticks of matched people that are found; NaN where nobody is matched."""
-    total: float
-    """The product: the share of all sticks that are found."""
-
-
-def buffy_scores(sticks: HitCounts, people: HitCounts) -> BuffyScores:
-    """Compute them from `pcp_hits` by the rule `buffy` and `window_hits` of the same images."""
+    `detection_rate`: share of the people whose window matches; NaN where there is nobody. `pcp_of_detected`: share of
+    the sticks of matched people that are found; NaN where nobody is matched. `total`: the product.
+    """
     limbs = matched_people_limbs(sticks, people)
     everyone, matched, all_sticks = int(people.valid.sum()), int(people.hits.sum()), int(limbs.valid.sum())
     detection = matched / everyone if everyone else np.nan
     found = int(limbs.hits.sum()) / all_sticks if all_sticks else np.nan
-    return BuffyScores(detection, found, detection * found if matched else detection)
+    total = detection * found if matched else detection
+    return {"detection_rate": detection, "pcp_of_detected": found, "total": total}
 
 
 def matched_people_limbs(sticks: HitCounts, people: HitCounts) -> HitCounts:

@@ -5,7 +5,7 @@ Needs no torch: the cascade is an argument. Shape letters: S stages, N images of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -60,52 +60,16 @@ def predict_split(
     on_unreadable: Callable[[DeepPoseError], None] = report_skipped,
     *,
     flip_test: bool = False,
-    confidence: NDArray[np.float64] | None = None,
+    outputs: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> NDArray[np.float64]:
     """Run a cascade over a split, from initial boxes (N, 4): (S, N, K, 2) px, in the cascade's joint order.
 
     At most `batch_size` images are in memory at a time. An image that cannot be read is passed to `on_unreadable` and
-    left out: its poses are NaN, which the metrics count as wrong. `flip_test`: see `Cascade.predict`. `confidence`:
-    (S, N, K), filled in place.
+    left out: its poses are NaN, which the metrics count as wrong. `flip_test`: see `Cascade.predict`. `outputs`:
+    arrays (S, N, K), filled with the results' fields of these names.
     """
-    poses = np.full((cascade.num_stages, len(annotations), len(cascade.skeleton), 2), np.nan)
-    for rows, result in _predict_batches(
-        cascade, annotations, boxes, batch_size, progress, on_unreadable, flip_test=flip_test
-    ):
-        poses[:, rows] = result.poses
-        if confidence is not None:
-            confidence[:, rows] = result.confidence
-    return poses
-
-
-def calibrate(cascade: Predictor, annotations: Annotations, boxes: FloatArray) -> list[Calibration | None]:
-    """Fit each stage's confidence to the heatmap peaks on images that it was not trained on.
-
-    A joint is right where PDJ counts it. None for a stage without heatmaps, or with too few images (`confidence.fit`).
-    """
-    shape = (cascade.num_stages, len(annotations), len(cascade.skeleton))
-    poses, peak_mass = np.full((*shape, 2), np.nan), np.full(shape, np.nan)
-    for rows, result in _predict_batches(cascade, annotations, boxes):
-        poses[:, rows], peak_mass[:, rows] = result.poses, result.peak_mass
-    found = []
-    for pose, mass in zip(poses, peak_mass, strict=True):
-        hits, valid = metrics.pdj_hits(pose, annotations.keypoints, annotations.skeleton, PDJ_THRESHOLD)
-        found.append(confidence.fit(mass[valid], hits[valid]))
-    return found
-
-
-def _predict_batches(
-    cascade: Predictor,
-    annotations: Annotations,
-    boxes: FloatArray,
-    batch_size: int = BATCH_SIZE,
-    progress: Progress | None = None,
-    on_unreadable: Callable[[DeepPoseError], None] = report_skipped,
-    *,
-    flip_test: bool = False,
-) -> Iterator[tuple[list[int], Any]]:
-    """The rows of each batch, and the cascade's result for their images."""
     n = len(annotations)
+    poses = np.full((cascade.num_stages, n, len(cascade.skeleton), 2), np.nan)
     for start in range(0, n, batch_size):
         stop = min(start + batch_size, n)
         rows, images = [], []
@@ -116,9 +80,27 @@ def _predict_batches(
             except DeepPoseError as error:
                 on_unreadable(error)
         if rows:
-            yield rows, cascade.predict(images, np.asarray(boxes)[rows], flip_test=flip_test)
+            result = cascade.predict(images, np.asarray(boxes)[rows], flip_test=flip_test)
+            poses[:, rows] = result.poses
+            for name, values in (outputs or {}).items():
+                values[:, rows] = getattr(result, name)
         if progress is not None:
             progress("predicting", stop, n)
+    return poses
+
+
+def calibrate(cascade: Predictor, annotations: Annotations, boxes: FloatArray) -> list[Calibration | None]:
+    """Fit each stage's confidence to the heatmap peaks on images that it was not trained on.
+
+    A joint is right where PDJ counts it. None for a stage without heatmaps, or with too few images (`confidence.fit`).
+    """
+    peak_mass = np.full((cascade.num_stages, len(annotations), len(cascade.skeleton)), np.nan)
+    poses = predict_split(cascade, annotations, boxes, outputs={"peak_mass": peak_mass})
+    found = []
+    for pose, mass in zip(poses, peak_mass, strict=True):
+        hits, valid = metrics.pdj_hits(pose, annotations.keypoints, annotations.skeleton, PDJ_THRESHOLD)
+        found.append(confidence.fit(mass[valid], hits[valid]))
+    return found
 
 
 def to_skeleton(poses: FloatArray, source: Skeleton, target: Skeleton) -> NDArray[np.float64]:

@@ -131,7 +131,7 @@ def stage_rows(
 
     confidence = np.full((cascade.num_stages, len(test), len(cascade.skeleton)), np.nan)
     poses = predict_split.predict_split(
-        cascade, test, boxes, batch_size, progress, skip, flip_test=flip_test, confidence=confidence
+        cascade, test, boxes, batch_size, progress, skip, flip_test=flip_test, outputs={"confidence": confidence}
     )
     if len(unreadable) == len(test):
         raise DeepPoseError(f"none of the {len(test)} images could be read; the first: {unreadable[0]}")

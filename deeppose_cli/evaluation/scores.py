@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppose_cli.config.defaults import BOOTSTRAP_DRAWS, PDJ_THRESHOLD
+from deeppose_cli.config.defaults import PDJ_THRESHOLD
 from deeppose_cli.core.geometry import FloatArray
 from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.evaluation import bootstrap, metrics, pcp
@@ -57,15 +57,6 @@ class ScoredPredictions:
         return ScoredPredictions(name, np.asarray(poses, np.float64), np.ones(np.shape(poses)[-2], dtype=bool))
 
 
-@dataclass(frozen=True)
-class Resampling:
-    """How the intervals are drawn."""
-
-    draws: int = BOOTSTRAP_DRAWS
-    """0: no intervals."""
-    seed: int = 0
-
-
 class _MetricPart(NamedTuple):
     """Some scores of a metric, and the values from which they are computed."""
 
@@ -82,8 +73,9 @@ def scores(
     skeleton: Skeleton,
     pcp_rule: PcpRule = "strict",
     pck_alpha: float = OTHER_PCK_ALPHA,
-    resampling: Resampling | None = None,
     marked: FloatArray | None = None,
+    draws: int = 0,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Score poses against the truth (N, K, 2) px by every metric: one row of the scores document.
 
@@ -91,9 +83,9 @@ def scores(
     does not predict. Joint and limb kinds are the mean of left and right; limb kinds that the skeleton lacks are left
     out. `per_joint` and `per_limb` hold the joints and limbs one by one. The means of PDJ, its area under the curve
     (trapezoid rule over 0 to 0.5, divided by 0.5) and PCK are over all K joints, those of PCP over limb kinds.
-    `interval` (with `resampling`) has the shape of the values beside it, with [low, high] for each; None where fewer
-    than two images count. `marked`: see `pcp.pcp_hits`. `buffy_official` (Buffy's own people and rule) holds the
-    scorer's three numbers, and by limb kind the share of the matched people's limbs that is found.
+    `interval` (with `draws` of the bootstrap, by `seed`) has the shape of the values beside it, with [low, high] for
+    each; None where fewer than two images count. `marked`: see `pcp.pcp_hits`. `buffy_official` (Buffy's own people
+    and rule) holds the scorer's three numbers, and by limb kind the share of the matched people's limbs that is found.
     """
     predicted, predicted_limbs = row.predicted, pcp.limbs_of_joints(row.predicted, skeleton)
     windows = pcp.has_windows(skeleton) and bool(predicted_limbs[pcp.window_limbs(skeleton)].all())
@@ -112,18 +104,18 @@ def scores(
     document = {
         "pdj": {
             "threshold": PDJ_THRESHOLD,
-            **_metric([_MetricPart(*detected, of_joints), _MetricPart(areas, curve.valid, auc)], resampling),
+            **_metric([_MetricPart(*detected, of_joints), _MetricPart(areas, curve.valid, auc)], draws, seed),
             "per_joint": _by_name(skeleton.joints, detected.rates()),
         },
         "pcp": {
             "rule": pcp_rule,
-            **_metric([_MetricPart(*limbs, of_limbs)], resampling),
+            **_metric([_MetricPart(*limbs, of_limbs)], draws, seed),
             "per_limb": _by_name(limb_names, limbs.rates()),
             **(_buffy_official(row, truth, skeleton, limbs) if pcp_rule == "buffy" and windows else {}),
         },
         "pck": {
             "alpha": pck_alpha,
-            **_metric([_MetricPart(*near, of_joints)], resampling),
+            **_metric([_MetricPart(*near, of_joints)], draws, seed),
             "per_joint": _by_name(skeleton.joints, near.rates()),
         },
     }
@@ -163,7 +155,7 @@ def group_means(rates: FloatArray, groups: Groups) -> NDArray[np.float64]:
     return metrics.mean_rate(np.stack([metrics.mean_rate(rates[..., list(group)]) for group in groups], axis=-1))
 
 
-def _metric(parts: Sequence[_MetricPart], resampling: Resampling | None) -> dict[str, Any]:
+def _metric(parts: Sequence[_MetricPart], draws: int, seed: int) -> dict[str, Any]:
     """The scores of a metric, and their intervals.
 
     Every metric and row is resampled with the same draws of images, so that rows can be compared.
@@ -172,11 +164,11 @@ def _metric(parts: Sequence[_MetricPart], resampling: Resampling | None) -> dict
     for hits, valid, groups in parts:
         rates = metrics.rate(hits.sum(0), valid.sum(0))
         _set_nested(found, {path: _number(group_means(rates, columns)) for path, columns in groups.items()})
-    if resampling is None or not resampling.draws:
+    if not draws:
         return found
-    intervals: dict[str, Any] = {"level": bootstrap.LEVEL, "draws": resampling.draws}
+    intervals: dict[str, Any] = {"level": bootstrap.LEVEL, "draws": draws}
     for hits, valid, groups in parts:
-        sums = bootstrap.resampled_sums(np.concatenate([hits, valid], axis=1), resampling.draws, resampling.seed)
+        sums = bootstrap.resampled_sums(np.concatenate([hits, valid], axis=1), draws, seed)
         rates = metrics.rate(*np.split(sums, 2, axis=1))  # (D, J)
         values: dict[tuple[str, ...], list[float | None] | None] = {}
         for path, columns in groups.items():
@@ -190,7 +182,7 @@ def _metric(parts: Sequence[_MetricPart], resampling: Resampling | None) -> dict
 def _buffy_official(row: ScoredPredictions, truth: FloatArray, skeleton: Skeleton, limbs: HitCounts) -> dict[str, Any]:
     people = pcp.window_hits(row.poses, truth, skeleton)
     of_detected = pcp.limb_kind_rates(pcp.matched_people_limbs(limbs, people).rates(), skeleton)
-    numbers = {name: _number(value) for name, value in pcp.buffy_scores(limbs, people)._asdict().items()}
+    numbers = {name: _number(value) for name, value in pcp.buffy_scores(limbs, people).items()}
     return {
         "buffy_official": {
             **numbers,

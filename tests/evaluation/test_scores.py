@@ -12,7 +12,7 @@ import pytest
 
 from deeppose_cli.core.skeleton import BUFFY10, FLIC10, LSP14, Skeleton
 from deeppose_cli.evaluation import bootstrap, metrics, pcp, predict_split, scores
-from deeppose_cli.evaluation.scores import Resampling, ScoredPredictions
+from deeppose_cli.evaluation.scores import ScoredPredictions
 from tests.helpers.poses import INPUTS, SKELETONS, Make, random_poses, with_gaps
 
 
@@ -85,7 +85,7 @@ def row_of_other_skeleton(source: Skeleton, target: Skeleton, n: int = 40) -> tu
 
 def test_joints_and_limbs_that_the_model_does_not_predict_are_left_out() -> None:
     row, truth = row_of_other_skeleton(FLIC10, LSP14)
-    found = scores.scores(row, truth, LSP14, resampling=Resampling(100))
+    found = scores.scores(row, truth, LSP14, draws=100)
     unknown = {"knee", "ankle", "head_top"}
     assert {kind for kind, rate in found["pdj"]["joints"].items() if rate is None} == unknown
     assert {kind for kind, rate in found["pck"]["joints"].items() if rate is None} == unknown
@@ -187,7 +187,7 @@ def leaves(part: dict[str, Any]) -> dict[tuple[str, ...], Any]:
 @INPUTS
 def test_every_value_has_an_interval_around_it(make: Make, skeleton: Skeleton) -> None:
     pred, truth = make(skeleton)
-    row = scores.scores(ScoredPredictions.of_all("x", pred), truth, skeleton, resampling=Resampling(200, seed=1))
+    row = scores.scores(ScoredPredictions.of_all("x", pred), truth, skeleton, draws=200, seed=1)
     plain = scores.scores(ScoredPredictions.of_all("x", pred), truth, skeleton)
     for part in ("pdj", "pcp", "pck"):
         interval = row[part].pop("interval")
@@ -205,7 +205,7 @@ def test_every_value_has_an_interval_around_it(make: Make, skeleton: Skeleton) -
 def test_an_interval_is_that_of_the_scores_of_images_drawn_again() -> None:
     """Every score, computed again for each draw."""
     pred, truth = with_gaps(LSP14)
-    row = scores.scores(ScoredPredictions.of_all("x", pred), truth, LSP14, resampling=Resampling(100, seed=5))
+    row = scores.scores(ScoredPredictions.of_all("x", pred), truth, LSP14, draws=100, seed=5)
     again = []
     for weights in bootstrap.resampled_sums(np.eye(len(pred)), 100, 5):
         images = np.repeat(np.arange(len(pred)), weights.astype(int))
@@ -219,9 +219,7 @@ def test_an_interval_is_that_of_the_scores_of_images_drawn_again() -> None:
 def test_the_seed_decides_the_interval() -> None:
     pred, truth = random_poses(LSP14)
     ends = [
-        scores.scores(ScoredPredictions.of_all("x", pred), truth, LSP14, resampling=Resampling(100, seed))["pdj"][
-            "interval"
-        ]
+        scores.scores(ScoredPredictions.of_all("x", pred), truth, LSP14, draws=100, seed=seed)["pdj"]["interval"]
         for seed in (1, 1, 2)
     ]
     assert ends[0] == ends[1] != ends[2]
@@ -230,7 +228,7 @@ def test_the_seed_decides_the_interval() -> None:
 def test_one_labelled_image_has_no_interval() -> None:
     pred, truth = random_poses(LSP14, n=20)
     truth[1:, LSP14.index("neck")] = np.nan
-    found = scores.scores(ScoredPredictions.of_all("x", pred), truth, LSP14, resampling=Resampling(100))
+    found = scores.scores(ScoredPredictions.of_all("x", pred), truth, LSP14, draws=100)
     for part in ("pdj", "pck"):
         assert found[part]["joints"]["neck"] is not None
         assert found[part]["interval"]["joints"]["neck"] is None
