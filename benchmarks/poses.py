@@ -29,7 +29,7 @@ from deeppose_cli.detection.initial_boxes import initial_boxes, usual_source
 from deeppose_cli.evaluation import predict_split
 from deeppose_cli.evaluation.scores import ScoredPredictions, per_image_pdj
 from deeppose_cli.media.images import Image, read_image
-from deeppose_cli.visualization.drawing import SIDE_COLOURS, draw_pose
+from deeppose_cli.visualization.drawing import SIDE_COLORS, draw_pose
 
 CELL, COLUMNS, INCHES, DPI = 360, 5, 1.6, 150
 """Side of a cell in px, cells in a line, inches of a cell, px of an inch."""
@@ -81,7 +81,7 @@ def sheet(cells: Sequence[tuple[Image, str]], title: str) -> Figure:
     words = {"left": "the person's left", "right": "the person's right", "": "middle of the body"}
     handles = [
         Patch(facecolor=np.array(colour) / 255, edgecolor="black", linewidth=0.5, label=words[side])
-        for side, colour in SIDE_COLOURS.items()
+        for side, colour in SIDE_COLORS.items()
     ]
     handles.append(Line2D([], [], color=np.array(_TRUTH) / 255, label="as labelled"))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=7.5, frameon=False)

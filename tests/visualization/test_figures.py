@@ -15,7 +15,7 @@ from deeppose_cli.evaluation import scores
 from deeppose_cli.evaluation.published_results import comparable_results
 from deeppose_cli.evaluation.scores import ScoredPredictions
 from deeppose_cli.visualization import figures
-from deeppose_cli.visualization.drawing import SIDE_COLOURS, draw_pose
+from deeppose_cli.visualization.drawing import SIDE_COLORS, draw_pose
 
 
 def scores_document(skeleton: Skeleton, names: list[str]) -> dict[str, Any]:
@@ -205,14 +205,14 @@ def test_joints_are_drawn_where_they_are_in_the_color_of_their_side() -> None:
     assert (image == 100).all()
     for (x, y), joint in zip(pose.astype(int), LSP14.joints, strict=True):
         side = joint.partition("_")[0]
-        assert tuple(drawn[y, x]) == SIDE_COLOURS[side if side in SIDE_COLOURS else ""]
+        assert tuple(drawn[y, x]) == SIDE_COLORS[side if side in SIDE_COLORS else ""]
 
 
 def test_a_joint_that_is_missing_takes_its_limbs_with_it_and_no_other() -> None:
     pose = np.full((14, 2), np.nan)
     pose[LSP14.index("left_elbow")], pose[LSP14.index("left_wrist")] = (40, 40), (120, 40)
     drawn = draw_pose(gray(), pose, LSP14)
-    assert tuple(drawn[40, 80]) == SIDE_COLOURS["left"]
+    assert tuple(drawn[40, 80]) == SIDE_COLORS["left"]
     pose[LSP14.index("left_wrist")] = np.nan
     drawn = draw_pose(gray(), pose, LSP14)
     assert (drawn[40, 80] == 100).all()
@@ -225,7 +225,7 @@ def test_joints_far_outside_are_cut_off_at_the_edge() -> None:
     pose[LSP14.index("left_elbow")], pose[LSP14.index("left_wrist")] = (40, 40), (1e12, 40)
     drawn = draw_pose(gray(), pose, LSP14)
     assert drawn.shape == (200, 160, 3)
-    assert tuple(drawn[40, 159]) == SIDE_COLOURS["left"]
+    assert tuple(drawn[40, 159]) == SIDE_COLORS["left"]
     pose[:] = -np.inf
     assert (draw_pose(gray(), pose, LSP14) == 100).all()
 

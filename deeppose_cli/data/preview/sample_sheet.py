@@ -17,7 +17,7 @@ from deeppose_cli.core.geometry import FloatArray
 from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.data.preview.sample_views import Crop
 from deeppose_cli.media.images import Image
-from deeppose_cli.visualization.drawing import SIDE_COLOURS, draw_pose, joint_colour
+from deeppose_cli.visualization.drawing import SIDE_COLORS, draw_pose, joint_color
 
 CELL = 400
 """Side of a cell, px."""
@@ -62,7 +62,7 @@ def joint_boxes_cell(
     canvas, place = _fitted(image, boxes[known])
     canvas = draw_pose(canvas, place(pose), skeleton)
     for joint in sorted(known, key=lambda joint: joint in shown):
-        _draw_box(canvas, place, boxes[joint], joint_colour(skeleton.joints[joint]), 3 if joint in shown else 0)
+        _draw_box(canvas, place, boxes[joint], joint_color(skeleton.joints[joint]), 3 if joint in shown else 0)
     side = f"side {boxes[known[0], 2]:.0f} px" if len(known) else "no labels"
     return Cell(canvas, side)
 
@@ -83,9 +83,9 @@ def refinement_cell(crop: Crop, skeleton: Skeleton) -> Cell:
     if not np.isnan(label).any():
         # Far outside, cv2's whole numbers would overflow.
         label = np.clip(label, -4 * CELL, 5 * CELL)
-        for color, width in ((_EDGE, 5), (joint_colour(name), 3)):
+        for color, width in ((_EDGE, 5), (joint_color(name), 3)):
             cv2.line(canvas, _fixed(middle), _fixed(label), color, width, cv2.LINE_AA, _SHIFT)
-        for color, width in ((_EDGE, 8), (joint_colour(name), 5)):
+        for color, width in ((_EDGE, 8), (joint_color(name), 5)):
             cv2.circle(canvas, _fixed(label), 20 << _SHIFT, color, width, cv2.LINE_AA, _SHIFT)
     for color, width in ((_EDGE, 4), (_CROSS, 2)):
         for step in (np.array([12.0, 0.0]), np.array([0.0, 12.0])):
@@ -130,7 +130,7 @@ def _legend() -> list[Any]:
     names = {"left": "the person's left", "right": "the person's right", "": "middle of the body"}
     sides = [
         Patch(facecolor=_hex(color), edgecolor="black", linewidth=0.5, label=names[side])
-        for side, color in SIDE_COLOURS.items()
+        for side, color in SIDE_COLORS.items()
     ]
     first = Patch(facecolor="none", edgecolor=_hex(INITIAL_BOX_COLOR), linewidth=1.5, label="initial box b⁰")
     middle = Line2D([], [], color="black", marker="+", linestyle="", label="middle of a crop; the ring is the label")

@@ -18,7 +18,7 @@ from deeppose_cli.data.preview.sample_sheet import (
     sample_sheet,
 )
 from deeppose_cli.data.preview.sample_views import Crop
-from deeppose_cli.visualization.drawing import joint_colour
+from deeppose_cli.visualization.drawing import joint_color
 
 RED = (200, 30, 30)
 NOTHING = np.full((14, 2), np.nan)
@@ -70,7 +70,7 @@ def test_boxes_have_the_color_of_the_persons_side_and_those_shown_are_thick() ->
     boxes[LEFT] = 30, 30, 20, 20
     boxes[LSP14.mirror[LEFT]] = 70, 30, 20, 20
     cell = joint_boxes_cell(plain(100, 60), NOTHING, boxes, [LEFT], LSP14)
-    left, right = joint_colour("left_wrist"), joint_colour("right_wrist")
+    left, right = joint_color("left_wrist"), joint_color("right_wrist")
     assert left != right
     amounts = [int((np.abs(cell.pixels.astype(int) - color).max(-1) < 60).sum()) for color in (left, right)]
     assert amounts[0] > 2 * amounts[1] > 0
@@ -94,7 +94,7 @@ def test_a_close_up_rings_the_label_of_its_own_joint() -> None:
     cell = refinement_cell(Crop(plain(64, 64), keypoints, LEFT), LSP14)
     assert cell.caption == "left wrist"
     # The line to the crop's middle leads up and to the right: left and lower ends are the ring's.
-    left, _, _, bottom = extent(cell.pixels, joint_colour("left_wrist"))
+    left, _, _, bottom = extent(cell.pixels, joint_color("left_wrist"))
     scale = CELL / 64
     assert left == pytest.approx(20.5 * scale - 22, abs=4)
     assert bottom == pytest.approx(50.5 * scale + 22, abs=4)
