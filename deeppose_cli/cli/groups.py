@@ -38,7 +38,7 @@ class TrainingCommand(TyperCommand):
         """Take the file's values as the defaults of the flags: flags on the line win."""
         # Typer's own eager options would import pydantic, 0.3 s, before the help page.
         if not {*HELP_FLAGS} & {*args}:
-            for arg, following in zip(args, [*args[1:], ""], strict=True):
+            for arg, following in zip(args, [*args, ""][1:], strict=True):
                 name, equals, value = arg.partition("=")
                 if name == "--config" and (value or following):
                     ctx.default_map = read_flags(Path(value if equals else following), ctx)
