@@ -117,12 +117,14 @@ def _print(console: Console, facts: dict[str, Any], full: bool) -> None:
         state = Text("damaged", style="red")
     console.print(Text.assemble((facts["name"], "bold"), "  ", state), soft_wrap=True)
     use = "evaluation only" if facts["evaluation_only"] else f"preset {facts['preset']}"
+    by_hand = f"deeppose data prepare {facts['name']}, which downloads it; or by hand: "
+    get = f"{by_hand if facts['downloads'] else ''}{facts['how_to_get']}"
     joints = facts["joints"]
     lines = [f"\n{number:>2}  {joint}" for number, joint in enumerate(joints)]
     rows = (
         ("what", facts["title"]),
         ("problem", facts["problem"] or ""),
-        ("get", "" if facts["is_prepared"] and not full else _how_to_get(facts)),
+        ("get", "" if facts["is_prepared"] and not full else get),
         ("joints", f"{len(joints)}{''.join(lines)}" if full else f"{len(joints)}: {', '.join(joints)}"),
         ("images", facts["image_order"]),
         ("labels", facts["label_conventions"]),
@@ -144,9 +146,3 @@ def _print_rows(console: Console, rows: Sequence[tuple[str, str]]) -> None:
         if value:
             table.add_row(label, Text(value))
     console.print(Padding(table, (0, 0, 0, 2)))
-
-
-def _how_to_get(facts: dict[str, Any]) -> str:
-    if not facts["downloads"]:
-        return str(facts["how_to_get"])
-    return f"deeppose data prepare {facts['name']}, which downloads it; or by hand: {facts['how_to_get']}"

@@ -1,4 +1,4 @@
-"""What a reader hands on, whatever the data set: images' files and their labels, in one convention."""
+"""The labels of a split, in one convention for all data sets."""
 
 from __future__ import annotations
 
@@ -30,11 +30,12 @@ class Annotations:
     keypoints: NDArray[np.float64]
     """(N, K, 2) px; NaN where the joint is not labelled."""
     boxes: NDArray[np.float64]
-    """(N, 4) the person's box in px, where the data set has one or derives one for training; NaN rows: full image."""
+    """(N, 4) the person's box: centre x, centre y, width, height in px, where the data set has one or derives one for
+    training. NaN rows: full image."""
     names: tuple[str, ...]
-    """(N) what a person calls the example: `im0001.jpg`."""
+    """(N) the example's name for people: `im0001.jpg`."""
     torsos: NDArray[np.float64] | None = None
-    """(N, 4) the person's torso box in px, where the data set says with it which person is meant (FLIC)."""
+    """(N, 4) the person's torso box, in the same order, where the data set shows by it which person is meant (FLIC)."""
 
     sticks: NDArray[np.float64] | None = None
     """(N, L, 2, 2) start and end in px of the skeleton's limbs, where the data set labels limbs, not joints (Buffy):

@@ -1,8 +1,8 @@
 """Boxes, the paper's normalisation N and its inverse, pose diameter, joint boxes, and the crop transform.
 
 Coordinates are px of the source image, 0-based, pixel centres at integers, x right, y down. An image of width W
-therefore covers [-0.5, W - 0.5]. A box is (centre x, centre y, width, height) in px. `norm` coordinates are relative to
-a box: a point inside lies in [-0.5, 0.5]^2.
+therefore covers [-0.5, W - 0.5]. A box is (centre x, centre y, width, height) in px. Normalized coordinates are
+relative to a box: a point inside lies in [-0.5, 0.5]^2.
 
 The array functions take NumPy arrays and torch tensors alike: they use nothing but arithmetic and indexing.
 """
@@ -48,10 +48,10 @@ class Box(tuple[float, float, float, float]):
     @classmethod
     def around(cls, points: FloatArray) -> Box:
         """The tight box of the points (K, 2) that are not NaN. Raises ValueError where there is none."""
-        known = points[~np.isnan(points).any(-1)]
-        if not len(known):
+        points = points[~np.isnan(points).any(-1)]
+        if not len(points):
             raise ValueError("no labelled joint to put a box around")
-        (x1, y1), (x2, y2) = known.min(0), known.max(0)
+        (x1, y1), (x2, y2) = points.min(0), points.max(0)
         return cls.of_corners(x1, y1, x2, y2)
 
     def left_top(self) -> tuple[float, float, float, float]:
@@ -77,12 +77,12 @@ def overlap(a: FloatArray | Box, b: FloatArray | Box) -> float:
 
 
 def normalise(points: Array, boxes: Array) -> Array:
-    """N(y; b): px (..., 2) to norm, for boxes (..., 4) that broadcast against the points (paper, eq. 1)."""
+    """N(y; b): px (..., 2) to normalized coordinates, for boxes (..., 4) that broadcast (paper, eq. 1)."""
     return (points - boxes[..., :2]) / boxes[..., 2:]  # type: ignore[index]
 
 
 def denormalise(points: Array, boxes: Array) -> Array:
-    """N⁻¹: norm (..., 2) back to px."""
+    """N⁻¹: normalized coordinates (..., 2) back to px."""
     return points * boxes[..., 2:] + boxes[..., :2]  # type: ignore[index]
 
 
@@ -113,7 +113,7 @@ def joint_boxes(centres: FloatArray, sides: FloatArray) -> FloatArray:
 def crop_matrix(box: Box | FloatArray, size: int) -> NDArray[np.float64]:
     """(2, 3) affine map from px of the image to px of N(x; b), a size × size image.
 
-    The box's edges go to the crop's edges: norm n is at crop px (n + 0.5) · size − 0.5.
+    The box's edges go to the crop's edges: normalized n is at crop px (n + 0.5) · size − 0.5.
     """
     cx, cy, w, h = box
     sx, sy = size / w, size / h

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from deeppose_cli.core.errors import DeepPoseError
 
 Progress = Callable[[str, int, int], None]
-"""(what is done, how many, of how many; 0: that is not known): called after each step."""
+"""(activity, done, total; 0: unknown): called after each step."""
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def loading_notice(what: str, delay: float = 1.0) -> Iterator[None]:
 
 
 def report(message: str) -> None:
-    """One line for the person who waits, on stderr."""
+    """Print one line on stderr."""
     print(message, file=sys.stderr)
 
 

@@ -1,4 +1,4 @@
-"""Which joints a pose has, which limbs join them, and which joints are mirror partners: as frozen data."""
+"""Skeletons: the joints of a pose, the limbs that join them, and mirror partners."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Skeleton:
     """The opposing torso joints whose distance is the pose's diameter (paper, section 3.2)."""
     derived: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     """Joints that are by their definition the mean of these. Another skeleton's joint of that name is another point
-    unless it is made in the same way; a model that knows what it is made of knows it too."""
+    unless it is made in the same way; a model that predicts what it is made of predicts it too."""
 
     def __len__(self) -> int:
         return len(self.joints)
@@ -74,27 +74,19 @@ def _limb(kind: str, start: str, end: str) -> tuple[Limb, Limb]:
     return left, right
 
 
+def _names(joints: str) -> tuple[str, ...]:
+    return tuple(joints.split())
+
+
 _ARMS = (*_limb("upper_arm", "shoulder", "elbow"), *_limb("lower_arm", "elbow", "wrist"))
 _LEGS = (*_limb("upper_leg", "hip", "knee"), *_limb("lower_leg", "knee", "ankle"))
 _TORSO = Limb("torso", ("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"))
 
 LSP14 = Skeleton(
     name="lsp14",
-    joints=(
-        "right_ankle",
-        "right_knee",
-        "right_hip",
-        "left_hip",
-        "left_knee",
-        "left_ankle",
-        "right_wrist",
-        "right_elbow",
-        "right_shoulder",
-        "left_shoulder",
-        "left_elbow",
-        "left_wrist",
-        "neck",
-        "head_top",
+    joints=_names(
+        "right_ankle right_knee right_hip left_hip left_knee left_ankle right_wrist right_elbow "
+        "right_shoulder left_shoulder left_elbow left_wrist neck head_top"
     ),
     limbs=(*_ARMS, *_LEGS, _TORSO, Limb("head", ("neck",), ("head_top",))),
 )
@@ -102,17 +94,8 @@ LSP14 = Skeleton(
 
 FLIC10 = Skeleton(
     name="flic10",
-    joints=(
-        "nose",
-        "neck",
-        "left_shoulder",
-        "left_elbow",
-        "left_wrist",
-        "left_hip",
-        "right_shoulder",
-        "right_elbow",
-        "right_wrist",
-        "right_hip",
+    joints=_names(
+        "nose neck left_shoulder left_elbow left_wrist left_hip right_shoulder right_elbow right_wrist right_hip"
     ),
     limbs=(*_ARMS, _TORSO),
     derived={"neck": ("left_shoulder", "right_shoulder")},
@@ -121,24 +104,15 @@ FLIC10 = Skeleton(
 
 BUFFY10 = Skeleton(
     name="buffy10",
-    joints=(
-        "left_shoulder",
-        "left_elbow",
-        "left_wrist",
-        "right_shoulder",
-        "right_elbow",
-        "right_wrist",
-        "neck",
-        "mid_hip",
-        "chin",
-        "head_top",
+    joints=_names(
+        "left_shoulder left_elbow left_wrist right_shoulder right_elbow right_wrist neck mid_hip chin head_top"
     ),
     limbs=(*_ARMS, Limb("torso", ("neck",), ("mid_hip",)), Limb("head", ("chin",), ("head_top",))),
     torso=("neck", "mid_hip"),
     derived={"mid_hip": ("left_hip", "right_hip")},
 )
 """Buffy Stickmen: the ends of its six sticks (Ferrari, Marin-Jimenez & Zisserman, CVPR 2008). It has no hips: the torso
-stick, neck to mid-hip, stands for the diameter."""
+stick, neck to mid-hip, is used as the diameter."""
 
 PEOPLE15 = Skeleton(name="people15", joints=(*LSP14.joints, "nose"), limbs=LSP14.limbs)
 """Every point that LSP or FLIC labels. The neck is LSP's: on its test images the shoulders' midpoint, which is FLIC's

@@ -20,7 +20,7 @@ right lower arm, head; neither their sides nor their ends are as needed here:
   closest to an end of the head, `chin`; the others are `mid_hip` and `head_top`. (By height seven training
   frames would be wrong: of people who lie, or hang head down.) For arms the rule fails where a forearm is
   folded onto the upper arm or points at the camera: of the 944 in training by eye in seven, s5e3/029789, 029791,
-  032400, 052935 and 052950 (the person's left), 043775 and 051013 (right). It is kept for being simple and known.
+  032400, 052935 and 052950 (the person's left), 043775 and 051013 (right). It is simple and in common use.
 - The two ends at an elbow are apart: 7 px in the median of the training frames, 17 in the worst tenth, 47 at most. The
   elbow is their mean, at most half of that from each; an end itself would spoil the other stick by all of it. The
   release's own scorer compares sticks: `--pcp-rule buffy` measures by the ends as they were marked.
@@ -28,7 +28,7 @@ right lower arm, head; neither their sides nor their ends are as needed here:
   drawing are MATLAB, and of the ends marked at the lower border 16 lie within MATLAB's last row (404.5 … 405.5 of 405)
   and 3 below it; all 19 would be outside of 0-based images.
 
-There are no hips: the torso stick, neck to mid-hip, stands for the diameter. Every joint is labelled. There are no
+There are no hips: the torso stick, neck to mid-hip, is used as the diameter. Every joint is labelled. There are no
 boxes, and several people may be in a frame, of whom one has sticks: the initial box comes from a face (the paper,
 section 4.1).
 
@@ -42,7 +42,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -60,78 +59,56 @@ STICKS = ("torso", "left upper arm", "right upper arm", "left lower arm", "right
 """Lines of a record, with the sides of the image."""
 
 Episodes = Mapping[str, Mapping[int, int]]
-"""Split → episode → how many records it has."""
 EPISODES: Episodes = {"train": {3: 376, 4: 96}, "test": {2: 76, 5: 108, 6: 92}}
-"""The release's."""
+"""Split → episode → how many records it has."""
 
 _MEMBER = re.compile(
     r"(?:.*/)?(?:data/(?P<labels>buffy_s5e(?P<a>[2-6])_sticks\.txt)"
     r"|images/buffy_s5e(?P<b>[2-6])_original/(?P<image>\d{6}\.jpg))"
 )
 _FRAME = re.compile(r"[0-9]{1,6}")
-_NUMBER = re.compile(r"[+-]?[0-9]{1,15}(?:\.[0-9]{0,15})?(?:[eE][+-]?[0-9]{1,2})?")
+_NUMBER = r"[+-]?[0-9]{1,15}(?:\.[0-9]{0,15})?(?:[eE][+-]?[0-9]{1,2})?"
+_STICK = re.compile(r"[ \t]+".join([_NUMBER] * 4))
 _NUMBERS = f"four numbers x1 y1 x2 y2 within ±{MAX_COORDINATE:.0f} px"
 
 
-@dataclass(frozen=True, eq=False)
-class Sticks:
-    """The records of an episode, in the file's order."""
+def read_sticks(file: Path, shown: str) -> tuple[list[int], NDArray[np.float64]]:
+    """`buffy_s5eN_sticks.txt`: the frame of each record, and the ends of its sticks. Empty lines do not matter.
 
-    frames: tuple[int, ...]
-    ends: NDArray[np.float64]
-    """(N, 6, 2, 2): stick in the order of `STICKS`, end, x and y; 0-based px, ends and sides as in the file."""
-
-    @property
-    def images(self) -> list[str]:
-        return [f"{frame:06d}.jpg" for frame in self.frames]
-
-
-def read_sticks(file: Path, shown: str) -> Sticks:
-    """`buffy_s5eN_sticks.txt`. Empty lines may stand before and after a record.
-
+    The ends are (N, 6, 2, 2): stick in the order of `STICKS`, end, x and y; 0-based px, ends and sides as in the file.
     Raises DeepPoseError that calls the file `shown` and names record, line and stick of what cannot be right.
     """
-    lines = _lines(file, shown)
-    frames: dict[int, int] = {}
-    records: list[list[list[float]]] = []
-    at = 0
-    while True:
-        while at < len(lines) and not lines[at]:
-            at += 1
-        if at == len(lines):
-            break
-        record = len(records) + 1
-        if not _FRAME.fullmatch(lines[at]):
-            raise DeepPoseError(
-                f"{shown}: record {record}, line {at + 1}: {_quoted(lines[at])}; valid: the number of a frame, alone"
-            )
-        frame = int(lines[at])
-        if frame in frames:
-            raise DeepPoseError(
-                f"{shown}: record {record}, line {at + 1}: frame {frame} is record {frames[frame]} already; "
-                "valid: each frame once"
-            )
-        frames[frame] = record
-        sticks = []
-        for place, stick in enumerate(STICKS, at + 1):
-            found = lines[place] if place < len(lines) else None
-            values = _numbers(found or "")
-            if values is None:
-                what = "the file ends" if found is None else _quoted(found)
-                raise DeepPoseError(
-                    f"{shown}: record {record} (frame {frame}), line {place + 1}, {stick}: {what}; valid: {_NUMBERS}"
-                )
-            sticks.append(values)
-        records.append(sticks)
-        at += 1 + len(STICKS)
-    if not records:
+    if file.stat().st_size > MAX_BYTES:
+        raise DeepPoseError(f"{shown}: larger than {MAX_BYTES} bytes; no sticks file is")
+    text = file.read_bytes().decode("ascii", "backslashreplace")
+    lines = [(number, line.strip(" \t\r")) for number, line in enumerate(text.split("\n"), 1)]
+    lines = [(number, line) for number, line in lines if line]
+    if not lines:
         raise DeepPoseError(f"{shown}: holds no record; valid: the number of a frame, then six lines of {_NUMBERS}")
-    return Sticks(tuple(frames), np.array(records).reshape(-1, len(STICKS), 2, 2) - 1)
+    frames: list[int] = []
+    ends = []
+    for start in range(0, len(lines), 1 + len(STICKS)):
+        (number, line), *rest = lines[start : start + 1 + len(STICKS)]
+        record = f"{shown}: record {len(frames) + 1}"
+        if not _FRAME.fullmatch(line) or int(line) in frames:
+            valid = "the number of a frame, alone, and each frame once"
+            raise DeepPoseError(f"{record}, line {number}: {line[:60]!r}; valid: {valid}")
+        frames.append(int(line))
+        for (number, line), stick in zip(rest, STICKS, strict=False):
+            values = [float(word) for word in line.split()] if _STICK.fullmatch(line) else [np.inf]
+            if np.abs(values).max() > MAX_COORDINATE:
+                where = f"{record} (frame {frames[-1]}), line {number}, {stick}"
+                raise DeepPoseError(f"{where}: {line[:60]!r}; valid: {_NUMBERS}")
+            ends.append(values)
+        if len(rest) < len(STICKS):
+            missing = STICKS[len(rest)]
+            raise DeepPoseError(f"{record} (frame {frames[-1]}): the file ends before {missing}; valid: {_NUMBERS}")
+    return frames, np.array(ends).reshape(-1, len(STICKS), 2, 2) - 1
 
 
 def to_limbs(ends: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`Sticks.ends` (N, 6, 2, 2) → (N, 6, 2, 2): the sticks as BUFFY10's limbs, in their order, from start to end, with
-    the person's sides; every end where it was marked. See the file's head for the rules."""
+    """Ends (N, 6, 2, 2) of `read_sticks` → (N, 6, 2, 2): the sticks as BUFFY10's limbs, in their order, from start to
+    end, with the person's sides; every end where it was marked. The rules are at the top of this file."""
     torso, left_upper, right_upper, left_lower, right_lower, head = ends.transpose(1, 0, 2, 3)
     # The image's left is the person's right.
     left, right = (_meeting(upper, lower) for upper, lower in ((right_upper, right_lower), (left_upper, left_lower)))
@@ -152,17 +129,17 @@ def to_joints(limbs: NDArray[np.float64]) -> NDArray[np.float64]:
 def convert(files: Sequence[Path], shown: Sequence[str], episode: int, split: str, count: int) -> Splits:
     """An episode. Raises DeepPoseError where there are not `count` records: a file that is cut off between two records
     reads well."""
-    sticks = read_sticks(files[0], shown[0])
-    if len(sticks.frames) != count:
-        raise DeepPoseError(f"{shown[0]}: has {len(sticks.frames)} records; valid: {count}; copy it again")
-    images, limbs = [f"{frame:06d}.jpg" for frame in sticks.frames], to_limbs(sticks.ends)
+    frames, ends = read_sticks(files[0], shown[0])
+    if len(frames) != count:
+        raise DeepPoseError(f"{shown[0]}: has {len(frames)} records; valid: {count}; copy it again")
+    images, limbs = [f"{frame:06d}.jpg" for frame in frames], to_limbs(ends)
     names = [f"s5e{episode}/{image}" for image in images]
     rows = make_rows(BUFFY10, images, to_joints(limbs), names, sticks=limbs)
     return in_splits(rows, **{split: range(count)})
 
 
 def choose(source: Path, names: Sequence[str]) -> Mapping[str, str]:
-    """Which members are needed; their names tell their episode."""
+    """Which members are needed: those of an episode, by their names."""
     matches = [match for name in names if (match := _MEMBER.fullmatch(name))]
     return {match[0]: f"s5e{match['a'] or match['b']}/{match['labels'] or match['image']}" for match in matches}
 
@@ -197,48 +174,23 @@ def read(data_root: Path) -> Splits:
 
 def absent(data_root: Path) -> tuple[str, ...]:
     """A line for each split of which an episode is not here."""
-    lines = []
-    for split, episodes in EPISODES.items():
-        gone = [str(episode) for episode in episodes if not (data_root / SET.name / f"s5e{episode}").is_dir()]
-        if gone:
-            lines.append(f"{split}: not here: episode{'s' if len(gone) > 1 else ''} {', '.join(gone)}")
-    return tuple(lines)
-
-
-def _lines(file: Path, shown: str) -> list[str]:
-    """Without the blanks at either end; bytes that are no text are written out."""
-    try:
-        with file.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise DeepPoseError(f"{shown}: cannot be read ({error.strerror or error})") from None
-    if len(data) > MAX_BYTES:
-        raise DeepPoseError(f"{shown}: larger than {MAX_BYTES} bytes; no sticks file is")
-    return [line.strip(b" \t\r").decode("ascii", "backslashreplace") for line in data.split(b"\n")]
-
-
-def _numbers(line: str) -> list[float] | None:
-    """A stick's four numbers; None where they are something else."""
-    words = line.split()
-    if len(words) != 4 or not all(map(_NUMBER.fullmatch, words)):
-        return None
-    values = [float(word) for word in words]
-    return values if all(abs(value) <= MAX_COORDINATE for value in values) else None
-
-
-def _quoted(text: str) -> str:
-    return repr(text if len(text) <= 60 else f"{text[:60]}…")
+    folder = data_root / SET.name
+    gone = {
+        split: [f"s5e{episode}" for episode in episodes if not (folder / f"s5e{episode}").is_dir()]
+        for split, episodes in EPISODES.items()
+    }
+    return tuple(f"{split}: not here: {', '.join(parts)}" for split, parts in gone.items() if parts)
 
 
 def _meeting(
-    one: NDArray[np.float64], other: NDArray[np.float64]
+    first: NDArray[np.float64], second: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Two sticks (N, 2, 2) → (N, 2) each: the first's far end, its end at the second, the second's end at the first,
-    its far end: the pair of ends, one of each, that lie closest is where they meet."""
-    apart = np.linalg.norm(one[:, :, None] - other[:, None], axis=-1).reshape(-1, 4)
-    end, other_end = np.divmod(apart.argmin(1), 2)
-    row = np.arange(len(one))
-    return one[row, 1 - end], one[row, end], other[row, other_end], other[row, 1 - other_end]
+    its far end. They meet at the pair of ends that lie closest."""
+    distances = np.linalg.norm(first[:, :, None] - second[:, None], axis=-1).reshape(-1, 4)
+    a, b = np.divmod(distances.argmin(1), 2)
+    row = np.arange(len(first))
+    return first[row, 1 - a], first[row, a], second[row, b], second[row, 1 - b]
 
 
 BUFFY = DatasetSpec(

@@ -28,13 +28,11 @@ Sizes = dict[Path, tuple[int, int]]
 
 
 class OutsideBox(TypedDict):
-    """Labels that a model cannot reach from the initial box."""
+    """Labels outside of the initial box: their number, and share of the labels; `box` as in `--box`."""
 
     box: str
-    """Where the initial box of this split comes from, a value of `--box`."""
     labels: int
     share: float
-    """Of the labels whose box is known."""
 
 
 class SplitReport(TypedDict):
@@ -105,13 +103,13 @@ def _report(annotations: Annotations, sizes: Sizes, source: str, boxes: NDArray[
     labelled = annotations.labelled.sum(0) / max(len(annotations), 1)
     # A joint on the edge of a box that was made from the joints may be a rounding step outside.
     distances = np.abs(points - boxes[:, None, :2]) - boxes[:, None, 2:] / 2
-    known, out_of_box = ~np.isnan(distances).any(-1), (distances > 1e-6).any(-1)
+    counted, out_of_box = ~np.isnan(distances).any(-1), (distances > 1e-6).any(-1)
     count = int(out_of_box.sum())
     return {
         "images": len(annotations),
         "joints": {joint: round(float(share), 6) for joint, share in zip(joints, labelled, strict=True)},
         "out_of_image": {joint: int(number) for joint, number in zip(joints, outside, strict=True)},
-        "out_of_initial_box": {"box": source, "labels": count, "share": round(count / max(int(known.sum()), 1), 6)},
+        "out_of_initial_box": {"box": source, "labels": count, "share": round(count / max(int(counted.sum()), 1), 6)},
     }
 
 

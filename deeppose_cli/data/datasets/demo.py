@@ -8,7 +8,7 @@ On disk:
         demo.json       what it was made from; a set made from anything else is made again
 
 Splits: 1..1500 is training, a tenth of it (drawn with a fixed seed) validation; 1501..1800 is the test. Each image
-depends on the seed and its own number alone, so the set is the same however many processes draw it.
+depends on the seed and its own number alone, so the set is the same however many threads draw it.
 
 Licence: the project's own; no person, photograph or other work is in it.
 """
@@ -16,13 +16,8 @@ Licence: the project's own; no person, photograph or other work is in it.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import signal
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -40,12 +35,8 @@ from deeppose_cli.data.prepare.install import replace_folder, staging
 from deeppose_cli.data.synthetic.generator import DRAWING_VERSION, draw_person
 
 VALIDATION_SHARE = 0.1
-"""Of the training images. 150 are enough to tell epochs apart, and 1,500 to learn from are few already."""
+"""Of the training images. 150 are enough to tell epochs apart, and 1,500 to learn from are few."""
 JPEG_QUALITY = 90
-CHUNK = 50
-"""Images a worker draws between two reports: half a second."""
-MAX_PROCESSES = 8
-"""More would take longer to start than the drawing they save."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +67,7 @@ def is_prepared(data_root: Path) -> bool:
     return _is_there(data_root / "demo", RECIPE)
 
 
-def make(data_root: Path, recipe: Recipe, processes: int | None = None) -> bool:
+def make(data_root: Path, recipe: Recipe) -> bool:
     """Make the set in `<data root>/demo` unless it is there, with one line on stderr. True if it was made.
 
     Two processes may call this at once: the second waits and finds it done. Killed half-way it leaves no half set.
@@ -85,10 +76,6 @@ def make(data_root: Path, recipe: Recipe, processes: int | None = None) -> bool:
     folder = data_root / "demo"
     if _is_there(folder, recipe):
         return False
-    if getattr(multiprocessing.current_process(), "_inheriting", False):
-        # A worker of ours that first runs a user's script without `if __name__ == "__main__"`, and so came here again:
-        # it would wait for its own parent. The parent draws alone once its workers are gone.
-        raise DeepPoseError("the demo set is being made by the process that started this one")
     with staging(folder) as new:
         if _is_there(folder, recipe):
             return False
@@ -96,7 +83,7 @@ def make(data_root: Path, recipe: Recipe, processes: int | None = None) -> bool:
             raise DeepPoseError(
                 f"{folder}: not a demo set of this tool (no demo.json in it); move it away or delete it"
             )
-        _draw(new, recipe, processes or min(os.cpu_count() or 1, MAX_PROCESSES))
+        _draw(new, recipe)
         (new / "demo.json").write_text(json.dumps(asdict(recipe)) + "\n")
         replace_folder(new, folder)
     report(f"demo data: {len(recipe.images):,} synthetic people are now in {folder}; nothing was downloaded")
@@ -113,56 +100,27 @@ def _is_there(folder: Path, recipe: Recipe) -> bool:
     return marker == asdict(recipe) and (folder / LABELS).is_file() and set(recipe.images) <= set(images)
 
 
-def _draw(folder: Path, recipe: Recipe, processes: int) -> None:
+def _draw(folder: Path, recipe: Recipe) -> None:
     (folder / "images").mkdir()
-    total = len(recipe.images)
-    jobs = [(folder, recipe, row, min(row + CHUNK, total)) for row in range(0, total, CHUNK)]
-    poses: list[NDArray[np.float64]] = []
-    with progress_bar() as show:
-        for chunk in _run(jobs, min(processes, len(jobs))):
-            poses.extend(chunk)
-            show("drawing the demo set", len(poses), total)
-    rows = make_rows(LSP14, [f"images/{name}" for name in recipe.images], np.array(poses))
-    train, validation = split_rows(recipe.train, VALIDATION_SHARE)
-    write_labels(folder, in_splits(rows, train=train, validation=validation, test=range(recipe.train, total)))
 
-
-Job = tuple[Path, Recipe, int, int]
-
-
-def _run(jobs: list[Job], processes: int) -> Iterator[list[NDArray[np.float64]]]:
-    """What `_draw_chunk` gives for each job, in their order."""
-    done = 0
-    # A daemonic process, such as a DataLoader's worker, may not have children.
-    if processes > 1 and not multiprocessing.current_process().daemon:
-        # Not forked: torch and rich run threads, and a fork copies the locks that they hold.
-        context = multiprocessing.get_context("spawn")
-        # Workers that cannot start, or are killed for memory: what is left is drawn here.
-        with suppress(BrokenProcessPool), ProcessPoolExecutor(processes, context, _start_worker) as pool:
-            for chunk in pool.map(_draw_chunk, jobs):
-                done += 1
-                yield chunk
-    for job in jobs[done:]:
-        yield _draw_chunk(job)
-
-
-def _start_worker() -> None:
-    cv2.setNumThreads(1)
-    # Ctrl-C reaches the whole group: the parent alone reacts to it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _draw_chunk(job: Job) -> list[NDArray[np.float64]]:
-    """Draw rows start..stop−1 into the folder; their poses (K, 2) in px."""
-    folder, recipe, start, stop = job
-    poses = []
-    for row in range(start, stop):
+    def draw(row: int) -> NDArray[np.float64]:
+        """Write one image; its joints (K, 2) in px."""
         drawing = draw_person(np.random.default_rng((recipe.seed, row)))
         pixels = cv2.cvtColor(drawing.image, cv2.COLOR_RGB2BGR)
         _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         (folder / "images" / recipe.images[row]).write_bytes(data.tobytes())
-        poses.append(drawing.joints)
-    return poses
+        return drawing.joints
+
+    total = len(recipe.images)
+    joints = []
+    # Threads, as OpenCV draws without the interpreter's lock; processes would run a script without a main guard again.
+    with progress_bar() as show, ThreadPoolExecutor() as pool:
+        for pose in pool.map(draw, range(total)):
+            joints.append(pose)
+            show("drawing the demo set", len(joints), total)
+    rows = make_rows(LSP14, [f"images/{name}" for name in recipe.images], np.array(joints))
+    train, validation = split_rows(recipe.train, VALIDATION_SHARE)
+    write_labels(folder, in_splits(rows, train=train, validation=validation, test=range(recipe.train, total)))
 
 
 DEMO = DatasetSpec(

@@ -8,7 +8,7 @@ On disk, as `deeppose data prepare flic` leaves it:
                                                  tr_plus_indices.mat: which of them to train on    (if given)
 
 Splits: FLIC's own, `istrain` (3,987) and `istest` (1,016); a tenth of the training examples are validation. A movie is
-sampled every ten frames or so, and several people of one frame are several examples: neighbours look alike. So whole
+sampled every ten frames or so, and several people of one frame are several examples: neighbours are alike. So whole
 scenes are drawn: an example belongs to the scene of the one before it in its movie if no more than SCENE_GAP frames lie
 between them. All thirty movies are in training and test alike, and two frames are in both (one person here, one there).
 
@@ -51,7 +51,7 @@ from deeppose_cli.data.prepare.matlab import read_array, read_struct, require
 VALIDATION_SHARE = 0.1
 """Of the training examples."""
 SCENE_GAP = 500
-"""Frames, some twenty seconds of movie: as long as a camera may look elsewhere and come back."""
+"""Frames, some twenty seconds of movie: as long as a camera may turn away and come back."""
 MAX_FRAME = 1e7
 """The longest movie has fewer."""
 
@@ -84,7 +84,7 @@ def read_examples(file: Path, shown: str, count: int) -> dict[str, NDArray[Any]]
     columns = read_struct(file, "examples", _NUMBERS, _TEXTS, shown)
     if (found := len(columns["filepath"])) != count:
         raise DeepPoseError(
-            f"{shown}: examples has {found} records; valid: {count}; FLIC-full is told from FLIC by its folder's name"
+            f"{shown}: examples has {found} records; valid: {count}; FLIC-full is recognised by its folder's name"
         )
     columns |= {name: columns[name].reshape(count) for name in ("currframe", "istrain", "istest")}
     columns["torsobox"] = columns["torsobox"].reshape(count, 4)
@@ -172,7 +172,7 @@ def read_indices(file: Path, shown: str, count: int) -> NDArray[np.intp]:
 
 def choose(source: Path, names: Sequence[str]) -> Mapping[str, str]:
     """Which members are needed. The innermost folder that is called after FLIC or FLIC-full, or the source's own name
-    where there is none, tells which of them they are."""
+    where there is none, decides."""
     places = {}
     for name in names:
         match = _MEMBER.fullmatch(name)

@@ -9,9 +9,9 @@ On disk, as `deeppose data prepare lsp` leaves it:
 Splits: LSP 1..1000 is training, a fifth of it (drawn with a fixed seed) validation; LSP 1001..2000 is the test; all of
 LSPET is training.
 
-Converted: MATLAB's 1-based coordinates to 0-based. Sides are the person's in the files already. LSP's flag says
-*occluded*, although its README calls it visibility: every joint is labelled. LSPET's flag says *labelled*: where
-it is 0 a placeholder stands in the file, NaN here.
+Converted: MATLAB's 1-based coordinates to 0-based. Sides are the person's in the files already. LSP's flag means
+*occluded*, although its README calls it visibility: every joint is labelled. LSPET's flag means *labelled*: where
+it is 0 the file has a placeholder, NaN here.
 
 Sources: S. Johnson, M. Everingham: Clustered Pose and Nonlinear Appearance Models for Human Pose Estimation, BMVC 2010
 (LSP); Learning Effective Human Pose Estimation from Inaccurate Annotation, CVPR 2011 (LSPET; labels by crowd workers,
@@ -38,7 +38,7 @@ from deeppose_cli.data.prepare.download import Archive
 from deeppose_cli.data.prepare.matlab import read_array, require
 
 DIGITS = {4: "lsp", 5: "lspet"}
-"""The width of the number in an image's name tells the two archives apart."""
+"""By the width of the number in an image's name: what distinguishes the two archives."""
 VALIDATION_SHARE = 0.2
 """Of LSP's own training images: validation is like the test, which LSPET is not."""
 EXTENSION_MARGIN = 1.35

@@ -41,26 +41,9 @@ from deeppose_cli.data.datasets.spec import MAX_COORDINATE, DatasetSpec
 from deeppose_cli.data.prepare.download import Archive
 from deeppose_cli.data.prepare.matlab import read_array, require
 
-FILE_JOINTS = (
-    "left_ankle",
-    "left_knee",
-    "left_hip",
-    "right_hip",
-    "right_knee",
-    "right_ankle",
-    "left_wrist",
-    "left_elbow",
-    "left_shoulder",
-    "right_shoulder",
-    "right_elbow",
-    "right_wrist",
-    "neck",
-    "head_top",
-)
-"""Rows of `ptsAll`, with the sides of the image. The release calls the neck the head's bottom."""
-
-_ROWS = [FILE_JOINTS.index(LSP14.joints[partner]) for partner in LSP14.mirror]
-"""Where each joint of LSP14, whose sides are the person's, stands in the file."""
+FILE_JOINTS = tuple(LSP14.joints[partner] for partner in LSP14.mirror)
+"""Rows of `ptsAll`, with the sides of the image: LSP's order with left and right exchanged. The release calls the neck
+the head's bottom."""
 _WHOLE, _TRAIN, _TEST = "people_all", "people_train", "people_test"
 _MEMBER = re.compile(r"(?P<base>(?:.*/)?)(?P<file>im(?P<number>\d{4})\.jpg|labels\.mat)")
 
@@ -78,7 +61,7 @@ def read_labels(file: Path, shown: str) -> NDArray[np.float64]:
     names = ([f"{joint} (row {row})" for row, joint in enumerate(FILE_JOINTS, 1)], "xy")
     require(np.isfinite(points), points, "finite numbers", shown, names)
     require(np.abs(points) <= MAX_COORDINATE, points, f"within ±{MAX_COORDINATE:.0f} px", shown, names)
-    return points[:, _ROWS] - 1
+    return points - 1
 
 
 def convert(files: Sequence[Path], shown: Sequence[str], numbers: range, train: int, total: int) -> Splits:

@@ -1,19 +1,19 @@
 """LSP, LSPET and FLIC together: whole bodies in sports and upper bodies in videos, for one model of all of them.
 
 Nothing lies on disk for it: it reads what `deeppose data prepare lsp` and `deeppose data prepare flic` leave in
-`<data root>/lsp` and `<data root>/flic`, each with its own terms and papers, which lsp.py and flic.py tell.
+`<data root>/lsp` and `<data root>/flic`, each with its own terms and papers (see lsp.py and flic.py).
 
 Splits: those of the two sets, LSP's rows before FLIC's, so what either tests with is never trained on. The joined test
-is for a look at the whole; scores to compare with others' are read on lsp and flic themselves.
+is an overview; scores to compare with others' are read on lsp and flic themselves.
 
 Joints: every point that either set labels, `PEOPLE15`; what a set has no label for is NaN in its rows. FLIC's neck is
 the middle of the shoulders and no label: another point than LSP's, so NaN as well. Where a model of this set is scored
-on FLIC, the middle of its shoulders answers.
+on FLIC, the middle of its shoulders is taken.
 
 Initial boxes: `boxes` holds FLIC's torso boxes, placed around the person as `--box torso` does; LSPET's own; NaN, the
 whole image, for LSP. So each person is as large in the first crop as a model of that set alone would see them.
 
-σ is one number, as a refinement network must meet each joint at one scale, and an image does not say which set it is
+σ is one number, as a refinement network must meet each joint at one scale, and an image does not show which set it is
 of. It is LSP's, the larger: a first stage is off by 0.37 diam on LSP (standard deviation, training images), and with
 FLIC's 1.0, a crop of half a diam either way, about a third of the joints would lie outside; with 2.0 FLIC loses nothing
 but resolution.

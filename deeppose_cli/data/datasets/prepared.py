@@ -124,7 +124,7 @@ def make_rows(
     torsos: NDArray[np.float64] | None = None,
     sticks: NDArray[np.float64] | None = None,
 ) -> Annotations:
-    """Annotations of images by their paths; named after them unless `names` says otherwise; boxes NaN if not given."""
+    """Annotations of images by their paths; named after them unless `names` is given; boxes NaN if not given."""
     boxes = np.full((len(files), 4), np.nan) if boxes is None else boxes
     paths = tuple(map(Path, files))
     names = [path.name for path in paths] if names is None else names
@@ -157,7 +157,7 @@ def read_labels(folder: Path, skeleton: Skeleton) -> Splits:
     """Raises DeepPoseError that names the file."""
     file = folder / LABELS
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             arrays = dict(stored)
         return {
             split: make_rows(

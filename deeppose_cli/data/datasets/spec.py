@@ -28,7 +28,7 @@ class DatasetSpec:
     preset: str
     """The preset used where --preset is not given."""
     sigma: float
-    """σ of the refinement crops where the preset does not say (paper, section 4.1)."""
+    """σ of the refinement crops where the preset has none (paper, section 4.1)."""
     initial_box: str
     """Where b⁰ comes from in evaluation, a value of `--box`: `image`, `face`, … Follows the paper."""
     conventions: str

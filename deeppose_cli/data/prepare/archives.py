@@ -29,10 +29,7 @@ _Member = tuple[str, int, Callable[[], bytes]]
 
 
 def list_members(source: Path) -> list[str]:
-    """The regular files in a source, in its order. Nothing is unpacked.
-
-    Raises DeepPoseError: missing, not a source, truncated, encrypted, too large, or with a member that must not be.
-    """
+    """The regular files in a source, in its order. Raises DeepPoseError for a source that is refused."""
     names = [name for name, _ in _members(source)]
     if not names:
         raise DeepPoseError(f"{source}: the {'folder' if source.is_dir() else 'archive'} is empty")
@@ -40,10 +37,7 @@ def list_members(source: Path) -> list[str]:
 
 
 def unpack(source: Path, targets: Mapping[str, Path], tick: Callable[[], None] = lambda: None) -> None:
-    """Write the members named by `targets` to its paths; folders are made. `tick` is called after each one.
-
-    Raises DeepPoseError where the source cannot be read to its end, or a target cannot be written.
-    """
+    """Write the members named by `targets` to its paths; folders are made. `tick` is called after each one."""
     missing = set(targets)
     for name, read in _members(source):
         if name in missing:
@@ -77,11 +71,9 @@ def _members(source: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
         path = PureWindowsPath(name)  # the stricter reader: `\` and `C:` are more than part of a name to it
         if path.drive or path.root or ".." in path.parts:
             raise _refusal(source, name, "points outside the target folder")
-        if max(size / MAX_MEMBER_BYTES, total / MAX_TOTAL_BYTES) > 1:
-            raise DeepPoseError(
-                f"{source}: too large when unpacked, at {name!r}: {size} bytes, {total} with all before it; "
-                f"valid: {MAX_MEMBER_BYTES} and {MAX_TOTAL_BYTES}"
-            )
+        if size > MAX_MEMBER_BYTES or total > MAX_TOTAL_BYTES:
+            sizes = f"{size} bytes, {total} with all before it; valid: {MAX_MEMBER_BYTES} and {MAX_TOTAL_BYTES}"
+            raise DeepPoseError(f"{source}: too large when unpacked, at {name!r}: {sizes}")
         yield name, read
 
 
@@ -108,7 +100,7 @@ def _open(source: Path) -> Iterator[_Member]:
 def _folder_members(source: Path) -> Iterator[_Member]:
     for path in sorted(source.rglob("*")):
         if path.is_file():
-            # No limit of size: these are files already, and the large ones may be none of ours.
+            # Size 0: these are files already, and the large ones may be none of ours.
             yield path.relative_to(source).as_posix(), 0, path.read_bytes
 
 

@@ -46,18 +46,14 @@ class ExtractionPlan:
         return sorted({place.partition("/")[0] for chosen in self.places.values() for place in chosen.values()})
 
     def origin(self, place: str) -> str:
-        """How an error names an unpacked file: the source and the member, as the user knows them."""
-        return next(
-            (f"{source}: {m}" for source, chosen in self.places.items() for m, p in chosen.items() if p == place), place
-        )
+        """How an error names an unpacked file: the source and the member, as the user typed them."""
+        found = (f"{source}: {m}" for source, chosen in self.places.items() for m, p in chosen.items() if p == place)
+        return next(found, place)
 
     def sources(self, part: str) -> str:
         """The sources that put something into a part."""
-        return " + ".join(
-            str(source)
-            for source, chosen in self.places.items()
-            if any(place.startswith(f"{part}/") for place in chosen.values())
-        )
+        found = [str(s) for s, chosen in self.places.items() if any(p.startswith(f"{part}/") for p in chosen.values())]
+        return " + ".join(found)
 
 
 def install(

@@ -54,22 +54,25 @@ def read_struct(
     if missing := [field for field in (*numbers, *texts) if field not in fields]:
         raise DeepPoseError(f"{shown}: {name} has no field {missing[0]}; found {', '.join(fields)[:200] or 'none'}")
     columns: dict[str, NDArray[Any]] = {}
-    for field, shape in numbers.items():
-        rows = [np.asarray(row) for row in value[field].ravel()]
+    for field in (*numbers, *texts):
+        rows, shape = [np.asarray(row) for row in value[field].ravel()], numbers.get(field)
         for record, row in enumerate(rows, 1):
-            if row.dtype.kind not in "biuf" or row.shape != shape:
-                found, valid = ("×".join(map(str, size)) for size in (row.shape, shape))
-                raise DeepPoseError(
-                    f"{shown}: record {record}, {field}: {found} of type {row.dtype}; valid: {valid} numbers"
-                )
-        columns[field] = np.array(rows, dtype=np.float64).reshape(-1, *shape)
-    for field in texts:
-        rows = [np.asarray(row) for row in value[field].ravel()]
-        for record, row in enumerate(rows, 1):
-            if row.dtype.kind != "U" or row.size > 1:
-                raise DeepPoseError(f"{shown}: record {record}, {field}: {row.shape} {row.dtype}; valid: one text")
-        columns[field] = np.array([str(row.item()) if row.size else "" for row in rows])
+            if shape is None:
+                fits, valid = row.dtype.kind == "U" and row.size <= 1, "one text"
+            else:
+                fits, valid = row.dtype.kind in "biuf" and row.shape == shape, f"{_size(shape)} numbers"
+            if not fits:
+                found = f"{_size(row.shape)} of type {row.dtype}"
+                raise DeepPoseError(f"{shown}: record {record}, {field}: {found}; valid: {valid}")
+        if shape is None:
+            columns[field] = np.array([str(row.item()) if row.size else "" for row in rows])
+        else:
+            columns[field] = np.array(rows, dtype=np.float64).reshape(-1, *shape)
     return columns
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))
 
 
 def require(
@@ -93,6 +96,12 @@ def require(
     raise DeepPoseError(f"{shown}: record {record + 1}, {what} is {quoted}; valid: {valid}")
 
 
+def _read_apart(file: Path, name: str) -> tuple[list[str], Any]:
+    """(names in the file, the variable of that name or None), read by a process of its own."""
+    reader = [sys.executable, "-c", _READER, str(file), name]
+    return pickle.loads(subprocess.run(reader, capture_output=True, timeout=TIMEOUT, check=True).stdout)
+
+
 def _load(file: Path, name: str, shown: str) -> NDArray[Any]:
     try:
         with file.open("rb") as stream:
@@ -106,10 +115,8 @@ def _load(file: Path, name: str, shown: str) -> NDArray[Any]:
         raise DeepPoseError(f"{shown}: not a MATLAB file (of versions 5 to 7.2); copy it again")
     if b"\x89HDF" in head:
         raise DeepPoseError(f"{shown}: MATLAB's version 7.3 (HDF5); save it with -v7")
-    reader = [sys.executable, "-c", _READER, str(file), name]
     try:
-        done = subprocess.run(reader, capture_output=True, timeout=TIMEOUT, check=True)
-        found, value = pickle.loads(done.stdout)
+        found, value = _read_apart(file, name)
     except (subprocess.SubprocessError, ValueError, EOFError, pickle.UnpicklingError) as error:
         lines = (getattr(error, "stderr", None) or b"").decode(errors="replace").split("\n")
         reason = next((line.strip() for line in reversed(lines) if line.strip()), "the reader crashed")

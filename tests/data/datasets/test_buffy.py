@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import shutil
 import tarfile
@@ -98,9 +97,9 @@ def test_a_record_as_it_stands_in_the_release(tmp_path: Path) -> None:
     file.write_text(
         "7\r\n 11 91 11 31 \r\n 1.5 31 2 61 \r\n 21 31 21 61 \r\n 2 61 6 71 \r\n 31 71 21 63 \r\n11 26 11 6\r\n\r\n"
     )
-    read = buffy.read_sticks(file, "x")
-    assert read.frames == (7,)
-    joints = dict(zip(BUFFY10.joints, buffy.to_joints(buffy.to_limbs(read.ends))[0].tolist(), strict=True))
+    frames, ends = buffy.read_sticks(file, "x")
+    assert frames == [7]
+    joints = dict(zip(BUFFY10.joints, buffy.to_joints(buffy.to_limbs(ends))[0].tolist(), strict=True))
     assert joints == {
         "right_shoulder": [0.5, 30],
         "right_elbow": [1, 60],
@@ -134,21 +133,21 @@ BAD_TEXTS: dict[str, tuple[bytes, str]] = {
     ),
     "three numbers": (changed(10, " 1 2 3 "), r"record 2 \(frame 15\), line 10, left upper arm: '1 2 3'"),
     "five numbers": (changed(2, " 1 2 3 4 5"), r"record 1 \(frame 12\), line 2, torso: '1 2 3 4 5'"),
-    "an empty line": (changed(4, ""), r"record 1 \(frame 12\), line 4, right upper arm: ''"),
+    "an empty line": (changed(4, ""), r"record 1 \(frame 12\), line 8, head: '15'"),
     "letters": (changed(5, "1 2 x 4"), r"line 5, left lower arm: '1 2 x 4'"),
     "not a number": (changed(6, "1 2 nan 4"), r"line 6, right lower arm: '1 2 nan 4'"),
     "infinite": (changed(6, "1 2 -inf 4"), "line 6, right lower arm: '1 2 -inf 4'"),
     "huge": (changed(7, "1 2 1e9 4"), r"line 7, head: '1 2 1e9 4'; valid: .*within ±100000 px"),
-    "many digits": (changed(7, f"1 2 {'9' * 5000} 4"), r"line 7, head: '1 2 9{56}…'"),
+    "many digits": (changed(7, f"1 2 {'9' * 5000} 4"), r"line 7, head: '1 2 9{56}'"),
     "an underscore": (changed(7, "1 2 1_0 4"), "line 7, head: '1 2 1_0 4'"),
     "other digits": (changed(7, "1 2 ٣ 4"), r"line 7, head: '1 2 \\\\xd9\\\\xa3 4'"),
     "bytes": (changed(3, "?").replace(b"?", b"\xff\xfe"), r"line 3, left upper arm: '\\\\xff\\\\xfe'"),
     "UTF-16": (GOOD.encode("utf-16"), "record 1, line 1"),
     "a file's name": (changed(8, "000015.jpg"), "record 2, line 8: '000015.jpg'; valid: the number of a frame, alone"),
     "a negative frame": (changed(8, "-15"), "record 2, line 8: '-15'"),
-    "a frame twice": (changed(15, "12"), "record 3, line 15: frame 12 is record 1 already"),
+    "a frame twice": (changed(15, "12"), "record 3, line 15: '12'; valid: .* each frame once"),
     "cut off": (GOOD[:-15].encode(), r"record 3 \(frame 9\), line 21, head: '140\.0 61'"),
-    "lines missing": ("\n".join(LINES[:18]).encode(), r"record 3 \(frame 9\), line 19, left lower arm: the file ends"),
+    "lines missing": ("\n".join(LINES[:18]).encode(), r"record 3 \(frame 9\): the file ends before left lower arm"),
     "FLIC's": (b"MATLAB 5.0 MAT-file", "record 1, line 1: 'MATLAB 5.0 MAT-file'"),
 }
 
@@ -164,9 +163,7 @@ def test_text_that_cannot_be_right_is_named(tmp_path: Path, case: str) -> None:
     assert len(line_of(caught)) < 400
 
 
-def test_a_file_too_large_or_not_readable_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(DeepPoseError, match="cannot be read"):
-        buffy.read_sticks(tmp_path, "x")
+def test_a_file_too_large_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(buffy, "MAX_BYTES", len(GOOD) - 1)
     (tmp_path / "sticks.txt").write_text(GOOD)
     with pytest.raises(DeepPoseError, match=rf"larger than {len(GOOD) - 1} bytes"):
@@ -190,14 +187,14 @@ def damaged(data: bytes, rng: np.random.Generator) -> bytes:
     return bytes(text)
 
 
-def test_damaged_text_is_read_or_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_damaged_text_is_read_or_refused_in_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "sticks.txt"
     rng = np.random.default_rng(0)
     refused = []
     for _ in range(1500):
-        text = io.BytesIO(damaged(GOOD.encode(), rng))
-        monkeypatch.setattr(Path, "open", lambda self, mode, text=text: text)  # a disk would take most of the time
+        file.write_bytes(damaged(GOOD.encode(), rng))
         try:
-            joints = buffy.to_joints(buffy.to_limbs(buffy.read_sticks(Path("X"), "X").ends))
+            joints = buffy.to_joints(buffy.to_limbs(buffy.read_sticks(file, "X")[1]))
             assert np.isfinite(joints).all()
         except DeepPoseError as error:
             refused.append(str(error))
@@ -415,14 +412,14 @@ def test_a_miniature_is_not_the_release(tmp_path: Path, small: Path) -> None:
 def test_what_is_not_here_is_told_by_split(tmp_path: Path, small: Path) -> None:
     data = tmp_path / "data"
     SMALL_SET.prepare([write(tmp_path / "a", {3: [5, 1, 4], 5: [1, 2]})], data)
-    assert buffy.absent(data) == ("train: not here: episode 4", "test: not here: episodes 2, 6")
+    assert buffy.absent(data) == ("train: not here: s5e4", "test: not here: s5e2, s5e6")
     SMALL_SET.prepare([small], data)
-    assert buffy.absent(data) == ("test: not here: episode 2",)
+    assert buffy.absent(data) == ("test: not here: s5e2",)
     SMALL_SET.prepare([write(tmp_path / "b", {2: [1, 2]})], data)
     assert buffy.absent(data) == ()
     assert check_dataset("buffy", data_root=data)["notes"] == []
     shutil.rmtree(data / "buffy" / "s5e2")
-    assert check_dataset("buffy", data_root=data)["notes"] == ["test: not here: episode 2"]
+    assert check_dataset("buffy", data_root=data)["notes"] == ["test: not here: s5e2"]
 
 
 # ---- the original

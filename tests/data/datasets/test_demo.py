@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -30,20 +26,20 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data_root = tmp_path_factory.mktemp("data")
-    assert make(data_root, SMALL, processes=1)
+    assert make(data_root, SMALL)
     return data_root
 
 
 def test_says_what_it_is_on_stderr_and_only_when_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = Recipe(train=2, test=1)
-    assert make(tmp_path, recipe, processes=1)
+    assert make(tmp_path, recipe)
     out, err = capsys.readouterr()
     assert not out
     assert err.count("\n") == 1
     assert f"demo data: 3 synthetic people are now in {tmp_path / 'demo'}; nothing was downloaded" in err
     before = contents(tmp_path / "demo")
     times = {file: file.stat().st_mtime_ns for file in (tmp_path / "demo").rglob("*")}
-    assert not make(tmp_path, recipe, processes=1)
+    assert not make(tmp_path, recipe)
     assert capsys.readouterr() == ("", "")
     assert contents(tmp_path / "demo") == before
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "demo").rglob("*")} == times
@@ -89,38 +85,6 @@ def test_read_makes_the_set_where_it_is_absent(tmp_path: Path, monkeypatch: pyte
     assert demo.is_prepared(tmp_path / "new")
 
 
-@pytest.mark.slow
-def test_any_number_of_processes_makes_the_same_bytes(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(demo, "CHUNK", 5)
-    assert make(tmp_path, SMALL, processes=2)
-    assert contents(tmp_path / "demo") == contents(root / "demo")
-
-
-def test_workers_that_cannot_start_are_done_without(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Broken:
-        def __init__(self, *_: object, **__: object) -> None:
-            pass
-
-        def __enter__(self) -> Broken:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            pass
-
-        def map(self, draw: Callable[[Any], Any], jobs: list[Any]) -> Iterator[Any]:
-            yield draw(jobs[0])
-            raise demo.BrokenProcessPool("no")
-
-    monkeypatch.setattr(demo, "CHUNK", 5)
-    monkeypatch.setattr(demo, "ProcessPoolExecutor", Broken)
-    assert make(tmp_path, SMALL, processes=2)
-    assert contents(tmp_path / "demo") == contents(root / "demo")
-
-
 @pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
 def test_an_interrupted_making_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: type[BaseException]
@@ -135,78 +99,64 @@ def test_an_interrupted_making_leaves_nothing(
 
     monkeypatch.setattr(demo, "draw_person", fails_late)
     with pytest.raises(failure):
-        make(tmp_path, SMALL, processes=1)
-    assert len(drawn) == 3
+        make(tmp_path, SMALL)
     assert [entry.name for entry in tmp_path.iterdir()] == [".demo.lock"]
 
 
 def test_a_failed_remaking_keeps_the_old_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make(tmp_path, Recipe(train=2, test=1), processes=1)
+    make(tmp_path, Recipe(train=2, test=1))
     before = contents(tmp_path / "demo")
     monkeypatch.setattr(demo, "draw_person", lambda rng: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        make(tmp_path, Recipe(train=3, test=1), processes=1)
+        make(tmp_path, Recipe(train=3, test=1))
     assert contents(tmp_path / "demo") == before
 
 
 @pytest.mark.parametrize("key", ["version", "seed", "train"])
 def test_a_set_made_from_something_else_is_made_again(tmp_path: Path, key: str) -> None:
     recipe = Recipe(train=2, test=1)
-    make(tmp_path, recipe, processes=1)
+    make(tmp_path, recipe)
     good = contents(tmp_path / "demo")
     marker = tmp_path / "demo" / "demo.json"
     marker.write_text(json.dumps(json.loads(marker.read_text()) | {key: 99}))
     (tmp_path / "demo" / "images" / "im0009.jpg").write_bytes(b"of the other set")
-    assert make(tmp_path, recipe, processes=1)
+    assert make(tmp_path, recipe)
     assert contents(tmp_path / "demo") == good
 
 
 @pytest.mark.parametrize("lost", ["labels.npz", "images/im0002.jpg"])
 def test_a_set_that_lost_a_file_is_made_again(tmp_path: Path, lost: str) -> None:
     recipe = Recipe(train=2, test=1)
-    make(tmp_path, recipe, processes=1)
+    make(tmp_path, recipe)
     (tmp_path / "demo" / lost).unlink()
-    assert make(tmp_path, recipe, processes=1)
+    assert make(tmp_path, recipe)
     assert (tmp_path / "demo" / lost).is_file()
 
 
 def test_a_broken_marker_is_no_marker(tmp_path: Path) -> None:
     recipe = Recipe(train=2, test=1)
-    make(tmp_path, recipe, processes=1)
+    make(tmp_path, recipe)
     (tmp_path / "demo" / "demo.json").write_bytes(b"\xff{")
-    assert make(tmp_path, recipe, processes=1)
+    assert make(tmp_path, recipe)
 
 
 def test_somebody_elses_folder_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "demo").mkdir()
     (tmp_path / "demo" / "thesis.txt").write_text("precious")
     with pytest.raises(DeepPoseError, match=r"demo: not a demo set of this tool"):
-        make(tmp_path, SMALL, processes=1)
+        make(tmp_path, SMALL)
     assert contents(tmp_path / "demo") == {"thesis.txt": b"precious"}
 
 
 def test_a_data_root_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file")
     with pytest.raises(DeepPoseError, match=r"data: cannot be written \(.*\); --data-root takes another"):
-        make(tmp_path / "data", SMALL, processes=1)
+        make(tmp_path / "data", SMALL)
 
 
 def test_of_two_at_once_one_makes_it(tmp_path: Path, root: Path) -> None:
     """The lock is the file's, so threads of one process stand for two processes."""
     with ThreadPoolExecutor(2) as pool:
-        made = [pool.submit(make, tmp_path, SMALL, 1) for _ in range(2)]
+        made = [pool.submit(make, tmp_path, SMALL) for _ in range(2)]
     assert sorted(each.result() for each in made) == [False, True]
     assert contents(tmp_path / "demo") == contents(root / "demo")
-
-
-@pytest.mark.slow
-def test_a_script_without_a_main_guard_gets_its_data(tmp_path: Path) -> None:
-    """Its workers run the script again before they can draw; they must give up rather than wait for their parent."""
-    script = tmp_path / "script.py"
-    script.write_text(
-        "from pathlib import Path\nfrom deeppose_cli.data.datasets import demo\ndemo.CHUNK = 2\n"
-        f"print(demo.make(Path({str(tmp_path / 'data')!r}), demo.Recipe(train=4, test=1), processes=2))\n"
-    )
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
-    assert done.stdout.strip() == "True", done.stderr
-    assert (tmp_path / "data" / "demo" / "demo.json").is_file()

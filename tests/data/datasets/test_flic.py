@@ -233,7 +233,7 @@ BAD_VALUES: dict[str, tuple[Callable[[list[Record]], None], str]] = {
     "flag NaN": (changed(1, "istest", np.array([[np.nan]])), "record 2, istest is nan; valid: 0 or 1"),
     "both": (changed(0, "istest", np.array([[True]])), "record 1, istest is 1; valid: 0 where istrain is 1"),
     "frame": (changed(1, "currframe", np.array([[-1.0]])), r"record 2, currframe is -1; valid: 0 to 10000000"),
-    "movie": (changed(1, "moviename", np.array([[1.0]])), r"record 2, moviename: \(1, 1\) float64; valid: one text"),
+    "movie": (changed(1, "moviename", np.array([[1.0]])), "record 2, moviename: 1×1 of type float64; valid: one text"),
     "up": (changed(8, "filepath", "../x.jpg"), rf"record 9, filepath is '\.\./x\.jpg'; {PLAIN}"),
     "absolute": (changed(8, "filepath", "/etc/x.jpg"), rf"record 9, filepath is '/etc/x\.jpg'; {PLAIN}"),
     "folder": (changed(8, "filepath", "a/x.jpg"), PLAIN),
@@ -327,7 +327,7 @@ def test_full_is_known_by_the_name_of_its_folder_or_archive(
 
 def test_full_under_another_name_says_how_it_is_known(tmp_path: Path, full: Path) -> None:
     archive = packed(full, tmp_path / "download.zip")
-    with pytest.raises(DeepPoseError, match="20 records; valid: 12; FLIC-full is told from FLIC by its folder's name"):
+    with pytest.raises(DeepPoseError, match="20 records; valid: 12; FLIC-full is recognised by its folder's name"):
         SMALL_SET.prepare([archive], tmp_path / "data")
 
 
@@ -436,7 +436,7 @@ def test_damaged_archives_change_nothing_outside_and_give_only_our_error(tmp_pat
     archive = tmp_path / "damaged.zip"
     random = Random(8)
     refused = 0
-    for _ in range(120):
+    for _ in range(60):
         damaged = bytearray(whole)
         for _ in range(random.choice([1, 3, 30])):
             # Half of the damage where the table of contents lies: names, lengths and places.
@@ -457,7 +457,7 @@ def test_damaged_archives_change_nothing_outside_and_give_only_our_error(tmp_pat
         assert {p.name for p in tmp_path.glob("place/*")} <= {"data"}
         assert {p.name for p in tmp_path.glob("place/data/*")} <= {"flic", ".flic.lock"}
         assert {p.name for p in tmp_path.glob("place/data/flic/*")} <= {"FLIC"}
-    assert refused > 50
+    assert refused > 25
 
 
 # ---- the original
