@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deeppose_cli.config.defaults import HEADS, NETWORKS
 from deeppose_cli.config.progressive_resizing import input_sizes
 from deeppose_cli.config.schema import StagePreset
 from deeppose_cli.core.errors import UsageError
@@ -16,6 +17,10 @@ LEAST_HEAD_CHANNELS = 2
 
 def check_network(settings: StagePreset) -> None:
     """Raise UsageError, naming the flag, where no network has these settings."""
+    if settings.network not in NETWORKS:
+        raise UsageError(f"network '{settings.network}' is unknown; valid: {', '.join(NETWORKS)}")
+    if settings.head not in HEADS:
+        raise UsageError(f"--head {settings.head}: unknown; valid: {', '.join(HEADS)}")
     if settings.network != "backbone" and settings.head != "integral":
         raise UsageError(f"--head {settings.head}: needs a backbone, such as --preset modern has; valid: integral")
     if settings.network == "backbone" and settings.backbone not in BACKBONES:

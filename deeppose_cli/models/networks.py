@@ -12,15 +12,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from deeppose_cli.config.defaults import HEADS
-from deeppose_cli.config.progressive_resizing import input_sizes
+from deeppose_cli.config.network_checks import check_network
 from deeppose_cli.config.schema import StagePreset
 from deeppose_cli.core.errors import UsageError
 from deeppose_cli.models.backbones import build_backbone
 from deeppose_cli.models.heads import HeadOutput, IntegralHead, RegressionHead, decode_heatmaps, upsample
 
-LEAST_HEAD_CHANNELS = 2
-"""The integral head halves them."""
 HEATMAP_STRIDE = 4
 """Input px per cell of a heatmap."""
 
@@ -180,10 +177,8 @@ class BackboneNetwork(PoseNetwork):
         self.head: IntegralHead | RegressionHead
         if settings.head == "integral":
             self.head = IntegralHead(channels, num_joints, settings.head_channels, settings.heatmap_weight > 0)
-        elif settings.head == "regression":
-            self.head = RegressionHead(channels, num_joints)
         else:
-            raise UsageError(f"--head {settings.head}: unknown; valid: {', '.join(HEADS)}")
+            self.head = RegressionHead(channels, num_joints)
         self.backbone.freeze(settings.freeze_blocks)
 
     def outputs(self, x: Tensor, prior: Tensor | None = None) -> Tensor:
@@ -223,24 +218,11 @@ def _initialize_layer(layer: nn.Module) -> None:
             nn.init.zeros_(layer.bias)
 
 
-def _check_size(input_size: int) -> None:
-    if input_size % 32 or input_size <= 0:
-        nearest = max(32, round(input_size / 32) * 32)
-        raise UsageError(f"--input-size {input_size}: this network takes multiples of 32, such as {nearest}")
-
-
 def build_network(settings: StagePreset, num_joints: int) -> PoseNetwork:
     """Build the network of the settings. Raises UsageError for one that does not exist, or does not fit its input."""
-    if settings.network != "backbone" and settings.head != "integral":
-        raise UsageError(f"--head {settings.head}: needs a backbone, such as --preset modern has; valid: integral")
+    check_network(settings)
     if settings.network == "deeppose":
         return DeepPoseNetwork(num_joints, settings.input_size, settings.dropout)
-    if settings.network not in ("integral", "backbone"):
-        raise UsageError(f"network '{settings.network}' is unknown; valid: deeppose, integral, backbone")
-    for size in input_sizes(settings):
-        _check_size(size)
-    if settings.head != "regression" and settings.head_channels < LEAST_HEAD_CHANNELS:
-        raise UsageError(f"--head-channels {settings.head_channels}: valid: {LEAST_HEAD_CHANNELS} or more")
     if settings.network == "integral":
         return IntegralNetwork(num_joints, settings.head_channels, settings.heatmap_weight > 0)
     return BackboneNetwork(num_joints, settings)

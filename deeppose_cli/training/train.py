@@ -5,6 +5,7 @@ torch and Lightning are imported inside the functions: errors that the arguments
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from deeppose_cli.checkpoints.lightning import read_checkpoint
 from deeppose_cli.checkpoints.run_folder import RunFolder, StageFolder, list_runs, run_folder
-from deeppose_cli.config.defaults import CHECKPOINT_SECONDS, DATA_ROOT, RUNS_ROOT
+from deeppose_cli.config.defaults import DATA_ROOT, RUNS_ROOT
 from deeppose_cli.config.presets import preset_by_name
 from deeppose_cli.config.run import StageRunConfig
 from deeppose_cli.config.schema import RefinementPreset, to_primitives
@@ -58,14 +59,11 @@ def train(
     workers: int | None = None,
     cache: bool = True,
     loggers: Sequence[str] = ("csv",),
-    wandb_online: bool = False,
-    checkpoint_seconds: float = CHECKPOINT_SECONDS,
-    checkpoint_steps: int | None = None,
     trainer: Mapping[str, Any] | None = None,
     data_root: str | Path = DATA_ROOT,
     runs_root: str | Path = RUNS_ROOT,
 ) -> StageFolder:
-    """Train stage 1 and return its folder. `TrainOptions` explains each argument.
+    """Train stage 1 and return its folder. `TrainOptions` explains each argument, and has some more for `run_training`.
 
     Raises DeepPoseError, one line, before anything is written, for options that cannot be, a data set that is not
     there, or a run that holds this stage already.
@@ -83,9 +81,6 @@ def train(
         workers=workers,
         cache=cache,
         loggers=tuple(loggers),
-        wandb_online=wandb_online,
-        checkpoint_seconds=checkpoint_seconds,
-        checkpoint_steps=checkpoint_steps,
         trainer=trainer or {},
         data_root=Path(data_root),
         runs_root=Path(runs_root),
@@ -106,9 +101,6 @@ def refine(
     workers: int | None = None,
     cache: bool = True,
     loggers: Sequence[str] = ("csv",),
-    wandb_online: bool = False,
-    checkpoint_seconds: float = CHECKPOINT_SECONDS,
-    checkpoint_steps: int | None = None,
     trainer: Mapping[str, Any] | None = None,
     data_root: str | Path = DATA_ROOT,
     runs_root: str | Path = RUNS_ROOT,
@@ -126,9 +118,6 @@ def refine(
         workers=workers,
         cache=cache,
         loggers=tuple(loggers),
-        wandb_online=wandb_online,
-        checkpoint_seconds=checkpoint_seconds,
-        checkpoint_steps=checkpoint_steps,
         trainer=trainer or {},
         data_root=Path(data_root),
         runs_root=Path(runs_root),
@@ -149,6 +138,8 @@ def run_training(options: TrainOptions) -> StageFolder:
 
     from deeppose_cli.data.datasets.registry import get_dataset
 
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise SystemExit('worker processes run this script again: put its calls under `if __name__ == "__main__":`')
     console = Console(file=sys.stderr, soft_wrap=not sys.stderr.isatty())  # a log keeps its lines whole
     if options.data is None and options.run is None and options.stage > 1:
         newest = next((run for run in list_runs(options.runs_root) if run.stages), None)
