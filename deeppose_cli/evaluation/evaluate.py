@@ -161,8 +161,9 @@ def evaluate(
     if model is not None or not isinstance(training, str):
         initial = _initial_boxes(test, dataset, model, split, box, data_root, progress)
         if not isinstance(training, str):
-            start = scored.training_boxes(training, dataset, model, initial.source, data_root, progress)
-            rows.append(scored.mean_pose_row(training.images, start, test, initial.boxes, centric))
+            # Images of another data set start from the boxes that the model was trained with.
+            source = initial.source if model is None or training.data == dataset.name else model.initial_box
+            rows.append(scored.mean_pose_row(training, source, test, initial.boxes, centric, data_root, progress))
         if model is not None:
             stages, unreadable = scored.stage_rows(
                 model, stage, test, initial.boxes, batch_size, progress, flip_test=flip_test

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deeppose_cli.checkpoints.model_source import TrainedModel
 from deeppose_cli.config.defaults import BOX_SOURCES
@@ -60,29 +59,22 @@ def find_training_images(
     return f"{reason}, and {own.name}, {owner} own set, is not in {data_root}"
 
 
-def training_boxes(
+def mean_pose_row(
     training: TrainingImages,
-    dataset: DatasetSpec,
-    model: TrainedModel | None,
     source: str,
+    test: Annotations,
+    boxes: FloatArray,
+    centric: Centric,
     data_root: Path,
     progress: Progress | None,
-) -> NDArray[np.float64]:
-    """(M, 4) px the initial boxes of the training images, from the source that the scored images have.
-
-    Where they are of another data set, from the source that the model was trained with. A box in px holds for the
-    scored images only.
-    """
-    if model is not None and training.data != dataset.name:
-        source = model.initial_box
-    source = training_source(source if source in BOX_SOURCES else "image")
-    return initial_boxes(training.images, source, data_root / training.data, progress).boxes
-
-
-def mean_pose_row(
-    train: Annotations, train_boxes: FloatArray, test: Annotations, boxes: FloatArray, centric: Centric
 ) -> ScoredPredictions:
-    """From initial boxes of the training images (M, 4) and of the scored images (N, 4)."""
+    """The mean pose of the training images, put into the scored images' initial boxes (N, 4).
+
+    `source`: of the training images' initial boxes; a box in px is the scored images' only.
+    """
+    source = training_source(source if source in BOX_SOURCES else "image")
+    train = training.images
+    train_boxes = initial_boxes(train, source, data_root / training.data, progress).boxes
     observer = centric == "observer"
     poses = predict_split.mean_pose_predictions(train, train_boxes, boxes, observer_centric=observer)
     poses = predict_split.to_skeleton(poses, train.skeleton, test.skeleton)
