@@ -80,21 +80,30 @@ def predict(
     Writes an overlay for each image or video, `predictions.jsonl` with a record for each image or frame, and at the end
     COCO keypoint results (`predictions.json`) and a table (`predictions.csv`). An input that cannot be read is skipped.
 
-    inputs: files, folders, patterns, numbers of cameras, or `-` for a list on `stdin`.
-    weights, run: the model, `full-body`, `upper-body` or a file, or a run's name. With neither: the newest finished run
-        that was trained on real images; where there is none, `full-body`.
-    stage: the last stage of the cascade that is used; None: all.
-    box: where the people are: `auto`, `image`, `face`, `person`, `x,y,w,h`, or a file of boxes.
-    out: the folder of results.
-    flip_test: average the predictions for the image and its mirror image; twice the time.
-    engine: `torch` or `onnx`; None: that of the weights file.
-    overlays, names, show_stages: draw the poses into copies, with the joints' names, with every stage by itself.
-    frames: at most so many frames of each video.
-    resume, overwrite: continue a run that was stopped, or replace it.
-    shard: `i/n`, part i of n of the inputs.
+    Args:
+        inputs: Files, folders, patterns, numbers of cameras, or `-` for a list on `stdin`.
+        weights: The model: `full-body`, `upper-body` or a file.
+        run: The model: a run's name. Without both: the newest finished run that was trained on real images; where
+            there is none, `full-body`.
+        stage: The last stage of the cascade that is used; None: all.
+        box: Where the people are: `auto`, `image`, `face`, `person`, `x,y,w,h`, or a file of boxes.
+        out: The folder of results.
+        flip_test: Average the predictions for the image and its mirror image; twice the time.
+        engine: `torch` or `onnx`; None: that of the weights file.
+        overlays: Draw the poses into copies.
+        names: Write the joints' names into the overlays.
+        show_stages: Show every stage by itself in the overlays.
+        frames: At most so many frames of each video.
+        resume: Continue a prediction that was stopped.
+        overwrite: Replace a prediction that was stopped.
+        shard: `i/n`, part i of n of the inputs.
+        runs_root: Folder that holds one folder for each run.
+        stdin: Where `-` reads its list from.
+        listener: Is called on the way.
 
-    Raises UsageError for arguments that are not valid, and DeepPoseError where the model or the folder is not usable;
-    both before the networks are loaded.
+    Raises:
+        UsageError: For arguments that are not valid.
+        DeepPoseError: Where the model or the folder is not usable. Both before the networks are loaded.
     """
     listener = listener or PredictionListener()
     folder = Path(out)
