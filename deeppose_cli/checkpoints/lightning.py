@@ -1,4 +1,4 @@
-"""Reads checkpoints: the trained stages of a run as a cascade, without Lightning and without running a file's code."""
+"""Read Lightning checkpoints: the trained stages of a run as a cascade, without Lightning and without pickled code."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 
 def load_cascade(run: RunFolder, stages: int | None = None, device: str | None = None) -> Cascade:
-    """The trained stages of a run (the first `stages` of them) as a cascade in evaluation mode.
+    """Load the trained stages of a run (the first `stages`) as a cascade in evaluation mode, from `best.ckpt`.
 
-    Reads `best.ckpt` with `weights_only=True`: no code in a file is run. `device`: a GPU where there is one.
+    device: by default a GPU where there is one.
     """
     from deeppose_cli.models.build import build_cascade, build_stage, load_stage_weights
 
@@ -47,7 +47,7 @@ def load_cascade(run: RunFolder, stages: int | None = None, device: str | None =
 
 
 def read_run_stages(run: RunFolder, stages: int | None = None) -> tuple[CascadeSpec, list[dict[str, Tensor]]]:
-    """What the trained stages of a run (the first `stages` of them) are, and the weights of each stage's ψ."""
+    """Read the trained stages of a run (the first `stages`): their specification, and the weights of each."""
     found = run.stages
     if stages is not None and stages > len(found):
         raise DeepPoseError(f"{run.path}: has {len(found)} trained stage(s), not {stages}; {how_to_train(stages, run)}")
@@ -62,7 +62,7 @@ def read_run_stages(run: RunFolder, stages: int | None = None) -> tuple[CascadeS
             raise DeepPoseError(f"{folder.best}: has skeleton '{skeletons[-1].name}', stage 1 '{skeletons[0].name}'")
         if folder.number == 1:
             initial = initial_from_primitives(kept["settings"])
-            # Stopped while its inputs were still small, a network answers well at that size only.
+            # A network whose training stopped while its inputs were small predicts well at that size only.
             size = checkpoint.get("input_size", initial.input_size)
             if size != initial.input_size:
                 initial = replace(initial, input_size=size, progressive_size="")
@@ -78,11 +78,11 @@ def read_run_stages(run: RunFolder, stages: int | None = None) -> tuple[CascadeS
 
 
 def read_calibration(folder: StageFolder) -> Calibration | None:
-    """None where there is none, or that of another best.ckpt. Raises DeepPoseError for a damaged file."""
+    """Read the calibration of best.ckpt; None where there is none. Raises DeepPoseError for a damaged file."""
     try:
         kept = json.loads(folder.calibration.read_text(encoding="utf-8"))
         found = Calibration(float(kept["slope"]), float(kept["offset"]))
-        return found if kept["of"] == fingerprint(folder.best) else None
+        return found if kept["checkpoint"] == fingerprint(folder.best) else None
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -90,21 +90,21 @@ def read_calibration(folder: StageFolder) -> Calibration | None:
 
 
 def write_calibration(folder: StageFolder, found: Calibration | None) -> None:
-    """None: there is none to be had."""
+    """Write the calibration of best.ckpt, or delete it (None)."""
     if found is None:
         folder.calibration.unlink(missing_ok=True)
         return
-    write_text(folder.calibration, json.dumps({**asdict(found), "of": fingerprint(folder.best)}) + "\n")
+    write_text(folder.calibration, json.dumps({**asdict(found), "checkpoint": fingerprint(folder.best)}) + "\n")
 
 
 def regressor_values(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
-    """Of a checkpoint's tensors those of ψ, by the names that they have in `Regressor`."""
+    """The weights of ψ in a checkpoint, by their names in `Regressor`."""
     prefix = "regressor."
     return {key.removeprefix(prefix): v for key, v in checkpoint["state_dict"].items() if key.startswith(prefix)}
 
 
 def how_to_train(stage: int, run: RunFolder, data: str | None = None) -> str:
-    """The command for the user to type. `data`: the data set, where the run's own configuration does not tell it."""
+    """The command that trains a stage, for messages. data: the data set, where the run has no configuration yet."""
     words = ["deeppose", "train" if stage == 1 else "refine", "--stage", str(stage)]
     if data is not None:
         words += ["--data", data]
@@ -116,12 +116,12 @@ def how_to_train(stage: int, run: RunFolder, data: str | None = None) -> str:
 
 
 def fingerprint(file: Path) -> str:
-    """Tells one checkpoint from another."""
+    """Hash of a checkpoint's content."""
     return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
 def _check_lineage(stage: StageFolder, previous: StageFolder) -> None:
-    """A stage corrects the very stage that it was trained after. Raises DeepPoseError where that one has changed."""
+    """Raises DeepPoseError where the previous stage is not the one that this stage was trained after."""
     known = stage.read_config().previous_stage_sha256
     if known is not None and known != fingerprint(previous.best):
         raise DeepPoseError(
@@ -131,12 +131,12 @@ def _check_lineage(stage: StageFolder, previous: StageFolder) -> None:
 
 
 def read_checkpoint(file: Path) -> dict[str, Any]:
-    """Raises DeepPoseError that names a file which is missing, corrupt, or no checkpoint of this toolkit."""
+    """Read a checkpoint. Raises DeepPoseError for one that is missing, damaged, or not of this toolkit."""
     import torch
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's remarks on a strange file; it is refused in one line
+            warnings.simplefilter("ignore")  # torch's warnings about a strange file; it is refused in one line
             checkpoint = torch.load(file, map_location="cpu", weights_only=True)
         if not {"hyper_parameters", "state_dict"} <= checkpoint.keys():
             raise KeyError("no hyper_parameters or state_dict")

@@ -1,4 +1,4 @@
-"""What a weights file says of itself: one JSON document, written and read back with every value checked.
+"""Metadata of a weights file: one JSON document, whose every value is checked when it is read.
 
 Numbers from a file decide what is built, so each has bounds here. Needs no torch.
 """
@@ -6,20 +6,12 @@ Numbers from a file decide what is built, so each has bounds here. Needs no torc
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
-from typing import Any, get_type_hints
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from deeppose_cli.config.defaults import BOX_SOURCES
-from deeppose_cli.config.schema import (
-    Augmentation,
-    RefinementPreset,
-    StagePreset,
-    initial_from_primitives,
-    refinement_from_primitives,
-    to_primitives,
-)
+from deeppose_cli.config.schema import RefinementPreset, StagePreset
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.skeleton import Skeleton, skeleton_by_name
 from deeppose_cli.models.confidence import Calibration
@@ -31,22 +23,22 @@ FORMAT = 1
 MAX_STAGES = 16
 MAX_SIDE = 1024
 """px of a network's input; the paper's is 220."""
-MAX_WIDTH = 4096
-"""Channels that settings may ask for."""
+MAX_CHANNELS = 4096
 MAX_DIAMETERS = 100.0
-"""Units of diam: no σ and no displacement is larger."""
+"""Bound of σ and of displacements, in units of diam."""
 MAX_CURVE = 1000.0
-"""Slope and offset of a calibration are no larger."""
+"""Bound of a calibration's slope and offset."""
+MAX_NUMBER = 1e12
 MAX_TEXT = 10_000
-"""Characters of a text in the training record."""
+"""Characters."""
 
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """How a stage came metadata. None: not recorded."""
+    """How a stage was trained. None: not recorded."""
 
     data: str
-    """Data set that it was trained on."""
+    """Data set."""
     preset: str | None = None
     command: str | None = None
     deeppose_version: str | None = None
@@ -55,20 +47,19 @@ class TrainingRecord:
     """Of the toolkit's source code."""
     epochs: int | None = None
     num_train_images: int | None = None
-    """Training images."""
     validation_pdj: float | None = None
     """Best PDJ@0.2 on the data set's validation images, all joints."""
 
 
 @dataclass(frozen=True)
 class ModelMetadata:
-    """A weights file's document."""
+    """A cascade without its weights, and how it was trained."""
 
     spec: CascadeSpec
     initial_box: str
-    """Where b⁰ comes from in evaluation, as stage 1 was trained."""
+    """Source of b⁰ in evaluation, as stage 1 was trained."""
     records: tuple[TrainingRecord, ...]
-    """One a stage."""
+    """One per stage."""
 
     @property
     def data_name(self) -> str:
@@ -76,17 +67,43 @@ class ModelMetadata:
         return self.records[0].data
 
 
-def to_text(metadata: ModelMetadata) -> str:
-    """As JSON."""
+@dataclass(frozen=True)
+class _Document:
+    format: int
+    skeleton: str
+    joints: tuple[str, ...]
+    square_initial_box: bool
+    initial_box: str
+    stages: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class _InitialStage:
+    settings: StagePreset
+    training: TrainingRecord
+    calibration: Calibration | None = None
+
+
+@dataclass(frozen=True)
+class _RefinementStage:
+    settings: RefinementPreset
+    training: TrainingRecord
+    sigma: float
+    displacement: Displacement
+    calibration: Calibration | None = None
+
+
+def to_json(metadata: ModelMetadata) -> str:
+    """Write the metadata as a JSON document."""
     spec = metadata.spec
     stages = []
     for stage, record in zip(spec.stages, metadata.records, strict=True):
-        said: dict[str, Any] = {"settings": to_primitives(stage.settings), "training": asdict(record)}
+        values: dict[str, Any] = {"settings": asdict(stage.settings), "training": asdict(record)}
         if stage.displacement is not None:
-            said |= {"sigma": stage.sigma, "displacement": asdict(stage.displacement)}
+            values |= {"sigma": stage.sigma, "displacement": asdict(stage.displacement)}
         if stage.calibration is not None:
-            said["calibration"] = asdict(stage.calibration)
-        stages.append(said)
+            values["calibration"] = asdict(stage.calibration)
+        stages.append(values)
     document = {
         "format": FORMAT,
         "skeleton": spec.skeleton.name,
@@ -98,157 +115,108 @@ def to_text(metadata: ModelMetadata) -> str:
     return json.dumps(document, ensure_ascii=False, allow_nan=False)
 
 
-def from_text(text: str) -> ModelMetadata:
-    """Raises ValueError, one line, for what `to_text` does not write."""
-    document = _mapping(parse_json(text), "the document")
-    version = _get(document, "format", int)
-    if version != FORMAT:
-        raise ValueError(f"format {version}; this version of deeppose reads {FORMAT}")
-    skeleton = _skeleton(document)
-    initial_box = _get(document, "initial_box", str)
-    if initial_box not in BOX_SOURCES:
-        raise ValueError(f"initial_box '{initial_box[:40]}'; valid: {', '.join(BOX_SOURCES)}")
-    listed = _get(document, "stages", list)
-    if not 1 <= len(listed) <= MAX_STAGES:
-        raise ValueError(f"{len(listed)} stages; valid: 1 to {MAX_STAGES}")
-    stages, records = [], []
-    for number, said in enumerate(listed, start=1):
-        try:
-            said = _mapping(said, "it")
-            stages.append(_stage(said, number, skeleton))
-            records.append(_record(_get(said, "training", dict)))
-        except (ValueError, DeepPoseError) as error:
-            raise ValueError(f"stage {number}: {error}") from None
-    spec = CascadeSpec(skeleton, tuple(stages), _get(document, "square_initial_box", bool))
-    return ModelMetadata(spec, initial_box, tuple(records))
-
-
-def parse_json(text: str) -> Any:
-    """Strict JSON. Raises ValueError, also for a nesting too deep to read."""
-
-    def refuse(constant: str) -> None:
-        raise ValueError(f"{constant} is no JSON")
-
+def from_json(text: str) -> ModelMetadata:
+    """Read a JSON document. Raises ValueError, one line, for one that `to_json` does not write."""
     try:
-        return json.loads(text, parse_constant=refuse)
+        values = json.loads(text)
     except RecursionError:
         raise ValueError("nested too deep") from None
+    if isinstance(values, dict) and type(values.get("format")) is int and values["format"] != FORMAT:
+        raise ValueError(f"format {_short(values['format'])}; this version of deeppose reads {FORMAT}")
+    document: _Document = _restore(_Document, values, "the document")
+    skeleton = _find_skeleton(document)
+    if document.initial_box not in BOX_SOURCES:
+        raise ValueError(f"initial_box '{document.initial_box[:40]}'; valid: {', '.join(BOX_SOURCES)}")
+    if not 1 <= len(document.stages) <= MAX_STAGES:
+        raise ValueError(f"{len(document.stages)} stages; valid: 1 to {MAX_STAGES}")
+    stages, records = [], []
+    for number, stage_values in enumerate(document.stages, start=1):
+        try:
+            if number == 1:
+                first: _InitialStage = _restore(_InitialStage, stage_values, "it")
+                spec, record = StageSpec(first.settings, calibration=first.calibration), first.training
+            else:
+                later: _RefinementStage = _restore(_RefinementStage, stage_values, "it")
+                spec = StageSpec(later.settings, later.sigma, later.displacement, later.calibration)
+                record = later.training
+            _check_bounds(spec, record, len(skeleton))
+        except ValueError as error:
+            raise ValueError(f"stage {number}: {error}") from None
+        stages.append(spec)
+        records.append(record)
+    cascade = CascadeSpec(skeleton, tuple(stages), document.square_initial_box)
+    return ModelMetadata(cascade, document.initial_box, tuple(records))
 
 
-def _skeleton(document: Mapping[str, Any]) -> Skeleton:
-    name = _get(document, "skeleton", str)
+def _find_skeleton(document: _Document) -> Skeleton:
     try:
-        skeleton = skeleton_by_name(name)
+        skeleton = skeleton_by_name(document.skeleton)
     except DeepPoseError as error:
         raise ValueError(str(error)[:200]) from None
-    joints = _get(document, "joints", list)
-    if joints != list(skeleton.joints):
-        same = all(isinstance(joint, str) for joint in joints) and sorted(joints) == sorted(skeleton.joints)
-        raise ValueError(f"its joints are {'in another order than' if same else 'not'} those of skeleton '{name}'")
+    if document.joints != skeleton.joints:
+        problem = "in another order than" if sorted(document.joints) == sorted(skeleton.joints) else "not"
+        raise ValueError(f"its joints are {problem} those of skeleton '{skeleton.name}'")
     return skeleton
 
 
-def _calibration(said: Mapping[str, Any]) -> Calibration | None:
-    if "calibration" not in said:
-        return None
-    values = _get(said, "calibration", dict)
-    if values.keys() != {field.name for field in fields(Calibration)}:
-        raise ValueError(f"calibration: valid: {', '.join(field.name for field in fields(Calibration))}")
-    return Calibration(**{name: _number(value, f"calibration's {name}", MAX_CURVE) for name, value in values.items()})
+def _restore(hint: Any, value: Any, name: str) -> Any:
+    """Convert JSON to the hinted type: a dataclass, a tuple, an optional value, a number, text, or a truth value.
 
-
-def _stage(said: Mapping[str, Any], number: int, skeleton: Skeleton) -> StageSpec:
-    calibration = _calibration(said)
-    settings = _get(said, "settings", dict)
-    if number == 1:
-        _check_types(StagePreset, settings)
-        initial = initial_from_primitives(settings)
-        _check_sizes(initial)
-        return StageSpec(initial, calibration=calibration)
-    _check_types(RefinementPreset, settings)
-    refinement = refinement_from_primitives(settings)
-    _check_sizes(refinement)
-    sigma = _number(said.get("sigma"), "sigma", MAX_DIAMETERS)
-    if not sigma > 0:
-        raise ValueError(f"sigma {sigma:g} is not positive")
-    displacement = _get(said, "displacement", dict)
-    mean, std = (_pairs(displacement.get(key), f"displacement's {key}", len(skeleton)) for key in ("mean", "std"))
-    if any(value < 0 for pair in std for value in pair):
-        raise ValueError("displacement's std is negative")
-    return StageSpec(refinement, sigma, Displacement(mean, std), calibration)
-
-
-def _check_types(kind: type[Any], values: Mapping[str, Any]) -> None:
-    """Each value is of its field's type; numbers can be computed with. Unknown fields are left to the presets' own
-    reader."""
-    hints = get_type_hints(kind)
-    for field in fields(kind):
-        if field.name not in values:
-            if field.default is MISSING and field.default_factory is MISSING:
+    Raises ValueError that names a field which is missing, unknown, of another type, or out of all bounds.
+    """
+    arguments = get_args(hint)
+    if hint is Any:
+        return value
+    if isinstance(hint, UnionType):  # X | None
+        return None if value is None else _restore(arguments[0], value, name)
+    if is_dataclass(hint) and isinstance(value, dict):
+        hints = get_type_hints(hint)
+        if unknown := sorted(value.keys() - hints.keys()):
+            raise ValueError(f"{name} has an unknown field {unknown[0][:40]!a}")
+        for field in fields(hint):
+            if field.name not in value and field.default is MISSING and field.default_factory is MISSING:
                 raise ValueError(f"{field.name} is missing")
-            continue
-        value, hint = values[field.name], hints[field.name]
-        if hint is Augmentation:
-            _check_types(Augmentation, _mapping(value, field.name))
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            fitting = isinstance(value, hint) or (isinstance(value, int) and isinstance(0.0, hint))
-            if not fitting or not abs(value) < 1e12 or not math.isfinite(value):
-                raise ValueError(f"{field.name} is {_shown(value)}")
-        elif not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-            raise ValueError(f"{field.name} is {_shown(value)}")
+        return hint(**{key: _restore(hints[key], item, key) for key, item in value.items()})  # type: ignore[operator]
+    if get_origin(hint) is tuple and isinstance(value, list):
+        kinds = arguments[:1] * len(value) if arguments[-1] is ... else arguments
+        if len(kinds) == len(value):
+            return tuple(_restore(kind, item, name) for kind, item in zip(kinds, value, strict=True))
+    if type(value) in (int, float):
+        valid = abs(value) < MAX_NUMBER  # not for NaN
+        value = float(value) if valid and hint is float else value
+    else:
+        valid = not isinstance(value, str) or (len(value) <= MAX_TEXT and value.isprintable())
+    if type(value) is not hint or not valid:
+        raise ValueError(f"{name} is {_short(value)}")
+    return value
 
 
-def _check_sizes(settings: StagePreset) -> None:
-    for name, value, most in (
-        ("input_size", settings.input_size, MAX_SIDE),
-        ("head_channels", settings.head_channels, MAX_WIDTH),
-    ):
-        if not 0 <= value <= most:
-            raise ValueError(f"{name} {value}; valid: at most {most}")
-    if not 0 <= settings.dropout <= 1:
-        raise ValueError(f"dropout {settings.dropout:g}; valid: 0 to 1")
-
-
-def _record(said: Mapping[str, Any]) -> TrainingRecord:
-    hints = get_type_hints(TrainingRecord)
-    for name, value in said.items():
-        if name not in hints or isinstance(value, bool) or not isinstance(value, hints[name]):
-            raise ValueError(f"training record's {name[:40]!a} is {_shown(value)}")
-        if isinstance(value, str) and (len(value) > MAX_TEXT or not value.isprintable()):
-            raise ValueError(f"training record's {name} is no line of text")
-        if isinstance(value, int | float) and not 0 <= value < 1e12:
-            raise ValueError(f"training record's {name} is {_shown(value)}")
-    if not said.get("data"):
+def _check_bounds(spec: StageSpec, record: TrainingRecord, num_joints: int) -> None:
+    settings = spec.settings
+    numbers: list[tuple[str, float | None, float, float]] = [
+        ("input_size", settings.input_size, 0, MAX_SIDE),
+        ("head_channels", settings.head_channels, 0, MAX_CHANNELS),
+        ("dropout", settings.dropout, 0, 1),
+        ("sigma", spec.sigma, 1e-6, MAX_DIAMETERS),
+        ("epochs", record.epochs, 0, MAX_NUMBER),
+        ("num_train_images", record.num_train_images, 0, MAX_NUMBER),
+        ("validation_pdj", record.validation_pdj, 0, 1),
+    ]
+    if spec.calibration is not None:
+        numbers += [(name, value, -MAX_CURVE, MAX_CURVE) for name, value in asdict(spec.calibration).items()]
+    if spec.displacement is not None:
+        for name, pairs, least in (("mean", spec.displacement.mean, -MAX_DIAMETERS), ("std", spec.displacement.std, 0)):
+            if len(pairs) != num_joints:
+                raise ValueError(f"displacement's {name} has {len(pairs)} pairs; valid: {num_joints}")
+            numbers += [(f"displacement's {name}", value, least, MAX_DIAMETERS) for pair in pairs for value in pair]
+    for name, value, least, most in numbers:
+        if value is not None and not least <= value <= most:
+            raise ValueError(f"{name} {value:.12g}; valid: {least:g} to {most:g}")
+    if not record.data:
         raise ValueError("training record names no data set")
-    return TrainingRecord(**said)
 
 
-def _pairs(value: Any, name: str, count: int) -> tuple[tuple[float, float], ...]:
-    if not isinstance(value, list) or len(value) != count or any(not isinstance(p, list) or len(p) != 2 for p in value):
-        raise ValueError(f"{name} is no list of {count} pairs")
-    return tuple((_number(x, name, MAX_DIAMETERS), _number(y, name, MAX_DIAMETERS)) for x, y in value)
-
-
-def _number(value: Any, name: str, most: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= most:
-        raise ValueError(f"{name} is {_shown(value)}; valid: a number of at most {most:g}")
-    return float(value)
-
-
-def _get(said: Mapping[str, Any], key: str, kind: type[Any]) -> Any:
-    value = said.get(key)
-    if type(value) is not kind:
-        raise ValueError(f"{key} is {_shown(value) if key in said else 'missing'}")
-    return value
-
-
-def _mapping(value: Any, name: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"{name} is {_shown(value)}")
-    return value
-
-
-def _shown(value: Any) -> str:
+def _short(value: Any) -> str:
     """Short, and safe to print."""
     if isinstance(value, int) and abs(value) >= 10**20:
         return "a huge number"

@@ -1,12 +1,13 @@
 """A cascade run by ONNX Runtime: the same crops and the same order of stages, without torch.
 
-The file (`onnx_export.py` writes it) is one ONNX model for the whole cascade:
+The file (`exporting/onnx.py` writes it) is one ONNX model for the whole cascade. Shape letters: M crops, K joints, and J
+= K in stage 1, 1 later (the crop's own joint).
 
 - inputs: `images` (M, side, side, 3) uint8 RGB; with more than one stage also `stage` (), int64, from 1, and
-  `joint_index` (M) int64, each crop's own, which stage 1 does not look at;
-- outputs, J = K in stage 1 and 1 later: `keypoints` (M, J, 2) norm; from networks with maps also `peak_mass` (M, J) and
-  `heatmaps` (M, J, H, H);
-- metadata `deeppose`: the document of a weights file (`weights_document.py`).
+  `joint_index` (M) int64, the joint of each crop, without effect in stage 1;
+- outputs: `keypoints` (M, J, 2) normalized coordinates; from networks with heatmaps also `peak_mass` (M, J) and
+  `heatmaps` (M, J, H, H), logits;
+- metadata `deeppose`: that of a weights file (`metadata.py`).
 """
 
 from __future__ import annotations
@@ -19,14 +20,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppose_cli.checkpoints.metadata import ModelMetadata, from_text
-from deeppose_cli.checkpoints.weights_header import KEY, MAX_FILE, MAX_SAID
+from deeppose_cli.checkpoints.metadata import ModelMetadata, from_json
+from deeppose_cli.checkpoints.weights_header import KEY, MAX_MESSAGE
 from deeppose_cli.config.defaults import PEAK_REACH
 from deeppose_cli.core.errors import DeepPoseError, one_line
 from deeppose_cli.core.geometry import FloatArray
 from deeppose_cli.models.cascade import Cascade, CropBatch, Stage, StageModel, StageOutput
 
 SUFFIX = ".onnx"
+MAX_FILE = 4 * 2**30
+"""Bytes."""
 INSTALL = "pip install 'deeppose-cli[onnx]'"
 
 
@@ -91,12 +94,12 @@ def _to_shares(logits: FloatArray) -> FloatArray:
 
 
 def open_onnx(file: Path) -> tuple[Any, ModelMetadata]:
-    """The session, and what the file says of itself. Raises DeepPoseError, one line, for a file that is damaged, is
-    none of this toolkit, or where ONNX Runtime is not installed."""
+    """Open a session, and read the metadata. Raises DeepPoseError, one line, for a file that is damaged or not of this
+    toolkit, or where ONNX Runtime is not installed."""
     try:
         import onnxruntime as ort
     except ImportError:
-        raise DeepPoseError(f"{file}: needs ONNX Runtime; to have it, type: {INSTALL}") from None
+        raise DeepPoseError(f"{file}: needs ONNX Runtime; to install it, type: {INSTALL}") from None
     refused = partial(_refused, file)
     try:
         if file.stat().st_size > MAX_FILE:
@@ -106,36 +109,36 @@ def open_onnx(file: Path) -> tuple[Any, ModelMetadata]:
         raise DeepPoseError(f"{file}: cannot be read ({error.strerror or error})") from None
     options = ort.SessionOptions()
     options.log_severity_level = 4
-    there = ort.get_available_providers()
-    wanted = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in there]
+    available = ort.get_available_providers()
+    providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in available]
     try:
-        session = ort.InferenceSession(data, options, providers=wanted)
+        session = ort.InferenceSession(data, options, providers=providers)
         text = session.get_modelmeta().custom_metadata_map.get(KEY)
     except Exception as error:  # its own types are those of its C++ library
         raise refused(str(error)) from None
     if text is None:
         raise refused(f"its metadata has no '{KEY}'")
     try:
-        metadata = from_text(text)
+        metadata = from_json(text)
     except ValueError as error:
         raise refused(str(error)) from None
-    names = {each.name for each in session.get_inputs()}
+    inputs = {value.name for value in session.get_inputs()}
     expected = {"images"} if len(metadata.records) == 1 else {"images", "joint_index", "stage"}
-    if names != expected or "keypoints" not in {each.name for each in session.get_outputs()}:
+    if inputs != expected or "keypoints" not in {value.name for value in session.get_outputs()}:
         raise refused("its inputs or outputs are not those of a cascade")
     return session, metadata
 
 
 def build_onnx_cascade(session: Any, metadata: ModelMetadata, stages: int | None = None) -> Cascade:
-    """The first `stages` stages of an opened file."""
+    """Build the cascade of an open file (its first `stages` stages)."""
     spec = metadata.spec
-    found = [
+    chosen = [
         Stage(OnnxStage(session, number), stage.settings.input_size, stage.sigma, stage.calibration)
         for number, stage in enumerate(spec.stages[:stages], start=1)
     ]
-    return Cascade(spec.skeleton, found, square_initial_box=spec.square_initial_box)
+    return Cascade(spec.skeleton, chosen, square_initial_box=spec.square_initial_box)
 
 
 def _refused(file: Path, reason: str) -> DeepPoseError:
-    said = one_line(" ".join(reason.split()))[:MAX_SAID]
-    return DeepPoseError(f"{file}: not an ONNX file of deeppose, or damaged ({said})")
+    reason = one_line(" ".join(reason.split()))[:MAX_MESSAGE]
+    return DeepPoseError(f"{file}: not an ONNX file of deeppose, or damaged ({reason})")

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deeppose_cli.checkpoints.metadata import ModelMetadata, to_text
+from deeppose_cli.checkpoints.metadata import ModelMetadata, to_json
 from deeppose_cli.checkpoints.onnx_cascade import INSTALL, build_onnx_cascade, open_onnx
 from deeppose_cli.checkpoints.weights_header import KEY
 from deeppose_cli.core.errors import DeepPoseError
@@ -106,7 +106,7 @@ def _model(metadata: ModelMetadata, regressors: Sequence[Regressor]) -> onnx.Mod
     model = models[0] if len(models) == 1 else _one_of(models)
     _halve(model.graph)
     entry = model.metadata_props.add()
-    entry.key, entry.value = KEY, to_text(metadata)
+    entry.key, entry.value = KEY, to_json(metadata)
     model.producer_name, model.producer_version = "deeppose", ""
     onnx.checker.check_model(model)
     return model

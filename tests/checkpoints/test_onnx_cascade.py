@@ -16,7 +16,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from deeppose_cli.checkpoints.metadata import ModelMetadata, to_text
+from deeppose_cli.checkpoints.metadata import ModelMetadata, to_json
 from deeppose_cli.checkpoints.onnx_cascade import build_onnx_cascade, open_onnx
 from deeppose_cli.checkpoints.onnx_cascade import peak_coordinates as numpy_peak_coordinates
 from deeppose_cli.checkpoints.pretrained import NAMES
@@ -196,7 +196,7 @@ def test_other_models_are_refused(made: Any, tmp_path: Path) -> None:
         (lambda model: model.ClearField("metadata_props"), "no 'deeppose'"),
         (lambda model: setattr(model.metadata_props[0], "value", "{}"), "format is missing"),
         (
-            lambda model: setattr(model.metadata_props[0], "value", to_text(tiny_metadata(stages=1))),
+            lambda model: setattr(model.metadata_props[0], "value", to_json(tiny_metadata(stages=1))),
             "inputs or outputs",
         ),
     ):

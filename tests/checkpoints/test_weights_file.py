@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deeppose_cli.checkpoints.weights_file import as_stored, load_weights, read_file_stages, write_weights
-from deeppose_cli.checkpoints.weights_header import MAX_HEADER, is_weights_file, read_header
+from deeppose_cli.checkpoints.weights_header import is_weights_file, read_header
 from deeppose_cli.config.presets import PAPER, PRESETS
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.skeleton import FLIC10, LSP14
@@ -99,7 +99,7 @@ def test_every_backbone_can_be_kept(backbone: str, file: Path) -> None:
 
 @pytest.mark.parametrize("name", [name for name in PRESETS if name != PAPER.name])
 def test_every_preset_can_be_kept(name: str, file: Path) -> None:
-    from deeppose_cli.checkpoints.metadata import from_text, to_text
+    from deeppose_cli.checkpoints.metadata import from_json, to_json
     from deeppose_cli.models.spec import StageSpec
 
     metadata = tiny_metadata()
@@ -107,7 +107,7 @@ def test_every_preset_can_be_kept(name: str, file: Path) -> None:
     second = metadata.spec.stages[1]
     specs = (StageSpec(preset.initial), StageSpec(preset.refinement, second.sigma, second.displacement))
     kept = type(metadata)(type(metadata.spec)(LSP14, specs, False), "face", metadata.records)
-    assert from_text(to_text(kept)) == kept
+    assert from_json(to_json(kept)) == kept
 
 
 def test_the_same_weights_make_the_same_file(whole: bytes, file: Path) -> None:
@@ -190,7 +190,7 @@ DOCUMENTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "no json": (lambda d: "{", "not a weights file"),
     "a list": (lambda d: "[1]", "the document is a list"),
     "deep": (lambda d: "[" * 100_000, "nested too deep"),
-    "nan": (lambda d: json.dumps(d).replace("1.5", "NaN"), "NaN is no JSON"),
+    "nan": (lambda d: json.dumps(d).replace("1.5", "NaN"), "sigma is nan"),
     "format": (lambda d: d.update(format=2), "format 2; this version of deeppose reads 1"),
     "format text": (lambda d: d.update(format="1"), "format is '1'"),
     "format true": (lambda d: d.update(format=True), "format is True"),
@@ -198,7 +198,7 @@ DOCUMENTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "unknown skeleton": (lambda d: d.update(skeleton="coco17"), "skeleton 'coco17' is unknown; known: lsp14"),
     "other skeleton": (lambda d: d.update(skeleton="flic10"), "its joints are not those of skeleton 'flic10'"),
     "joints in another order": (lambda d: d["joints"].reverse(), "in another order than those of skeleton 'lsp14'"),
-    "joints no text": (lambda d: d.update(joints=[[]] * 14), "its joints are not those"),
+    "joints no text": (lambda d: d.update(joints=[[]] * 14), "joints is a list"),
     "initial box": (lambda d: d.update(initial_box="moon"), "initial_box 'moon'; valid: image"),
     "square": (lambda d: d.update(square_initial_box=1), "square_initial_box is 1"),
     "no stages": (lambda d: d.update(stages=[]), "0 stages; valid: 1 to 16"),
@@ -207,7 +207,7 @@ DOCUMENTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "a stage more": (lambda d: d["stages"].append(d["stages"][1]), "stage 3"),
     "stage no object": (lambda d: d.update(stages=[3]), "stage 1: it is 3"),
     "no settings": (lambda d: stage(d).pop("settings") and None, "stage 1: settings is missing"),
-    "input size": (set_(input_size=10**9), "input_size 1000000000; valid: at most 1024"),
+    "input size": (set_(input_size=10**9), "input_size 1000000000; valid: 0 to 1024"),
     "input size beyond numbers": (set_(input_size=10**400), "input_size is a huge number"),
     "input size text": (set_(input_size="32"), "input_size is '32'"),
     "input size none": (set_(input_size=None), "input_size is None"),
@@ -215,37 +215,40 @@ DOCUMENTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "input size fraction": (set_(input_size=32.5), "input_size is 32.5"),
     "input size odd": (set_(input_size=33), "multiples of 32"),
     "input size 0": (set_(input_size=0), "multiples of 32"),
-    "head_channels": (set_(head_channels=10**9), "head_channels 1000000000; valid: at most 4096"),
-    "head_channels within bounds": (set_(head_channels=4096), "its settings say"),
+    "head_channels": (set_(head_channels=10**9), "head_channels 1000000000; valid: 0 to 4096"),
+    "head_channels within bounds": (set_(head_channels=4096), "by its settings"),
     "head_channels 0": (set_(head_channels=0), "stage 1"),
-    "head_channels negative": (set_(head_channels=-1), "head_channels -1"),
-    "another width": (set_(head_channels=3), "its settings say"),
+    "head_channels negative": (set_(head_channels=-1), "head_channels -1; valid: 0 to 4096"),
+    "another width": (set_(head_channels=3), "by its settings"),
     "network": (set_(network="vgg"), "network 'vgg' is unknown"),
-    "another network": (set_(network="deeppose"), "stage 1: its settings name no network"),
+    "another network": (set_(network="deeppose"), "stage 1: no network has its settings"),
     "the paper's network": (set_(network="deeppose", input_size=220), "stage 1 lacks"),
     "backbone": (set_(network="backbone", backbone="../x"), "unknown; valid: mobilenet_v1"),
     "dropout": (set_(dropout=7), "dropout 7; valid: 0 to 1"),
     "rate": (set_(learning_rate=10**15), "learning_rate is 1000000000000000"),
     "augmentation": (set_(augmentation=[]), "augmentation is a list"),
     "augmentation's value": (set_(augmentation={"flip": "x"}), "flip is 'x'"),
-    "unknown field": (set_(colour_of_the_sky=1), "stored settings do not fit this version"),
-    "unknown field with an escape": (set_(**{"\x1b[2J" * 500: 1}), "stored settings do not fit this version"),
-    "skeleton with an escape": (lambda d: d.update(skeleton="\x1b[2J" * 500), "skeleton '\\x1b[2J"),
-    "initial box with an escape": (lambda d: d.update(initial_box="\x1b[2J" * 500), "initial_box '\\x1b[2J"),
+    "unknown field": (set_(colour_of_the_sky=1), "settings has an unknown field 'colour_of_the_sky'"),
+    "unknown field with an escape": (set_(**{"\x1b[2J" * 500: 1}), "settings has an unknown field"),
+    "skeleton with an escape": (lambda d: d.update(skeleton="\x1b[2J" * 500), "skeleton is '\\x1b[2J"),
+    "initial box with an escape": (lambda d: d.update(initial_box="\x1b[2J" * 500), "initial_box is '\\x1b[2J"),
     "a head for backbones": (set_(head="regression"), "--head regression: needs a backbone"),
-    "sigma": (second(sigma=0), "stage 2: sigma 0 is not positive"),
+    "sigma": (second(sigma=0), "stage 2: sigma 0; valid: 1e-06 to 100"),
     "sigma huge": (second(sigma=10**400), "sigma is a huge number"),
-    "sigma missing": (lambda d: stage(d, 2).pop("sigma") and None, "sigma is None"),
-    "displacement": (second(displacement={"mean": [[0, 0]], "std": [[1, 1]]}), "no list of 14 pairs"),
-    "displacement text": (second(displacement={"mean": ["ab"] * 14, "std": ["ab"] * 14}), "no list of 14 pairs"),
-    "displacement negative": (second(displacement={"mean": [[0, 0]] * 14, "std": [[-1, 1]] * 14}), "std is negative"),
+    "sigma missing": (lambda d: stage(d, 2).pop("sigma") and None, "sigma is missing"),
+    "displacement": (second(displacement={"mean": [[0, 0]], "std": [[1, 1]]}), "mean has 1 pairs; valid: 14"),
+    "displacement text": (second(displacement={"mean": ["ab"] * 14, "std": ["ab"] * 14}), "mean is 'ab'"),
+    "displacement negative": (
+        second(displacement={"mean": [[0, 0]] * 14, "std": [[-1, 1]] * 14}),
+        "displacement's std -1; valid: 0 to 100",
+    ),
     "displacement none": (second(displacement=None), "displacement is None"),
     "per_joint": (lambda d: stage(d, 2)["settings"].update(per_joint="both"), "per_joint is 'both'"),
     "another per_joint": (lambda d: stage(d, 2)["settings"].update(per_joint=True), "stage 2"),
-    "record": (lambda d: stage(d)["training"].update(data=7), "training record's 'data' is 7"),
-    "record's escape": (lambda d: stage(d)["training"].update(command="\x1b[2J"), "command is no line of text"),
-    "record's key": (lambda d: stage(d)["training"].update(self="x"), "training record's 'self' is 'x'"),
-    "record without data": (lambda d: stage(d)["training"].pop("data") and None, "names no data set"),
+    "record": (lambda d: stage(d)["training"].update(data=7), "data is 7"),
+    "record's escape": (lambda d: stage(d)["training"].update(command="\x1b[2J"), "command is '\\x1b[2J'"),
+    "record's key": (lambda d: stage(d)["training"].update(self="x"), "training has an unknown field 'self'"),
+    "record without data": (lambda d: stage(d)["training"].pop("data") and None, "data is missing"),
     "epochs": (lambda d: stage(d)["training"].update(epochs=-(10**400)), "epochs is a huge number"),
 }
 
@@ -264,8 +267,8 @@ def rename(old: str, new: str) -> Callable[[dict[str, Any]], None]:
 BIAS = "stage1.networks.0.heatmaps.1.bias"
 HEADERS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "no metadata": (lambda h: h.pop("__metadata__"), "has no 'deeppose'"),
-    "metadata no object": (lambda h: h.update(__metadata__=[]), "has no 'deeppose'"),
-    "document no text": (lambda h: h["__metadata__"].update(deeppose={}), "has no 'deeppose'"),
+    "metadata no object": (lambda h: h.update(__metadata__=[]), "invalid type: sequence"),
+    "document no text": (lambda h: h["__metadata__"].update(deeppose={}), "invalid type: map"),
     "a tensor renamed": (
         rename(BIAS, "stage1.networks.0.heatmaps.1.bios"),
         "stage 1 lacks 'networks.0.heatmaps.1.bias'",
@@ -277,19 +280,19 @@ HEADERS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     ),
     "an extra tensor of a stage": (
         lambda h: h.update({"stage2.x": {"dtype": "F16", "shape": [0], "data_offsets": [0, 0]}}),
-        "stage 2 has a needless 'x'",
+        "stage 2 has an extra 'x'",
     ),
-    "shape": (lambda h: h[BIAS].update(shape=[2, 7]), "heatmaps.1.bias is (2, 7), its settings say (14,)"),
-    "huge shape": (lambda h: h[BIAS].update(shape=[10**9, 10**9]), "another size than its shape says"),
-    "shape beyond numbers": (lambda h: h[BIAS].update(shape=[10**400]), "no valid shape"),
-    "negative shape": (lambda h: h[BIAS].update(shape=[-14]), "no valid shape"),
-    "shape text": (lambda h: h[BIAS].update(shape="14"), "no valid shape"),
-    "no shape": (lambda h: h[BIAS].pop("shape"), "no valid shape"),
+    "shape": (lambda h: h[BIAS].update(shape=[2, 7]), "heatmaps.1.bias is (2, 7), by its settings (14,)"),
+    "huge shape": (lambda h: h[BIAS].update(shape=[10**9, 10**9]), "invalid shape, data type, or offset"),
+    "shape beyond numbers": (lambda h: h[BIAS].update(shape=[10**400]), "number out of range"),
+    "negative shape": (lambda h: h[BIAS].update(shape=[-14]), "invalid value: integer `-14`"),
+    "shape text": (lambda h: h[BIAS].update(shape="14"), "invalid type: string"),
+    "no shape": (lambda h: h[BIAS].pop("shape"), "missing field `shape`"),
     "type": (lambda h: h[BIAS].update(dtype="I16"), "is not of type F16 or F32"),
-    "type a list": (lambda h: h[BIAS].update(dtype=["F16"]), "is not of type F16 or F32"),
-    "entry": (lambda h: h.update({BIAS: 3}), "has no entry"),
-    "offsets": (lambda h: h[BIAS].update(data_offsets=[0, 28]), "overlap or leave holes"),
-    "a hole": (lambda h: h.pop(BIAS), "overlap or leave holes"),
+    "type a list": (lambda h: h[BIAS].update(dtype=["F16"]), "invalid JSON in header"),
+    "entry": (lambda h: h.update({BIAS: 3}), "invalid type: integer `3`"),
+    "offsets": (lambda h: h[BIAS].update(data_offsets=[0, 28]), "invalid offset"),
+    "a hole": (lambda h: h.pop(BIAS), "invalid offset"),
 }
 
 
@@ -325,21 +328,21 @@ def test_a_header_whose_length_looks_like_the_start_of_a_checkpoint_is_read(file
 def test_a_pickle_in_disguise_is_not_run(file: Path, tmp_path: Path) -> None:
     sprung = tmp_path / "sprung"
     file.write_bytes(pickle.dumps(Trap(sprung)))
-    assert "looks like a checkpoint; deeppose export makes" in refused(file)
+    assert "perhaps a checkpoint; deeppose export makes" in refused(file)
     for new in (True, False):
         torch.save({"state_dict": Trap(sprung)}, file, _use_new_zipfile_serialization=new)
-        assert "looks like a checkpoint" in refused(file)
+        assert "perhaps a checkpoint" in refused(file)
     assert not sprung.exists()
 
 
 def test_what_is_no_file_of_weights_is_said(file: Path, tmp_path: Path, whole: bytes) -> None:
     assert "No such file" in refused(file)
     file.write_bytes(b"")
-    assert "ends early, after 0 bytes" in refused(file)
+    assert "header too small" in refused(file)
     file.write_bytes(b"\x00" * 8)
     refused(file)
     file.write_bytes(struct.pack("<Q", 2**63) + whole[8:])
-    assert "ends early" in refused(file)
+    assert "header too large" in refused(file)
     file.write_bytes(joined(b"\xff\xfe", b""))
     refused(file)
     for text in (b"[]", b"7", b"null", b"", b"[" * 100_000, b'{"a":' * 50_000):
@@ -359,7 +362,7 @@ def test_what_is_no_file_of_weights_is_said(file: Path, tmp_path: Path, whole: b
     file.write_bytes(whole)
     assert is_weights_file(file)
     file.write_bytes(whole + b"\0")
-    assert "bytes of tensors where its header says" in refused(file)
+    assert "file not fully covered" in refused(file)
 
 
 def test_a_file_that_may_not_be_read_is_said(file: Path, whole: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -368,22 +371,15 @@ def test_a_file_that_may_not_be_read_is_said(file: Path, whole: bytes, monkeypat
     def no(self: Path, *_: Any) -> Any:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "open", no)
+    monkeypatch.setattr(Path, "stat", no)
     assert "cannot be read (Permission denied)" in refused(file)
 
 
 def test_a_header_too_long_is_not_read(file: Path) -> None:
     with file.open("wb") as out:
-        out.write(struct.pack("<Q", MAX_HEADER + 1))
-        out.truncate(MAX_HEADER + 100)
-    assert "valid: at most" in refused(file)
-
-
-def test_a_file_too_large_is_not_read(file: Path) -> None:
-    with file.open("wb") as out:
-        out.write(struct.pack("<Q", 2) + b"{}")
-        out.truncate(2**33)  # nothing but a hole
-    assert "valid: at most" in refused(file)
+        out.write(struct.pack("<Q", 2**30))
+        out.truncate(2**30 + 100)  # nothing but a hole
+    assert "header too large" in refused(file)
 
 
 @pytest.mark.parametrize("bad", ["nan", "inf"])
@@ -393,18 +389,18 @@ def test_numbers_that_are_none_are_refused(bad: str, whole: bytes, file: Path) -
     values = np.frombuffer(rest[begin:end], "<f2").copy()
     values[3] = float(bad)
     file.write_bytes(joined(header, rest[:begin] + values.tobytes() + rest[end:]))
-    assert f"tensor '{BIAS}' holds numbers that cannot be" in refused(file)
+    assert f"tensor '{BIAS}' holds invalid numbers" in refused(file)
     name = next(name for name in header if name.endswith("running_var"))
     begin, end = header[name]["data_offsets"]
     file.write_bytes(joined(header, rest[:begin] + struct.pack("<f", -1.0) + rest[begin + 4 :]))
-    assert f"tensor '{name}' holds numbers" in refused(file)
+    assert f"tensor '{name}' holds invalid numbers" in refused(file)
 
 
 def test_settings_cannot_ask_for_more_memory_than_the_file_has(whole: bytes, file: Path) -> None:
     """Width 4096 would be 7 GB of weights. What is handed to the system's memory is measured, not only what is said."""
     file.write_bytes(with_document(whole, set_(head_channels=4096)))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert "its settings say" in refused(file)
+    assert "by its settings" in refused(file)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
 
 
