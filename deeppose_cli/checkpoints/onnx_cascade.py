@@ -1,7 +1,7 @@
 """A cascade run by ONNX Runtime: the same crops and the same order of stages, without torch.
 
-The file (`exporting/onnx.py` writes it) is one ONNX model for the whole cascade. Shape letters: M crops, K joints, and J
-= K in stage 1, 1 later (the crop's own joint).
+The file (`exporting/onnx.py` writes it) is one ONNX model for the whole cascade. Shape letters: M crops, K joints,
+J = K in stage 1 and 1 later (the joint of each crop).
 
 - inputs: `images` (M, side, side, 3) uint8 RGB; with more than one stage also `stage` (), int64, from 1, and
   `joint_index` (M) int64, the joint of each crop, without effect in stage 1;
