@@ -1,4 +1,4 @@
-"""`deeppose data boxes`: how good the initial boxes of a data set are."""
+"""`deeppose data boxes`: quality of the initial boxes of a data set."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from deeppose_cli.config.defaults import BOX_SOURCES, DATA_ROOT
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from deeppose_cli.core.annotations import Annotations
-
 
 def boxes(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Data set; `deeppose data list` shows them.")],
@@ -24,34 +22,17 @@ def boxes(
     json: JsonOption = False,
     data_root: DataRootOption = DATA_ROOT,
 ) -> None:
-    """Say how often each source of initial boxes finds the person, and how much of them is inside.
+    """Measure how often each source of initial boxes finds the person, and how much of the person is inside.
 
-    Where faces or torso boxes are, what the training split teaches of the box around them is printed as well.
+    Where faces or torso boxes are known, the box around them that the training split teaches is printed as well.
     """
     from rich.console import Console
 
     from deeppose_cli.core.progress import progress_bar
-    from deeppose_cli.data.datasets.registry import get_dataset
-    from deeppose_cli.evaluation import box_quality
+    from deeppose_cli.evaluation.box_quality import measure_boxes
 
-    known = get_dataset(name, "NAME")
-    splits = {split: part for split, part in known.read(data_root).items() if len(part)}
-    folder = data_root / name
     with progress_bar() as progress:
-        document: dict[str, Any] = {
-            "name": name,
-            "splits": {
-                split: box_quality.report(part, box or _sources(part), folder, progress)
-                for split, part in splits.items()
-            },
-        }
-        document["learned"] = {}
-        train = splits.get("train")
-        if train is not None and not known.evaluation_only:
-            if "face" in (box or _sources(train)):
-                document["learned"]["face"] = vars(box_quality.learn_from_faces(train, folder, progress))
-            if (torso := box_quality.learn_from_torsos(train)) is not None:
-                document["learned"]["torso"] = vars(torso)
+        document = measure_boxes(name, box or (), data_root=data_root, progress=progress)
     if json:
         from json import dumps
 
@@ -66,30 +47,14 @@ def boxes(
         console.print(f"learned on the training split, in heights of the {part}: {numbers}")
 
 
-def _sources(annotations: Annotations) -> list[str]:
-    """Those that can give a box here."""
-    import numpy as np
-
-    without = {"torso"} if annotations.torsos is None else set()
-    if np.isnan(annotations.boxes).any(-1).all():
-        without.add("own")  # would be `image` again
-    return [source for source in BOX_SOURCES if source not in without]
-
-
 def _table(title: str, rows: list[dict[str, Any]]) -> Table:
     from rich import box
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("initial box", vertical="bottom")
-    for head in (
-        "found",
-        "everyone:\nall joints in",
-        "found:\nall joints in",
-        "joints\nin",
-        "IoU with\njoints",
-        "size",
-    ):
+    heads = ("found", "everyone:\nall joints in", "found:\nall joints in", "joints\nin", "IoU with\njoints", "size")
+    for head in heads:
         table.add_column(head, justify="right", vertical="bottom")
     for row in rows:
         shares = (row[key] for key in ("found", "all_inside", "all_inside_found", "joints_inside"))

@@ -8,21 +8,47 @@ from typing import Any
 
 import numpy as np
 
-from deeppose_cli.config.defaults import PLACEMENT_SHARE, Placement
+from deeppose_cli.config.defaults import BOX_SOURCES, DATA_ROOT, PLACEMENT_SHARE, Placement
 from deeppose_cli.core.annotations import Annotations, labelled
 from deeppose_cli.core.geometry import FloatArray
 from deeppose_cli.core.progress import Progress
+from deeppose_cli.data.datasets.registry import get_dataset
 from deeppose_cli.detection.initial_boxes import InitialBoxes, faces, initial_boxes
 
 _EDGE = 1e-6
 """px: rounding may put a joint on the edge of its own box so far outside."""
 
 
-def report(
-    annotations: Annotations, sources: Sequence[str], folder: Path, progress: Progress | None = None
-) -> list[dict[str, Any]]:
-    """One entry for each source of initial boxes; see `describe`."""
-    return [describe(annotations, initial_boxes(annotations, source, folder, progress)) for source in sources]
+def measure_boxes(
+    name: str, sources: Sequence[str] = (), *, data_root: Path = DATA_ROOT, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Measure the initial boxes of a prepared data set by each of the sources; by default by all that it has.
+
+    Returns `{"name", "splits": {split: rows of `describe`}, "learned": {"face" | "torso": placement}}` in JSON's types:
+    the placement around faces and torso boxes is learned from the training split.
+    """
+    spec, folder = get_dataset(name, "NAME"), data_root / name
+    splits = {split: part for split, part in spec.read(data_root).items() if len(part)}
+    document: dict[str, Any] = {"name": name, "splits": {}, "learned": {}}
+    for split, part in splits.items():
+        found = (initial_boxes(part, source, folder, progress) for source in sources or available_sources(part))
+        document["splits"][split] = [describe(part, boxes) for boxes in found]
+    train = splits.get("train")
+    if train is not None and not spec.evaluation_only:
+        if "face" in (sources or available_sources(train)):
+            placement = learn_placement(faces(train, folder, progress), train.keypoints)
+            document["learned"]["face"] = vars(placement)
+        if train.torsos is not None:
+            document["learned"]["torso"] = vars(learn_placement(train.torsos, train.keypoints))
+    return document
+
+
+def available_sources(annotations: Annotations) -> list[str]:
+    """Sources that can give a box here; without boxes of its own, `own` would be `image` again."""
+    missing = {"torso"} if annotations.torsos is None else set()
+    if np.isnan(annotations.boxes).any(-1).all():
+        missing.add("own")
+    return [source for source in BOX_SOURCES if source not in missing]
 
 
 def describe(annotations: Annotations, initial: InitialBoxes) -> dict[str, Any]:
@@ -67,16 +93,6 @@ def learn_placement(parts: FloatArray, keypoints: FloatArray, share: float = PLA
         if np.mean((aside <= a) & (up <= u) & (down <= d)) >= share:
             break
     return Placement(dy=(d - u) / 2, width=2 * a, height=u + d)
-
-
-def learn_from_faces(train: Annotations, folder: Path, progress: Progress | None = None) -> Placement:
-    """The placement around the faces found in training images."""
-    return learn_placement(faces(train, folder, progress), train.keypoints)
-
-
-def learn_from_torsos(train: Annotations) -> Placement | None:
-    """The placement around torso boxes; None for a data set without them."""
-    return None if train.torsos is None else learn_placement(train.torsos, train.keypoints)
 
 
 def _inside(keypoints: FloatArray, boxes: FloatArray) -> Any:
