@@ -25,7 +25,7 @@ from deeppose_cli.detection.person_finder import PersonFinder
 from deeppose_cli.inference.records import Record, error_record, image_record
 from deeppose_cli.inference.writer import ResultWriter
 from deeppose_cli.media.images import Image, pixel_count, read_image
-from deeppose_cli.media.video import WRITTEN, is_video
+from deeppose_cli.media.video import VIDEO_OUTPUT_SUFFIX, is_video
 from deeppose_cli.models.cascade import Cascade, Person
 from deeppose_cli.visualization.annotate import PLAIN, AnnotationStyle, annotate_image, write_image
 
@@ -83,7 +83,7 @@ def plan_jobs(files: Sequence[Path], out: Path) -> list[Job]:
 
 
 def _overlay_name(file: Path, number: int) -> str:
-    end = f"_pose{number if number > 1 else ''}{WRITTEN if is_video(file) else '.jpg'}"
+    end = f"_pose{number if number > 1 else ''}{VIDEO_OUTPUT_SUFFIX if is_video(file) else '.jpg'}"
     # Videos are written under a longer name first.
     stem = os.fsencode(file.stem)[: MAX_NAME - len(end) - 24].decode(errors="ignore")
     return f"{stem if len(os.fsencode(file.stem)) > len(os.fsencode(stem)) else file.stem}{end}"

@@ -1,4 +1,4 @@
-"""Image + box → network input. Training, testing and prediction all cut with `crop`, so they cannot disagree."""
+"""Crop images to boxes. Training, evaluation and prediction all use `crop`, so their inputs are the same."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deeppose_cli.core.geometry import Box, FloatArray, crop_matrix
 from deeppose_cli.media.images import Image
 
 MEAN_COLOR = (124, 116, 104)
-"""RGB mean of ImageNet's training images: what lies outside the image is filled with it, and so becomes 0."""
+"""RGB mean of ImageNet's training images. It fills the area outside the image, which becomes 0 in the network."""
 COLOR_SCALE = 58.0
 """One standard deviation of ImageNet's pixel values, on all channels."""
 
@@ -20,11 +20,11 @@ COLOR_SCALE = 58.0
 def crop(
     image: Image, box: Box | FloatArray, size: int, out: Image | None = None, turn: FloatArray | None = None
 ) -> Image:
-    """N(x; b): the image cropped to the box, (size, size, 3) uint8; the mean colour outside the image.
+    """Crop the image to a box, N(x; b): (size, size, 3) uint8; the mean color outside the image.
 
     A box at least twice as large as the input is first reduced by area averaging, as bilinear sampling alone would skip
     pixels. `out`: a contiguous array to write into and return. `turn`: (2, 3) rotation of the image, in px; the box
-    is one of the turned image, which is nowhere made: pixels are interpolated once.
+    belongs to the rotated image, which is not computed: pixels are interpolated once.
     """
     matrix = crop_matrix(box, size)
     if turn is not None:
@@ -51,8 +51,10 @@ def _chained(first: FloatArray, second: FloatArray) -> NDArray[np.float64]:
 
 
 def _reduced(image: Image, matrix: NDArray[np.float64], size: int, reduction: int) -> tuple[Image, NDArray[np.float64]]:
-    """The part of the image that the crop shows, averaged over about reduction × reduction px, and the map (2, 3)
-    from there to the crop."""
+    """Average the part of the image inside the crop over about reduction × reduction px.
+
+    Returns that part, and the affine map (2, 3) from there to the crop.
+    """
     height, width = image.shape[:2]
     a, b = -0.5, size - 0.5
     back = cv2.invertAffineTransform(matrix)
@@ -72,8 +74,7 @@ def _reduced(image: Image, matrix: NDArray[np.float64], size: int, reduction: in
 
 
 def _whole_cells(first: int, after: int, end: int, cell: int) -> tuple[int, int]:
-    """A stretch, lengthened to a multiple of `cell` where the image has room: averaging is several times faster
-    then."""
+    """Extend a range to a multiple of `cell` where the image has room: averaging is then several times faster."""
     after = min(end, after + (first - after) % cell)
     return max(0, first - (first - after) % cell), after
 
@@ -81,7 +82,7 @@ def _whole_cells(first: int, after: int, end: int, cell: int) -> tuple[int, int]
 def crops(
     image: Image, boxes: FloatArray, size: int, out: Image | None = None, turn: FloatArray | None = None
 ) -> Image:
-    """(M, size, size, 3) crops of one image, one for each box (M, 4). `out`: an array of that shape to write into."""
+    """Crop the image to each box (M, 4): (M, size, size, 3). `out`: an array of that shape to write into."""
     if out is None:
         out = np.empty((len(boxes), size, size, 3), np.uint8)
     for target, box in zip(out, boxes, strict=True):

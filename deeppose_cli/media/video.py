@@ -1,4 +1,4 @@
-"""Videos and cameras: frames in, an annotated video out, by OpenCV's FFmpeg. Sound is not kept."""
+"""Reading videos and cameras, writing videos, by OpenCV's FFmpeg. Sound is not kept."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.media.images import MAX_PIXELS, Image
 
 VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
-WRITTEN = ".mp4"
-USUAL_RATE = 25.0
-"""Frames a second where the file or camera tells none."""
+VIDEO_OUTPUT_SUFFIX = ".mp4"
+DEFAULT_RATE = 25.0
+"""Frames per second if the file or camera has none."""
 _CODEC = "mp4v"
-"""MPEG-4 part 2: what OpenCV's own FFmpeg can write into an .mp4."""
+"""MPEG-4 part 2: OpenCV's own FFmpeg can write it into an .mp4."""
 
 
 class VideoReader:
-    """A video's frames, or a camera's. A context manager."""
+    """Frames of a video or a camera, in order. A context manager."""
 
     def __init__(self, source: Path) -> None:
-        """`source`: a file, or a camera's number. Raises DeepPoseError where it cannot be opened."""
+        """`source`: a file, or a camera's number. Raises DeepPoseError if it cannot be opened."""
         self.source = source
         number = camera_number(source)
         self.is_camera = number is not None
-        if not self.is_camera and not source.is_file():  # FFmpeg would also take addresses, pipes and devices
+        if not self.is_camera and not source.is_file():  # FFmpeg would also open URLs, pipes and devices
             raise DeepPoseError(f"{source}: not a file; expected a video")
         self._capture = (
             cv2.VideoCapture(os.fspath(source), cv2.CAP_FFMPEG) if number is None else cv2.VideoCapture(number)
         )
         if not self._capture.isOpened():
             self._capture.release()
-            what = "no camera has this number" if self.is_camera else "not a video that can be decoded"
-            raise DeepPoseError(f"{source}: {what}")
+            reason = "no camera has this number" if self.is_camera else "not a video that can be decoded"
+            raise DeepPoseError(f"{source}: {reason}")
         rate = self._capture.get(cv2.CAP_PROP_FPS)
-        self.rate = float(rate) if np.isfinite(rate) and 1 <= rate <= 1000 else USUAL_RATE
-        """Frames a second."""
+        self.rate = float(rate) if np.isfinite(rate) and 1 <= rate <= 1000 else DEFAULT_RATE
+        """Frames per second."""
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.count = int(count) if np.isfinite(count) and 0 < count < 1e9 and not self.is_camera else None
-        """Frames that the file says it has."""
+        """Number of frames by the file's header; None: unknown."""
 
     def __enter__(self) -> Self:
         return self
@@ -53,8 +53,8 @@ class VideoReader:
 
     def read(self) -> Image | None:
         """The next frame, (H, W, 3) RGB; None after the last."""
-        there, frame = self._capture.read()
-        if not there or frame is None or frame.shape[0] * frame.shape[1] > MAX_PIXELS:
+        ok, frame = self._capture.read()
+        if not ok or frame is None or frame.shape[0] * frame.shape[1] > MAX_PIXELS:
             return None
         return np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
@@ -64,11 +64,11 @@ class VideoReader:
 
 
 class VideoWriter:
-    """An .mp4 that gets its name when it is whole. A context manager: leaving it by an error leaves no file."""
+    """Writer of an .mp4 file. A context manager: the file appears when it is complete; an error leaves no file."""
 
     def __init__(self, file: Path, rate: float) -> None:
         self.file, self.rate = file, rate
-        self._temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp{WRITTEN}")
+        self._temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp{VIDEO_OUTPUT_SUFFIX}")
         self._writer: Any = None
 
     def __enter__(self) -> Self:
@@ -82,7 +82,7 @@ class VideoWriter:
         self._temporary.unlink(missing_ok=True)
 
     def write(self, image: Image) -> None:
-        """(H, W, 3) RGB, all of one size. Raises DeepPoseError where it cannot be written."""
+        """Append a frame, (H, W, 3) RGB, all of one size. Raises DeepPoseError if the file cannot be written."""
         height, width = image.shape[:2]
         if self._writer is None:
             code = cv2.VideoWriter.fourcc(*_CODEC)
@@ -93,7 +93,7 @@ class VideoWriter:
 
 
 def camera_number(source: Path) -> int | None:
-    """Of an input that is a number and no file."""
+    """The camera's number, if the input is a number and not a file."""
     text = str(source)
     return int(text) if text.isascii() and text.isdigit() and len(text) < 4 and not source.exists() else None
 

@@ -19,7 +19,7 @@ def turn_about(x: float, y: float, degrees: float) -> np.ndarray:
 
 
 def slow_crop(image: np.ndarray, box: Box, size: int, turn: np.ndarray) -> np.ndarray:
-    """Bilinear sampling, pixel by pixel; pixels that are not in the image have the mean colour."""
+    """Bilinear sampling, pixel by pixel; pixels that are not in the image have the mean color."""
     height, width = image.shape[:2]
     cx, cy, w, h = box
     back = np.linalg.inv(np.vstack([turn, [0, 0, 1]]))
@@ -64,7 +64,7 @@ def test_a_crop_is_what_bilinear_sampling_of_the_box_gives(
     assert difference.mean() <= 3
 
 
-def test_outside_the_image_there_is_the_mean_colour() -> None:
+def test_outside_the_image_there_is_the_mean_color() -> None:
     found = crop(np.zeros((10, 10, 3), np.uint8), Box(0, 4.5, 20, 10), 20)
     np.testing.assert_array_equal(found[:, :9], np.broadcast_to(MEAN_COLOR, (20, 9, 3)))
     assert not found[2:-2, 11:-2].any()
@@ -91,7 +91,7 @@ def test_fine_detail_is_averaged_when_a_crop_reduces_much(ratio: float) -> None:
 
 @pytest.mark.parametrize("ratio", [0.5, 1.0, 1.9, 3.3, 4.0, 4.9, 7.7, 13.0])
 @pytest.mark.parametrize("degrees", [None, 33.0, -120.0])
-def test_a_blob_is_where_the_crops_transform_says(ratio: float, degrees: float | None) -> None:
+def test_a_blob_is_where_the_crops_transform_is(ratio: float, degrees: float | None) -> None:
     rng = np.random.default_rng(int(ratio * 10))
     size, width, height = 48, 1403, 1211
     y, x = np.arange(height)[:, None], np.arange(width)
@@ -124,7 +124,7 @@ def test_degenerate_boxes_give_a_crop_all_the_same(box: Box) -> None:
         assert crop(noise(*shape), box, 16).shape == (16, 16, 3)
 
 
-def test_a_box_far_outside_shows_the_mean_colour_only() -> None:
+def test_a_box_far_outside_shows_the_mean_color_only() -> None:
     found = crop(noise(40, 40), Box(1e6, -1e6, 30, 30), 16)
     np.testing.assert_array_equal(found, np.broadcast_to(MEAN_COLOR, found.shape))
 

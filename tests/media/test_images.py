@@ -30,7 +30,7 @@ def jpeg(image: np.ndarray, **options: object) -> bytes:
 
 
 def photo(height: int = 90, width: int = 120) -> np.ndarray:
-    """Smooth colours, so that JPEG keeps them."""
+    """Smooth colors, so that JPEG keeps them."""
     y, x = np.mgrid[0:height, 0:width]
     return np.stack([x * 255 // width, y * 255 // height, (x + y) * 255 // (width + height)], -1).astype(np.uint8)
 
@@ -55,11 +55,11 @@ def test_channels_come_as_rgb_whatever_the_file_holds(tmp_path: Path) -> None:
     rgb = noise(7, 5)
     grey, deep = rgb[..., 0], rgb[..., 0].astype(np.uint16) * 257
     images = {
-        "colour.png": (PilImage.fromarray(rgb), rgb),
+        "color.png": (PilImage.fromarray(rgb), rgb),
         "grey.png": (PilImage.fromarray(grey), np.dstack([grey] * 3)),
         "deep.png": (PilImage.fromarray(deep), np.dstack([grey] * 3)),
-        "colour.bmp": (PilImage.fromarray(rgb), rgb),
-        "colour.tif": (PilImage.fromarray(rgb), rgb),
+        "color.bmp": (PilImage.fromarray(rgb), rgb),
+        "color.tif": (PilImage.fromarray(rgb), rgb),
     }
     for name, (stored, expected) in images.items():
         stored.save(tmp_path / name)
@@ -68,7 +68,7 @@ def test_channels_come_as_rgb_whatever_the_file_holds(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found, expected, err_msg=name)
 
 
-def test_a_jpeg_has_its_colours(tmp_path: Path) -> None:
+def test_a_jpeg_has_its_colors(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(jpeg(photo(), quality=95, subsampling=0))
     assert np.abs(read_image(tmp_path / "a.jpg").astype(int) - photo()).max() < 12
 
@@ -125,7 +125,7 @@ def test_what_is_no_image_is_refused_by_name(tmp_path: Path) -> None:
         assert_refused(tmp_path / name)
 
 
-def test_the_cameras_orientation_is_followed_only_when_asked(tmp_path: Path) -> None:
+def test_the_cameras_orientation_is_followed_only_with_exif(tmp_path: Path) -> None:
     exif = PilImage.Exif()
     exif[0x0112] = 6  # turn a quarter clockwise to look at it
     file = tmp_path / "turned.jpg"
@@ -136,7 +136,7 @@ def test_the_cameras_orientation_is_followed_only_when_asked(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.webp", "a.tiff"])
-def test_where_a_image_is_transparent_it_is_white(tmp_path: Path, name: str) -> None:
+def test_where_an_image_is_transparent_it_is_white(tmp_path: Path, name: str) -> None:
     rgba = np.dstack([noise(7, 5), np.zeros((7, 5), np.uint8)])
     rgba[2:, :, 3], rgba[4:, :, 3] = 128, 255
     PilImage.fromarray(rgba).save(tmp_path / name, lossless=True, exact=True)
@@ -186,7 +186,7 @@ def test_a_file_that_claims_too_many_pixels_is_refused_before_it_is_decoded(tmp_
     file = tmp_path / "bomb.png"
     file.write_bytes(blank_png(20_000, 20_000))
     code = (
-        "import sys, deeppose_cli.predictor; from pathlib import Path; from deeppose_cli.decoding import read_image\n"
+        "import sys, deeppose_cli.inference.image_predictor; from pathlib import Path; from deeppose_cli.media.images import read_image\n"
         "try: read_image(Path(sys.argv[1]))\n"
         "except Exception as error: print(error)"
     )

@@ -44,9 +44,9 @@ def run(source: Path, out: Path, box: str = "image", **more: Any) -> list[Record
 
 def test_written_frames_are_read(tmp_path: Path) -> None:
     with VideoReader(video(tmp_path / "a.mp4")) as opened:
-        greys = [int(frame.mean()) for frame in opened]
+        grays = [int(frame.mean()) for frame in opened]
         assert (opened.rate, opened.count) == (10, FRAMES)
-    np.testing.assert_allclose(greys, np.arange(FRAMES) * 20, atol=4)
+    np.testing.assert_allclose(grays, np.arange(FRAMES) * 20, atol=4)
 
 
 @pytest.mark.parametrize("size", [(97, 63), (16, 9), (33, 480)])

@@ -46,7 +46,7 @@ def photometric_pipeline(settings: Augmentation) -> A.Compose:
     The first part changes the image before the crop, each pixel alone, so that what lies outside the image keeps the
     mean color. The second part changes the crop, whose pixels are the unit of blur, noise, compression and patches.
     """
-    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # else its import looks for a newer release on the network
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # else its import requests a newer version number online
     import albumentations as A
 
     image: list[A.BasicTransform] = []

@@ -79,7 +79,7 @@ def test_what_is_trained_on_is_no_part_of_any_test(root: Path) -> None:
     assert tests
     assert not tests & {*data.train.names, *data.validation.names}
     assert len(data.train) == sum(len(part.read(root)["train"]) for part in PARTS)
-    assert "own" in data.said
+    assert "own" in data.summary
 
 
 def test_the_truth_in_the_union_scores_whole_on_flic(root: Path) -> None:
