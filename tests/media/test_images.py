@@ -186,7 +186,8 @@ def test_a_file_that_claims_too_many_pixels_is_refused_before_it_is_decoded(tmp_
     file = tmp_path / "bomb.png"
     file.write_bytes(blank_png(20_000, 20_000))
     code = (
-        "import sys, deeppose_cli.inference.image_predictor; from pathlib import Path; from deeppose_cli.media.images import read_image\n"
+        "import sys, deeppose_cli.inference.image_predictor; from pathlib import Path\n"
+        "from deeppose_cli.media.images import read_image\n"
         "try: read_image(Path(sys.argv[1]))\n"
         "except Exception as error: print(error)"
     )
