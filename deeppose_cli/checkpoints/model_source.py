@@ -50,7 +50,10 @@ class TrainedModel:
     """Source of the initial box in evaluation, as stage 1 was trained."""
     num_stages: int
     files: tuple[Path, ...]
-    """One for each stage, or one for all."""
+    """One for each stage of a run, or one for all stages."""
+    run: RunFolder | None = None
+    onnx: tuple[Any, ModelMetadata] | None = None
+    """Session and metadata of an ONNX file."""
 
     def fingerprint(self, stages: int) -> str:
         """Hash of the weights of the first `stages` stages; the same in every folder."""
@@ -62,41 +65,19 @@ class TrainedModel:
         return digest.hexdigest()[:16]
 
     def load(self, stages: int | None = None) -> Cascade:
-        """Load the first `stages` stages. Raises DeepPoseError where there are fewer, or a file is bad."""
-        raise NotImplementedError
+        """Load the first `stages` stages; an ONNX file loads without torch.
 
+        Raises DeepPoseError where there are fewer stages, or a file is bad.
+        """
+        if self.onnx is not None:
+            return build_onnx_cascade(*self.onnx, stages)
+        if self.run is not None:
+            from deeppose_cli.checkpoints.lightning import load_cascade
 
-@dataclass(frozen=True, kw_only=True)
-class RunModel(TrainedModel):
-    """The best checkpoints of a run."""
-
-    run: RunFolder
-
-    def load(self, stages: int | None = None) -> Cascade:
-        from deeppose_cli.checkpoints.lightning import load_cascade
-
-        return load_cascade(self.run, stages)
-
-
-@dataclass(frozen=True, kw_only=True)
-class WeightsModel(TrainedModel):
-    """A weights file that holds a whole cascade."""
-
-    def load(self, stages: int | None = None) -> Cascade:
+            return load_cascade(self.run, stages)
         from deeppose_cli.checkpoints.weights_file import load_weights
 
         return load_weights(self.files[0], stages)
-
-
-@dataclass(frozen=True, kw_only=True)
-class OnnxModel(TrainedModel):
-    """An ONNX file that holds a whole cascade; it runs without torch."""
-
-    session: Any
-    metadata: ModelMetadata
-
-    def load(self, stages: int | None = None) -> Cascade:
-        return build_onnx_cascade(self.session, self.metadata, stages)
 
 
 def check_model_flags(run: str | None, weights: str | None) -> None:
@@ -175,18 +156,18 @@ def _is_finished_on_real_images(run: RunFolder) -> bool:
         return False
 
 
-def run_model(run: RunFolder) -> RunModel:
-    """The model of a run that has weights. Raises DeepPoseError where its configuration cannot be read."""
-    stages = run.stages
-    return RunModel(
+def run_model(run: RunFolder) -> TrainedModel:
+    """The best checkpoints of a run. Raises DeepPoseError where its configuration cannot be read."""
+    files = tuple(stage.best for stage in run.stages)
+    return TrainedModel(
         name=run.name,
         kind="run",
         origin=f"run {run.name} in {run.path.parent}",
         folder=run.name,
         data_name=run.data_name,
         initial_box=run.initial_box,
-        num_stages=len(stages),
-        files=tuple(stage.best for stage in stages),
+        num_stages=len(files),
+        files=files,
         run=run,
     )
 
@@ -200,16 +181,17 @@ def _from_file(name: str, engine: str | None) -> TrainedModel:
         )
     if engine == TORCH and is_onnx:
         raise UsageError(f"--engine {TORCH}: {name} is for --engine {ONNX}")
-    session, metadata = open_onnx(path) if is_onnx else (None, read_header(path).metadata)
+    onnx = open_onnx(path) if is_onnx else None
+    metadata = read_header(path).metadata if onnx is None else onnx[1]
     is_pretrained = path.parent == pretrained.FOLDER
-    shared: dict[str, Any] = {
-        "name": path.stem,
-        "kind": "weights",
-        "origin": f"pretrained weights {path.stem}" if is_pretrained else f"weights {path}",
-        "folder": f"weights-{path.stem}",
-        "data_name": metadata.data_name,
-        "initial_box": metadata.initial_box,
-        "num_stages": len(metadata.records),
-        "files": (path,),
-    }
-    return OnnxModel(**shared, session=session, metadata=metadata) if is_onnx else WeightsModel(**shared)
+    return TrainedModel(
+        name=path.stem,
+        kind="weights",
+        origin=f"pretrained weights {path.stem}" if is_pretrained else f"weights {path}",
+        folder=f"weights-{path.stem}",
+        data_name=metadata.data_name,
+        initial_box=metadata.initial_box,
+        num_stages=len(metadata.records),
+        files=(path,),
+        onnx=onnx,
+    )

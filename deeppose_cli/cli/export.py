@@ -51,8 +51,6 @@ def export(
     validation images, where its data set is prepared.
     """
     from deeppose_cli.checkpoints.model_source import (
-        RunModel,
-        WeightsModel,
         check_model_flags,
         resolve_model,
         run_model,
@@ -81,9 +79,9 @@ def export(
 
     from deeppose_cli.exporting.exporter import ExportableCascade
 
-    if isinstance(model, RunModel):
+    if model.run is not None:
         found = ExportableCascade.from_run(model.run, stage, commit=commit)
-    elif isinstance(model, WeightsModel):
+    elif model.onnx is None:
         found = ExportableCascade.from_file(model.files[0], stage)
     else:
         raise UsageError(

@@ -30,7 +30,12 @@ RunsRootOption = Annotated[
 ]
 RunOption = Annotated[
     str | None,
-    typer.Option("--run", metavar="NAME", help="Run. Default: in train the data set's name, else the newest run."),
+    typer.Option(
+        "--run",
+        metavar="NAME",
+        help="Run. Default: in train the data set's name, in predict the newest finished run on real images, else the "
+        "newest run.",
+    ),
 ]
 WeightsOption = Annotated[
     str | None,
@@ -38,7 +43,7 @@ WeightsOption = Annotated[
         "--weights",
         metavar="NAME|FILE",
         help="In place of a run: full-body or upper-body, which come with deeppose, or a file of deeppose export. "
-        "Default, where there is no run: those that fit.",
+        "Default where there is no such run: those that fit.",
     ),
 ]
 PresetOption = Annotated[

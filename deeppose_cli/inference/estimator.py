@@ -139,18 +139,20 @@ class PoseEstimator:
         for start in range(0, len(images), _BATCH):
             chunk = [_read(image) for image in images[start : start + _BATCH]]
             own = [None] * len(chunk) if boxes is None else boxes[start : start + _BATCH]
-            finders = [self.finder if box is None else PersonFinder(",".join(map(str, box))) for box in own]
-            found = [finder.find(*_with_path(item)) for finder, item in zip(finders, chunk, strict=True)]
-            whole = [Box.of_image(*pixels.shape[1::-1]) for pixels, _ in chunk]
-            poses += self._predict(chunk, [(*some, box)[0] for some, box in zip(found, whole, strict=True)], flip_test)
+            best = [self._best_box(*item, box) for item, box in zip(chunk, own, strict=True)]
+            poses += self._predict(chunk, best, flip_test)
         return poses
 
     def people(self, image: AnyImage, *, flip_test: bool = False) -> list[Pose]:
         """Predict everyone who is found in an image, the most confident first; there may be nobody. Raises as a call
         does."""
-        item = _read(image)
-        boxes = self.finder.find(*_with_path(item))
-        return self._predict([item] * len(boxes), boxes, flip_test) if boxes else []
+        pixels, source = _read(image)
+        boxes = self.finder.find(pixels, Path(source or "image"))
+        return self._predict([(pixels, source)] * len(boxes), boxes, flip_test) if boxes else []
+
+    def _best_box(self, image: Image, source: str, box: Corners | None) -> Box:
+        finder = self.finder if box is None else PersonFinder(",".join(map(str, box)))
+        return next(iter(finder.find(image, Path(source or "image"))), Box.of_image(*image.shape[1::-1]))
 
     def _predict(self, items: Sequence[tuple[Image, str]], boxes: Sequence[Box], flip_test: bool) -> list[Pose]:
         result = self.cascade.predict([pixels for pixels, _ in items], np.array(boxes), flip_test=flip_test)
@@ -213,8 +215,3 @@ def _read(image: AnyImage) -> tuple[Image, str]:
     if not image.size:
         raise UsageError(f"pixels of shape {image.shape}: there are none")
     return (image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)), ""
-
-
-def _with_path(item: tuple[Image, str]) -> tuple[Image, Path]:
-    pixels, source = item
-    return pixels, Path(source or "image")

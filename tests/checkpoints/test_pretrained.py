@@ -10,8 +10,6 @@ import pytest
 from deeppose_cli.checkpoints import pretrained
 from deeppose_cli.checkpoints.model_source import (
     DefaultModel,
-    RunModel,
-    WeightsModel,
     check_stage,
     model_line,
     resolve_model,
@@ -69,7 +67,7 @@ def test_an_installation_without_weights_names_the_command_to_type(folder: Path)
 def test_the_pretrained_weights_that_fit_are_used_where_there_is_no_run(folder: Path) -> None:
     write(folder / "upper-body.safetensors", tiny_metadata(skeleton_by_name("flic10")))
     found = resolve_model(RUNS, None, None, "buffy10")
-    assert isinstance(found, WeightsModel)
+    assert found.kind == "weights"
     assert (found.name, found.data_name, found.initial_box, found.num_stages) == ("upper-body", "mini", "image", 2)
     with pytest.raises(DeepPoseError, match="no full-body weights"):
         resolve_model(RUNS, None, None, "lsp14")
@@ -79,7 +77,7 @@ def test_the_pretrained_weights_that_fit_are_used_where_there_is_no_run(folder: 
         resolve_model(RUNS, "mine", None)
     make_run()
     run = resolve_model(RUNS, None, None, "buffy10")
-    assert isinstance(run, RunModel)
+    assert run.kind == "run"
     assert (run.name, run.data_name, run.initial_box, run.num_stages) == ("mine", "flic", "face", 1)
     assert resolve_model(RUNS, None, "upper-body").kind == "weights"
 

@@ -114,7 +114,7 @@ def test_a_missing_image_leaves_no_folder() -> None:
 def test_mistakes_are_found_before_anything_is_loaded(
     arguments: dict[str, Any], error: type[Exception], words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("deeppose_cli.checkpoints.model_source.WeightsModel.load", None)
+    monkeypatch.setattr("deeppose_cli.checkpoints.model_source.TrainedModel.load", None)
     Path("c.csv").write_text("image,x,y,w,h\nc.png,0,0,9,9\n")
     with pytest.raises(error, match=words):
         deeppose_cli.predict("a.png", **arguments)
