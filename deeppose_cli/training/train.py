@@ -200,12 +200,11 @@ def _train(
     dataset: DatasetSpec,
     console: Console,
 ) -> StageFolder:
-    resume_from = _resume_point(folder, config) if options.resume else None
-    source = None
-    if resume_from is None:
-        source = find_source(config.settings.init_weights, run, config.stage)
-        check_initial_weights(config.settings, skeleton_by_name(config.skeleton), source)
     with loading_notice("PyTorch and Lightning"):
+        resume_from, source = _resume_point(folder, config) if options.resume else None, None
+        if resume_from is None:
+            source = find_source(config.settings.init_weights, run, config.stage)
+            check_initial_weights(config.settings, skeleton_by_name(config.skeleton), source)
         import lightning as L
 
         from deeppose_cli.data.loading.datamodules import TrainingData

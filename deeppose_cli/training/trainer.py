@@ -75,15 +75,15 @@ def _loggers(run: RunFolder, folder: StageFolder, config: StageRunConfig, option
     if "wandb" in options.loggers:
         from lightning.pytorch.loggers import WandbLogger
 
-        loggers.append(
-            WandbLogger(
-                project="deeppose",
-                name=f"{run.name}-stage{folder.number}",
-                save_dir=str(folder.path),
-                offline=not options.wandb_online,
-                config=config.to_mapping(),
-            )
+        wandb = WandbLogger(
+            project="deeppose",
+            name=f"{run.name}-stage{folder.number}",
+            save_dir=str(folder.path),
+            offline=not options.wandb_online,
+            config=config.to_mapping(),
         )
+        wandb._wandb_init.pop("anonymous", None)  # Lightning always passes it, and wandb warns of it
+        loggers.append(wandb)
     return loggers
 
 

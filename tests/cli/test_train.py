@@ -144,10 +144,9 @@ def test_every_number_on_the_line_reaches_the_stored_settings(
 
 @pytest.mark.slow
 def test_loggers_leave_their_files_within_the_stage_folder(
-    places: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    places: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("WANDB_SILENT", "true")
     monkeypatch.chdir(tmp_path)
     assert main(["train", *SMALL, *places, "--logger", "csv,tensorboard,wandb"]) == 0
     stage = tmp_path / "runs" / mini.NAME / "stage1"
@@ -155,6 +154,7 @@ def test_loggers_leave_their_files_within_the_stage_folder(
     assert list((stage / "wandb").glob("offline-run-*/*.wandb"))
     assert (stage / "metrics.csv").is_file()
     assert {entry.name for entry in tmp_path.iterdir()} == {"runs"}
+    assert "anonymous" not in capfd.readouterr().err
 
 
 def test_without_a_data_set_it_says_which_one_it_takes_and_how_to_take_photographs(
