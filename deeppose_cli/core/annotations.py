@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deeppose_cli.core.skeleton import Skeleton
+
+_ARRAYS = ("keypoints", "boxes", "torsos", "sticks")
 
 
 def labelled(keypoints: NDArray[np.floating]) -> NDArray[np.bool_]:
@@ -62,37 +65,22 @@ class Annotations:
     def take(self, rows: Sequence[int] | NDArray[np.integer]) -> Annotations:
         """The given rows, in the given order."""
         index = np.asarray(rows, dtype=int)
-        return Annotations(
-            skeleton=self.skeleton,
-            files=tuple(self.files[i] for i in index),
-            keypoints=self.keypoints[index],
-            boxes=self.boxes[index],
-            names=tuple(self.names[i] for i in index),
-            torsos=None if self.torsos is None else self.torsos[index],
-            sticks=None if self.sticks is None else self.sticks[index],
-        )
+        columns = {name: getattr(self, name) for name in _ARRAYS}
+        taken: dict[str, Any] = {name: None if values is None else values[index] for name, values in columns.items()}
+        files, names = (tuple(values[i] for i in index) for values in (self.files, self.names))
+        return replace(self, files=files, names=names, **taken)
 
     @staticmethod
     def join(parts: Sequence[Annotations]) -> Annotations:
-        """All rows of the parts, which have one skeleton."""
-        limbs = len(parts[0].skeleton.limbs)
-        return Annotations(
-            skeleton=parts[0].skeleton,
-            files=tuple(file for part in parts for file in part.files),
-            keypoints=np.concatenate([part.keypoints for part in parts]),
-            boxes=np.concatenate([part.boxes for part in parts]),
-            names=tuple(name for part in parts for name in part.names),
-            torsos=_joined([part.torsos for part in parts], [(len(part), 4) for part in parts]),
-            sticks=_joined([part.sticks for part in parts], [(len(part), limbs, 2, 2) for part in parts]),
-        )
-
-
-def _joined(
-    columns: Sequence[NDArray[np.float64] | None], shapes: Sequence[tuple[int, ...]]
-) -> NDArray[np.float64] | None:
-    """None where no part has the column; NaN where only this part has not."""
-    if all(column is None for column in columns):
-        return None
-    return np.concatenate(
-        [np.full(shape, np.nan) if column is None else column for column, shape in zip(columns, shapes, strict=True)]
-    )
+        """All rows of the parts, which have one skeleton. A column that only some parts have is NaN for the others."""
+        joined: dict[str, Any] = {}
+        for name in _ARRAYS:
+            columns = [getattr(part, name) for part in parts]
+            shape = next((values.shape[1:] for values in columns if values is not None), None)
+            if shape is not None:
+                missing = [np.full((len(part), *shape), np.nan) for part in parts]
+                filled = (gap if values is None else values for gap, values in zip(missing, columns, strict=True))
+                joined[name] = np.concatenate(list(filled))
+        files = tuple(file for part in parts for file in part.files)
+        names = tuple(name for part in parts for name in part.names)
+        return replace(parts[0], files=files, names=names, **joined)

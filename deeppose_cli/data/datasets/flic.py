@@ -105,8 +105,9 @@ def read_examples(file: Path, shown: str, count: int) -> dict[str, NDArray[Any]]
     frames = columns["currframe"]
     require((frames >= 0) & (frames < MAX_FRAME), frames, f"0 to {MAX_FRAME:.0f}", shown, field="currframe")
     images = columns["filepath"]
-    plain = np.array([_is_plain(name) for name in images])
-    require(plain, images, "the name of a .jpg in images/", shown, field="filepath")
+    require(
+        np.array([_is_plain(name) for name in images]), images, "the name of a .jpg in images/", shown, field="filepath"
+    )
     return columns
 
 
