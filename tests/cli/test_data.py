@@ -82,7 +82,7 @@ def test_check_prints_a_table_that_fits_a_terminal(
 
 
 @pytest.mark.parametrize("flags", [[], ["--json"]])
-def test_check_ends_with_1_where_a_image_is_bad(
+def test_check_ends_with_1_where_an_image_is_bad(
     tiny: Path, capsys: pytest.CaptureFixture[str], flags: list[str]
 ) -> None:
     (tiny / "b.jpg").write_bytes(b"<html>")

@@ -1,6 +1,6 @@
-"""A data set of a few drawn people, made in a moment, and the `deeppose` command that knows it.
+"""A data set of a few synthetic people, made in a moment, and the `deeppose` command that knows it.
 
-python -m tests.mini COMMAND …
+python -m tests.helpers.mini COMMAND …
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def read(root: Path) -> dict[str, Annotations]:
 
 MINI = DatasetSpec(
     name=NAME,
-    title="a few drawn people",
+    title="a few synthetic people",
     skeleton=LSP14,
     preset="tiny",
     sigma=2.0,

@@ -1,4 +1,4 @@
-"""LSP, LSPET and FLIC together: whole bodies in sports and upper bodies in videos, for one model of all of them.
+"""LSP, LSPET and FLIC together: whole bodies in sports and upper bodies in movies, for one model of all of them.
 
 Nothing lies on disk for it: it reads what `deeppose data prepare lsp` and `deeppose data prepare flic` leave in
 `<data root>/lsp` and `<data root>/flic`, each with its own terms and papers (see lsp.py and flic.py).

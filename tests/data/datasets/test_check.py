@@ -116,7 +116,7 @@ def test_lengths_that_scores_divide_by_are_noted_the_tests_first(
     ]
 
 
-def test_a_image_in_two_splits_is_noted(splits: dict[str, Annotations], tmp_path: Path) -> None:
+def test_an_image_in_two_splits_is_noted(splits: dict[str, Annotations], tmp_path: Path) -> None:
     splits["test"] = Annotations.join([splits["test"], splits["train"].take([1])])
     assert report(splits, tmp_path)["notes"] == [f"train and test share 1 images, {tmp_path / 'b.jpg'} among them"]
 

@@ -104,7 +104,7 @@ def test_places_that_are_not_used_may_hold_anything(tmp_path: Path, small: Path)
     assert len(flic.read_examples(small / "examples.mat", "x", 12)["coords"]) == 12
 
 
-def test_scenes_are_frames_of_one_video_without_a_long_gap() -> None:
+def test_scenes_are_frames_of_one_movie_without_a_long_gap() -> None:
     movies = ["b", "a", "a", "b", "a", "a", "a"]
     frames = np.array([100, 1, 501, 100, 1502, 500, 2002.0])
     assert flic.SCENE_GAP == 500
@@ -423,7 +423,7 @@ def test_what_macs_and_others_leave_is_not_taken(tmp_path: Path, small: Path) ->
     assert len(contents(tmp_path / "data" / "flic")) == 11
 
 
-def test_a_image_that_cannot_be_decoded_is_not_the_readers_business(tmp_path: Path, small: Path) -> None:
+def test_an_image_that_cannot_be_decoded_is_not_the_readers_business(tmp_path: Path, small: Path) -> None:
     image = small / "images" / "along-came-polly-00060001.jpg"
     image.write_bytes(image.read_bytes()[:50])
     SMALL_SET.prepare([small], tmp_path / "data")
@@ -493,7 +493,7 @@ def test_the_original_is_read_whole(prepared: Path) -> None:
 @pytest.mark.real
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real archives are not here")
 def test_no_validation_frame_is_near_a_training_frame(prepared: Path) -> None:
-    """Video and frame out of the images' names, not out of the fields that the scenes are made of."""
+    """Movie and frame from the images' names, not from the fields that the scenes are made of."""
     splits = flic.read(prepared)
     places = {}
     for name in ("train", "validation"):
