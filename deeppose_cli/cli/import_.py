@@ -1,4 +1,4 @@
-"""`deeppose import`: a run out of a weights file, to be trained further."""
+"""`deeppose import`: a run from an exported weights file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def import_(
     stage: Annotated[int | None, typer.Option("--stage", metavar="N", help="Stages 1 to N only. Default: all.")] = None,
     runs_root: RunsRootOption = RUNS_ROOT,
 ) -> None:
-    """Make a run of a weights file: its stages can then be refined, as if they had been trained here."""
+    """Create a run from an exported weights file. Its stages can then be refined, as if they had been trained here."""
     from deeppose_cli.checkpoints.lightning import how_to_train
     from deeppose_cli.checkpoints.pretrained import weights_path
     from deeppose_cli.checkpoints.run_folder import run_folder
@@ -31,5 +31,5 @@ def import_(
     file = weights_path(weights, "NAME|FILE")
     folder = run_folder(runs_root, run or Path(file).stem)
     import_cascade(file, folder, stage)
-    made = len(folder.stages)
-    print(f"{folder.path}: {made} stage(s) of {weights}; for the next, {how_to_train(made + 1, folder)}")
+    count = len(folder.stages)
+    print(f"{folder.path}: {count} stage(s) of {weights}; for the next, {how_to_train(count + 1, folder)}")

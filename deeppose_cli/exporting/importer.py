@@ -1,4 +1,4 @@
-"""A run out of a weights file: the inverse of `export.py`. Its cascade can then be trained further, stage by stage."""
+"""Create a run from a weights file: the inverse of an export. Its cascade can then be trained further."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from deeppose_cli.models.spec import StageSpec
 
 
 def import_cascade(file: Path, run: RunFolder, stages: int | None = None) -> WeightsHeader:
-    """Writes the (first `stages`) stages of a weights file as a new run, as if they had been trained there.
+    """Write the stages of a weights file (the first `stages`) as a new run, as if they had been trained there.
 
     Each stage can be scored, refined and exported, but not resumed: the optimiser's state is not in the file. Raises
     DeepPoseError, before anything is written, for a bad file, or a run that is there already.

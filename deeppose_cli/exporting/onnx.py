@@ -1,4 +1,7 @@
-"""A whole cascade as one ONNX model, checked against torch before it gets its name. `engine.py` tells its form."""
+"""A whole cascade as one ONNX model, compared with torch before it gets its name.
+
+`checkpoints/onnx_cascade.py` describes its inputs and outputs.
+"""
 
 from __future__ import annotations
 
@@ -28,26 +31,26 @@ if TYPE_CHECKING:
     import onnx
 
 OPSET = 18
-MOST_OFF = 0.05
-"""px that an answer may differ from torch's."""
+MAX_DISTANCE = 0.05
+"""px between a joint and torch's."""
 _PIXELS, _JOINTS, _STAGE = "images", "joint_index", "stage"
 _OUTPUTS: dict[str, list[str | int | None]] = {
-    "keypoints": ["crops", "said", 2],
-    "peak_mass": ["crops", "said"],
-    "heatmaps": ["crops", "said", "row", "column"],
+    "keypoints": ["crops", "joints", 2],
+    "peak_mass": ["crops", "joints"],
+    "heatmaps": ["crops", "joints", "row", "column"],
 }
-"""And their shapes."""
+"""Name → shape."""
 _LEAST_HALVED = 1000
-"""Numbers; of smaller tensors there is nothing to be saved."""
+"""Numbers of a tensor that is stored in half precision: smaller ones save nothing."""
 
 
 @dataclass(frozen=True)
 class ParityReport:
-    """How the written file's answers compare with torch's."""
+    """Comparison of the written file's poses with torch's."""
 
     images: int
-    furthest: float
-    """px, over all joints and stages."""
+    largest: float
+    """px, the largest distance over all joints and stages."""
 
 
 def write_onnx(
@@ -59,9 +62,9 @@ def write_onnx(
     *,
     overwrite: bool = False,
 ) -> ParityReport:
-    """Writes a cascade, reads it back, and compares both cascades' answers on images with initial boxes (N, 4).
+    """Write a cascade, read it back, and compare its poses with torch's on N images with initial boxes (N, 4).
 
-    Raises DeepPoseError, and leaves no file, where these differ by more than MOST_OFF px, where the file is there
+    Raises DeepPoseError, and leaves no file, where these differ by more than MAX_DISTANCE px, where the file is there
     already or cannot be written, or where the packages for it are not installed.
     """
     if file.exists() and not overwrite:
@@ -69,16 +72,16 @@ def write_onnx(
     model = _model(metadata, [regressor.cpu().eval() for regressor in regressors])
     with replacing(file) as temporary:
         temporary.write_bytes(model.SerializeToString())
-        ours = build_onnx_cascade(*open_onnx(temporary)).predict(images, boxes)
-        theirs = build_cascade(metadata.spec, regressors, "cpu").predict(images, boxes)
-        furthest = float(np.abs(ours.poses - theirs.poses).max(initial=0.0))
-        if not furthest <= MOST_OFF:
-            raise DeepPoseError(f"{file}: answers differ from torch's by up to {furthest:.3f} px; not written")
-    return ParityReport(len(images), furthest)
+        exported = build_onnx_cascade(*open_onnx(temporary)).predict(images, boxes)
+        expected = build_cascade(metadata.spec, regressors, "cpu").predict(images, boxes)
+        largest = float(np.abs(exported.poses - expected.poses).max(initial=0.0))
+        if not largest <= MAX_DISTANCE:
+            raise DeepPoseError(f"{file}: poses differ from torch's by up to {largest:.3f} px; not written")
+    return ParityReport(len(images), largest)
 
 
 class _StageGraph(nn.Module):
-    """A stage's network from uint8 crops to what `engine.py` expects, as one graph."""
+    """One graph from a stage's uint8 crops to the outputs of `checkpoints/onnx_cascade.py`."""
 
     def __init__(self, regressor: Regressor) -> None:
         super().__init__()
@@ -89,16 +92,16 @@ class _StageGraph(nn.Module):
         if joints is not None:
             rest = outputs.shape[2:]
             outputs = outputs.gather(1, joints.view(-1, 1, *(1,) * len(rest)).expand(-1, 1, *rest))
-        answer = self.regressor.decode(outputs)
-        return (answer.coordinates,) if answer.peak_mass is None else (answer.coordinates, answer.peak_mass, outputs)
+        result = self.regressor.decode(outputs)
+        return (result.coordinates,) if result.peak_mass is None else (result.coordinates, result.peak_mass, outputs)
 
 
 def _model(metadata: ModelMetadata, regressors: Sequence[Regressor]) -> onnx.ModelProto:
     try:
         import onnx
-        import onnxscript  # noqa: F401  torch.onnx needs it, and tells in many lines
+        import onnxscript  # noqa: F401  torch.onnx needs it
     except ImportError:
-        raise DeepPoseError(f"--format onnx: needs more packages; to have them, type: {INSTALL}") from None
+        raise DeepPoseError(f"--format onnx: needs more packages; to install them, type: {INSTALL}") from None
     models = [
         _stage_model(_StageGraph(regressor), stage.settings.input_size, number)
         for number, (regressor, stage) in enumerate(zip(regressors, metadata.spec.stages, strict=True), start=1)
@@ -113,32 +116,32 @@ def _model(metadata: ModelMetadata, regressors: Sequence[Regressor]) -> onnx.Mod
 
 
 def _stage_model(network: nn.Module, side: int, number: int) -> onnx.ModelProto:
-    """Of one stage, as it is by itself."""
-    given: tuple[Tensor, ...] = (torch.zeros(3, side, side, 3, dtype=torch.uint8),)
+    """Export one stage."""
+    example: tuple[Tensor, ...] = (torch.zeros(3, side, side, 3, dtype=torch.uint8),)
     count = torch.export.Dim("crops")
     shapes: list[Any] = [{0: count}]
     if number > 1:
-        given, shapes = (*given, torch.zeros(3, dtype=torch.int64)), [*shapes, {0: count}]
+        example, shapes = (*example, torch.zeros(3, dtype=torch.int64)), [*shapes, {0: count}]
     with torch.no_grad(), warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
-        outputs = list(_OUTPUTS)[: len(network.eval()(*given))]
-        # Not optimised here: batch norms that are folded are no longer what was stored in half precision. ONNX Runtime
-        # folds them when it reads the file.
+        outputs = list(_OUTPUTS)[: len(network.eval()(*example))]
+        # Not optimized here: a fused batch norm would not fit half precision. ONNX Runtime fuses it when it reads the
+        # file.
         program = torch.onnx.export(
             network,
-            given,
+            example,
             dynamo=True,
             opset_version=OPSET,
             optimize=False,
             verbose=False,
-            input_names=[_PIXELS, _JOINTS][: len(given)],
+            input_names=[_PIXELS, _JOINTS][: len(example)],
             output_names=outputs,
             dynamic_shapes=shapes,
         )
     assert program is not None
     model: onnx.ModelProto = program.model_proto
     for holder in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
-        del holder.metadata_props[:]  # where in the source each node comes from, with the folders of this machine
+        del holder.metadata_props[:]  # source lines with the folders of this machine
         holder.ClearField("doc_string")
     return model
 
@@ -147,7 +150,7 @@ def _one_of(models: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
     """One model for all stages: its input `stage` says which of them runs."""
     from onnx import TensorProto, helper
 
-    names = [name for name in _OUTPUTS if all(name in {each.name for each in m.graph.output} for m in models)]
+    names = [name for name in _OUTPUTS if all(name in {output.name for output in m.graph.output} for m in models)]
     branches = [_branch(model, names, number) for number, model in enumerate(models, start=1)]
     chosen = branches.pop()
     for number in range(len(branches), 0, -1):
@@ -157,11 +160,11 @@ def _one_of(models: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
             helper.make_node("Equal", [_STAGE, one.name], [f"is_{number}"]),
             helper.make_node("If", [f"is_{number}"], outputs, then_branch=branches[number - 1], else_branch=chosen),
         ]
-        told = [
+        values = [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, _OUTPUTS[known])
             for name, known in zip(outputs, names, strict=True)
         ]
-        chosen = helper.make_graph(nodes, f"from_stage_{number}", [], told, [one])
+        chosen = helper.make_graph(nodes, f"from_stage_{number}", [], values, [one])
     chosen.input.extend(
         [
             helper.make_tensor_value_info(_PIXELS, TensorProto.UINT8, ["crops", "side", "side", 3]),
@@ -173,7 +176,7 @@ def _one_of(models: Sequence[onnx.ModelProto]) -> onnx.ModelProto:
 
 
 def _branch(model: onnx.ModelProto, names: Sequence[str], number: int) -> onnx.GraphProto:
-    """A stage's graph to be put into another: it takes that one's inputs, and has names of its own."""
+    """A stage's graph for use inside another: with the inputs of that one, and a prefix before its own names."""
     from onnx import compose
 
     graph = compose.add_prefix(model, f"stage{number}/", rename_inputs=False).graph
@@ -184,7 +187,7 @@ def _branch(model: onnx.ModelProto, names: Sequence[str], number: int) -> onnx.G
 
 
 def _halve(graph: onnx.GraphProto) -> None:
-    """Stores in half precision what loses nothing by it, as all that comes from a weights file."""
+    """Store in half precision every tensor that loses nothing by it, as those of a weights file."""
     from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
     casts = []

@@ -16,7 +16,7 @@ from deeppose_cli.models.spec import CascadeSpec, StageSpec
 def build_stage(spec: StageSpec, num_joints: int) -> Regressor:
     """Build ψ of one stage with random weights. Raises UsageError for settings that name no network."""
     prior = None if spec.displacement is None else JointPrior(spec.displacement, spec.sigma)
-    return Regressor(spec.settings, num_joints, spec.kind, prior)
+    return Regressor(spec.settings, num_joints, spec.per_joint, prior)
 
 
 def build_cascade(spec: CascadeSpec, regressors: Sequence[Regressor], device: str | None = None) -> Cascade:

@@ -57,10 +57,10 @@ class Regressor(nn.Module):
     """The same with a share of the deviation: see `ERROR_CORE`."""
 
     def __init__(
-        self, settings: StagePreset, num_joints: int, kind: str = "shared", prior: JointPrior | None = None
+        self, settings: StagePreset, num_joints: int, per_joint: bool = False, prior: JointPrior | None = None
     ) -> None:
         super().__init__()
-        self.num_joints, self.per_joint = num_joints, kind == "per-joint"
+        self.num_joints, self.per_joint = num_joints, per_joint
         count, outputs = (num_joints, 1) if self.per_joint else (1, num_joints)
         self.networks = nn.ModuleList(build_network(settings, outputs) for _ in range(count))
         self.register_buffer("mean", torch.tensor(MEAN_COLOR, dtype=torch.float32), persistent=False)

@@ -24,9 +24,9 @@ class StageSpec:
     """Turns peak masses into confidences; None where it was not measured."""
 
     @property
-    def kind(self) -> str:
-        """`shared`: one network for all joints; `per-joint`: one network for each joint."""
-        return "per-joint" if isinstance(self.settings, RefinementPreset) and self.settings.per_joint else "shared"
+    def per_joint(self) -> bool:
+        """Whether each joint has a network of its own."""
+        return isinstance(self.settings, RefinementPreset) and self.settings.per_joint
 
 
 @dataclass(frozen=True)

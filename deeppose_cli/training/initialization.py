@@ -76,7 +76,7 @@ def check_initial_weights(settings: StagePreset, skeleton: Skeleton, source: Sou
     from deeppose_cli.training.weight_transfer import match_weights
 
     with torch.device("meta"):
-        regressor = Regressor(settings, len(skeleton), StageSpec(settings).kind)
+        regressor = Regressor(settings, len(skeleton), StageSpec(settings).per_joint)
     matched = match_weights(regressor, skeleton, source.weights, source.skeleton, per_joint=source.per_joint)
     blocks = "|".join(map(str, range(settings.freeze_blocks)))
     frozen = re.compile(rf"networks\.\d+\.backbone\.blocks\.({blocks})\.")

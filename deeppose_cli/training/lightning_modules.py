@@ -46,11 +46,11 @@ class StageLightningModule(L.LightningModule):
     """One stage of the cascade in training. Subclasses compute a batch's loss and validation poses."""
 
     def __init__(
-        self, skeleton: str, settings: StagePreset, kind: str, seed: int, prior: JointPrior | None = None
+        self, skeleton: str, settings: StagePreset, per_joint: bool, seed: int, prior: JointPrior | None = None
     ) -> None:
         super().__init__()
         self.skeleton, self.settings, self.seed = skeleton_by_name(skeleton), settings, seed
-        self.regressor = Regressor(settings, len(self.skeleton), kind, prior)
+        self.regressor = Regressor(settings, len(self.skeleton), per_joint, prior)
         self.pdj = PDJ(skeleton)
         self.diversity = PredictionDiversity(len(self.skeleton))
         self._num_labels = 0.0  # of the current batch, in all processes
@@ -142,7 +142,7 @@ class InitialStageModule(StageLightningModule):
     """y¹ = N⁻¹(ψ(N(x; b⁰); θ₁); b⁰)."""
 
     def __init__(self, skeleton: str, settings: dict[str, Any], square_initial_box: bool, seed: int) -> None:
-        super().__init__(skeleton, initial_from_primitives(settings), "shared", seed)
+        super().__init__(skeleton, initial_from_primitives(settings), False, seed)
         self.save_hyperparameters()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -178,8 +178,7 @@ class RefinementStageModule(StageLightningModule):
     ) -> None:
         self.refinement = refinement_from_primitives(settings)
         prior = JointPrior(Displacement.from_pairs(displacement_mean, displacement_std), sigma)
-        kind = "per-joint" if self.refinement.per_joint else "shared"
-        super().__init__(skeleton, self.refinement, kind, seed, prior)
+        super().__init__(skeleton, self.refinement, self.refinement.per_joint, seed, prior)
         self.save_hyperparameters()
 
     def count_labels(self, batch: Batch) -> Tensor:

@@ -131,7 +131,7 @@ def test_a_run_becomes_an_onnx_file_that_predicts_alike(capsys: pytest.CaptureFi
     assert main(["export", "--format", "onnx", "--stage", "1"]) == 0
     said = capsys.readouterr().out
     assert "mine.onnx: 0." in said
-    assert "on 20 drawn people, as mini is not in data" in said
+    assert "on 20 synthetic people, as mini is not in data" in said
     PilImage.fromarray(np.full((60, 40, 3), 90, np.uint8)).save("a.png")
     poses = []
     for flags in (["--weights", "mine.onnx"], ["--run", "mine", "--stage", "1"]):

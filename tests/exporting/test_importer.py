@@ -12,7 +12,7 @@ from deeppose_cli.checkpoints.run_folder import RunFolder
 from deeppose_cli.checkpoints.weights_file import load_weights
 from deeppose_cli.cli.app import main
 from deeppose_cli.core.errors import DeepPoseError, UsageError
-from deeppose_cli.exporting.exporter import ExportableCascade
+from deeppose_cli.exporting.exportable import ExportableCascade
 from deeppose_cli.exporting.importer import import_cascade
 from tests.helpers.weights_files import tiny_metadata, write
 

@@ -164,8 +164,10 @@ def test_flip_test_averages_joint_by_joint(skeleton: Skeleton) -> None:
     np.testing.assert_allclose(result.poses[1, 0], [flipped(second_model, boxes[j], j) for j in range(k)])
 
 
-@pytest.mark.parametrize("kind", ["shared", "per-joint"])
-def test_with_flip_test_the_mirrored_image_has_the_mirrored_pose(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("per_joint", [False, True])
+def test_with_flip_test_the_mirrored_image_has_the_mirrored_pose(
+    per_joint: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # The peak of a random map jumps with the last bit of a pixel.
     monkeypatch.setattr(
         "deeppose_cli.models.heads.peak_coordinates",
@@ -174,7 +176,7 @@ def test_with_flip_test_the_mirrored_image_has_the_mirrored_pose(kind: str, monk
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     displacement = Displacement.from_pairs(rng.normal(0, 0.3, (14, 2)), rng.uniform(0.1, 0.6, (14, 2)))
-    models = [Regressor(NETWORK, 14), Regressor(NETWORK, 14, kind, JointPrior(displacement, 1.5))]
+    models = [Regressor(NETWORK, 14), Regressor(NETWORK, 14, per_joint, JointPrior(displacement, 1.5))]
     for model in models:
         for network in model.networks:
             torch.nn.init.normal_(network.heatmaps[-1].weight, std=0.5)  # else heatmaps hardly differ from the prior
@@ -227,7 +229,7 @@ def test_a_shared_network_predicts_a_joint_by_its_own_pair_of_outputs(pixels: np
 
 def test_per_joint_networks_predict_their_own_joint(pixels: np.ndarray) -> None:
     torch.manual_seed(0)
-    regressor = Regressor(NETWORK, 14, "per-joint").eval()
+    regressor = Regressor(NETWORK, 14, per_joint=True).eval()
     assert len(regressor.networks) == 14
     joints = np.array([3, 1, 3, 0, 13, 1])
     found = regressor.predict(CropBatch(pixels, np.zeros((6, 4)), np.arange(6), joints)).coordinates

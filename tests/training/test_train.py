@@ -469,7 +469,7 @@ def test_a_usage_error_is_one(mini_root: Path, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def exported(trained: tuple[Path, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The trained run as a weights file."""
-    from deeppose_cli.exporting.exporter import ExportableCascade
+    from deeppose_cli.exporting.exportable import ExportableCascade
 
     file = tmp_path_factory.mktemp("exported") / "mini.safetensors"
     ExportableCascade.from_run(RunFolder(trained[0] / mini.NAME)).save(file)
@@ -509,7 +509,7 @@ def test_a_training_goes_on_from_a_weights_file(mini_root: Path, runs: Path, exp
 def test_a_stage_that_the_file_lacks_starts_from_its_first(
     mini_root: Path, trained: tuple[Path, list[str]], runs: Path, tmp_path: Path
 ) -> None:
-    from deeppose_cli.exporting.exporter import ExportableCascade
+    from deeppose_cli.exporting.exportable import ExportableCascade
 
     file = tmp_path / "one.safetensors"
     ExportableCascade.from_run(RunFolder(trained[0] / mini.NAME), 1).save(file)
@@ -567,7 +567,7 @@ def test_each_training_measures_its_confidence_and_a_file_carries_it(
     from deeppose_cli.checkpoints.weights_file import load_weights
     from deeppose_cli.core.progress import progress_bar
     from deeppose_cli.data.loading.datamodules import TrainingData
-    from deeppose_cli.exporting.exporter import ExportableCascade
+    from deeppose_cli.exporting.exportable import ExportableCascade
     from deeppose_cli.exporting.importer import import_cascade
     from deeppose_cli.training.calibrate import calibrate_stages
 

@@ -18,9 +18,9 @@ INTEGRAL = replace(MODERN.initial, input_size=32, head_channels=8)
 REGRESSION = replace(MODERN.initial, input_size=32, head_channels=8, head="regression")
 
 
-def numbered(settings: StagePreset, skeleton: Skeleton, kind: str = "shared") -> Regressor:
+def numbered(settings: StagePreset, skeleton: Skeleton, per_joint: bool = False) -> Regressor:
     """Every number of the network another one."""
-    regressor = Regressor(settings, len(skeleton), kind)
+    regressor = Regressor(settings, len(skeleton), per_joint)
     count = 1
     for value in regressor.state_dict().values():
         value.copy_(torch.arange(count, count + value.numel()).view(value.shape))
@@ -75,7 +75,7 @@ def test_skeletons_of_one_size_are_not_taken_for_one_another() -> None:
 
 
 def test_one_network_of_each_joint_starts_from_that_joints_own() -> None:
-    source, own = numbered(SMALL, FLIC10, "per-joint"), Regressor(SMALL, len(LSP14), "per-joint")
+    source, own = numbered(SMALL, FLIC10, True), Regressor(SMALL, len(LSP14), True)
     matched = match_weights(own, LSP14, source.state_dict(), FLIC10, per_joint=True)
     for i, joint in enumerate(LSP14.joints):
         there = joint in FLIC10.joints
@@ -89,7 +89,7 @@ def test_one_network_of_each_joint_starts_from_that_joints_own() -> None:
 
 
 def test_one_network_of_each_joint_starts_from_one_of_all() -> None:
-    source, own = numbered(SMALL, LSP14), Regressor(SMALL, len(LSP14), "per-joint")
+    source, own = numbered(SMALL, LSP14), Regressor(SMALL, len(LSP14), True)
     matched = match_weights(own, LSP14, source.state_dict(), LSP14, per_joint=False)
     assert matched.weights.keys() == own.state_dict().keys()
     for i in range(len(LSP14)):
