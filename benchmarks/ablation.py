@@ -46,19 +46,19 @@ def changes(start: str | None) -> list[Change]:
         Change("regression", "fully connected head", ("--head", "regression")),
         Change("l2", "L2 of the coordinates", ("--coordinate-loss", "l2")),
         Change("wing", "wing loss", ("--coordinate-loss", "wing")),
-        Change("no-maps", "no loss of the maps", ("--heatmap-weight", "0")),
+        Change("no-heatmaps", "no loss of the heatmaps", ("--heatmap-weight", "0")),
         Change("no-rotation", "no rotation", ("--rotate", "0")),
         Change("no-scale", "no change of scale", ("--scale", "0")),
         Change("no-shift", "no shift", ("--translate", "0")),
-        Change("no-mirror", "no mirrored copies", ("--flip", "0")),
-        Change("no-colour", "no change of colour", ("--color", "0")),
+        Change("no-flip", "no mirrored copies", ("--flip", "0")),
+        Change("no-color", "no change of color", ("--color", "0")),
         Change("erase", "half of the crops lose a patch", ("--erase", "0.5")),
         Change("rate-double", f"learning rate {2 * rate:g}", ("--learning-rate", f"{2 * rate:g}")),
         Change("rate-half", f"learning rate {rate / 2:g}", ("--learning-rate", f"{rate / 2:g}")),
         Change("constant", "constant learning rate", ("--schedule", "constant")),
         Change("no-decay", "no weight decay", ("--weight-decay", "0")),
         Change("size-64", "input of 64 px", ("--input-size", "64")),
-        Change("progressive_size", "input of 64 px in the first half", ("--progressive-size", "64:0.5")),
+        Change("progressive-size", "input of 64 px in the first half", ("--progressive-size", "64:0.5")),
         Change("mixed", "bfloat16 where it serves", ("--precision", "bf16-mixed")),
         Change("float32", "float32 throughout", ("--precision", "32-true")),
     ]
@@ -66,7 +66,7 @@ def changes(start: str | None) -> list[Change]:
     if start:
         found.insert(1, Change("random", "random starting values, nothing frozen", anew))
         found.insert(2, Change("frozen-0", "nothing frozen", ("--freeze-blocks", "0")))
-        found.insert(3, Change("frozen-4", "first 4 steps of the backbone frozen", ("--freeze-blocks", "4")))
+        found.insert(3, Change("frozen-4", "first 4 blocks of the backbone frozen", ("--freeze-blocks", "4")))
     for name, title in (("mobilenet_v3_small", "MobileNetV3-small"), ("resnet18", "ResNet-18")):
         what = f"{title}, random starting values, nothing frozen"
         found.append(Change(name.replace("_", "-"), what, ("--backbone", name, *anew)))
@@ -74,7 +74,7 @@ def changes(start: str | None) -> list[Change]:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Study:
     """What is trained, and where."""
 
     data: str
@@ -128,33 +128,33 @@ def outcome(run: RunFolder, epochs: int) -> Outcome | None:
     return Outcome(float(rows[-1]["val_pdj"]), float(rows[-1]["seconds"]) / 60)
 
 
-def train(plan: Plan, change: Change, seed: int, run: Run) -> bool:
+def train(study: Study, change: Change, seed: int, run: Run) -> bool:
     """Trains a row with a seed, unless that is done; goes on with what was stopped. Whether it is done now.
 
     Raises ValueError where the folder holds the training of another line.
     """
-    folder, arguments = plan.folder(change, seed), plan.arguments(change, seed)
+    folder, arguments = study.folder(change, seed), study.arguments(change, seed)
     stage = folder.stage(1)
     if stage.config_file.is_file():
         wanted, found = shlex.join(["deeppose", *arguments]), stage.read_config().command
         if found != wanted:
             raise ValueError(f"{stage.path}: was trained by '{found}', not by '{wanted}'; --out takes another folder")
-        if outcome(folder, plan.epochs) is None:
+        if outcome(folder, study.epochs) is None:
             run([*arguments, "--resume"])
     else:
         run(arguments)
-    return outcome(folder, plan.epochs) is not None
+    return outcome(folder, study.epochs) is not None
 
 
-def table(plan: Plan) -> str:
+def table(study: Study) -> str:
     """Markdown: a row a change, validation PDJ@0.2 with its standard deviation over seeds, as far as trained."""
     lines = [
         "| row | what is different | flags | seeds | PDJ@0.2 | against base | minutes |",
         "|---|---|---|---|---|---|---|",
     ]
     base: dict[int, float] = {}
-    for change in plan.changes():
-        found = {seed: outcome(plan.folder(change, seed), plan.epochs) for seed in range(plan.seeds)}
+    for change in study.changes():
+        found = {seed: outcome(study.folder(change, seed), study.epochs) for seed in range(study.seeds)}
         scores = {seed: done.pdj for seed, done in found.items() if done}
         if change.name == BASE:
             base = scores
@@ -185,13 +185,13 @@ def run_command(arguments: Sequence[str]) -> int:
     return subprocess.run([*DEEPPOSE, *arguments]).returncode
 
 
-def ablate(plan: Plan, run: Run, say: Callable[[str], None]) -> bool:
+def ablate(study: Study, run: Run, say: Callable[[str], None]) -> bool:
     """Trains what is not done yet. Whether all is done; a row that fails does not stop the others."""
     complete = True
-    for seed in range(plan.seeds):
-        for change in plan.changes():
-            say(f"{change.name}, seed {seed}: deeppose {shlex.join(plan.arguments(change, seed))}")
-            if not train(plan, change, seed, run):
+    for seed in range(study.seeds):
+        for change in study.changes():
+            say(f"{change.name}, seed {seed}: deeppose {shlex.join(study.arguments(change, seed))}")
+            if not train(study, change, seed, run):
                 say(f"{change.name}, seed {seed}: not done")
                 complete = False
     return complete
@@ -209,17 +209,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("more", nargs="*", metavar="FLAG", help="after --: flags of every training")
     given = parser.parse_args(arguments)
     rows = tuple(name for name in given.rows.split(",") if name)
-    plan = Plan(given.data, given.epochs, given.seeds, given.out, given.start, rows, tuple(given.more))
+    study = Study(given.data, given.epochs, given.seeds, given.out, given.start, rows, tuple(given.more))
     try:
         if given.epochs < 1 or given.seeds < 1:
             raise ValueError("--epochs and --seeds: valid: 1 or more")
-        plan.changes()
+        study.changes()
         complete = True
         if not given.table:
-            complete = ablate(plan, run_command, lambda line: print(line, file=sys.stderr, flush=True))
+            complete = ablate(study, run_command, lambda line: print(line, file=sys.stderr, flush=True))
     except ValueError as error:
         parser.error(str(error))
-    print(table(plan))
+    print(table(study))
     return int(not complete)
 
 

@@ -26,7 +26,7 @@ from benchmarks.result import Options, Result, in_turns
 from deeppose_cli.config.presets import PAPER
 from deeppose_cli.core.geometry import crop_matrix, joint_boxes
 from deeppose_cli.data.loading.datamodules import RefinementStageDataModule
-from deeppose_cli.data.loading.samplers import quiet_worker
+from deeppose_cli.data.loading.samplers import start_worker
 from deeppose_cli.media.cropping import MEAN_COLOR
 from deeppose_cli.media.images import Image, read_image
 from deeppose_cli.models.displacement import Displacement, training_diameters
@@ -76,7 +76,7 @@ def measure(options: Options) -> Result:
         target=f"≥ {TARGET}",
         met=compared.ratio >= TARGET,
         notes=(
-            f"crops: {description.name}, {settings.input_size} px, {settings.crops_per_visit} draws a visit; "
+            f"crops: {description.name}, {settings.input_size} px, {settings.crops_per_visit} crops of a joint from each decoded image; "
             "ours counts crops that arrived in batches, bare counts calls of cv2.warpAffine on decoded images",
         ),
     )
@@ -100,7 +100,7 @@ def _ours(batches: Iterator[dict[str, Any]], workers: int) -> float:
 
 
 class _BareLoops:
-    """Worker processes that wait, loop for a while when asked to, and say how often they did."""
+    """Worker processes that wait, loop for a while at a message, and send back how often they did."""
 
     def __init__(self, count: int, jobs: list[Job], size: int) -> None:
         context = multiprocessing.get_context("spawn")
@@ -129,7 +129,7 @@ class _BareLoops:
 
 
 def _loop(end: Connection, jobs: list[Job], size: int) -> None:
-    quiet_worker(0)
+    start_worker(0)
     endless = cycle(jobs)
     while seconds := end.recv():
         count, began = 0, time.perf_counter()

@@ -62,8 +62,8 @@ def figure_of(curves: Sequence[Curve], level: tuple[str, float] | None, title: s
     figure = Figure(figsize=(5.2, 3.0), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    for curve, (colour, marker) in zip(curves, STYLES, strict=False):
-        axes.plot(curve.minutes, curve.pdj, color=colour, marker=marker, markersize=3, linewidth=1.2, label=curve.name)
+    for curve, (color, marker) in zip(curves, STYLES, strict=False):
+        axes.plot(curve.minutes, curve.pdj, color=color, marker=marker, markersize=3, linewidth=1.2, label=curve.name)
     if level:
         axes.axhline(level[1], color="0.4", linestyle="--", linewidth=1, label=level[0])
     axes.set(xlabel="minutes of training", ylabel="PDJ@0.2, validation", ylim=(0, 1))

@@ -1,4 +1,4 @@
-"""Time to answer `deeppose --help` and the help of every verb, as whole processes, warm.
+"""Time to print `deeppose --help` and the help of every verb, as whole processes, warm.
 
 An absolute time: what a person waits. An empty Python process is timed beside it, as what nobody can do without.
 """

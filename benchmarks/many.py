@@ -1,9 +1,9 @@
 """A folder of 1,000 images, against the bare networks on tensors that are ready; and what memory it takes.
 
-The images are the test split of LSP, where it is prepared, else drawn people.
+The images are the test split of LSP, where it is prepared, else synthetic people.
 
 Ours: `predict_images` as the command calls it, `--box image`, with overlays and without, from the first image to
-the last. Bare: the same folded networks, called as often, in batches as large, with nothing between. One process a
+the last. Bare: the same fused networks, called as often, in batches as large, with nothing between. One process a
 turn.
 """
 
@@ -41,13 +41,13 @@ from deeppose_cli.inference.inputs import find_inputs
 from deeppose_cli.inference.writer import ResultWriter
 from deeppose_cli.visualization.annotate import PLAIN
 
-cascade, seen, held = load_weights(Path(sys.argv[1]), device="cpu"), 0, []
+cascade, done, held = load_weights(Path(sys.argv[1]), device="cpu"), 0, []
 files, _ = find_inputs(["in"])
 
 def on_record(record):
-    global seen
-    seen += 1
-    if seen in (100, len(files)):
+    global done
+    done += 1
+    if done in (100, len(files)):
         held.append(int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE"))
 
 style = PLAIN if sys.argv[2] == "overlays" else None
@@ -98,17 +98,17 @@ def _images(folder: Path, options: Options) -> str:
         jpeg = cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))[1].tobytes()
         for number in range(seed, COUNT, DRAWN):
             (folder / f"{number:04d}.jpg").write_bytes(jpeg)
-    return f"drawn people, {WIDTH}×{HEIGHT} px"
+    return f"synthetic people, {WIDTH}×{HEIGHT} px"
 
 
 def _measure(name: str, file: Path, style: str, folder: str, which: str, options: Options) -> Result:
-    progressive_size: list[float] = []
+    growth: list[float] = []
     largest: list[float] = []
 
     def ours() -> float:
         seconds, *held = _run(OURS, folder, str(file), style)
         if held:
-            progressive_size.append(held[1] / held[0])
+            growth.append(held[1] / held[0])
             largest.append(held[1] / 1e6)
         return seconds
 
@@ -117,7 +117,7 @@ def _measure(name: str, file: Path, style: str, folder: str, which: str, options
 
     # Its rate as a share of the bare one: so the bare side's seconds come first.
     compared = in_turns(f"many {name} {style}", bare, ours, options, "s")
-    grown = max(progressive_size, default=0.0)
+    grown = max(growth, default=0.0)
     return Result(
         what=f"predict {COUNT:,} images, {name}, {style}",
         ours=f"{COUNT / compared.bare:.0f} a second",

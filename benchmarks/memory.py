@@ -19,7 +19,7 @@ TARGET = 2.5
 """GB, of 10⁹ bytes."""
 TRAIN_BATCHES, VALIDATION_BATCHES = 20, 2
 INTERVAL = 0.2
-"""Seconds between two looks."""
+"""Seconds between two readings."""
 
 
 def measure(options: Options) -> Result:

@@ -41,7 +41,7 @@ _MARGIN = 0.25
 
 
 def draw(image: Image | None, truth: FloatArray, pose: FloatArray, skeleton: Skeleton) -> Image:
-    """(CELL, CELL, 3): the pose in colours over the labels as grey lines; poses (K, 2) px. White ground without
+    """(CELL, CELL, 3): the pose in colors over the labels as gray lines; poses (K, 2) px. White ground without
     an image."""
     known = truth[~np.isnan(truth).any(-1)]
     low, high = known.min(0), known.max(0)
@@ -80,8 +80,8 @@ def sheet(cells: Sequence[tuple[Image, str]], title: str) -> Figure:
         panel.spines[:].set_color("0.85")
     words = {"left": "the person's left", "right": "the person's right", "": "middle of the body"}
     handles = [
-        Patch(facecolor=np.array(colour) / 255, edgecolor="black", linewidth=0.5, label=words[side])
-        for side, colour in SIDE_COLORS.items()
+        Patch(facecolor=np.array(color) / 255, edgecolor="black", linewidth=0.5, label=words[side])
+        for side, color in SIDE_COLORS.items()
     ]
     handles.append(Line2D([], [], color=np.array(_TRUTH) / 255, label="as labelled"))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=7.5, frameon=False)

@@ -10,7 +10,7 @@ from statistics import median
 
 @dataclass(frozen=True)
 class Options:
-    """What every measurement is told."""
+    """Options of every measurement."""
 
     data_root: Path = Path("data")
     rounds: int = 5

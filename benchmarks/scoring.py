@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.result import Options, Result
 from deeppose_cli.core.skeleton import LSP14
-from deeppose_cli.evaluation.scores import Resampling, ScoredPredictions, scores
+from deeppose_cli.evaluation.scores import ScoredPredictions, scores
 
 TARGET = 5.0
 """Seconds."""
@@ -23,7 +23,7 @@ def measure(options: Options) -> Result:
     seconds = []
     for _ in range(options.rounds):
         began = time.perf_counter()
-        scores(row, truth, LSP14, resampling=Resampling(DRAWS, seed=0))
+        scores(row, truth, LSP14, draws=DRAWS, seed=0)
         seconds.append(time.perf_counter() - began)
     took = median(seconds)
     options.say(f"scores: {took:.2f} s")

@@ -71,15 +71,15 @@ def matched(truths: Sequence[FloatArray], poses: Sequence[FloatArray], skeleton:
 
 
 def row(cascade: Cascade, scenes: Sequence[Scene]) -> str:
-    look = stage1_scorer(cascade)
-    assert look is not None
+    scorer = stage1_scorer(cascade)
+    assert scorer is not None
     perfect, whole, found, of_nobody = [], [], [], 0
     for image, truths, boxes in scenes:
         own = cascade.predict([image] * len(boxes), np.array(boxes)).poses[-1]
         perfect += [detected(*each, cascade.skeleton) for each in zip(truths, own, strict=True)]
-        image = cascade.predict([image], np.array([Box.of_image(*image.shape[1::-1])])).poses[-1]
-        whole += matched(truths, list(image), cascade.skeleton)[0]
-        places = search_people(look, image)
+        one = cascade.predict([image], np.array([Box.of_image(*image.shape[1::-1])])).poses[-1]
+        whole += matched(truths, list(one), cascade.skeleton)[0]
+        places = search_people(scorer, image)
         poses = list(cascade.predict([image] * len(places), np.array(places).reshape(-1, 4)).poses[-1])
         shares, more = matched(truths, poses, cascade.skeleton)
         found += shares

@@ -27,7 +27,7 @@ from deeppose_cli.config.presets import PAPER
 from deeppose_cli.config.schema import to_primitives
 from deeppose_cli.data.datasets.demo import DEMO
 from deeppose_cli.data.loading.datamodules import InitialStageDataModule, TrainingData
-from deeppose_cli.training.lightning_modules import InitialStage
+from deeppose_cli.training.lightning_modules import InitialStageModule
 from deeppose_cli.training.train import TrainOptions, train_stage
 
 TARGET = 1.15
@@ -60,7 +60,7 @@ class _Clock(Profiler):
 def measure(options: Options) -> Result:
     ready = TrainingData.read(DEMO, options.data_root)
     settings = replace(PAPER.initial, batch_size=BATCH)
-    module = InitialStage(DEMO.skeleton.name, to_primitives(settings), PAPER.square_initial_box, 0)
+    module = InitialStageModule(DEMO.skeleton.name, to_primitives(settings), PAPER.square_initial_box, 0)
     loader = InitialStageDataModule(ready, settings, PAPER.square_initial_box, 0, workers=0).train_dataloader()
     batch = next(iter(loader))
     optimizer = module.configure_optimizers()
@@ -90,13 +90,13 @@ def measure(options: Options) -> Result:
 def _ours(options: Options, runs_root: Path) -> float:
     """Seconds of one step."""
     clock = _Clock()
-    orders = TrainOptions(
+    train_options = TrainOptions(
         stage=1,
         data=DEMO.name,
         data_root=options.data_root,
         runs_root=runs_root,
         preset=PAPER.name,
-        overrides={"batch_size": BATCH},
+        settings={"batch_size": BATCH},
         overwrite=True,
         checkpoint_seconds=3600.0,
         trainer={
@@ -106,11 +106,11 @@ def _ours(options: Options, runs_root: Path) -> float:
             "profiler": clock,
         },
     )
-    train_stage(orders, DEMO, Console(file=io.StringIO()))
+    train_stage(train_options, DEMO, Console(file=io.StringIO()))
     return clock.seconds()
 
 
-def _bare(module: InitialStage, optimizer: torch.optim.Optimizer, batch: dict[str, Any]) -> float:
+def _bare(module: InitialStageModule, optimizer: torch.optim.Optimizer, batch: dict[str, Any]) -> float:
     """Seconds of one step."""
     module.train()
     ends = []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.ablation import BASE, Plan, ablate, changes, table
+from benchmarks.ablation import BASE, Study, ablate, changes, table
 from deeppose_cli.cli.app import main
 from tests.helpers.run_configs import write_config
 
@@ -36,13 +36,13 @@ class Trainings:
         return 0
 
 
-def plan(out: Path, **more: object) -> Plan:
-    return Plan(**{"data": "demo", "epochs": EPOCHS, "seeds": 2, "out": out, "rows": ("l2", "erase"), **more})  # type: ignore[arg-type]
+def study(out: Path, **more: object) -> Study:
+    return Study(**{"data": "demo", "epochs": EPOCHS, "seeds": 2, "out": out, "rows": ("l2", "erase"), **more})  # type: ignore[arg-type]
 
 
 def test_one_change_a_row_and_all_rows_with_a_seed_before_the_next(tmp_path: Path) -> None:
     trainings = Trainings()
-    assert ablate(plan(tmp_path, more=("--accelerator", "cpu")), trainings, lambda _: None)
+    assert ablate(study(tmp_path, more=("--accelerator", "cpu")), trainings, lambda _: None)
     runs = [typed[typed.index("--run") + 1] for typed in trainings.typed]
     assert runs == [f"demo-{row}-{seed}" for seed in (0, 1) for row in ("base", "l2", "erase")]
     base, l2, erase = trainings.typed[:3]
@@ -52,29 +52,29 @@ def test_one_change_a_row_and_all_rows_with_a_seed_before_the_next(tmp_path: Pat
 
 
 def test_what_is_done_is_not_repeated_and_what_was_stopped_goes_on(tmp_path: Path) -> None:
-    assert not ablate(plan(tmp_path), Trainings(stops=2), lambda _: None)
+    assert not ablate(study(tmp_path), Trainings(stops=2), lambda _: None)
     again = Trainings()
-    assert ablate(plan(tmp_path), again, lambda _: None)
+    assert ablate(study(tmp_path), again, lambda _: None)
     assert len(again.typed) == 6
     assert all("--resume" in typed for typed in again.typed)
     third = Trainings()
-    assert ablate(plan(tmp_path), third, lambda _: None)
+    assert ablate(study(tmp_path), third, lambda _: None)
     assert not third.typed
 
 
 def test_runs_of_another_budget_are_not_mixed_in(tmp_path: Path) -> None:
-    ablate(plan(tmp_path), Trainings(), lambda _: None)
+    ablate(study(tmp_path), Trainings(), lambda _: None)
     with pytest.raises(ValueError, match=r"--max-epochs 3.*--max-epochs 5.*--out"):
-        ablate(plan(tmp_path, epochs=5), Trainings(), lambda _: None)
+        ablate(study(tmp_path, epochs=5), Trainings(), lambda _: None)
 
 
 def test_the_table_has_mean_deviation_gain_and_minutes_of_what_is_done(tmp_path: Path) -> None:
-    done = plan(tmp_path)
+    done = study(tmp_path)
     ablate(done, Trainings(), lambda _: None)
     rows = {line.split(" | ")[0].strip("| "): line.split(" | ") for line in table(done).splitlines()}
     assert rows[BASE][3:] == ["2", "0.510 ± 0.014", "–", "3.0 |"]  # .50 and .52
     assert rows["l2"][2:] == ["`--coordinate-loss l2`", "2", "0.410 ± 0.014", "-0.100 ± 0.000", "3.0 |"]
-    more = {line.split(" | ")[0].strip("| "): line for line in table(plan(tmp_path, rows=("wing",))).splitlines()}
+    more = {line.split(" | ")[0].strip("| "): line for line in table(study(tmp_path, rows=("wing",))).splitlines()}
     assert more["wing"].endswith("| 0 | – | – | – |")
 
 
@@ -84,11 +84,11 @@ def test_every_row_is_a_line_that_the_command_takes(start: str | None, capsys: p
     names = [change.name for change in changes(start)]
     assert len(set(names)) == len(names)
     for change in changes(start):
-        line = Plan("parse", 1, 1, Path("nowhere"), start).arguments(change, 0)
+        line = Study("parse", 1, 1, Path("nowhere"), start).arguments(change, 0)
         assert main(line) == 2
         assert "--data parse: for evaluation" in capsys.readouterr().err, line
 
 
 def test_an_unknown_row_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="l3: unknown row; valid: base, "):
-        plan(tmp_path, rows=("l3",)).changes()
+        study(tmp_path, rows=("l3",)).changes()
