@@ -76,7 +76,7 @@ def measure(options: Options) -> Result:
         target=f"≥ {TARGET}",
         met=compared.ratio >= TARGET,
         notes=(
-            f"crops: {description.name}, {settings.input_size} px, {settings.crops_per_visit} crops a joint and decoding; "
+            f"crops: {description.name}, {settings.input_size} px, {settings.crops_per_visit} crops a joint; "
             "ours counts crops that arrived in batches, bare counts calls of cv2.warpAffine on decoded images",
         ),
     )
