@@ -15,8 +15,6 @@ from PIL import Image as PilImage
 
 from deeppose_cli.checkpoints.onnx_cascade import OnnxStage
 from deeppose_cli.checkpoints.weights_file import load_weights
-from deeppose_cli.config.defaults import FACE_PLACEMENT
-from deeppose_cli.core.errors import UsageError
 from deeppose_cli.core.geometry import Box, denormalise
 from deeppose_cli.core.skeleton import LSP14
 from deeppose_cli.detection.person_finder import PersonFinder
@@ -28,7 +26,6 @@ from deeppose_cli.inference.records import Record
 from deeppose_cli.inference.writer import ResultWriter
 from deeppose_cli.media.images import read_image
 from deeppose_cli.models.cascade import Cascade, Stage
-from tests.detection.test_detectors import scene
 from tests.helpers.fakes import RIGHT, FakeCascade
 from tests.helpers.weights_files import write
 
@@ -104,30 +101,6 @@ def test_an_image_is_called_by_its_name_unless_two_share_it() -> None:
 
 
 # Boxes
-
-
-def test_box_of_the_whole_image_and_box_of_the_user(tmp_path: Path) -> None:
-    file = image(tmp_path / "x.png")
-    pixels = read_image(file)
-    assert PersonFinder("image").find(pixels, file) == [Box.of_image(40, 60)]
-    assert PersonFinder("10,20,30,16").find(pixels, file) == [Box(24.5, 27.5, 30, 16)]
-    assert PersonFinder("-5,-5,10,10").find(pixels, file) == [Box(-0.5, -0.5, 10, 10)]
-
-
-@pytest.mark.parametrize("spec", ["own", "torso", "joints", "head", "1,2,3", "1,2,0,4"])
-def test_boxes_that_cannot_be(spec: str) -> None:
-    with pytest.raises(UsageError, match=f"^--box {spec}: "):
-        PersonFinder(spec)
-
-
-def test_the_box_around_a_face_and_the_whole_image_where_there_is_none(tmp_path: Path) -> None:
-    source, file = PersonFinder("face"), tmp_path / "x.png"
-    (box,) = source.find(scene(400, 600, (200, 150, 80)), file)
-    assert abs(box[0] - 200) < 15
-    assert box[2] == pytest.approx(FACE_PLACEMENT.width * 80, rel=0.25)
-    nobody = np.full((60, 40, 3), 90, np.uint8)
-    assert source.find(nobody, file) == [Box.of_image(40, 60)]
-    assert PersonFinder("person").find(nobody, file) == [Box.of_image(40, 60)]
 
 
 @pytest.mark.parametrize("spec", ["40,0,9,9", "0,60,9,9", "-10,0,9,9", "0,-10,9,9"])
