@@ -83,7 +83,7 @@ def _hyper_parameters(number: int, spec: StageSpec, config: StageRunConfig) -> d
 
 
 def _write_history(folder: StageFolder, record: TrainingRecord) -> None:
-    """The one row that the file knows of, if any."""
+    """Write the one row that is in the metadata, if any."""
     if record.epochs is None or record.validation_pdj is None:
         return
     with folder.metrics.open("w", newline="") as file:
