@@ -23,7 +23,7 @@ class FastHelpGroup(TyperGroup):
 
 
 class DefaultListGroup(FastHelpGroup):
-    """A group that runs `list` without a verb, so that the flags of `list` can follow the group's name."""
+    """A group that runs `list` without a subcommand, so that the flags of `list` can follow the group's name."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not args or (args[0].startswith("-") and args[0] not in HELP_FLAGS):

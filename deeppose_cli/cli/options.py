@@ -58,7 +58,9 @@ PresetOption = Annotated[
 SeedOption = Annotated[int, typer.Option("--seed", metavar="N", help="Seed of every random draw.")]
 FlipTestOption = Annotated[
     bool,
-    typer.Option("--flip-test", help="Average each stage's answer with that for the mirror image; twice the time."),
+    typer.Option(
+        "--flip-test", help="Average each stage's prediction with that for the mirrored image; twice the time."
+    ),
 ]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on stdout; everything else goes to stderr.")

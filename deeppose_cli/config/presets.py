@@ -104,8 +104,8 @@ MODERN = Preset(
     square_initial_box=True,
 )
 
-# Recipes: presets with their data. They start from random values, as starting values are a file that not everyone has:
-# nothing is frozen then (orders.py).
+# Recipes: presets with their data. They start from random weights, as the published ones are a file that not everyone
+# has; then no block is frozen (`new_config` in training/run_config.py).
 
 LSP_RECIPE = replace(
     MODERN,
