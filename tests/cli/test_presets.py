@@ -28,3 +28,12 @@ def test_json_has_every_number(capsys: pytest.CaptureFixture[str]) -> None:
     assert [each["name"] for each in listed] == list(PRESETS)
     for each in listed:
         assert initial_from_primitives(each["initial"]) == PRESETS[each["name"]].initial
+
+
+def test_one_preset_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["presets", "flic", "--json"]) == 0
+    assert [preset["name"] for preset in json.loads(capsys.readouterr().out)] == ["flic"]
+    assert main(["presets", "huge"]) == 2
+    assert capsys.readouterr().err.startswith("error: --preset huge: unknown; valid: paper, tiny")
+    assert main(["presets", "--yaml"]) == 2
+    assert capsys.readouterr().err.startswith("error: --yaml: needs a NAME; valid: paper, tiny")
