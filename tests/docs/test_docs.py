@@ -59,7 +59,7 @@ def test_a_marked_shell_block_runs(block: Block, workplace: Path, capsys: pytest
 
 def test_programs_and_commands_that_the_documentation_must_have() -> None:
     text = "\n".join(block.text for block in PYTHON)
-    assert all(f"{name}(" in text for name in ("evaluate", "load", "predict", "prepare", "refine", "train"))
+    assert all(f"{name}(" in text for name in ("evaluate", "export", "load", "predict", "prepare", "refine", "train"))
     commands = {words[1] for block in SHELL for words in block.commands() if words[0] == "deeppose"}
     assert commands >= set(get_command(app).commands)  # type: ignore[attr-defined]
 
