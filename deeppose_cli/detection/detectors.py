@@ -68,7 +68,7 @@ class HaarFaceDetector:
 
 
 class HogPersonDetector:
-    """Dalal and Triggs' pedestrian detector (CVPR 2005): people who stand upright; not for sports or close-ups."""
+    """Dalal and Triggs' pedestrian detector (CVPR 2005): upright people; not for sports or close-ups."""
 
     name = "hog-people-1"
 
