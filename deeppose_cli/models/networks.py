@@ -82,7 +82,9 @@ class DeepPoseNetwork(PoseNetwork):
             nn.ReLU(inplace=True),
             nn.MaxPool2d(3, stride=3),
         )
-        side = self._feature_side(input_size)
+        side = input_size
+        for kernel, stride, padding in ((11, 4, 4), (3, 2, 0), (3, 2, 0), (3, 3, 0)):  # the layers that reduce the side
+            side = (side + 2 * padding - kernel) // stride + 1
         if side < 1:
             raise UsageError(f"--input-size {input_size}: the paper's network needs at least 79 px; its own is 220")
         self.head = nn.Sequential(
@@ -99,16 +101,6 @@ class DeepPoseNetwork(PoseNetwork):
         self.apply(_initialize_layer)
         # Small last weights: the first predictions are the box's centre, and the loss starts at the labels' own spread.
         nn.init.normal_(last.weight, std=0.001)
-
-    def _feature_side(self, side: int) -> int:
-        for layer in self.features:
-            if isinstance(layer, nn.Conv2d | nn.MaxPool2d):
-                kernel, stride, padding = (
-                    value[0] if isinstance(value, tuple) else value
-                    for value in (layer.kernel_size, layer.stride, layer.padding)
-                )
-                side = (side + 2 * int(padding) - int(kernel)) // int(stride) + 1
-        return side
 
     def outputs(self, x: Tensor, prior: Tensor | None = None) -> Tensor:
         out: Tensor = self.head(self.features(x))
