@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING, Any
 from deeppose_cli.core.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from deeppose_cli.data.datasets.prepare import prepare
+    from deeppose_cli.evaluation.evaluate import evaluate
+    from deeppose_cli.exporting.exporter import export
     from deeppose_cli.inference.estimator import Pose, PoseEstimator, load
+    from deeppose_cli.inference.pipeline import predict
     from deeppose_cli.training.run_config import TrainOptions
+    from deeppose_cli.training.train import refine, train
 
 _MODULES = {
     "Pose": "inference.estimator",
