@@ -21,7 +21,7 @@ from deeppose_cli.checkpoints.model_source import resolve_model
 from deeppose_cli.core.geometry import Box, FloatArray, diameter
 from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.data.datasets.registry import get_dataset
-from deeppose_cli.detection.person_search import search_people, stage1_scorer
+from deeppose_cli.detection.person_finder import search_people, stage1_scorer
 from deeppose_cli.media.images import Image, read_image
 from deeppose_cli.models.cascade import Cascade
 

@@ -1,4 +1,4 @@
-"""Initial boxes from the user's own detector: a COCO or CSV file.
+"""The value of `--box`: the name of a source, a box, or a file of the user's own detector, COCO or CSV.
 
 COCO: results, a list of {"image_id", "bbox": [left, top, width, height], "score"?, "category_id"?}, or annotations, an
 object with "images" and "annotations". People have category 1, or the one that "categories" calls person.
@@ -7,6 +7,8 @@ CSV: the first line names the columns. The image is in `image`, `file`, `file_na
 `y`, `w`, `h`, in `left`, `top`, `width`, `height`, or in `x1`, `y1`, `x2`, `y2`; a `score` is optional.
 
 An image is named by its path as it is typed, its file name, its name without suffix, or COCO's number.
+
+Wrong values are reported before NumPy is imported.
 """
 
 from __future__ import annotations
@@ -15,16 +17,24 @@ import csv
 import hashlib
 import io
 import json
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-
+from deeppose_cli.config.defaults import BOX_SOURCES
 from deeppose_cli.core.errors import UsageError
-from deeppose_cli.core.geometry import Box
 
+if TYPE_CHECKING:
+    from deeppose_cli.core.geometry import Box
+
+    Detection = tuple[str, float, Box]
+    """Name of the image, score, box."""
+
+BoxSource: TypeAlias = "str | Box | BoxFile"
+AUTO, IMAGE, FACE, PERSON = PREDICTION_SOURCES = ("auto", "image", "face", "person")
 SUFFIXES = (".json", ".csv")
+VALID = "valid: auto, image, face, person, x,y,w,h in px, or a .json (COCO) or .csv file of boxes"
 MIN_SCORE = 0.5
 """Boxes with a lower score, which detectors report too, are left out."""
 _NAMES_SHOWN = 3
@@ -33,10 +43,22 @@ _CORNER = (("x", "y", "w", "h"), ("left", "top", "width", "height"), ("x1", "y1"
 _PERSON = 1
 
 
-class _Detection(NamedTuple):
-    image: str
-    box: Box
-    score: float
+def parse_source(spec: str) -> BoxSource:
+    """The value of `--box` in prediction. Raises UsageError that names what is valid."""
+    if spec in PREDICTION_SOURCES:
+        return spec
+    if spec in BOX_SOURCES:
+        raise UsageError(f"--box {spec}: only a data set's images have labels or boxes of their own; {VALID}")
+    return BoxFile(Path(spec)) if spec.lower().endswith(SUFFIXES) else parse_box(spec, VALID)
+
+
+def parse_box(spec: str, valid: str) -> Box:
+    """`x,y,w,h` (left, top, width, height, px) → Box. Raises UsageError with the `valid` values."""
+    try:
+        x, y, w, h = (float(part) for part in spec.split(","))
+    except ValueError:
+        raise UsageError(f"--box {spec}: unknown; {valid}") from None
+    return _box(x, y, w, h, f"--box {spec}", UsageError)
 
 
 class BoxFile:
@@ -45,13 +67,13 @@ class BoxFile:
     def __init__(self, file: Path) -> None:
         """Raises UsageError, one line that names the file and what is wrong with it."""
         self.file = file
+        self.by_image: dict[str, list[tuple[float, Box]]] = {}
         try:
             data = file.read_bytes()
             text = data.decode("utf-8-sig")
-            self.by_image: dict[str, list[_Detection]] = {}
-            for detection in _read_coco(text) if file.suffix.lower() == ".json" else _read_csv(text):
-                if detection.score >= MIN_SCORE:
-                    self.by_image.setdefault(detection.image, []).append(detection)
+            for image, score, box in _read_coco(text) if file.suffix.lower() == ".json" else _read_csv(text):
+                if score >= MIN_SCORE:
+                    self.by_image.setdefault(image, []).append((score, box))
         except OSError as error:
             raise UsageError(f"--box {file}: cannot be read ({error.strerror or error})") from None
         except (ValueError, RecursionError) as error:
@@ -62,7 +84,7 @@ class BoxFile:
     def find(self, path: Path) -> list[Box]:
         """The boxes of an image, best first; empty where the file has none."""
         found = self.by_image.get(self._name(path), [])
-        return [detection.box for detection in sorted(found, key=lambda detection: -detection.score)]
+        return [box for _, box in sorted(found, key=lambda scored: -scored[0])]
 
     def check(self, paths: Sequence[Path]) -> str | None:
         """A line that counts and names the rows of other images; None where there is no such row.
@@ -88,7 +110,7 @@ class BoxFile:
         return next((name for name in (str(path), path.name, path.stem, number) if name in self.by_image), "")
 
 
-def _read_coco(text: str) -> Iterator[_Detection]:
+def _read_coco(text: str) -> Iterator[Detection]:
     rows = document = json.loads(text)
     names: dict[str, str] = {}
     people: set[Any] = {_PERSON, None}
@@ -114,7 +136,7 @@ def _read_coco(text: str) -> Iterator[_Detection]:
             yield _detection(names.get(image, image), corner, row.get("score"), where)
 
 
-def _read_csv(text: str) -> Iterator[_Detection]:
+def _read_csv(text: str) -> Iterator[Detection]:
     rows = csv.DictReader(io.StringIO(text, newline=""))
     columns = [name.strip().lower() for name in rows.fieldnames or ()]
     rows.fieldnames = columns
@@ -128,7 +150,7 @@ def _read_csv(text: str) -> Iterator[_Detection]:
         yield _detection(str(row[image]), values, row.get("score") or None, where, edges=corner == _CORNER[2])
 
 
-def _detection(image: str, corner: Any, score: Any, where: str, *, edges: bool = False) -> _Detection:
+def _detection(image: str, corner: Any, score: Any, where: str, *, edges: bool = False) -> Detection:
     """`edges`: the corner is left, top, right, bottom. Raises ValueError for values that are no box."""
     try:
         x, y, w, h = (float(value) for value in corner)
@@ -137,6 +159,15 @@ def _detection(image: str, corner: Any, score: Any, where: str, *, edges: bool =
         raise ValueError(f"{where}: its box or score is no number") from None
     if edges:
         w, h = w - x, h - y
-    if not (np.isfinite([x, y, w, h, number]).all() and w > 0 and h > 0):
-        raise ValueError(f"{where}: width and height must be positive numbers")
-    return _Detection(image, Box.of_left_top(x, y, w, h), number)
+    if not math.isfinite(number):
+        raise ValueError(f"{where}: its score is no finite number")
+    return image, number, _box(x, y, w, h, where, ValueError)
+
+
+def _box(x: float, y: float, w: float, h: float, where: str, error: type[Exception]) -> Box:
+    """Raises the error for an empty or endless box."""
+    if not (all(map(math.isfinite, (x, y, w, h))) and w > 0 and h > 0):
+        raise error(f"{where}: width and height must be positive numbers")
+    from deeppose_cli.core.geometry import Box
+
+    return Box.of_left_top(x, y, w, h)

@@ -36,11 +36,11 @@ from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.geometry import Box, FloatArray
 from deeppose_cli.core.progress import Progress
-from deeppose_cli.detection.detection_cache import detect_cached
-from deeppose_cli.detection.detectors import Detector, HaarFaceDetector, HogPersonDetector
-from deeppose_cli.media.images import Image, image_size
+from deeppose_cli.detection.box_file import parse_box
+from deeppose_cli.detection.detectors import Detector, HaarFaceDetector, HogPersonDetector, detect_cached
+from deeppose_cli.media.images import image_size
 
-VALID = f"{', '.join(BOX_SOURCES)}, or x,y,w,h in px (left, top, width, height)"
+VALID = f"valid: {', '.join(BOX_SOURCES)}, or x,y,w,h in px (left, top, width, height)"
 UPPER_BOUND = "joints"
 """The source that needs the labels: marked wherever it is printed."""
 
@@ -69,17 +69,6 @@ class InitialBoxes:
         return f"initial box: {self.source}{note}, found for {share}; the whole image for the rest"
 
 
-def parse_box(spec: str, valid: str = f"valid: {VALID}") -> Box:
-    """`x,y,w,h` (left, top, width, height, px) → Box. Raises UsageError with the `valid` values."""
-    try:
-        x, y, w, h = (float(part) for part in spec.split(","))
-    except ValueError:
-        raise UsageError(f"--box {spec}: unknown; {valid}") from None
-    if not (np.isfinite([x, y, w, h]).all() and w > 0 and h > 0):
-        raise UsageError(f"--box {spec}: width and height must be positive numbers")
-    return Box.of_left_top(x, y, w, h)
-
-
 def usual_source(initial_box: str, split: str, evaluation_only: bool) -> str:
     """The default source of b⁰ for a split: that of training for training images."""
     return training_source(initial_box) if split == "train" and not evaluation_only else initial_box
@@ -101,7 +90,7 @@ def initial_boxes(
     """
     n = len(annotations)
     if spec not in BOX_SOURCES:
-        return InitialBoxes(spec, np.tile(np.array(parse_box(spec)), (n, 1)), np.ones(n, dtype=bool))
+        return InitialBoxes(spec, np.tile(np.array(parse_box(spec, VALID)), (n, 1)), np.ones(n, dtype=bool))
     sources: dict[str, Callable[[], NDArray[np.float64]]] = {
         "image": lambda: np.full((n, 4), np.nan),
         "own": annotations.boxes.copy,
@@ -133,36 +122,25 @@ def choose_face(found: FloatArray, torso: FloatArray | None = None) -> NDArray[n
     With a torso box (4), the face nearest to that person's expected one, of a size that fits. Without, the one with
     most votes: on FLIC's training frames it is the labelled person's in 64 %; the largest is in 36 %.
     """
-    if torso is None or np.isnan(torso).any():
-        return np.asarray(found[0, :4]) if len(found) else np.full(4, np.nan)
-    cx, cy, _, height = torso
-    off = np.hypot(found[:, 0] - cx, found[:, 1] - (cy - FACE_ABOVE_TORSO * height)) / height
-    size = found[:, 3] / height
-    off = np.where((off <= FACE_TOLERANCE) & (size >= FACE_SIZES[0]) & (size <= FACE_SIZES[1]), off, np.inf)
-    if not np.isfinite(off).any():
-        return np.full(4, np.nan)
-    return np.asarray(found[np.argmin(off), :4])
+    if torso is not None and not np.isnan(torso).any():
+        cx, cy, _, height = torso
+        off = np.hypot(found[:, 0] - cx, found[:, 1] - (cy - FACE_ABOVE_TORSO * height)) / height
+        size = found[:, 3] / height
+        nearest = np.argsort(off, kind="stable")
+        fits = (off <= FACE_TOLERANCE) & (size >= FACE_SIZES[0]) & (size <= FACE_SIZES[1])
+        found = found[nearest][fits[nearest]]
+    return _first_box(found)
 
 
 def choose_person(found: FloatArray, torso: FloatArray | None = None) -> NDArray[np.float64]:
     """(M, 5) detections, best first → the box (4) of one person: with a torso box the best that holds its centre."""
     if torso is not None and not np.isnan(torso).any():
         found = found[(np.abs(found[:, :2] - torso[:2]) <= found[:, 2:4] / 2).all(-1)]
+    return _first_box(found)
+
+
+def _first_box(found: FloatArray) -> NDArray[np.float64]:
     return np.asarray(found[0, :4]) if len(found) else np.full(4, np.nan)
-
-
-class SinglePersonDetector:
-    """Detects one person in an image without labels, by `face` or `person`."""
-
-    def __init__(self, source: str) -> None:
-        self.by_face = source == "face"
-        self.detector: Detector = HaarFaceDetector() if self.by_face else HogPersonDetector()
-
-    def find(self, image: Image) -> Box | None:
-        """The initial box; None where nobody is found."""
-        found = self.detector.find(image)[:1, :4]
-        boxes = place(found, FACE_PLACEMENT) if self.by_face else found
-        return Box(*boxes[0]) if len(boxes) else None
 
 
 def faces(annotations: Annotations, folder: Path | None, progress: Progress | None = None) -> NDArray[np.float64]:

@@ -29,8 +29,8 @@ from deeppose_cli.config.defaults import RUNS_ROOT
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.geometry import Box
 from deeppose_cli.core.skeleton import Skeleton
-from deeppose_cli.detection.person_finder import PersonFinder, parse_source
-from deeppose_cli.detection.person_search import stage1_scorer
+from deeppose_cli.detection.box_file import parse_source
+from deeppose_cli.detection.person_finder import PersonFinder, stage1_scorer
 from deeppose_cli.inference.records import coco_results, image_record
 from deeppose_cli.media.images import Image, read_image
 from deeppose_cli.models.cascade import Person

@@ -13,9 +13,8 @@ from deeppose_cli.checkpoints.model_source import DefaultModel, check_stage, mod
 from deeppose_cli.config.defaults import RUNS_ROOT
 from deeppose_cli.core.errors import UsageError, one_line
 from deeppose_cli.core.progress import loading_notice
-from deeppose_cli.detection.box_file import BoxFile
-from deeppose_cli.detection.person_finder import AUTO, PersonFinder, parse_source
-from deeppose_cli.detection.person_search import stage1_scorer
+from deeppose_cli.detection.box_file import AUTO, BoxFile, parse_source
+from deeppose_cli.detection.person_finder import PersonFinder, stage1_scorer
 from deeppose_cli.inference.image_predictor import Job, plan_jobs, predict_images
 from deeppose_cli.inference.inputs import find_inputs
 from deeppose_cli.inference.records import Record

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deeppose_cli.core.geometry import Box, FloatArray, overlap
-from deeppose_cli.detection.person_search import non_max_suppression
+from deeppose_cli.detection.person_finder import non_max_suppression
 from deeppose_cli.media.images import Image
 
 SEARCH_INTERVAL = 15

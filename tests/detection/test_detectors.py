@@ -12,8 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from deeppose_cli.core.geometry import overlap
-from deeppose_cli.detection.detection_cache import CACHE_FOLDER, detect_cached
-from deeppose_cli.detection.detectors import HaarFaceDetector, HogPersonDetector
+from deeppose_cli.detection.detectors import CACHE_FOLDER, HaarFaceDetector, HogPersonDetector, detect_cached
 from deeppose_cli.media.images import Image
 
 

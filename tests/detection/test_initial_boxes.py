@@ -12,12 +12,13 @@ from deeppose_cli.config.defaults import FACE_PLACEMENT, TORSO_PLACEMENT, Placem
 from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.skeleton import FLIC10, LSP14
+from deeppose_cli.detection.box_file import parse_box
 from deeppose_cli.detection.initial_boxes import (
+    VALID,
     InitialBoxes,
     choose_face,
     choose_person,
     initial_boxes,
-    parse_box,
     place,
 )
 from deeppose_cli.evaluation.box_quality import describe, learn_placement
@@ -48,7 +49,7 @@ def of_image(size: tuple[int, int]) -> list[float]:
     [("10,20,30,40", (24.5, 39.5, 30, 40)), ("-5,-6.5,1,2", (-5, -6, 1, 2)), (" 1e1, 0 ,2,4", (10.5, 1.5, 2, 4))],
 )
 def test_left_top_width_height(spec: str, box: tuple[float, ...]) -> None:
-    assert parse_box(spec) == pytest.approx(box)
+    assert parse_box(spec, VALID) == pytest.approx(box)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_left_top_width_height(spec: str, box: tuple[float, ...]) -> None:
 )
 def test_a_value_that_is_no_box_is_a_usage_error(spec: str) -> None:
     with pytest.raises(UsageError) as caught:
-        parse_box(spec)
+        parse_box(spec, VALID)
     assert str(caught.value).startswith(f"--box {spec}: ")
     assert caught.value.exit_code == 2
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from deeppose_cli.core.geometry import Box
-from deeppose_cli.detection.person_search import box_around_pose
+from deeppose_cli.detection.person_finder import box_around_pose
 from deeppose_cli.inference.tracker import MEMORY, SEARCH_INTERVAL, Tracker
-from tests.detection.test_person_search import person
+from tests.detection.test_person_finder import person
 
 IMAGE = np.zeros((400, 900, 3), np.uint8)
 Places = dict[str, float | None]
