@@ -1,4 +1,4 @@
-"""Which images are measured on: photographs where LSP is prepared, drawn people otherwise."""
+"""Which images are measured on: photographs where LSP is prepared, synthetic people otherwise."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ from deeppose_cli.checkpoints.run_folder import StageFolder
 from deeppose_cli.config.defaults import COLLAPSE_RATIO, REFINEMENT_COLLAPSE_RATIO
 from deeppose_cli.config.progressive_resizing import input_size_at
 from deeppose_cli.core.errors import DeepPoseError
+from deeppose_cli.core.files import writing
 
 
 def _scalar(trainer: L.Trainer, name: str) -> float:
@@ -76,13 +77,11 @@ class Checkpoints(Callback):
                 f"weights are no longer numbers at step {trainer.global_step}; {file} is kept as it was; "
                 "try a lower --learning-rate, under another name (--run)"
             )
-        temporary = file.with_suffix(".tmp")
-        try:
+        temporary = file.with_suffix(".tmp")  # the same name in all processes
+        with writing(file):
             trainer.save_checkpoint(temporary, weights_only=weights_only)
             if trainer.is_global_zero:
                 os.replace(temporary, file)
-        except OSError as error:
-            raise DeepPoseError(f"{file}: cannot be written ({error.strerror or error})") from error
         self._saved = time.monotonic()
 
 
