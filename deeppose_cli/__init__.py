@@ -23,7 +23,7 @@ _MODULES = {
     "export": "exporting.exporter",
     "load": "inference.estimator",
     "predict": "inference.pipeline",
-    "prepare": "data.datasets.prepare",
+    "prepare": "data.datasets.registry",
     "refine": "training.train",
     "train": "training.train",
 }

@@ -58,8 +58,7 @@ def prepare_set(
     from rich.console import Console
 
     from deeppose_cli.core.progress import progress_bar
-    from deeppose_cli.data.datasets.prepare import prepare
-    from deeppose_cli.data.datasets.registry import get_dataset
+    from deeppose_cli.data.datasets.registry import get_dataset, prepare
 
     with progress_bar() as progress:
         prepare(name, sources or [], data_root=data_root, progress=progress)

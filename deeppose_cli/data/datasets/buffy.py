@@ -17,16 +17,16 @@ right lower arm, head; neither their sides nor their ends are as needed here:
 - Sides are the image's. As people face the camera, the arm on the image's left is the person's right.
 - The ends of a stick have no fixed order. The elbow is where an end of the upper arm and an end of the lower arm lie
   closest; the other two are shoulder and wrist. In the same way the torso's upper end, `neck`, is the one that lies
-  closest to an end of the head, `chin`; the others are `mid_hip` and `head_top`. (By height seven training
-  frames would be wrong: of people who lie, or hang head down.) For arms the rule fails where a forearm is
-  folded onto the upper arm or points at the camera: of the 944 in training by eye in seven, s5e3/029789, 029791,
-  032400, 052935 and 052950 (the person's left), 043775 and 051013 (right). It is simple and in common use.
+  closest to an end of the head, `chin`; the others are `mid_hip` and `head_top`. (By height seven training frames would
+  be wrong: of people who lie, or hang head down.) For arms the rule fails where a forearm is folded onto the upper arm
+  or points at the camera: of the 944 in training in seven, s5e3/029789, 029791, 032400, 052935 and 052950 (the
+  person's left), 043775 and 051013 (right).
 - The two ends at an elbow are apart: 7 px in the median of the training frames, 17 in the worst tenth, 47 at most. The
-  elbow is their mean, at most half of that from each; an end itself would spoil the other stick by all of it. The
-  release's own scorer compares sticks: `--pcp-rule buffy` measures by the ends as they were marked.
-- MATLAB's 1-based coordinates become 0-based. That they are 1-based is inferred: the release's own reader, scorer and
-  drawing are MATLAB, and of the ends marked at the lower border 16 lie within MATLAB's last row (404.5 … 405.5 of 405)
-  and 3 below it; all 19 would be outside of 0-based images.
+  elbow is their mean; an end itself would spoil the other stick by all of it. The release's own scorer compares sticks:
+  `--pcp-rule buffy` measures by the ends as they were marked.
+- MATLAB's 1-based coordinates become 0-based. That they are 1-based is inferred: the release's own tools are MATLAB,
+  and of the ends marked at the lower border 16 lie within MATLAB's last row (404.5 … 405.5 of 405) and 3 below it; all
+  19 would be outside of 0-based images.
 
 There are no hips: the torso stick, neck to mid-hip, is used as the diameter. Every joint is labelled. There are no
 boxes, and several people may be in a frame, of whom one has sticks: the initial box comes from a face (the paper,
@@ -50,8 +50,8 @@ from numpy.typing import NDArray
 
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.skeleton import BUFFY10
-from deeppose_cli.data.datasets.prepared import Part, PublicSet, Splits, in_splits, join_parts, make_rows
-from deeppose_cli.data.datasets.spec import MAX_COORDINATE, DatasetSpec
+from deeppose_cli.data.datasets.prepared import Part, PublicSet, Splits, in_splits, make_rows
+from deeppose_cli.data.datasets.spec import MAX_COORDINATE, WITHIN, DatasetSpec
 
 MAX_BYTES = 16 * 2**20
 """Of a sticks file: the release's largest takes 60 kB."""
@@ -69,7 +69,7 @@ _MEMBER = re.compile(
 _FRAME = re.compile(r"[0-9]{1,6}")
 _NUMBER = r"[+-]?[0-9]{1,15}(?:\.[0-9]{0,15})?(?:[eE][+-]?[0-9]{1,2})?"
 _STICK = re.compile(r"[ \t]+".join([_NUMBER] * 4))
-_NUMBERS = f"four numbers x1 y1 x2 y2 within ±{MAX_COORDINATE:.0f} px"
+_NUMBERS = f"four numbers x1 y1 x2 y2 {WITHIN}"
 
 
 def read_sticks(file: Path, shown: str) -> tuple[list[int], NDArray[np.float64]]:
@@ -86,23 +86,25 @@ def read_sticks(file: Path, shown: str) -> tuple[list[int], NDArray[np.float64]]
     if not lines:
         raise DeepPoseError(f"{shown}: holds no record; valid: the number of a frame, then six lines of {_NUMBERS}")
     frames: list[int] = []
-    ends = []
-    for start in range(0, len(lines), 1 + len(STICKS)):
-        (number, line), *rest = lines[start : start + 1 + len(STICKS)]
-        record = f"{shown}: record {len(frames) + 1}"
-        if not _FRAME.fullmatch(line) or int(line) in frames:
-            valid = "the number of a frame, alone, and each frame once"
-            raise DeepPoseError(f"{record}, line {number}: {line[:60]!r}; valid: {valid}")
-        frames.append(int(line))
-        for (number, line), stick in zip(rest, STICKS, strict=False):
-            values = [float(word) for word in line.split()] if _STICK.fullmatch(line) else [np.inf]
-            if np.abs(values).max() > MAX_COORDINATE:
-                where = f"{record} (frame {frames[-1]}), line {number}, {stick}"
-                raise DeepPoseError(f"{where}: {line[:60]!r}; valid: {_NUMBERS}")
-            ends.append(values)
-        if len(rest) < len(STICKS):
-            missing = STICKS[len(rest)]
-            raise DeepPoseError(f"{record} (frame {frames[-1]}): the file ends before {missing}; valid: {_NUMBERS}")
+    ends: list[list[float]] = []
+    for place, (number, line) in enumerate(lines):
+        record, row = divmod(place, 1 + len(STICKS))
+        where = f"{shown}: record {record + 1}"
+        if row == 0:
+            if not _FRAME.fullmatch(line) or int(line) in frames:
+                valid = "the number of a frame, alone, and each frame once"
+                raise DeepPoseError(f"{where}, line {number}: {line[:60]!r}; valid: {valid}")
+            frames.append(int(line))
+            continue
+        values = [float(word) for word in line.split()] if _STICK.fullmatch(line) else [np.inf]
+        where += f" (frame {frames[-1]})"
+        if np.abs(values).max() > MAX_COORDINATE:
+            raise DeepPoseError(f"{where}, line {number}, {STICKS[row - 1]}: {line[:60]!r}; valid: {_NUMBERS}")
+        ends.append(values)
+    if len(ends) < len(frames) * len(STICKS):
+        missing = STICKS[len(ends) % len(STICKS)]
+        where = f"{shown}: record {len(frames)} (frame {frames[-1]})"
+        raise DeepPoseError(f"{where}: the file ends before {missing}; valid: {_NUMBERS}")
     return frames, np.array(ends).reshape(-1, len(STICKS), 2, 2) - 1
 
 
@@ -115,6 +117,15 @@ def to_limbs(ends: NDArray[np.float64]) -> NDArray[np.float64]:
     mid_hip, neck, chin, head_top = _meeting(torso, head)
     limbs = [left[:2], right[:2], left[2:], right[2:], (neck, mid_hip), (chin, head_top)]
     return np.stack([np.stack(limb, axis=1) for limb in limbs], axis=1)
+
+
+def _meeting(first: NDArray[np.float64], second: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    """Two sticks (N, 2, 2) → four times (N, 2): the first's far end, its end at the second, the second's end at the
+    first, its far end. They meet at the pair of ends that lie closest."""
+    distances = np.linalg.norm(first[:, :, None] - second[:, None], axis=-1).reshape(-1, 4)
+    a, b = np.divmod(distances.argmin(1), 2)
+    row = np.arange(len(first))
+    return first[row, 1 - a], first[row, a], second[row, b], second[row, 1 - b]
 
 
 def to_joints(limbs: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -146,16 +157,15 @@ def choose(source: Path, names: Sequence[str]) -> Mapping[str, str]:
 
 def public_set(episodes: Episodes = EPISODES) -> PublicSet:
     """The set, by its episodes, those of a split in their order."""
+    parts = {}
+    for split, counts in episodes.items():
+        for episode, count in counts.items():
+            converter = partial(convert, episode=episode, split=split, count=count)
+            parts[f"s5e{episode}"] = Part((f"buffy_s5e{episode}_sticks.txt",), converter, split)
     return PublicSet(
         name="buffy",
         skeleton=BUFFY10,
-        parts={
-            f"s5e{episode}": Part(
-                (f"buffy_s5e{episode}_sticks.txt",), partial(convert, episode=episode, split=split, count=count)
-            )
-            for split, counts in episodes.items()
-            for episode, count in counts.items()
-        },
+        parts=parts,
         choose=choose,
         content="an episode of Buffy Stickmen (data/buffy_s5eN_sticks.txt, images/buffy_s5eN_original/*.jpg; "
         "N = 2 … 6)",
@@ -164,35 +174,6 @@ def public_set(episodes: Episodes = EPISODES) -> PublicSet:
 
 
 SET = public_set()
-
-
-def read(data_root: Path) -> Splits:
-    """{"train", "validation", "test"}, of the episodes that are here. Raises DeepPoseError where none is, or an image
-    or a label is missing."""
-    return join_parts(SET.read_parts(data_root))
-
-
-def absent(data_root: Path) -> tuple[str, ...]:
-    """A line for each split of which an episode is not here."""
-    folder = data_root / SET.name
-    gone = {
-        split: [f"s5e{episode}" for episode in episodes if not (folder / f"s5e{episode}").is_dir()]
-        for split, episodes in EPISODES.items()
-    }
-    return tuple(f"{split}: not here: {', '.join(parts)}" for split, parts in gone.items() if parts)
-
-
-def _meeting(
-    first: NDArray[np.float64], second: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Two sticks (N, 2, 2) → (N, 2) each: the first's far end, its end at the second, the second's end at the first,
-    its far end. They meet at the pair of ends that lie closest."""
-    distances = np.linalg.norm(first[:, :, None] - second[:, None], axis=-1).reshape(-1, 4)
-    a, b = np.divmod(distances.argmin(1), 2)
-    row = np.arange(len(first))
-    return first[row, 1 - a], first[row, a], second[row, b], second[row, 1 - b]
-
-
 BUFFY = DatasetSpec(
     name="buffy",
     title="Buffy Stickmen v3.01: 748 upper bodies in frames of a television series",
@@ -204,9 +185,9 @@ BUFFY = DatasetSpec(
     "to the person's, as people face the camera; elbow: mean of the two arm sticks' closest ends; neck, mid_hip: upper "
     "and lower end of the torso stick; chin, head_top: lower and upper end of the head stick",
     how_to_get=f"archive from www.robots.ox.ac.uk/~vgg/data/stickmen; type: {SET.command}",
-    read=read,
+    read=SET.read,
     prepare=SET.prepare,
     evaluation_only=True,
-    absent=absent,
+    absent=SET.absent,
     image_order="train: episodes 3, 4; test: episodes 2, 5, 6; in each as its sticks file has them",
 )

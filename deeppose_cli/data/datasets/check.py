@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,14 +27,6 @@ Sizes = dict[Path, tuple[int, int]]
 """Width and height of the images that can be decoded, px."""
 
 
-class OutsideBox(TypedDict):
-    """Labels outside of the initial box: their number, and share of the labels; `box` as in `--box`."""
-
-    box: str
-    labels: int
-    share: float
-
-
 class SplitReport(TypedDict):
     images: int
     """Labelled people."""
@@ -42,7 +34,8 @@ class SplitReport(TypedDict):
     """Joint → share of people with a label."""
     out_of_image: dict[str, int]
     """Joint → labels outside the image."""
-    out_of_initial_box: OutsideBox
+    out_of_initial_box: dict[str, Any]
+    """`labels`: how many are outside; `share`: of the labels; `box`: where it comes from, a value of `--box`."""
 
 
 class DatasetReport(TypedDict):
@@ -65,7 +58,17 @@ def check_dataset(
     """
     spec = get_dataset(data, "NAME") if isinstance(data, str) else data
     splits = spec.read(data_root)
-    sizes, problems = _decode(splits, progress)
+    sizes: Sizes = {}
+    problems = []
+    files = list(dict.fromkeys(file for annotations in splits.values() for file in annotations.files))
+    for done, file in enumerate(files, 1):
+        try:
+            height, width = read_image(file).shape[:2]
+            sizes[file] = width, height
+        except DeepPoseError as error:
+            problems.append(str(error))
+        if progress is not None:
+            progress("decoding", done, len(files))
     reports: dict[str, SplitReport] = {}
     for split, rows in splits.items():
         source = usual_source(spec.initial_box, split, spec.evaluation_only)
@@ -77,21 +80,6 @@ def check_dataset(
         *(note for split in reversed(splits) for note in _notes(split, splits[split])),
     ]
     return {"name": spec.name, "splits": reports, "problems": problems, "notes": notes}
-
-
-def _decode(splits: dict[str, Annotations], progress: Progress | None) -> tuple[Sizes, list[str]]:
-    files = list(dict.fromkeys(file for annotations in splits.values() for file in annotations.files))
-    sizes: Sizes = {}
-    problems = []
-    for done, file in enumerate(files, 1):
-        try:
-            height, width = read_image(file).shape[:2]
-            sizes[file] = width, height
-        except DeepPoseError as error:
-            problems.append(str(error))
-        if progress is not None:
-            progress("decoding", done, len(files))
-    return sizes, problems
 
 
 def _report(annotations: Annotations, sizes: Sizes, source: str, boxes: NDArray[np.float64]) -> SplitReport:

@@ -28,10 +28,17 @@ from numpy.typing import NDArray
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.progress import progress_bar, report
 from deeppose_cli.core.skeleton import LSP14
-from deeppose_cli.data.datasets.prepared import LABELS, Splits, in_splits, make_rows, read_labels, write_labels
+from deeppose_cli.data.datasets.prepared import (
+    LABELS,
+    Splits,
+    in_splits,
+    make_rows,
+    read_labels,
+    split_rows,
+    write_labels,
+)
 from deeppose_cli.data.datasets.spec import DatasetSpec
-from deeppose_cli.data.datasets.splits import split_rows
-from deeppose_cli.data.prepare.install import replace_folder, staging
+from deeppose_cli.data.prepare.archives import replace_folder, staging
 from deeppose_cli.data.synthetic.generator import DRAWING_VERSION, draw_person
 
 VALIDATION_SHARE = 0.1
@@ -62,9 +69,15 @@ def read(data_root: Path) -> Splits:
     return read_labels(data_root / "demo", LSP14)
 
 
-def is_prepared(data_root: Path) -> bool:
-    """Whether the set that `read` gives has been made."""
-    return _is_there(data_root / "demo", RECIPE)
+def is_prepared(data_root: Path, recipe: Recipe | None = None) -> bool:
+    """Whether the set that `read` gives, or that of the recipe, has been made, whole."""
+    folder, recipe = data_root / "demo", recipe or RECIPE
+    try:
+        marker = json.loads((folder / "demo.json").read_text())
+        images = os.listdir(folder / "images")
+    except (OSError, ValueError):
+        return False
+    return marker == asdict(recipe) and (folder / LABELS).is_file() and set(recipe.images) <= set(images)
 
 
 def make(data_root: Path, recipe: Recipe) -> bool:
@@ -74,10 +87,10 @@ def make(data_root: Path, recipe: Recipe) -> bool:
     Raises DeepPoseError where the folder cannot be written, or holds something that is not a demo set.
     """
     folder = data_root / "demo"
-    if _is_there(folder, recipe):
+    if is_prepared(data_root, recipe):
         return False
     with staging(folder) as new:
-        if _is_there(folder, recipe):
+        if is_prepared(data_root, recipe):
             return False
         if folder.exists() and not (folder / "demo.json").is_file() and any(folder.iterdir()):
             raise DeepPoseError(
@@ -88,16 +101,6 @@ def make(data_root: Path, recipe: Recipe) -> bool:
         replace_folder(new, folder)
     report(f"demo data: {len(recipe.images):,} synthetic people are now in {folder}; nothing was downloaded")
     return True
-
-
-def _is_there(folder: Path, recipe: Recipe) -> bool:
-    """Whether the set of the recipe is in the folder, whole."""
-    try:
-        marker = json.loads((folder / "demo.json").read_text())
-        images = os.listdir(folder / "images")
-    except (OSError, ValueError):
-        return False
-    return marker == asdict(recipe) and (folder / LABELS).is_file() and set(recipe.images) <= set(images)
 
 
 def _draw(folder: Path, recipe: Recipe) -> None:

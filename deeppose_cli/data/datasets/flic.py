@@ -43,9 +43,8 @@ from numpy.typing import NDArray
 
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.skeleton import FLIC10
-from deeppose_cli.data.datasets.prepared import Part, PublicSet, Splits, in_splits, join_parts, make_rows
-from deeppose_cli.data.datasets.spec import MAX_COORDINATE, DatasetSpec
-from deeppose_cli.data.datasets.splits import split_groups
+from deeppose_cli.data.datasets.prepared import Part, PublicSet, Splits, in_splits, join_parts, make_rows, split_groups
+from deeppose_cli.data.datasets.spec import MAX_COORDINATE, WITHIN, DatasetSpec
 from deeppose_cli.data.prepare.matlab import read_array, read_struct, require
 
 VALIDATION_SHARE = 0.1
@@ -72,6 +71,8 @@ _TEXTS = ("filepath", "moviename")
 _INDICES = "tr_plus_indices"
 _OWN, _FULL = "FLIC", "FLIC-full"
 _MEMBER = re.compile(rf"(?P<base>(?:.*/)?)(?P<rest>images/[^/.][^/]*\.jpg|examples\.mat|{_INDICES}\.mat)")
+_PLAIN = re.compile(r"[^./\\:][^/\\:]*\.jpg")
+"""An image's name that leads nowhere but into its own folder, on any system."""
 _FULL_NAME = re.compile(r"flic[-_ ]?full", re.IGNORECASE)
 
 
@@ -89,25 +90,23 @@ def read_examples(file: Path, shown: str, count: int) -> dict[str, NDArray[Any]]
     columns |= {name: columns[name].reshape(count) for name in ("currframe", "istrain", "istest")}
     columns["torsobox"] = columns["torsobox"].reshape(count, 4)
     points = columns["coords"][..., list(PLACES.values())].transpose(0, 2, 1)  # (N, 9, 2)
-    near, joints = f"within ±{MAX_COORDINATE:.0f} px", (list(PLACES), "xy")
-    missing = np.isnan(points)
-    require(missing | (np.abs(points) <= MAX_COORDINATE), points, f"{near}, or NaN", shown, joints, "coords")
-    whole = ~missing | missing.all(-1, keepdims=True)
-    require(whole, points, "a number, or NaN for x and y", shown, joints, "coords")
-    torsos = columns["torsobox"]
-    require(np.abs(torsos) <= MAX_COORDINATE, torsos, near, shown, [("x1", "y1", "x2", "y2")], "torsobox")
-    extents = torsos[:, 2:] - torsos[:, :2]
-    require(extents > 0, extents, "above 0", shown, [("x2 - x1", "y2 - y1")], "torsobox")
-    train, test = columns["istrain"], columns["istest"]
-    for name in ("istrain", "istest"):
-        require(np.isin(columns[name], (0, 1)), columns[name], "0 or 1", shown, field=name)
-    require((train == 0) | (test == 0), test, "0 where istrain is 1", shown, field="istest")
-    frames = columns["currframe"]
-    require((frames >= 0) & (frames < MAX_FRAME), frames, f"0 to {MAX_FRAME:.0f}", shown, field="currframe")
-    images = columns["filepath"]
-    require(
-        np.array([_is_plain(name) for name in images]), images, "the name of a .jpg in images/", shown, field="filepath"
-    )
+    torsos, train, test = columns["torsobox"], columns["istrain"], columns["istest"]
+    frames, images = columns["currframe"], columns["filepath"]
+    missing, extents = np.isnan(points), torsos[:, 2:] - torsos[:, :2]
+    joints, corners, sides = (list(PLACES), "xy"), [("x1", "y1", "x2", "y2")], [("x2 - x1", "y2 - y1")]
+    plain = np.array([_PLAIN.fullmatch(name) is not None and name.isprintable() for name in images], dtype=bool)
+    for good, values, valid, field, names in (
+        (missing | (np.abs(points) <= MAX_COORDINATE), points, f"{WITHIN}, or NaN", "coords", joints),
+        (~missing | missing.all(-1, keepdims=True), points, "a number, or NaN for x and y", "coords", joints),
+        (np.abs(torsos) <= MAX_COORDINATE, torsos, WITHIN, "torsobox", corners),
+        (extents > 0, extents, "above 0", "torsobox", sides),
+        (np.isin(train, (0, 1)), train, "0 or 1", "istrain", ()),
+        (np.isin(test, (0, 1)), test, "0 or 1", "istest", ()),
+        ((train == 0) | (test == 0), test, "0 where istrain is 1", "istest", ()),
+        ((frames >= 0) & (frames < MAX_FRAME), frames, f"0 to {MAX_FRAME:.0f}", "currframe", ()),
+        (plain, images, "the name of a .jpg in images/", "filepath", ()),
+    ):
+        require(good, values, valid, shown, names, field)
     return columns
 
 
@@ -186,6 +185,14 @@ def choose(source: Path, names: Sequence[str]) -> Mapping[str, str]:
     return places
 
 
+def combine(parts: dict[str, Splits]) -> Splits:
+    """FLIC; with FLIC-plus, only its test beside that."""
+    if _FULL in parts:
+        test = parts[_OWN]["test"]
+        parts = parts | {_OWN: in_splits(test, test=range(len(test)))}
+    return join_parts(parts)
+
+
 def public_set(own: int = 5003, full: int = 20928) -> PublicSet:
     """The set, by the number of examples in FLIC and in FLIC-full."""
     return PublicSet(
@@ -198,25 +205,12 @@ def public_set(own: int = 5003, full: int = 20928) -> PublicSet:
         choose=choose,
         content=f"FLIC (FLIC/examples.mat, FLIC/images/*.jpg), FLIC-full or {_INDICES}.mat",
         command="deeppose data prepare flic --from FLIC.zip",
+        required=_OWN,
+        combine=combine,
     )
 
 
 SET = public_set()
-
-
-def read(data_root: Path) -> Splits:
-    """{"train", "validation", "test"}. Raises DeepPoseError where FLIC, an image or a label is missing."""
-    parts = SET.read_parts(data_root, required=_OWN)
-    if _FULL in parts:
-        parts[_OWN] = in_splits(parts[_OWN]["test"], test=range(len(parts[_OWN]["test"])))
-    return join_parts(parts)
-
-
-def _is_plain(name: str) -> bool:
-    """Whether an image's name leads nowhere but into its own folder, on any system."""
-    return name.endswith(".jpg") and name.isprintable() and name[0] != "." and not set(name) & set("/\\:")
-
-
 FLIC = DatasetSpec(
     name="flic",
     title="Frames Labeled In Cinema: 5,003 upper bodies in movie frames; trains on FLIC-plus where it is given",
@@ -227,7 +221,7 @@ FLIC = DatasetSpec(
     conventions="1-based in the files (inferred), 0-based here; sides are the person's; ten of 29 joints; neck: "
     "mid-shoulder",
     how_to_get=f"archive from bensapp.github.io/flic-dataset.html; type: {SET.command}",
-    read=read,
+    read=SET.read,
     prepare=SET.prepare,
     image_order="as in examples.mat: test: those with istest; train and validation share those with istrain; the "
     "second example in an image is named IMAGE.jpg#2, the third #3",

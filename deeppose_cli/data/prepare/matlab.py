@@ -32,13 +32,21 @@ pickle.dump((found, value), sys.stdout.buffer)
 """
 
 
-def read_array(file: Path, name: str, shown: str) -> NDArray[Any]:
-    """The array of real numbers that the file calls `name`. Raises DeepPoseError that calls the file `shown`."""
+def read_array(file: Path, name: str, shown: str, shapes: Sequence[tuple[int, int]] = ()) -> NDArray[Any]:
+    """The array of real numbers that the file calls `name`; with `shapes` one of (rows, columns, N records).
+
+    Raises DeepPoseError that calls the file `shown`.
+    """
     value = _load(file, name, shown)
     if value.dtype.kind not in "biuf":
         found = "text" if value.dtype.kind == "U" else "a struct" if value.dtype.names else f"of type {value.dtype}"
         raise DeepPoseError(f"{shown}: {name} is {found}; valid: an array of real numbers")
-    return value
+    if not shapes:
+        return value
+    if value.ndim > 3 or value.shape[:2] not in shapes:
+        valid = " or ".join(f"({rows}, {columns}, N)" for rows, columns in shapes)
+        raise DeepPoseError(f"{shown}: {name} has shape {value.shape}; valid: {valid}")
+    return value.reshape(*value.shape[:2], -1)  # MATLAB drops a last axis of length 1
 
 
 def read_struct(
@@ -57,12 +65,10 @@ def read_struct(
     for field in (*numbers, *texts):
         rows, shape = [np.asarray(row) for row in value[field].ravel()], numbers.get(field)
         for record, row in enumerate(rows, 1):
-            if shape is None:
-                fits, valid = row.dtype.kind == "U" and row.size <= 1, "one text"
-            else:
-                fits, valid = row.dtype.kind in "biuf" and row.shape == shape, f"{_size(shape)} numbers"
-            if not fits:
+            is_text, is_number = row.dtype.kind == "U" and row.size <= 1, row.dtype.kind in "biuf"
+            if not (is_text if shape is None else is_number and row.shape == shape):
                 found = f"{_size(row.shape)} of type {row.dtype}"
+                valid = "one text" if shape is None else f"{_size(shape)} numbers"
                 raise DeepPoseError(f"{shown}: record {record}, {field}: {found}; valid: {valid}")
         if shape is None:
             columns[field] = np.array([str(row.item()) if row.size else "" for row in rows])
@@ -103,24 +109,16 @@ def _read_apart(file: Path, name: str) -> tuple[list[str], Any]:
 
 
 def _load(file: Path, name: str, shown: str) -> NDArray[Any]:
-    try:
-        with file.open("rb") as stream:
-            head = stream.read(520)
-        size = file.stat().st_size
-    except OSError as error:
-        raise DeepPoseError(f"{shown}: cannot be read ({error.strerror or error})") from None
-    if size > MAX_BYTES:
+    if (size := file.stat().st_size) > MAX_BYTES:
         raise DeepPoseError(f"{shown}: {size} bytes; valid: at most {MAX_BYTES}")
-    if head[126:128] not in (b"IM", b"MI"):
-        raise DeepPoseError(f"{shown}: not a MATLAB file (of versions 5 to 7.2); copy it again")
-    if b"\x89HDF" in head:
-        raise DeepPoseError(f"{shown}: MATLAB's version 7.3 (HDF5); save it with -v7")
     try:
         found, value = _read_apart(file, name)
     except (subprocess.SubprocessError, ValueError, EOFError, pickle.UnpicklingError) as error:
         lines = (getattr(error, "stderr", None) or b"").decode(errors="replace").split("\n")
         reason = next((line.strip() for line in reversed(lines) if line.strip()), "the reader crashed")
-        raise DeepPoseError(f"{shown}: the MATLAB file is damaged ({reason[:100]}); copy it again") from None
+        raise DeepPoseError(
+            f"{shown}: not a MATLAB file of versions 5 to 7.2, or damaged ({reason[:100]}); copy it again"
+        ) from None
     if not isinstance(value, np.ndarray):
         names = ", ".join(map(repr, found))[:200] or "nothing"
         raise DeepPoseError(f"{shown}: no variable {name!r}; found {names}")

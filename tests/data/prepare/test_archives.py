@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import stat
+import subprocess
+import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,7 +20,7 @@ from hypothesis import strategies as st
 
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.data.prepare import archives
-from deeppose_cli.data.prepare.archives import list_members, unpack
+from deeppose_cli.data.prepare.archives import choose_members, replace_folder, staging, unpack
 
 CONTENT = {"a/one.txt": b"one" * 40, "two.bin": bytes(range(256))}
 
@@ -45,6 +48,14 @@ def make_folder(path: Path) -> Path:
     return path
 
 
+def everything(source: Path, names: Sequence[str]) -> Mapping[str, str]:
+    return {name: name for name in names}
+
+
+def list_members(source: Path) -> list[str]:
+    return [member for _, member in choose_members([source], everything, "files").values()]
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -61,7 +72,7 @@ def make_folder(path: Path) -> Path:
 def test_every_kind_of_source_gives_the_same_files(tmp_path: Path, make: Callable[[Path], Path]) -> None:
     source = make(tmp_path)
     assert sorted(list_members(source)) == sorted(CONTENT)
-    unpack(source, {"two.bin": tmp_path / "deep" / "er" / "2"})
+    unpack({"er/2": (source, "two.bin")}, tmp_path / "deep")
     assert (tmp_path / "deep" / "er" / "2").read_bytes() == CONTENT["two.bin"]
     assert [p.name for p in (tmp_path / "deep").rglob("*") if p.is_file()] == ["2"]
 
@@ -150,26 +161,26 @@ def test_damage_behind_a_good_table_of_contents_is_found(tmp_path: Path) -> None
     data[200] ^= 0xFF
     source.write_bytes(data)
     with pytest.raises(DeepPoseError, match=r"x\.zip: cannot be read: truncated or damaged"):
-        unpack(source, {"a": tmp_path / "a"})
+        unpack({"a": (source, "a")}, tmp_path)
 
 
 def test_an_error_of_the_caller_is_not_taken_for_damage(tmp_path: Path) -> None:
-    def tick() -> None:
+    def progress(*_: object) -> None:
         raise RuntimeError("mine")
 
     with pytest.raises(RuntimeError, match="mine"):
-        unpack(make_zip(tmp_path / "x.zip"), {"two.bin": tmp_path / "2"}, tick)
+        unpack({"2": (make_zip(tmp_path / "x.zip"), "two.bin")}, tmp_path, progress)
 
 
 def test_a_source_that_changed_after_it_was_listed(tmp_path: Path) -> None:
     with pytest.raises(DeepPoseError, match=r"'three\.bin' has gone"):
-        unpack(make_tar(tmp_path / "x.tar", "w"), {"three.bin": tmp_path / "3"})
+        unpack({"3": (make_tar(tmp_path / "x.tar", "w"), "three.bin")}, tmp_path)
 
 
 def test_a_target_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(DeepPoseError, match=r"file/2: cannot be written"):
-        unpack(make_zip(tmp_path / "x.zip"), {"two.bin": tmp_path / "file" / "2"})
+        unpack({"file/2": (make_zip(tmp_path / "x.zip"), "two.bin")}, tmp_path)
 
 
 @st.composite
@@ -198,7 +209,7 @@ def test_damaged_archives_give_nothing_but_our_error_and_write_only_the_target(k
             (root / "source").write_bytes(data)
             try:
                 names = list_members(root / "source")
-                unpack(root / "source", {name: root / "out" / str(i) for i, name in enumerate(set(names))})
+                unpack({str(i): (root / "source", name) for i, name in enumerate(set(names))}, root / "out")
             except DeepPoseError as error:
                 lines = str(error).splitlines()
             else:
@@ -207,3 +218,65 @@ def test_damaged_archives_give_nothing_but_our_error_and_write_only_the_target(k
             assert {entry.name for entry in root.iterdir()} <= {"source", "out"}
 
     run()
+
+
+# ---- several sources, and the data set's folder
+
+
+def images(source: Path, names: Sequence[str]) -> Mapping[str, str]:
+    """Members `x/1.jpg` belong to the part x."""
+    return {name: name for name in names if name.endswith(".jpg")}
+
+
+def test_members_are_chosen_from_several_sources(tmp_path: Path) -> None:
+    first = make_zip(tmp_path / "1.zip", {"a/1.jpg": b"1", "b/1.jpg": b"2", "c.txt": b"3"})
+    second = make_zip(tmp_path / "2.zip", {"a/2.jpg": b"4"})
+    members = choose_members([first, second], images, "images")
+    assert members == {"a/1.jpg": (first, "a/1.jpg"), "b/1.jpg": (first, "b/1.jpg"), "a/2.jpg": (second, "a/2.jpg")}
+    steps: list[tuple[str, int, int]] = []
+    unpack(members, tmp_path / "out", lambda *step: steps.append(step))
+    assert {path.read_bytes() for path in (tmp_path / "out").rglob("*.jpg")} == {b"1", b"2", b"4"}
+    assert steps == [("unpacking", 1, 3), ("unpacking", 2, 3), ("unpacking", 3, 3)]
+
+
+def test_a_source_without_content_and_a_file_given_twice_are_refused(tmp_path: Path) -> None:
+    first, empty = make_zip(tmp_path / "1.zip", {"a/1.jpg": b"1"}), make_zip(tmp_path / "2.zip", {"c.txt": b"1"})
+    with pytest.raises(DeepPoseError, match=r"2\.zip: does not hold images$"):
+        choose_members([first, empty], images, "images")
+    with pytest.raises(DeepPoseError, match=r"'a/1\.jpg' is in .*1\.zip already; give each archive once"):
+        choose_members([first, first], images, "images")
+
+
+def test_a_killed_process_leaves_the_old_data_and_is_cleaned_after(tmp_path: Path) -> None:
+    folder = tmp_path / "data" / "set"
+    folder.mkdir(parents=True)
+    program = f"""
+import os, pathlib, signal
+from deeppose_cli.data.prepare.archives import staging
+with staging(pathlib.Path({str(folder)!r})) as temporary:
+    (temporary / "half").write_text("new")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -signal.SIGKILL
+    assert (folder.parent / ".set.new" / "half").is_file()
+    with staging(folder) as temporary:
+        assert list(temporary.iterdir()) == []
+    assert sorted(entry.name for entry in folder.parent.iterdir()) == [".set.lock", "set"]
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(DeepPoseError, match=r"file: cannot be written \(.*\); --data-root takes another"),
+        staging(tmp_path / "file" / "lsp"),
+    ):
+        pass
+
+
+def test_the_old_folder_comes_back_when_the_new_one_cannot_take_its_place(tmp_path: Path) -> None:
+    (tmp_path / "lsp").mkdir()
+    (tmp_path / "lsp" / "file").write_text("old")
+    with pytest.raises(DeepPoseError, match="cannot be written"):
+        replace_folder(tmp_path / "not there", tmp_path / "lsp")
+    assert (tmp_path / "lsp" / "file").read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["lsp"]

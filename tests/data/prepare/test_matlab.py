@@ -90,10 +90,10 @@ def test_what_is_no_array_of_numbers_is_named(tmp_path: Path, value: object, exp
     [
         (b"", "not a MATLAB file"),
         (b"<html>" * 100, "not a MATLAB file"),
-        (HEADER[:-4] + b"\x00\x02IM" + bytes(384) + b"\x89HDF\r\n\x1a\n", r"version 7.3 \(HDF5\); save it with -v7"),
+        (HEADER[:-4] + b"\x00\x02IM" + bytes(384) + b"\x89HDF\r\n\x1a\n", "not a MATLAB file of versions 5 to 7.2"),
         (HEADER, "no variable 'x'; found nothing"),
-        (HEADER + struct.pack("<II", 14, 900), "damaged .*; copy it again"),
-        (HEADER + b"\x0f\0", "damaged .*; copy it again"),
+        (HEADER + struct.pack("<II", 14, 900), "or damaged .*; copy it again"),
+        (HEADER + b"\x0f\0", "or damaged .*; copy it again"),
     ],
 )
 def test_another_or_a_cut_file_is_one_line_that_names_it(tmp_path: Path, data: bytes, expected: str) -> None:
@@ -104,10 +104,8 @@ def test_another_or_a_cut_file_is_one_line_that_names_it(tmp_path: Path, data: b
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_variable_a_missing_file_and_a_large_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_variable_and_a_large_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "m.mat"
-    with pytest.raises(DeepPoseError, match=r"^m: cannot be read \(No such file"):
-        read_array(file, "x", "m")
     scipy.io.savemat(file, {"joints": np.ones(3), "y": 1})
     with pytest.raises(DeepPoseError, match=r"^m: no variable 'x'; found 'joints', 'y'$"):
         read_array(file, "x", "m")
@@ -124,7 +122,7 @@ def test_a_reader_that_crashes_or_hangs_is_one_line(
     monkeypatch.setattr(matlab, "_read_apart", READ_APART)
     monkeypatch.setattr(matlab, "_READER", program)
     monkeypatch.setattr(matlab, "TIMEOUT", timeout)
-    with pytest.raises(DeepPoseError, match=r"^m: the MATLAB file is damaged \(the reader crashed\); copy it again$"):
+    with pytest.raises(DeepPoseError, match=r"^m: not a MATLAB file .*damaged \(the reader crashed\); copy it again$"):
         read_array(tmp_path / "m.mat", "x", "m")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deeppose_cli.data.datasets.splits import split_groups, split_rows
+from deeppose_cli.data.datasets.prepared import split_groups, split_rows
 
 
 def test_the_validation_split_is_the_same_for_everyone() -> None:

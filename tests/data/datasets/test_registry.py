@@ -11,8 +11,7 @@ import pytest
 import deeppose_cli
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.data.datasets import demo, lsp, parse, registry
-from deeppose_cli.data.datasets.prepare import prepare
-from deeppose_cli.data.datasets.registry import DATASETS
+from deeppose_cli.data.datasets.registry import DATASETS, prepare
 from deeppose_cli.data.prepare.download import Archive
 from tests.helpers import lsp_archives, parse_archives
 from tests.helpers.web import Site, serving
@@ -80,7 +79,7 @@ def test_a_set_of_which_a_part_is_here_is_downloaded_whole(
         spec = replace(parse.PARSE, prepare=small.prepare, archives=archives)
         monkeypatch.setitem(registry.DATASETS, "parse", spec)
         prepare("parse", data_root=data)
-        assert {split: len(rows) for split, rows in parse.read(data).items()} == {
+        assert {split: len(rows) for split, rows in parse.SET.read(data).items()} == {
             "train": 4,
             "validation": 0,
             "test": 7,
