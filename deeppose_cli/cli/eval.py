@@ -18,10 +18,19 @@ from deeppose_cli.cli.options import (
     SeedOption,
     WeightsOption,
 )
-from deeppose_cli.config.defaults import BOOTSTRAP_DRAWS, BOX_SOURCES, DATA_ROOT, RUNS_ROOT
+from deeppose_cli.config.defaults import (
+    BOOTSTRAP_DRAWS,
+    BOX_SOURCES,
+    DATA_ROOT,
+    EVALUATION_BATCH_SIZE,
+    RUNS_ROOT,
+    Centric,
+    Metric,
+    PcpRule,
+    Split,
+)
 from deeppose_cli.core.errors import UsageError
 from deeppose_cli.core.progress import progress_bar
-from deeppose_cli.evaluation.choices import BATCH_SIZE, Centric, Metric, PcpRule, Split
 
 CENTRIC_HELP = "Whose left and right: observer changes those of labels and predictions, each by its own torso."
 PREDICTIONS_CENTRIC_HELP = (
@@ -61,7 +70,9 @@ def evaluate(
         int, typer.Option(metavar="N", min=0, help="Draws of images for the 95 % intervals, by --seed. 0: none.")
     ] = BOOTSTRAP_DRAWS,
     flip_test: FlipTestOption = False,
-    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Images in memory at a time.")] = BATCH_SIZE,
+    batch_size: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Images in memory at a time.")
+    ] = EVALUATION_BATCH_SIZE,
     data_root: DataRootOption = DATA_ROOT,
     runs_root: RunsRootOption = RUNS_ROOT,
     seed: SeedOption = SEED,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 DATA_ROOT = Path("data")
 """Folder of the data sets, without --data-root."""
@@ -64,6 +65,13 @@ FACE_TOLERANCE = 0.5
 """A detected face is taken for a torso box's if its centre is off by at most so many heights of the torso box …"""
 FACE_SIZES = (0.25, 1.0)
 """… and its own height is within these."""
+Metric = Literal["pdj", "pcp", "pck", "all"]
+Split = Literal["train", "validation", "test"]
+Centric = Literal["person", "observer"]
+"""Whose left and right: the person's own, or those of an observer of the image."""
+PcpRule = Literal["strict", "mean", "buffy"]
+EVALUATION_BATCH_SIZE = 32
+"""Images in memory at a time while a data set is predicted."""
 BOOTSTRAP_DRAWS = 1000
 """Draws of images for an interval: its ends then vary by about a fiftieth of its length."""
 LEAST_BOOTSTRAP_DRAWS = 100

@@ -5,25 +5,36 @@ The modules that need NumPy are imported after the arguments are checked, so tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from deeppose_cli.config.defaults import BOOTSTRAP_DRAWS, DATA_ROOT, LEAST_BOOTSTRAP_DRAWS, RUNS_ROOT
+from deeppose_cli.config.defaults import (
+    BOOTSTRAP_DRAWS,
+    DATA_ROOT,
+    EVALUATION_BATCH_SIZE,
+    LEAST_BOOTSTRAP_DRAWS,
+    RUNS_ROOT,
+    Centric,
+    Metric,
+    PcpRule,
+    Split,
+)
 from deeppose_cli.core.errors import UsageError
 from deeppose_cli.core.progress import Progress, loading_notice, report
-from deeppose_cli.evaluation.choices import BATCH_SIZE, METRICS, Centric, Metric, PcpRule, Split
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from deeppose_cli.checkpoints.model_source import TrainedModel
     from deeppose_cli.core.annotations import Annotations
-    from deeppose_cli.core.skeleton import Skeleton
     from deeppose_cli.data.datasets.spec import DatasetSpec
     from deeppose_cli.detection.initial_boxes import InitialBoxes
     from deeppose_cli.evaluation.scores import ScoredPredictions
+
+SIDE_JOINTS = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
+"""They decide which side is left for an observer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +58,7 @@ class Evaluation:
 
     def to_json(self) -> str:
         """The text of `scores.json`."""
-        from deeppose_cli.evaluation.tables import to_json
+        from deeppose_cli.evaluation.report import to_json
 
         return to_json(self.document)
 
@@ -55,7 +66,7 @@ class Evaluation:
         """Print a table for each metric, in percent."""
         from rich.console import Console
 
-        from deeppose_cli.evaluation.tables import print_tables
+        from deeppose_cli.evaluation.report import print_tables
 
         console = console or Console(highlight=False)
         if self.initial_boxes is not None:
@@ -82,7 +93,7 @@ def evaluate(
     flip_test: bool = False,
     bootstrap: int = BOOTSTRAP_DRAWS,
     seed: int = 0,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int = EVALUATION_BATCH_SIZE,
     out: str | Path | None = None,
     data_root: str | Path = DATA_ROOT,
     runs_root: str | Path = RUNS_ROOT,
@@ -126,22 +137,25 @@ def evaluate(
     if predictions_centric == "observer" and not predictions:
         raise UsageError("--predictions-centric observer: there are no predictions; add --predictions FILE")
     data_root, runs_root = Path(data_root), Path(runs_root)
-    prediction_files = [Path(file) for file in predictions]
     with loading_notice("libraries"):
         from deeppose_cli.checkpoints.model_source import check_stage, model_line
-        from deeppose_cli.evaluation import external_predictions, published_results, scores
+        from deeppose_cli.evaluation import external_predictions, predict_split, published_results, scores
         from deeppose_cli.evaluation import report as output
-        from deeppose_cli.evaluation import rows as scored
         from deeppose_cli.evaluation.metrics import observer_centric
+    prediction_files = [Path(file) for file in predictions]
     external_predictions.check_files(prediction_files)
     files_only = bool(predictions) and run is weights is None
     model, dataset = _resolve_model(run, weights, runs_root, data, files_only=files_only)
-    if model is None:
-        _check_without_model(stage, flip_test=flip_test)
-    else:
+    if model is not None:
         report(model_line(model, check_stage(model, stage)))
-    if centric == "observer":
-        _check_sides(dataset.skeleton, dataset.name)
+    elif stage is not None:
+        raise UsageError(f"--stage {stage}: with --predictions alone no stage is scored; add --run NAME")
+    elif flip_test:
+        raise UsageError("--flip-test: with --predictions alone no network is run; add --run NAME or --weights FILE")
+    observer = centric == "observer"
+    if observer and (missing := [joint for joint in SIDE_JOINTS if joint not in dataset.skeleton.joints]):
+        lacks = f"{dataset.name} has no {missing[0]}, which decides the sides"
+        raise UsageError(f"--centric observer: {lacks}; valid: person")
     folder = None if out is None else Path(out)
     if out == "auto":
         folder = runs_root / (model.folder if model else "predictions") / "eval" / f"{dataset.name}-{split}"
@@ -149,9 +163,12 @@ def evaluate(
         output.check_target(folder)
 
     splits = dataset.read(data_root)
-    test = _choose_split(splits, split, dataset.name)
-    external = scored.external_rows(prediction_files, test, dataset.name)
-    training = scored.find_training_images(dataset, splits, model, data_root)
+    test = splits.get(split)
+    if test is None or not len(test):
+        filled = ", ".join(name for name, part in splits.items() if len(part)) or "none, the set is empty"
+        raise UsageError(f"--split {split}: {dataset.name} has no images in it; valid: {filled}")
+    external = external_predictions.external_rows(prediction_files, test, dataset.name)
+    training = predict_split.find_training_images(dataset, splits, model, data_root)
     rows: list[ScoredPredictions] = []
     initial, unreadable = None, 0
     if isinstance(training, str):
@@ -161,22 +178,27 @@ def evaluate(
     if model is not None or not isinstance(training, str):
         initial = _initial_boxes(test, dataset, model, split, box, data_root, progress)
         if not isinstance(training, str):
+            name, train = training
             # Images of another data set start from the boxes that the model was trained with.
-            source = initial.source if model is None or training.data == dataset.name else model.initial_box
-            rows.append(scored.mean_pose_row(training, source, test, initial.boxes, centric, data_root, progress))
+            source = initial.source if model is None or name == dataset.name else model.initial_box
+            mean_pose = predict_split.mean_pose_row(
+                train, data_root / name, source, test, initial.boxes, progress, observer_centric=observer
+            )
+            rows.append(mean_pose)
         if model is not None:
-            stages, unreadable = scored.stage_rows(
+            stages, unreadable = predict_split.stage_rows(
                 model, stage, test, initial.boxes, batch_size, progress, flip_test=flip_test
             )
             rows += stages
     truth = test.keypoints
-    if centric == "observer":
-        truth, rows = observer_centric(truth, test.skeleton), scored.observer_rows(rows, test.skeleton)
-        if predictions_centric == "person":
-            external = scored.observer_rows(external, test.skeleton)
+    if observer:
+        truth = observer_centric(truth, test.skeleton)
+        relabelled = rows if predictions_centric == "observer" else [*rows, *external]
+        for row in relabelled:
+            row.poses = observer_centric(row.poses, test.skeleton)
     rows += external
     if pcp_rule == "buffy":
-        scored.report_unmatched(rows, test.skeleton)
+        scores.report_unmatched(rows, test.skeleton)
 
     alpha = scores.PCK_ALPHA.get(dataset.name, scores.OTHER_PCK_ALPHA)
     usual_box = initial is None or initial.source == dataset.initial_box or (model is None and box is None)
@@ -201,7 +223,7 @@ def evaluate(
         ],
     }
     files = [] if folder is None else output.write_files(folder, document, test, rows, truth)
-    return Evaluation(document, tuple(files), METRICS if metric == "all" else (metric,), initial)
+    return Evaluation(document, tuple(files), tuple(output.MEANS) if metric == "all" else (metric,), initial)
 
 
 def _check_choices(**arguments: tuple[str, Any]) -> None:
@@ -219,20 +241,6 @@ def _check_numbers(bootstrap: int, seed: int, stage: int | None) -> None:
         raise UsageError(f"--seed {seed}: valid: 0 or more")
     if stage is not None and stage < 1:
         raise UsageError(f"--stage {stage}: valid: all, or the number of a stage (1, 2, …)")
-
-
-def _check_without_model(stage: int | None, *, flip_test: bool) -> None:
-    if stage is not None:
-        raise UsageError(f"--stage {stage}: with --predictions alone no stage is scored; add --run NAME")
-    if flip_test:
-        raise UsageError("--flip-test: with --predictions alone no network is run; add --run NAME or --weights FILE")
-
-
-def _check_sides(skeleton: Skeleton, data: str) -> None:
-    needed = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
-    missing = [joint for joint in needed if joint not in skeleton.joints]
-    if missing:
-        raise UsageError(f"--centric observer: {data} has no {missing[0]}, which decides the sides; valid: person")
 
 
 def _resolve_model(
@@ -261,15 +269,6 @@ def _resolve_model(
             )
         dataset = get_dataset(newest)
     return None, dataset
-
-
-def _choose_split(splits: Mapping[str, Annotations], split: str, data: str) -> Annotations:
-    """Raises UsageError, which names the splits that have images, for one that has none."""
-    chosen = splits.get(split)
-    if chosen is None or not len(chosen):
-        filled = ", ".join(name for name, part in splits.items() if len(part))
-        raise UsageError(f"--split {split}: {data} has no images in it; valid: {filled or 'none, the set is empty'}")
-    return chosen
 
 
 def _initial_boxes(

@@ -24,7 +24,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError, UsageError
+from deeppose_cli.core.progress import report
+from deeppose_cli.evaluation.scores import ScoredPredictions
 
 
 def check_files(paths: Sequence[Path]) -> None:
@@ -36,6 +39,20 @@ def check_files(paths: Sequence[Path]) -> None:
             raise UsageError(f"--predictions {path}: given twice")
         if not path.is_file():
             raise DeepPoseError(f"{path}: no such file")
+
+
+def external_rows(paths: Sequence[Path], test: Annotations, data: str) -> list[ScoredPredictions]:
+    """Read each file of predictions. A row has the file's name, or its path where two files share the name."""
+    names = [path.name for path in paths]
+    rows = []
+    for path in paths:
+        poses = read_predictions(path, test.names, test.skeleton.joints, data)
+        missing = int(np.isnan(poses).any(-1).all(-1).sum())
+        if missing:
+            report(f"{path}: no prediction for {missing:,} of {len(poses):,} images; counted as wrong")
+        name = path.name if names.count(path.name) == 1 else str(path)
+        rows.append(ScoredPredictions(name, poses, np.ones(len(test.skeleton), dtype=bool), missing))
+    return rows
 
 
 def read_predictions(
@@ -62,11 +79,6 @@ def read_predictions(
     if np.isnan(poses).any(-1).all():
         raise DeepPoseError(f"{path}: no prediction for any of the {len(names)} images")
     return poses
-
-
-def count_missing(poses: NDArray[np.float64]) -> int:
-    """The number of images without any predicted joint."""
-    return int(np.isnan(poses).any(-1).all(-1).sum())
 
 
 def _read_npz(path: Path) -> NDArray[np.float64]:

@@ -13,6 +13,7 @@ zero an exact prediction is right and any other is wrong.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -62,10 +63,9 @@ def joint_errors(pred: FloatArray, truth: FloatArray) -> NDArray[np.float64]:
 
 
 def torso_errors(pred: FloatArray, truth: FloatArray, skeleton: Skeleton) -> NDArray[np.float64]:
-    """(N, K) distance in units of the true torso, for tables and figures.
+    """(N, K) `joint_errors` in units of the true torso; NaN also where the torso is not labelled.
 
-    As `joint_errors`; NaN also where the torso is not labelled. On a torso of length zero an exact prediction has error
-    0 and any other +inf.
+    On a torso of length zero an exact prediction has error 0 and any other +inf.
     """
     distance, torso = joint_errors(pred, truth), diameter(truth, skeleton)[:, None]
     out = np.where(distance == 0, 0.0, np.inf)
@@ -76,8 +76,8 @@ def torso_errors(pred: FloatArray, truth: FloatArray, skeleton: Skeleton) -> NDA
 
 def pdj_hits(pred: FloatArray, truth: FloatArray, skeleton: Skeleton, threshold: float) -> HitCounts:
     """(N, K) which joints are detected at one threshold; see `pdj_curve_hits`."""
-    curve = pdj_curve_hits(pred, truth, skeleton, np.array([threshold]))
-    return HitCounts(curve.hits[0], curve.valid)
+    hits, valid = pdj_curve_hits(pred, truth, skeleton, np.array([threshold]))
+    return HitCounts(hits[0], valid)
 
 
 def pdj_curve_hits(
@@ -108,6 +108,12 @@ def area_under(curve: FloatArray, thresholds: FloatArray = THRESHOLDS) -> NDArra
     return np.asarray(((curve[1:] + curve[:-1]) / 2 * widths).sum(0) / widths.sum())
 
 
+def intersection_and_union(a: FloatArray, b: FloatArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(N) areas, px², that the rectangles (4, N) left, top, right, bottom share, and that they cover together."""
+    shared = np.maximum(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0).prod(0)
+    return shared, (a[2:] - a[:2]).prod(0) + (b[2:] - b[:2]).prod(0) - shared
+
+
 def pck_hits(pred: FloatArray, truth: FloatArray, alpha: float) -> HitCounts:
     """(N, K) which joints have an error ≤ alpha · max(height, width) of the tight box around the labelled joints.
 
@@ -122,14 +128,9 @@ def pck_hits(pred: FloatArray, truth: FloatArray, alpha: float) -> HitCounts:
     return HitCounts(valid & (distance <= alpha * side * SLACK), valid)
 
 
-def pck(pred: FloatArray, truth: FloatArray, alpha: float) -> NDArray[np.float64]:
-    """(K) share of each joint's labelled occurrences that are near enough; see `pck_hits`."""
-    return pck_hits(pred, truth, alpha).rates()
-
-
-def joint_kind_rates(rates: FloatArray, skeleton: Skeleton) -> dict[str, NDArray[np.float64]]:
-    """Rates (…, K) → kind → (…): the mean of the left and the right joint's rate."""
-    return {kind: mean_rate(rates[..., list(index)]) for kind, index in skeleton.joint_kinds.items()}
+def kind_rates(rates: FloatArray, kinds: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[np.float64]]:
+    """Rates (…, J) → kind → (…): the mean of the left and the right joint's or limb's rate."""
+    return {kind: mean_rate(rates[..., list(index)]) for kind, index in kinds.items()}
 
 
 def mean_rate(rates: FloatArray) -> NDArray[np.float64]:
@@ -139,8 +140,7 @@ def mean_rate(rates: FloatArray) -> NDArray[np.float64]:
     over limb kinds.
     """
     defined = ~np.isnan(rates)
-    total, count = np.where(defined, rates, 0.0).sum(-1), defined.sum(-1)
-    return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan))
+    return rate(np.where(defined, rates, 0.0).sum(-1), defined.sum(-1))
 
 
 def observer_centric(poses: FloatArray, skeleton: Skeleton) -> NDArray[np.float64]:

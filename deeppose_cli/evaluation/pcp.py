@@ -5,13 +5,15 @@ The rule `buffy` is Buffy Stickmen's own scorer, described in the README of that
 
 from __future__ import annotations
 
+from typing import Any, get_args
+
 import numpy as np
 from numpy.typing import NDArray
 
+from deeppose_cli.config.defaults import PcpRule
 from deeppose_cli.core.geometry import FloatArray
 from deeppose_cli.core.skeleton import BUFFY10, SIDES, Limb, Skeleton
-from deeppose_cli.evaluation.choices import PCP_RULES, PcpRule
-from deeppose_cli.evaluation.metrics import SLACK, HitCounts, checked, mean_rate
+from deeppose_cli.evaluation.metrics import SLACK, HitCounts, checked, intersection_and_union, kind_rates, rate
 
 ARM_AND_LEG_KINDS = ("upper_arm", "lower_arm", "upper_leg", "lower_leg")
 """The limb kinds over which DeepPose's average PCP is taken."""
@@ -72,16 +74,11 @@ def pcp_hits(
         exact = error.max(0) == 0  # also where the true stick has no length, and so no frame
         found = (np.maximum(along, across) < 0.5 * length**2) | exact
         if windows and has_windows(skeleton):
-            matched = _window_hits(p, q, skeleton)
-            found &= matched.hits | ~matched.valid
+            people = window_hits(pred, truth, skeleton)
+            found &= people.hits | ~people.valid
     else:
-        raise ValueError(f"PCP rule '{rule}' is unknown; valid: {', '.join(PCP_RULES)}")
+        raise ValueError(f"PCP rule '{rule}' is unknown; valid: {', '.join(get_args(PcpRule))}")
     return HitCounts(valid & found, valid)
-
-
-def pcp(pred: FloatArray, truth: FloatArray, skeleton: Skeleton, rule: PcpRule = "strict") -> NDArray[np.float64]:
-    """(L) share of each limb's labelled occurrences that are found; see `pcp_hits`."""
-    return pcp_hits(pred, truth, skeleton, rule).rates()
 
 
 def has_windows(skeleton: Skeleton) -> bool:
@@ -102,38 +99,30 @@ def window_hits(pred: FloatArray, truth: FloatArray, skeleton: Skeleton) -> HitC
     intersection over union with that of the true ones greater than 0.5. A person is valid if the true head and torso
     are labelled; if the predicted head or torso is missing, the window does not match.
     """
-    pred, truth = checked(pred, truth)
-    return _window_hits(_both_ends(pred, skeleton), _both_ends(truth, skeleton), skeleton)
-
-
-def _window_hits(pred: FloatArray, truth: FloatArray, skeleton: Skeleton) -> HitCounts:
-    """`window_hits` from the limbs' ends (2, N, L, 2)."""
-    found, true = _windows(pred, skeleton), _windows(truth, skeleton)
-    shared = np.maximum(np.minimum(found[2:], true[2:]) - np.maximum(found[:2], true[:2]), 0).prod(0)
-    union = (found[2:] - found[:2]).prod(0) + (true[2:] - true[:2]).prod(0) - shared
+    found, true = (_windows(_both_ends(poses, skeleton), skeleton) for poses in checked(pred, truth))
+    shared, union = intersection_and_union(found, true)
     # Windows without an extent have no overlap: two such windows match if they are equal.
     matched = np.asarray((shared > WINDOW_OVERLAP * union) | (found == true).all(0))
     valid = np.asarray(~np.isnan(true).any(0))
     return HitCounts((valid & matched)[:, None], valid[:, None])
 
 
-def buffy_scores(sticks: HitCounts, people: HitCounts) -> dict[str, float]:
-    """The three numbers of Buffy's scorer, from `pcp_hits` by the rule `buffy` and `window_hits` of the same images.
+def buffy_scores(limbs: HitCounts, people: HitCounts, skeleton: Skeleton) -> dict[str, Any]:
+    """The numbers of Buffy's scorer, from `pcp_hits` by the rule `buffy` and `window_hits` of the same images.
 
     `detection_rate`: share of the people whose window matches; NaN where there is nobody. `pcp_of_detected`: share of
-    the sticks of matched people that are found; NaN where nobody is matched. `total`: the product.
+    the limbs of matched people that are found; NaN where nobody is matched. `total`: the product. `limbs_of_detected`:
+    the second number by limb kind.
     """
-    limbs = matched_people_limbs(sticks, people)
-    everyone, matched, all_sticks = int(people.valid.sum()), int(people.hits.sum()), int(limbs.valid.sum())
-    detection = matched / everyone if everyone else np.nan
-    found = int(limbs.hits.sum()) / all_sticks if all_sticks else np.nan
-    total = detection * found if matched else detection
-    return {"detection_rate": detection, "pcp_of_detected": found, "total": total}
-
-
-def matched_people_limbs(sticks: HitCounts, people: HitCounts) -> HitCounts:
-    """(N, L) the sticks of matched people; those of the others are not valid."""
-    return HitCounts(sticks.hits & people.hits, sticks.valid & people.hits)
+    detection = float(people.rates()[0])
+    of_matched = HitCounts(limbs.hits & people.hits, limbs.valid & people.hits)
+    found = float(rate(of_matched.hits.sum(), of_matched.valid.sum()))
+    return {
+        "detection_rate": detection,
+        "pcp_of_detected": found,
+        "total": detection * found if people.hits.any() else detection,
+        "limbs_of_detected": kind_rates(of_matched.rates(), limb_kinds(skeleton)),
+    }
 
 
 def limb_name(limb: Limb) -> str:
@@ -144,15 +133,8 @@ def limb_name(limb: Limb) -> str:
 
 def limb_kinds(skeleton: Skeleton) -> dict[str, tuple[int, ...]]:
     """Limb indices by kind, left and right together, in the order of first appearance."""
-    kinds: dict[str, tuple[int, ...]] = {}
-    for i, limb in enumerate(skeleton.limbs):
-        kinds[limb.kind] = (*kinds.get(limb.kind, ()), i)
-    return kinds
-
-
-def limb_kind_rates(rates: FloatArray, skeleton: Skeleton) -> dict[str, NDArray[np.float64]]:
-    """Rates (…, L) → kind → (…), for the limb kinds that the skeleton has."""
-    return {kind: mean_rate(rates[..., list(index)]) for kind, index in limb_kinds(skeleton).items()}
+    kinds = [limb.kind for limb in skeleton.limbs]
+    return {kind: tuple(i for i, other in enumerate(kinds) if other == kind) for kind in kinds}
 
 
 def limbs_of_joints(joints: NDArray[np.bool_], skeleton: Skeleton) -> NDArray[np.bool_]:
@@ -175,8 +157,7 @@ def _windows(ends: FloatArray, skeleton: Skeleton) -> NDArray[np.float64]:
 def _both_ends(poses: FloatArray, skeleton: Skeleton) -> NDArray[np.float64]:
     """(2, N, L, 2) the limbs' starts and ends: means of their joints."""
 
-    def mean(joints: tuple[str, ...]) -> NDArray[np.float64]:
-        return np.asarray(poses[:, [skeleton.index(joint) for joint in joints]].mean(1))
+    def means(ends: list[tuple[str, ...]]) -> NDArray[np.float64]:
+        return np.stack([poses[:, [skeleton.index(joint) for joint in joints]].mean(1) for joints in ends], axis=1)
 
-    ends = [[mean(limb.start) for limb in skeleton.limbs], [mean(limb.end) for limb in skeleton.limbs]]
-    return np.stack([np.stack(side, axis=1) for side in ends])
+    return np.stack([means([limb.start for limb in skeleton.limbs]), means([limb.end for limb in skeleton.limbs])])

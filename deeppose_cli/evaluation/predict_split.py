@@ -1,27 +1,34 @@
-"""Predictions to score: of a cascade, of the mean pose, and poses of one skeleton in another's joint order.
+"""Predictions to score: of a model's stages and of the mean pose, in the joint order of the data set.
 
 Needs no torch: the cascade is an argument. Shape letters: S stages, N images of the split, B of a batch, K joints.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppose_cli.config.defaults import PDJ_THRESHOLD
+from deeppose_cli.config.defaults import BOX_SOURCES, EVALUATION_BATCH_SIZE, PDJ_THRESHOLD
 from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.geometry import FloatArray, denormalise, normalise
-from deeppose_cli.core.progress import Progress, report_skipped
+from deeppose_cli.core.progress import Progress, loading_notice, report, report_skipped
 from deeppose_cli.core.skeleton import Skeleton
+from deeppose_cli.data.datasets.registry import get_dataset
+from deeppose_cli.data.datasets.spec import DatasetSpec
+from deeppose_cli.detection.initial_boxes import initial_boxes, training_source
 from deeppose_cli.evaluation import metrics
-from deeppose_cli.evaluation.choices import BATCH_SIZE
+from deeppose_cli.evaluation.scores import MEAN_POSE, ScoredPredictions
 from deeppose_cli.media.images import Image, read_image
 from deeppose_cli.models import confidence
 from deeppose_cli.models.confidence import Calibration
+
+if TYPE_CHECKING:
+    from deeppose_cli.checkpoints.model_source import TrainedModel
 
 
 class Predictor(Protocol):
@@ -46,27 +53,73 @@ def mean_pose_predictions(
     poses = metrics.observer_centric(train.keypoints, train.skeleton) if observer_centric else train.keypoints
     relative = normalise(poses, train_boxes[:, None])
     labelled = ~np.isnan(relative).any(-1, keepdims=True)
-    total, count = np.where(labelled, relative, 0).sum(0), labelled.sum(0)
-    mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    mean = metrics.rate(np.where(labelled, relative, 0).sum(0), labelled.sum(0))
     return np.asarray(denormalise(mean[None], np.asarray(test_boxes)[:, None]))
+
+
+def find_training_images(
+    dataset: DatasetSpec, splits: Mapping[str, Annotations], model: TrainedModel | None, data_root: Path
+) -> tuple[str, Annotations] | str:
+    """A data set's name and training images, or one line that explains why there are none.
+
+    For a data set without training images, or for evaluation only: those of the data set that the model was trained
+    on, if it is prepared.
+    """
+    reason = f"no row '{MEAN_POSE}': {dataset.name} is not for training"
+    if not dataset.evaluation_only:
+        train = splits.get("train")
+        if train is not None and len(train):
+            return dataset.name, train
+        reason = f"no row '{MEAN_POSE}': {dataset.name} has no training images"
+    if model is None or model.data_name == dataset.name:
+        return reason
+    try:
+        own = get_dataset(model.data_name)
+        if all(folder.is_dir() for folder in own.folders(data_root)) and len(images := own.read(data_root)["train"]):
+            return own.name, images
+    except DeepPoseError as error:
+        return f"{reason}, and those of the {model.kind}: {error}"
+    owner = "the run's" if model.kind == "run" else "the weights'"
+    return f"{reason}, and {own.name}, {owner} own set, is not in {data_root}"
+
+
+def mean_pose_row(
+    train: Annotations,
+    folder: Path,
+    source: str,
+    test: Annotations,
+    test_boxes: FloatArray,
+    progress: Progress | None,
+    *,
+    observer_centric: bool,
+) -> ScoredPredictions:
+    """The mean pose of the training images in `folder`, put into the scored images' initial boxes (N, 4).
+
+    `source`: of the training images' initial boxes; a box in px is the scored images' only.
+    """
+    source = training_source(source if source in BOX_SOURCES else "image")
+    train_boxes = initial_boxes(train, source, folder, progress).boxes
+    poses = mean_pose_predictions(train, train_boxes, test_boxes, observer_centric=observer_centric)
+    poses = to_skeleton(poses, train.skeleton, test.skeleton)
+    return ScoredPredictions(MEAN_POSE, poses, shared_joints(train.skeleton, test.skeleton))
 
 
 def predict_split(
     cascade: Predictor,
     annotations: Annotations,
     boxes: FloatArray,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int = EVALUATION_BATCH_SIZE,
     progress: Progress | None = None,
-    on_unreadable: Callable[[DeepPoseError], None] = report_skipped,
+    unreadable: list[DeepPoseError] | None = None,
     *,
     flip_test: bool = False,
     outputs: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> NDArray[np.float64]:
     """Run a cascade over a split, from initial boxes (N, 4): (S, N, K, 2) px, in the cascade's joint order.
 
-    At most `batch_size` images are in memory at a time. An image that cannot be read is passed to `on_unreadable` and
-    left out: its poses are NaN, which the metrics count as wrong. `flip_test`: see `Cascade.predict`. `outputs`:
-    arrays (S, N, K), filled with the results' fields of these names.
+    At most `batch_size` images are in memory at a time. An image that cannot be read is reported, appended to
+    `unreadable` and left out: its poses are NaN, which the metrics count as wrong. `flip_test`: see `Cascade.predict`.
+    `outputs`: arrays (S, N, K), filled with the results' fields of these names.
     """
     n = len(annotations)
     poses = np.full((cascade.num_stages, n, len(cascade.skeleton), 2), np.nan)
@@ -78,7 +131,9 @@ def predict_split(
                 images.append(read_image(annotations.files[i]))
                 rows.append(i)
             except DeepPoseError as error:
-                on_unreadable(error)
+                report_skipped(error)
+                if unreadable is not None:
+                    unreadable.append(error)
         if rows:
             result = cascade.predict(images, np.asarray(boxes)[rows], flip_test=flip_test)
             poses[:, rows] = result.poses
@@ -87,6 +142,42 @@ def predict_split(
         if progress is not None:
             progress("predicting", stop, n)
     return poses
+
+
+def stage_rows(
+    model: TrainedModel,
+    stage: int | None,
+    test: Annotations,
+    boxes: FloatArray,
+    batch_size: int,
+    progress: Progress | None = None,
+    *,
+    flip_test: bool = False,
+) -> tuple[list[ScoredPredictions], int]:
+    """Run the model: a row for each stage, in the data set's joint order, and the number of unreadable images."""
+    with loading_notice(f"{model.kind} {model.name}"):
+        cascade = model.load(stage)
+    shared = shared_joints(cascade.skeleton, test.skeleton)
+    missing = [joint for joint, is_shared in zip(test.skeleton.joints, shared, strict=True) if not is_shared]
+    if not shared.any():
+        raise DeepPoseError(f"{model.kind} {model.name} predicts none of the joints {', '.join(missing)}")
+    if missing:
+        scored = f"scored over {shared.sum()} of {len(shared)} joints"
+        report(f"{model.kind} {model.name} does not predict {', '.join(missing)}: {scored}")
+    unreadable: list[DeepPoseError] = []
+    confidences = np.full((cascade.num_stages, len(test), len(cascade.skeleton)), np.nan)
+    outputs = {"confidence": confidences}
+    poses = predict_split(cascade, test, boxes, batch_size, progress, unreadable, flip_test=flip_test, outputs=outputs)
+    if len(unreadable) == len(test):
+        raise DeepPoseError(f"none of the {len(test)} images could be read; the first: {unreadable[0]}")
+    poses = to_skeleton(poses, cascade.skeleton, test.skeleton)
+    confidences = to_skeleton(confidences[..., None], cascade.skeleton, test.skeleton, derive=False)[..., 0]
+    rows = [
+        ScoredPredictions(f"stage {s}", pose, shared, confidence=None if np.isnan(values).all() else values)
+        for s, (pose, values) in enumerate(zip(poses, confidences, strict=True), start=1)
+        if stage in (None, s)
+    ]
+    return rows, len(unreadable)
 
 
 def calibrate(cascade: Predictor, annotations: Annotations, boxes: FloatArray) -> list[Calibration | None]:
@@ -103,26 +194,17 @@ def calibrate(cascade: Predictor, annotations: Annotations, boxes: FloatArray) -
     return found
 
 
-def to_skeleton(poses: FloatArray, source: Skeleton, target: Skeleton) -> NDArray[np.float64]:
-    """Poses (…, K, 2) of one skeleton in another's joint order.
+def to_skeleton(values: FloatArray, source: Skeleton, target: Skeleton, *, derive: bool = True) -> NDArray[np.float64]:
+    """Values (…, K, C) of one skeleton's joints in another's joint order; poses: C = 2.
 
     A derived joint of the target (`Skeleton.derived`: FLIC's neck, the shoulders' midpoint) is computed from the
     source's joints, unless the source derives it in the same way; all others are matched by name. NaN where the source
-    has neither.
+    has neither, and with `derive=False` where a joint is computed.
     """
-    out = np.full((*poses.shape[:-2], len(target), 2), np.nan)
+    out = np.full((*values.shape[:-2], len(target), values.shape[-1]), np.nan)
     for place, joints in enumerate(_source_joints(source, target)):
-        if joints:
-            out[..., place, :] = poses[..., joints, :].mean(-2)
-    return out
-
-
-def confidence_to_skeleton(confidence: FloatArray, source: Skeleton, target: Skeleton) -> NDArray[np.float64]:
-    """Confidences (…, K) in another skeleton's joint order; NaN for derived joints and for joints without a source."""
-    out = np.full((*confidence.shape[:-1], len(target)), np.nan)
-    for place, joints in enumerate(_source_joints(source, target)):
-        if len(joints) == 1:
-            out[..., place] = confidence[..., joints[0]]
+        if len(joints) == 1 or (joints and derive):
+            out[..., place, :] = values[..., joints, :].mean(-2)
     return out
 
 

@@ -1,23 +1,138 @@
-"""The files of an evaluation: scores, a table of single images, figures, a sheet of images with poses."""
+"""What an evaluation puts out: tables on the terminal, in percent, and files, with fractions of 1."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.geometry import FloatArray
 from deeppose_cli.evaluation import scores
 from deeppose_cli.evaluation.scores import MEAN_POSE, ScoredPredictions
-from deeppose_cli.evaluation.tables import to_json
 from deeppose_cli.media.images import read_image
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+UNVERIFIED = "*"
+"""Marks a published row that is quoted from memory."""
+MEANS = {
+    "pdj": {"mean": "mean", "auc": "AUC"},
+    "pcp": {"mean_arms_legs": "arms,\nlegs", "mean": "mean"},
+    "pck": {"mean": "mean"},
+}
+"""By metric: the scores in the columns after the kinds, and the titles of these columns."""
+WITH_INTERVAL = ("mean_arms_legs", "mean")
+"""The scores with an interval in the table; scores.json has the intervals of all."""
+WIDE = 100
+"""Characters of a terminal from which columns are two characters apart."""
 MAX_COLUMNS = 5
 """Columns of the contact sheet beside the truth."""
+
+
+def print_tables(console: Console, metrics: Sequence[str], document: Mapping[str, Any]) -> None:
+    """Print one table for each metric, with its footnotes."""
+    for metric in metrics:
+        published = [row for row in document["published"] if metric in row]
+        console.print(_table(metric, document, published, wide=console.width >= WIDE))
+        for line in _footnotes(metric, document, published):
+            console.print(line, markup=False, style="dim")
+        console.print()
+
+
+def _table(metric: str, document: Mapping[str, Any], published: Sequence[Mapping[str, Any]], *, wide: bool) -> Table:
+    """One metric of all rows, in percent; published results below."""
+    from rich import box
+    from rich.table import Table
+
+    rows = document["rows"]
+    first, kinds = rows[0][metric], "limbs" if metric == "pcp" else "joints"
+    headings = {
+        "pdj": "PDJ at {threshold} of the torso, %",
+        "pcp": "PCP ({rule}), %",
+        "pck": "PCK at {alpha} of the labelled box, %",
+    }
+    heading = headings[metric].format(**first)
+    observer = ", observer-centric" if document["centric"] == "observer" else ""
+    # As narrow as possible: twelve columns and a file's name fit into 80 characters.
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1 if wide else 0, 0, 0), pad_edge=False, show_edge=False)
+    table.title = f"{heading}: {document['data']} {document['split']}, {document['images']} images{observer}"
+    table.title_justify = "left"
+    table.add_column("", overflow="fold", min_width=9)
+    columns = {kind: kind.replace("_", "\n") for kind in first[kinds]} | MEANS[metric]
+    with_interval = WITH_INTERVAL if "interval" in first else ()
+    for name, title in columns.items():
+        table.add_column(title, justify="right", vertical="bottom", no_wrap=True)
+        if name in with_interval:
+            table.add_column("±", vertical="bottom", no_wrap=True)
+    for row in [*rows, *published]:
+        values = {**row[metric].get(kinds, {}), **row[metric]}
+        cells = []
+        for name in columns:
+            cells.append(_percent(values[name]) if name in values else "")
+            if name in with_interval:
+                cells.append(_half_width(values["interval"][name]) if "interval" in values else "")
+        table.add_row(
+            row["name"] + UNVERIFIED * row.get("unverified", False),
+            *cells,
+            style="dim" if "source" in row else None,
+            end_section=row is rows[-1] and bool(published),
+        )
+    return table
+
+
+def _footnotes(metric: str, document: Mapping[str, Any], published: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The lines below a metric's table."""
+    rows, joints = document["rows"], document["joints"]
+    if interval := rows[0][metric].get("interval"):
+        yield f"±: half the {100 * interval['level']:.0f} % interval, {interval['draws']} draws of images"
+    incomplete: dict[int, list[str]] = {}
+    for row in rows:
+        if len(row["joints_scored"]) < len(joints):
+            incomplete.setdefault(len(row["joints_scored"]), []).append(row["name"])
+    for count, names in incomplete.items():
+        yield f"{', '.join(names)}: over {count} of {len(joints)} joints, –: not predicted by the model"
+    for row in rows:
+        if official := row[metric].get("buffy_official"):
+            detected, found, total = (_percent(official[key]) for key in ("detection_rate", "pcp_of_detected", "total"))
+            yield f"{row['name']}, official scorer: {detected} % detected × {found} % of their limbs = {total} %"
+    for row in rows:
+        if metric == "pdj" and "confidence" in row:
+            error = _percent(row["confidence"]["error"])
+            yield f"{row['name']}: the mean error of its confidence is {error} percentage points"
+    sources: dict[str, list[str]] = {}
+    for row in published:
+        source = f"{row['source']}; {row['note']}" if "note" in row else row["source"]
+        sources.setdefault(source, []).append(row["name"])
+    for source, names in sources.items():
+        yield f"{', '.join(names)}: {source}"
+    if any(row["unverified"] for row in published):
+        yield f"{UNVERIFIED} quoted from memory of the paper, unverified"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
+def _half_width(ends: tuple[float, float] | None) -> str:
+    """Half of the interval: with many images its two sides hardly differ."""
+    return "–" if ends is None else f"±{50 * (ends[1] - ends[0]):.1f}"
+
+
+def to_json(document: Mapping[str, Any]) -> str:
+    """The document with one row of scores on each line, so that two documents can be compared line by line."""
+    lists = ("published", "rows")
+    parts = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in document.items() if key not in lists]
+    for key in lists:
+        lines = ",\n    ".join(json.dumps(row, allow_nan=False) for row in document[key])
+        parts.append(f'  "{key}": [\n    {lines}\n  ]' if lines else f'  "{key}": []')
+    return "{\n" + ",\n".join(parts) + "\n}"
 
 
 def write_files(

@@ -1,6 +1,12 @@
 """The rows of the scores document: predictions by every metric, with intervals; and the table of single images.
 
-Shape letters: N images of the split, K joints, L limbs, D draws of the bootstrap, J joints or limbs.
+The intervals are those of the bootstrap over images (Efron, 1979): a draw takes N images with replacement from the N
+images of the split, and the score is computed again; an interval holds the middle 95 % of these scores. Images are
+drawn, not joints, since the joints of one person are right or wrong together. The interval does not cover the
+difference to other videos or sports. Where every image is right it is [1, 1], however few images there are. To draw an
+image w times is to weigh its hits by w, so all draws of all scores are one product: weights (D, N) @ columns (N, C).
+
+Shape letters: N images of the split, K joints, L limbs, D draws of the bootstrap, J joints or limbs, C columns.
 """
 
 from __future__ import annotations
@@ -10,16 +16,16 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppose_cli.config.defaults import PDJ_THRESHOLD
+from deeppose_cli.config.defaults import PDJ_THRESHOLD, PcpRule
 from deeppose_cli.core.geometry import FloatArray
+from deeppose_cli.core.progress import report
 from deeppose_cli.core.skeleton import Skeleton
-from deeppose_cli.evaluation import bootstrap, metrics, pcp
-from deeppose_cli.evaluation.choices import PcpRule
+from deeppose_cli.evaluation import metrics, pcp
 from deeppose_cli.evaluation.metrics import HitCounts
 
 MEAN_POSE = "mean pose"
@@ -29,7 +35,11 @@ PCK_ALPHA = {"parse": 0.1, "buffy": 0.2}
 OTHER_PCK_ALPHA = 0.2
 """α of PCK for other data sets."""
 
+INTERVAL_LEVEL = 0.95
+"""Share of the draws within an interval."""
+
 _DIGITS = 6
+_WEIGHTS_IN_MEMORY = 2_000_000
 
 Groups = tuple[tuple[int, ...], ...]
 """A score is the mean over groups of the mean over each group's columns: ((3, 4),) is the mean of two joints."""
@@ -37,7 +47,7 @@ ScoreGroups = dict[tuple[str, ...], Groups]
 """The groups of each score, by the score's path in the document: ("joints", "elbow")."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class ScoredPredictions:
     """Predictions to score, by name."""
 
@@ -55,16 +65,6 @@ class ScoredPredictions:
     def of_all(name: str, poses: FloatArray) -> ScoredPredictions:
         """Predictions of a model that predicts every joint."""
         return ScoredPredictions(name, np.asarray(poses, np.float64), np.ones(np.shape(poses)[-2], dtype=bool))
-
-
-class _MetricPart(NamedTuple):
-    """Some scores of a metric, and the values from which they are computed."""
-
-    hits: NDArray[Any]
-    """(N, J) share of each joint or limb that is right, 0 to 1."""
-    valid: NDArray[np.bool_]
-    """(N, J) which count at all."""
-    groups: ScoreGroups
 
 
 def scores(
@@ -91,63 +91,57 @@ def scores(
     windows = pcp.has_windows(skeleton) and bool(predicted_limbs[pcp.window_limbs(skeleton)].all())
     detected = metrics.pdj_hits(row.poses, truth, skeleton, PDJ_THRESHOLD).restrict_to(predicted)
     curve = metrics.pdj_curve_hits(row.poses, truth, skeleton).restrict_to(predicted)
-    limbs = pcp.pcp_hits(row.poses, truth, skeleton, pcp_rule, windows=windows, marked=marked).restrict_to(
-        predicted_limbs
-    )
+    limbs = pcp.pcp_hits(row.poses, truth, skeleton, pcp_rule, windows=windows, marked=marked)
+    limbs = limbs.restrict_to(predicted_limbs)
     near = metrics.pck_hits(row.poses, truth, pck_alpha).restrict_to(predicted)
     # A joint's area under the curve is the mean of the images' own areas, as its detection rate is a mean over images.
     areas = metrics.area_under(curve.hits.astype(np.float64))
+    shares, valid = np.concatenate([detected.hits, areas], axis=1), np.tile(detected.valid, 2)
 
-    of_joints, of_limbs = joint_groups(skeleton), limb_groups(skeleton)
-    auc: ScoreGroups = {("auc",): of_joints["mean",]}
-    limb_names = [pcp.limb_name(limb) for limb in skeleton.limbs]
-    document = {
+    joints = np.arange(len(skeleton))
+    of_joints = _kind_groups("joints", skeleton.joint_kinds) | {("mean",): (tuple(joints),)}
+    of_areas: ScoreGroups = {("auc",): (tuple(len(skeleton) + joints),)}
+    kinds = pcp.limb_kinds(skeleton)
+    arms_legs = tuple(index for kind, index in kinds.items() if kind in pcp.ARM_AND_LEG_KINDS)
+    of_limbs = _kind_groups("limbs", kinds) | {("mean_arms_legs",): arms_legs, ("mean",): tuple(kinds.values())}
+    official = {}
+    if pcp_rule == "buffy" and windows:
+        numbers = pcp.buffy_scores(limbs, pcp.window_hits(row.poses, truth, skeleton), skeleton)
+        of_detected = {kind: _number(rate) for kind, rate in numbers.pop("limbs_of_detected").items()}
+        numbers = {name: _number(value) for name, value in numbers.items()}
+        official = {"buffy_official": {**numbers, "limbs_of_detected": of_detected}}
+    missing = row.images_without_prediction
+    curves = metrics.kind_rates(curve.rates(), skeleton.joint_kinds)
+    return {
+        "name": row.name,
+        "joints_scored": [joint for joint, scored in zip(skeleton.joints, predicted, strict=True) if scored],
+        **({} if missing is None else {"images_without_prediction": missing}),
+        **({} if row.confidence is None else {"confidence": _reliability(row.confidence, detected)}),
         "pdj": {
             "threshold": PDJ_THRESHOLD,
-            **_metric([_MetricPart(*detected, of_joints), _MetricPart(areas, curve.valid, auc)], draws, seed),
+            **_metric(shares, valid, of_joints | of_areas, draws, seed),
             "per_joint": _by_name(skeleton.joints, detected.rates()),
         },
         "pcp": {
             "rule": pcp_rule,
-            **_metric([_MetricPart(*limbs, of_limbs)], draws, seed),
-            "per_limb": _by_name(limb_names, limbs.rates()),
-            **(_buffy_official(row, truth, skeleton, limbs) if pcp_rule == "buffy" and windows else {}),
+            **_metric(*limbs, of_limbs, draws, seed),
+            "per_limb": _by_name([pcp.limb_name(limb) for limb in skeleton.limbs], limbs.rates()),
+            **official,
         },
         "pck": {
             "alpha": pck_alpha,
-            **_metric([_MetricPart(*near, of_joints)], draws, seed),
+            **_metric(*near, of_joints, draws, seed),
             "per_joint": _by_name(skeleton.joints, near.rates()),
         },
-    }
-    missing = row.images_without_prediction
-    kinds = metrics.joint_kind_rates(curve.rates(), skeleton)
-    return {
-        "name": row.name,
-        "joints_scored": [
-            joint for joint, is_predicted in zip(skeleton.joints, predicted, strict=True) if is_predicted
-        ],
-        **({} if missing is None else {"images_without_prediction": missing}),
-        **({} if row.confidence is None else {"confidence": _reliability(row.confidence, detected)}),
-        **document,
         "curve": {
             "thresholds": metrics.THRESHOLDS.tolist(),
-            **{kind: [_number(value) for value in values] for kind, values in kinds.items()},
+            **{kind: [_number(value) for value in values] for kind, values in curves.items()},
         },
     }
 
 
-def joint_groups(skeleton: Skeleton) -> ScoreGroups:
-    """The scores of K joints: each kind, and the mean over joints."""
-    groups: ScoreGroups = {("joints", kind): (index,) for kind, index in skeleton.joint_kinds.items()}
-    return {**groups, ("mean",): (tuple(range(len(skeleton))),)}
-
-
-def limb_groups(skeleton: Skeleton) -> ScoreGroups:
-    """The scores of L limbs: each kind, and two means over kinds."""
-    kinds = pcp.limb_kinds(skeleton)
-    arms_legs = tuple(index for kind, index in kinds.items() if kind in pcp.ARM_AND_LEG_KINDS)
-    groups: ScoreGroups = {("limbs", kind): (index,) for kind, index in kinds.items()}
-    return {**groups, ("mean_arms_legs",): arms_legs, ("mean",): tuple(kinds.values())}
+def _kind_groups(part: str, kinds: Mapping[str, tuple[int, ...]]) -> ScoreGroups:
+    return {(part, kind): (index,) for kind, index in kinds.items()}
 
 
 def group_means(rates: FloatArray, groups: Groups) -> NDArray[np.float64]:
@@ -155,40 +149,51 @@ def group_means(rates: FloatArray, groups: Groups) -> NDArray[np.float64]:
     return metrics.mean_rate(np.stack([metrics.mean_rate(rates[..., list(group)]) for group in groups], axis=-1))
 
 
-def _metric(parts: Sequence[_MetricPart], draws: int, seed: int) -> dict[str, Any]:
-    """The scores of a metric, and their intervals.
+def _metric(hits: NDArray[Any], valid: NDArray[np.bool_], groups: ScoreGroups, draws: int, seed: int) -> dict[str, Any]:
+    """The scores of a metric and their intervals, from (N, J) shares that are right, and which count at all.
 
     Every metric and row is resampled with the same draws of images, so that rows can be compared.
     """
-    found: dict[str, Any] = {}
-    for hits, valid, groups in parts:
-        rates = metrics.rate(hits.sum(0), valid.sum(0))
-        _set_nested(found, {path: _number(group_means(rates, columns)) for path, columns in groups.items()})
+    rates = metrics.rate(hits.sum(0), valid.sum(0))
+    found = _nested({path: _number(group_means(rates, columns)) for path, columns in groups.items()})
     if not draws:
         return found
-    intervals: dict[str, Any] = {"level": bootstrap.LEVEL, "draws": draws}
-    for hits, valid, groups in parts:
-        sums = bootstrap.resampled_sums(np.concatenate([hits, valid], axis=1), draws, seed)
-        rates = metrics.rate(*np.split(sums, 2, axis=1))  # (D, J)
-        values: dict[tuple[str, ...], list[float | None] | None] = {}
-        for path, columns in groups.items():
-            used = [column for group in columns for column in group]
-            ends = bootstrap.interval(group_means(rates, columns)) if valid[:, used].any(1).sum() > 1 else None
-            values[path] = None if ends is None else [_number(end) for end in ends]
-        _set_nested(intervals, values)
-    return {**found, "interval": intervals}
+    sums = resampled_sums(np.concatenate([hits, valid], axis=1), draws, seed)
+    drawn_rates = metrics.rate(*np.split(sums, 2, axis=1))  # (D, J)
+    intervals: dict[tuple[str, ...], list[float | None] | None] = {}
+    for path, columns in groups.items():
+        used = [column for group in columns for column in group]
+        ends = interval(group_means(drawn_rates, columns)) if valid[:, used].any(1).sum() > 1 else None
+        intervals[path] = None if ends is None else [_number(end) for end in ends]
+    return {**found, "interval": {"level": INTERVAL_LEVEL, "draws": draws, **_nested(intervals)}}
 
 
-def _buffy_official(row: ScoredPredictions, truth: FloatArray, skeleton: Skeleton, limbs: HitCounts) -> dict[str, Any]:
-    people = pcp.window_hits(row.poses, truth, skeleton)
-    of_detected = pcp.limb_kind_rates(pcp.matched_people_limbs(limbs, people).rates(), skeleton)
-    numbers = {name: _number(value) for name, value in pcp.buffy_scores(limbs, people).items()}
-    return {
-        "buffy_official": {
-            **numbers,
-            "limbs_of_detected": {kind: _number(value) for kind, value in of_detected.items()},
-        }
-    }
+def resampled_sums(columns: NDArray[np.number], draws: int, seed: int) -> NDArray[np.float64]:
+    """(D, C) sums of the columns (N, C) over the images of each draw; exact for whole numbers.
+
+    The same numbers of images and draws and the same seed give the same draws.
+    """
+    values = np.asarray(columns, dtype=np.float64)
+    images, rng = len(values), np.random.default_rng(seed)
+    if not images:
+        return np.zeros((draws, values.shape[1]))
+    step = max(1, _WEIGHTS_IN_MEMORY // images)
+    sums = []
+    for start in range(0, draws, step):
+        rows = min(step, draws - start)
+        taken = rng.integers(0, images, (rows, images)) + images * np.arange(rows)[:, None]
+        weights = np.bincount(taken.ravel(), minlength=rows * images).reshape(rows, images)
+        sums.append(weights.astype(np.float64) @ values)
+    return np.concatenate(sums)
+
+
+def interval(values: NDArray[np.float64], level: float = INTERVAL_LEVEL) -> tuple[float, float] | None:
+    """Percentile interval of a score's draws (D), without those in which nothing counts (NaN); None if none is left."""
+    defined = values[~np.isnan(values)]
+    if not len(defined):
+        return None
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 def _reliability(confidence: FloatArray, detected: HitCounts) -> dict[str, Any]:
@@ -204,6 +209,16 @@ def per_image_pdj(row: ScoredPredictions, truth: FloatArray, skeleton: Skeleton)
     """(N) share of each image's valid joints that are detected at 0.2; NaN where no joint is valid."""
     hits, valid = metrics.pdj_hits(row.poses, truth, skeleton, PDJ_THRESHOLD).restrict_to(row.predicted)
     return metrics.mean_rate(np.where(valid, hits, np.nan))
+
+
+def report_unmatched(rows: Sequence[ScoredPredictions], skeleton: Skeleton) -> None:
+    """Report the rows without the head and torso from which Buffy's scorer makes its windows."""
+    if not pcp.has_windows(skeleton):
+        return
+    needed = pcp.window_limbs(skeleton)
+    without = [row.name for row in rows if not pcp.limbs_of_joints(row.predicted, skeleton)[needed].all()]
+    if without:
+        report(f"{', '.join(without)}: no head or torso to match windows by; the stick rule alone is applied")
 
 
 def write_per_image(
@@ -253,13 +268,15 @@ def _by_name(names: Sequence[str], rates: FloatArray) -> dict[str, float | None]
     return {name: _number(rate) for name, rate in zip(names, rates, strict=True)}
 
 
-def _set_nested(into: dict[str, Any], values: Mapping[tuple[str, ...], Any]) -> None:
-    """Insert values at their paths: {("joints", "elbow"): x, ("mean",): y} → {"joints": {"elbow": x}, "mean": y}."""
+def _nested(values: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
+    """{("joints", "elbow"): x, ("mean",): y} → {"joints": {"elbow": x}, "mean": y}."""
+    nested: dict[str, Any] = {}
     for (*path, last), value in values.items():
-        place = into
+        part = nested
         for key in path:
-            place = place.setdefault(key, {})
-        place[last] = value
+            part = part.setdefault(key, {})
+        part[last] = value
+    return nested
 
 
 def _number(value: FloatArray | float) -> float | None:

@@ -18,13 +18,13 @@ import pytest
 from deeppose_cli.checkpoints import lightning, pretrained
 from deeppose_cli.checkpoints.run_folder import StageFolder
 from deeppose_cli.cli.app import main
+from deeppose_cli.config.defaults import Split
 from deeppose_cli.config.presets import PRESETS
 from deeppose_cli.config.run import StageRunConfig
 from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.skeleton import BUFFY10, FLIC10, LSP14, Skeleton
 from deeppose_cli.data.datasets import registry
 from deeppose_cli.data.datasets.spec import SPLITS, DatasetSpec
-from deeppose_cli.evaluation.choices import Split
 from deeppose_cli.evaluation.metrics import observer_centric
 from deeppose_cli.evaluation.published_results import TEST_IMAGES
 from deeppose_cli.visualization import figures

@@ -196,7 +196,7 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str, str, i
     return found
 
 
-def test_a_recipe_brings_its_data_set_its_first_box_and_the_name_of_its_run(
+def test_a_recipe_brings_its_data_set_its_initial_box_and_the_name_of_its_run(
     planned: list[tuple[str, ...]], tmp_path: Path
 ) -> None:
     for name in ("lsp", "flic", "people"):

@@ -103,7 +103,7 @@ def test_recipes_bring_a_data_set_that_there_is_and_can_be_trained_on() -> None:
         assert recipe.cost
 
 
-def test_a_recipes_first_box_is_for_its_own_data_set_only() -> None:
+def test_a_recipes_initial_box_is_for_its_own_data_set_only() -> None:
     flic, lsp = preset_by_name("flic"), preset_by_name("lsp")
     assert flic.box_on("flic") == "torso"
     assert flic.box_on("lsp") is None

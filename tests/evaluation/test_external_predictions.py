@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError, UsageError
-from deeppose_cli.evaluation.external_predictions import count_missing, read_predictions
+from deeppose_cli.core.skeleton import LSP14
+from deeppose_cli.evaluation.external_predictions import external_rows, read_predictions
 
 NAMES = ("a.jpg", "b.jpg", "c.jpg")
 JOINTS = ("neck", "hip", "knee", "toe")
@@ -213,11 +215,17 @@ def test_an_image_with_several_examples_is_named_once_or_by_example(tmp_path: Pa
         of(result("z.jpg"))
 
 
-def test_images_without_a_prediction_are_counted() -> None:
-    values = poses()
-    assert count_missing(values) == 0
+def test_images_without_a_prediction_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values = np.arange(3 * 14 * 2.0).reshape(3, 14, 2)
     values[0], values[2, :, 1] = np.nan, np.nan
-    assert count_missing(values) == 2
+    path = tmp_path / "them.npz"
+    np.savez(path, keypoints=values)
+    files = tuple(Path(name) for name in NAMES)
+    test = Annotations(LSP14, files, np.zeros((3, 14, 2)), np.full((3, 4), np.nan), NAMES)
+    (row,) = external_rows([path], test, "mine")
+    assert (row.name, row.images_without_prediction) == ("them.npz", 2)
+    assert row.predicted.all()
+    assert capsys.readouterr().err == f"{path}: no prediction for 2 of 3 images; counted as wrong\n"
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])

@@ -72,14 +72,14 @@ def test_pdj_is_its_definition(make: Make, skeleton: Skeleton) -> None:
 def test_pck_is_its_definition(make: Make, skeleton: Skeleton) -> None:
     pred, truth = make(skeleton)
     for alpha in (0.1, 0.2):
-        np.testing.assert_allclose(metrics.pck(pred, truth, alpha), slow_pck(pred, truth, alpha))
+        np.testing.assert_allclose(metrics.pck_hits(pred, truth, alpha).rates(), slow_pck(pred, truth, alpha))
 
 
 # --- Properties ------------------------------------------------------------------------------------------------------
 
 
 def every_rate(pred: Poses, truth: Poses, skeleton: Skeleton) -> list[NDArray[np.float64]]:
-    return [metrics.pdj_curve_hits(pred, truth, skeleton).rates(), metrics.pck(pred, truth, 0.1)]
+    return [metrics.pdj_curve_hits(pred, truth, skeleton).rates(), metrics.pck_hits(pred, truth, 0.1).rates()]
 
 
 @SKELETONS
@@ -124,7 +124,7 @@ def test_a_missing_prediction_is_wrong_and_an_unlabelled_joint_does_not_count() 
     pred[0, 10], pred[1, 10] = np.nan, np.inf
     truth[2, 10] = np.nan
     assert metrics.pdj(pred, truth, LSP14)[10] == pytest.approx(1 / 3)
-    assert metrics.pck(pred, truth, 0.1)[10] == pytest.approx(1 / 3)
+    assert metrics.pck_hits(pred, truth, 0.1).rates()[10] == pytest.approx(1 / 3)
 
 
 def test_columns_that_are_left_out_leave_every_denominator() -> None:
@@ -157,7 +157,7 @@ def test_torso_errors_without_a_torso_are_zero_or_infinite() -> None:
 def test_kinds_average_left_and_right_and_the_mean_is_over_joints() -> None:
     rates = np.zeros(14)
     rates[LSP14.index("left_elbow")], rates[LSP14.index("neck")] = 0.5, 1.0
-    kinds = metrics.joint_kind_rates(rates, LSP14)
+    kinds = metrics.kind_rates(rates, LSP14.joint_kinds)
     assert (float(kinds["elbow"]), float(kinds["neck"])) == (0.25, 1.0)
     assert float(metrics.mean_rate(rates)) == pytest.approx(1.5 / 14)
 
@@ -165,7 +165,7 @@ def test_kinds_average_left_and_right_and_the_mean_is_over_joints() -> None:
 def test_a_kind_with_one_labelled_side_is_that_sides_rate() -> None:
     rates = np.full(14, np.nan)
     rates[LSP14.index("left_elbow")] = 0.5
-    kinds = metrics.joint_kind_rates(rates, LSP14)
+    kinds = metrics.kind_rates(rates, LSP14.joint_kinds)
     assert float(kinds["elbow"]) == 0.5
     assert np.isnan(kinds["wrist"])
 

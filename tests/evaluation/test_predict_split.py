@@ -128,7 +128,7 @@ def test_an_unreadable_image_is_reported_and_counts_as_wrong(
     assert streams.err.startswith(f"skipped: {part.files[4]}: ")
     assert metrics.pdj(poses[1], part.keypoints, LSP14) == pytest.approx(6 / 7)
     caught: list[DeepPoseError] = []
-    predict_split.predict_split(Oracle(part), part, boxes, batch_size, on_unreadable=caught.append)
+    predict_split.predict_split(Oracle(part), part, boxes, batch_size, unreadable=caught)
     assert len(caught) == 1
 
 

@@ -66,7 +66,7 @@ def test_every_point_that_a_part_labels_is_in_the_union_once() -> None:
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_first_boxes_are_those_that_a_model_of_each_part_alone_is_trained_with(root: Path, split: str) -> None:
+def test_initial_boxes_are_those_that_a_model_of_each_part_alone_is_trained_with(root: Path, split: str) -> None:
     whole, upper, joined = parts_of(root, split)
     found = initial_boxes(joined, people.PEOPLE.initial_box)
     expected = [initial_boxes(whole, "own").boxes, initial_boxes(upper, "torso").boxes]
@@ -127,7 +127,7 @@ def test_it_is_here_where_both_parts_are(root: Path, tmp_path: Path, capsys: pyt
         assert not facts["problem"]
 
 
-def test_it_is_checked_and_its_first_boxes_are_reported(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_is_checked_and_its_initial_boxes_are_reported(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "check", "people", "--json", "--data-root", str(root)]) == 0
     report = json.loads(capsys.readouterr().out)
     train = report["splits"]["train"]
