@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from deeppose_cli.core.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from deeppose_cli.data.datasets.prepare import prepare
+    from deeppose_cli.data.datasets.registry import prepare
     from deeppose_cli.evaluation.evaluate import evaluate
     from deeppose_cli.exporting.exporter import export
     from deeppose_cli.inference.estimator import Pose, PoseEstimator, load
