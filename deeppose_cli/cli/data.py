@@ -1,4 +1,4 @@
-"""`deeppose data`: put a data set in place, check it, list the sets with the order of their joints and images."""
+"""`deeppose data`: list the data sets, put them in place, check and show them, and measure their initial boxes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deeppose_cli.cli.data_boxes import boxes
-from deeppose_cli.cli.data_show import show
-from deeppose_cli.cli.options import DataRootOption, JsonOption
-from deeppose_cli.config.defaults import DATA_ROOT
+from deeppose_cli.cli.options import SEED, DataRootOption, JsonOption, PresetOption, RunsRootOption, SeedOption
+from deeppose_cli.config.defaults import BOX_SOURCES, DATA_ROOT, RUNS_ROOT
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 
 if TYPE_CHECKING:
@@ -87,8 +85,88 @@ def list_sets(
     _print_rows(console, COCO_FORM)
 
 
-app.command("show")(show)
-app.command("boxes")(boxes)
+@app.command("show")
+def show(
+    name: NameArgument,
+    split: Annotated[
+        str | None,
+        typer.Option("--split", metavar="NAME", help="train, validation or test. Default: the first with images."),
+    ] = None,
+    stage: Annotated[
+        int | None,
+        typer.Option("--stage", metavar="N", min=1, help="Only inputs of stage N. Default: 1 and 2, or the run's."),
+    ] = None,
+    count: Annotated[int, typer.Option("--count", metavar="N", min=1, max=40, help="Examples, drawn by --seed.")] = 6,
+    run: Annotated[
+        str | None,
+        typer.Option("--run", metavar="NAME", help="Settings of a run; its stages place the refinement crops."),
+    ] = None,
+    preset: PresetOption = None,
+    box: Annotated[
+        str | None, typer.Option("--box", metavar="BOX", help="Initial box, as in `eval`. Default: the data set's.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE.png", help="Default: in sheets/ below the data root.")
+    ] = None,
+    seed: SeedOption = SEED,
+    data_root: DataRootOption = DATA_ROOT,
+    runs_root: RunsRootOption = RUNS_ROOT,
+) -> None:
+    """Draw examples with the networks' inputs: initial box, inputs, augmented copies, refinement boxes.
+
+    Left and right have their own colors, so that swapped sides are visible. Each change of colors that the preset has
+    is also drawn alone. Without --run the refinement boxes are around the labels, with it around the run's poses.
+    """
+    from deeppose_cli.data.preview.preview import preview
+
+    print(
+        preview(
+            name,
+            split=split,
+            stage=stage,
+            count=count,
+            run=run,
+            preset=preset,
+            box=box,
+            out=out,
+            seed=seed,
+            data_root=data_root,
+            runs_root=runs_root,
+        )
+    )
+
+
+@app.command("boxes")
+def boxes(
+    name: NameArgument,
+    box: Annotated[
+        list[str] | None,
+        typer.Option("--box", metavar="BOX", help=f"Source; repeatable. Default: all of {', '.join(BOX_SOURCES)}."),
+    ] = None,
+    as_json: JsonOption = False,
+    data_root: DataRootOption = DATA_ROOT,
+) -> None:
+    """Measure how often each source of initial boxes finds the person, and how much of the person is inside.
+
+    Where faces or torso boxes are known, the box around them that the training split teaches is printed as well.
+    """
+    from rich.console import Console
+
+    from deeppose_cli.core.progress import progress_bar
+    from deeppose_cli.evaluation.box_quality import measure_boxes
+
+    with progress_bar() as progress:
+        document = measure_boxes(name, box or (), data_root=data_root, progress=progress)
+    if as_json:
+        print(json.dumps(document, indent=2, allow_nan=False))
+        return
+    console = Console(highlight=False)
+    for split, rows in document["splits"].items():
+        console.print(_box_table(f"{name}, {split}: {rows[0]['people']:,} people", rows))
+        console.print()
+    for part, values in document["learned"].items():
+        numbers = ", ".join(f"{key} {value:.3f}" for key, value in values.items())
+        console.print(f"learned on the training split, in heights of the {part}: {numbers}")
 
 
 @app.command("prepare")
@@ -139,7 +217,7 @@ def check_set(name: NameArgument, as_json: JsonOption = False, data_root: DataRo
         print(json.dumps(report, indent=2, allow_nan=False))
     else:
         console = Console(highlight=False)
-        console.print(_table(report))
+        console.print(_joint_table(report))
         outside = {s: values["out_of_initial_box"] for s, values in report["splits"].items() if values["images"]}
         lines = [f"{s}: {x['labels']:,} labels ({x['share']:.1%}), box: {x['box']}" for s, x in outside.items()]
         _print_lines(console, "outside of the initial box", lines)
@@ -151,7 +229,7 @@ def check_set(name: NameArgument, as_json: JsonOption = False, data_root: DataRo
         raise typer.Exit(1)
 
 
-def _table(report: DatasetReport) -> Table:
+def _joint_table(report: DatasetReport) -> Table:
     from rich import box
     from rich.table import Table
 
@@ -167,6 +245,27 @@ def _table(report: DatasetReport) -> Table:
         for values in splits.values():
             cells += [f"{values['joints'][joint]:.1%}", f"{values['out_of_image'][joint] or '–'}"]
         table.add_row(joint, *cells)
+    return table
+
+
+def _box_table(title: str, rows: list[dict[str, Any]]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("initial box", vertical="bottom")
+    heads = ("found", "everyone:\nall joints in", "found:\nall joints in", "joints\nin", "IoU with\njoints", "size")
+    for head in heads:
+        table.add_column(head, justify="right", vertical="bottom")
+    for row in rows:
+        shares = (row[key] for key in ("found", "all_inside", "all_inside_found", "joints_inside"))
+        name = f"{row['source']} *" if row["source"] == "joints" else row["source"]
+        numbers = ("–" if row[key] is None else f"{row[key]:.2f}" for key in ("overlap", "size"))
+        table.add_row(name, *("–" if share is None else f"{share:.1%}" for share in shares), *numbers)
+    table.caption = (
+        "size: longer side, in those of the joints' box. Not found: the whole image. *: made from the labels"
+    )
+    table.caption_justify = "left"
     return table
 
 
