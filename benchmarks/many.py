@@ -39,7 +39,7 @@ from deeppose_cli.detection.person_finder import PersonFinder
 from deeppose_cli.inference.image_predictor import plan_jobs, predict_images
 from deeppose_cli.inference.inputs import find_inputs
 from deeppose_cli.inference.writer import ResultWriter
-from deeppose_cli.visualization.annotate import PLAIN
+from deeppose_cli.visualization.drawing import PLAIN
 
 cascade, done, held = load_weights(Path(sys.argv[1]), device="cpu"), 0, []
 files, _ = find_inputs(["in"])

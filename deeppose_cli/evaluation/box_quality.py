@@ -14,6 +14,7 @@ from deeppose_cli.core.geometry import FloatArray
 from deeppose_cli.core.progress import Progress
 from deeppose_cli.data.datasets.registry import get_dataset
 from deeppose_cli.detection.initial_boxes import InitialBoxes, faces, initial_boxes
+from deeppose_cli.evaluation.metrics import extent, intersection_and_union
 
 _EDGE = 1e-6
 """px: rounding may put a joint on the edge of its own box so far outside."""
@@ -28,22 +29,22 @@ def measure_boxes(
     the placement around faces and torso boxes is learned from the training split.
     """
     spec, folder = get_dataset(name, "NAME"), data_root / name
-    splits = {split: part for split, part in spec.read(data_root).items() if len(part)}
     document: dict[str, Any] = {"name": name, "splits": {}, "learned": {}}
-    for split, part in splits.items():
-        found = (initial_boxes(part, source, folder, progress) for source in sources or available_sources(part))
-        document["splits"][split] = [describe(part, boxes) for boxes in found]
-    train = splits.get("train")
-    if train is not None and not spec.evaluation_only:
-        if "face" in (sources or available_sources(train)):
-            placement = learn_placement(faces(train, folder, progress), train.keypoints)
-            document["learned"]["face"] = vars(placement)
-        if train.torsos is not None:
-            document["learned"]["torso"] = vars(learn_placement(train.torsos, train.keypoints))
+    for split, part in spec.read(data_root).items():
+        if not len(part):
+            continue
+        used = sources or _available_sources(part)
+        document["splits"][split] = [describe(part, initial_boxes(part, source, folder, progress)) for source in used]
+        if split == "train" and not spec.evaluation_only:
+            if "face" in used:
+                placement = learn_placement(faces(part, folder, progress), part.keypoints)
+                document["learned"]["face"] = vars(placement)
+            if part.torsos is not None:
+                document["learned"]["torso"] = vars(learn_placement(part.torsos, part.keypoints))
     return document
 
 
-def available_sources(annotations: Annotations) -> list[str]:
+def _available_sources(annotations: Annotations) -> list[str]:
     """Sources that can give a box here; without boxes of its own, `own` would be `image` again."""
     missing = {"torso"} if annotations.torsos is None else set()
     if np.isnan(annotations.boxes).any(-1).all():
@@ -55,15 +56,19 @@ def describe(annotations: Annotations, initial: InitialBoxes) -> dict[str, Any]:
     """Measure the boxes of one source; values of JSON's own types, None for a share of nobody.
 
     `source`; `people`; `found`: share of people for whom the source has a box; `all_inside`: share of people with all
-    labelled joints inside of b⁰; `all_inside_found`: the same of those found; `joints_inside`: share of joints;
-    `overlap`: mean intersection over union of b⁰ and the joints' tight box; `size`: median of b⁰'s longer side over
-    that of the tight box.
+    labelled joints inside of b⁰, edges included; `all_inside_found`: the same of those found; `joints_inside`: share
+    of joints; `overlap`: mean intersection over union of b⁰ and the joints' tight box; `size`: median of b⁰'s longer
+    side over that of the tight box.
     """
-    inside = _inside(annotations.keypoints, initial.boxes)
-    is_labelled = labelled(annotations.keypoints)
-    valid = np.asarray(is_labelled.any(-1) & ~np.isnan(initial.boxes).any(-1))
-    all_inside = (inside | ~is_labelled).all(-1)
-    overlap, size = _compare_with_joints(annotations.keypoints, initial.boxes)
+    keypoints, boxes = annotations.keypoints, initial.boxes
+    is_labelled = labelled(keypoints)
+    valid = np.asarray(is_labelled.any(-1) & ~np.isnan(boxes).any(-1))
+    inside = np.asarray((np.abs(keypoints - boxes[:, None, :2]) <= boxes[:, None, 2:] / 2 + _EDGE).all(-1))
+    all_inside = np.asarray((inside | ~is_labelled).all(-1))
+    tight, centres, sizes = extent(keypoints[valid]), boxes[valid, :2].T, boxes[valid, 2:].T
+    shared, union = intersection_and_union(np.concatenate([centres - sizes / 2, centres + sizes / 2]), tight)
+    with np.errstate(divide="ignore"):
+        size = sizes.max(0) / (tight[2:] - tight[:2]).max(0)
     return {
         "source": initial.source,
         "people": len(annotations),
@@ -71,8 +76,8 @@ def describe(annotations: Annotations, initial: InitialBoxes) -> dict[str, Any]:
         "all_inside": _share(all_inside[valid]),
         "all_inside_found": _share(all_inside[valid & initial.found]),
         "joints_inside": _share(inside[is_labelled & valid[:, None]]),
-        "overlap": _share(overlap[valid]),
-        "size": round(float(np.median(size[valid])), 4) if valid.any() else None,
+        "overlap": _share(shared / union),
+        "size": round(float(np.median(size)), 4) if len(size) else None,
     }
 
 
@@ -93,22 +98,6 @@ def learn_placement(parts: FloatArray, keypoints: FloatArray, share: float = PLA
         if np.mean((aside <= a) & (up <= u) & (down <= d)) >= share:
             break
     return Placement(dy=(d - u) / 2, width=2 * a, height=u + d)
-
-
-def _inside(keypoints: FloatArray, boxes: FloatArray) -> Any:
-    """(N, K) whether each joint is in its row's box, edges included; False where either is NaN."""
-    return (np.abs(keypoints - boxes[:, None, :2]) <= boxes[:, None, 2:] / 2 + _EDGE).all(-1)
-
-
-def _compare_with_joints(keypoints: FloatArray, boxes: FloatArray) -> tuple[Any, Any]:
-    """(N) intersection over union with the joints' tight box, and ratio of the longer sides."""
-    is_labelled = labelled(keypoints)[..., None]
-    low, high = np.where(is_labelled, keypoints, np.inf).min(1), np.where(is_labelled, keypoints, -np.inf).max(1)
-    near, far = boxes[:, :2] - boxes[:, 2:] / 2, boxes[:, :2] + boxes[:, 2:] / 2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        shared = np.maximum(np.minimum(high, far) - np.maximum(low, near), 0).prod(-1)
-        union = (high - low).prod(-1) + boxes[:, 2:].prod(-1) - shared
-        return shared / union, boxes[:, 2:].max(-1) / (high - low).max(-1)
 
 
 def _share(values: Any) -> float | None:

@@ -108,6 +108,13 @@ def area_under(curve: FloatArray, thresholds: FloatArray = THRESHOLDS) -> NDArra
     return np.asarray(((curve[1:] + curve[:-1]) / 2 * widths).sum(0) / widths.sum())
 
 
+def extent(keypoints: FloatArray) -> NDArray[np.float64]:
+    """(4, N) left, top, right, bottom of the labelled joints (N, K, 2), px; infinite where none is labelled."""
+    missing = np.isnan(keypoints).any(-1, keepdims=True)
+    low, high = np.where(missing, np.inf, keypoints).min(1), np.where(missing, -np.inf, keypoints).max(1)
+    return np.concatenate([low, high], axis=1).T
+
+
 def intersection_and_union(a: FloatArray, b: FloatArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(N) areas, px², that the rectangles (4, N) left, top, right, bottom share, and that they cover together."""
     shared = np.maximum(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0).prod(0)
@@ -122,9 +129,8 @@ def pck_hits(pred: FloatArray, truth: FloatArray, alpha: float) -> HitCounts:
     """
     distance = joint_errors(pred, truth)
     valid = ~np.isnan(distance)
-    low = np.where(valid[..., None], truth, np.inf).min(1)
-    high = np.where(valid[..., None], truth, -np.inf).max(1)
-    side = np.where(valid.any(1), (high - low).max(-1), np.nan)[:, None]
+    left_top, right_bottom = np.split(extent(truth), 2)
+    side = np.where(valid.any(1), (right_bottom - left_top).max(0), np.nan)[:, None]
     return HitCounts(valid & (distance <= alpha * side * SLACK), valid)
 
 

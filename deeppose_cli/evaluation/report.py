@@ -178,14 +178,15 @@ def _write(
     document_file, table = folder / "scores.json", folder / "per-image.csv"
     document_file.write_text(to_json(document) + "\n", encoding="utf-8")
     scores.write_per_image(table, test.names, rows, truth, test.skeleton)
-    drawn = {"pdj": figures.pdj_figure(document)}
-    if figures.has_comparison(document):
-        drawn["comparison"] = figures.comparison_figure(document)
-    if figures.has_reliability(document):
-        drawn["confidence"] = figures.reliability_figure(document)
+    drawn = {
+        "pdj": figures.pdj_figure(document),
+        "comparison": figures.comparison_figure(document),
+        "confidence": figures.reliability_figure(document),
+    }
     files = [document_file, table]
     for name, figure in drawn.items():
-        files += figures.save(figure, folder / f"{name}.png", folder / f"{name}.svg")
+        if figure is not None:
+            files += figures.save(figure, folder / f"{name}.png", folder / f"{name}.svg")
     columns = [row for row in rows if row.name.startswith("stage ")] or [row for row in rows if row.name != MEAN_POSE]
     columns = (columns or list(rows))[:MAX_COLUMNS]
     cells = _sheet_cells(columns, test, truth) if columns else []

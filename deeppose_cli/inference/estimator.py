@@ -34,7 +34,7 @@ from deeppose_cli.detection.person_finder import PersonFinder, stage1_scorer
 from deeppose_cli.inference.records import coco_results, image_record
 from deeppose_cli.media.images import Image, read_image
 from deeppose_cli.models.cascade import Person
-from deeppose_cli.visualization.annotate import annotate_image
+from deeppose_cli.visualization.drawing import annotate_image
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -27,7 +27,7 @@ from deeppose_cli.inference.writer import ResultWriter
 from deeppose_cli.media.images import Image, pixel_count, read_image
 from deeppose_cli.media.video import VIDEO_OUTPUT_SUFFIX, is_video
 from deeppose_cli.models.cascade import Cascade, Person
-from deeppose_cli.visualization.annotate import PLAIN, AnnotationStyle, annotate_image, write_image
+from deeppose_cli.visualization.drawing import PLAIN, AnnotationStyle, annotate_image, write_image
 
 BATCH_IMAGES, BATCH_PIXELS = 16, 16_000_000
 """A batch is full at either, so that a folder of camera images needs no more memory than one of thumbnails."""

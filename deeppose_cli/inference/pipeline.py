@@ -23,7 +23,7 @@ from deeppose_cli.inference.video_predictor import predict_video
 from deeppose_cli.inference.writer import COCO, CSV, RECORDS, Counts, ResultWriter
 from deeppose_cli.media.video import is_video
 from deeppose_cli.models.cascade import Cascade
-from deeppose_cli.visualization.annotate import AnnotationStyle
+from deeppose_cli.visualization.drawing import AnnotationStyle
 
 OUT = Path("predictions")
 

@@ -24,7 +24,7 @@ from deeppose_cli.inference.writer import ResultWriter
 from deeppose_cli.media.images import Image
 from deeppose_cli.media.video import VideoReader, VideoWriter
 from deeppose_cli.models.cascade import Cascade, Person
-from deeppose_cli.visualization.annotate import PLAIN, AnnotationStyle, annotate_image
+from deeppose_cli.visualization.drawing import PLAIN, AnnotationStyle, annotate_image
 
 MIN_FRAMES = 0.9
 """A video that ends before this share of the frames in its header is reported as damaged."""

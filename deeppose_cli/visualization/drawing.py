@@ -1,13 +1,26 @@
-"""Poses, boxes and text drawn into images."""
+"""Poses of people drawn onto images, with their boxes, names and track numbers."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 
+from deeppose_cli.core.errors import DeepPoseError
+from deeppose_cli.core.files import write_bytes
 from deeppose_cli.core.geometry import FloatArray
 from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.media.images import Image
+from deeppose_cli.models.cascade import Person
+
+MIN_SIDE = 480
+"""Smaller images are enlarged until their longer side is this many px, so that lines can be distinguished."""
+GAP = 0.01
+"""Between the stages, in longer sides of the image."""
+JPEG_QUALITY = 92
 
 Color = tuple[int, int, int]
 """RGB."""
@@ -27,6 +40,68 @@ _MAX_DISTANCE = 4.0
 """In image sizes; beyond it cv2's whole numbers would overflow."""
 
 
+@dataclass(frozen=True)
+class AnnotationStyle:
+    """What is drawn beside the poses."""
+
+    names: bool = False
+    """The joints' names."""
+    show_stages: bool = False
+    """Every stage by itself, side by side, with its crop boxes."""
+
+
+PLAIN = AnnotationStyle()
+
+
+def annotate_image(image: Image, people: Sequence[Person], skeleton: Skeleton, style: AnnotationStyle = PLAIN) -> Image:
+    """(H, W, 3): the image with its poses, enlarged to MIN_SIDE if it is smaller, and the numbers of tracked people."""
+    if not style.show_stages or not people:
+        return _draw_stage(image, people, skeleton, style, None)
+    stages = [_draw_stage(image, people, skeleton, style, stage) for stage in range(len(people[0].poses))]
+    height, width = stages[0].shape[:2]
+    gap = np.full((height, max(2, round(GAP * max(height, width))), 3), 255, np.uint8)
+    return np.concatenate([part for drawn in stages for part in (gap, drawn)][1:], axis=1)
+
+
+def _draw_stage(
+    image: Image, people: Sequence[Person], skeleton: Skeleton, style: AnnotationStyle, stage: int | None
+) -> Image:
+    """`stage`: from 0; None is the last, without its boxes."""
+    height, width = image.shape[:2]
+    factor = max(1.0, MIN_SIDE / max(height, width))
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    scale = np.array([size[0] / width, size[1] / height])
+    canvas = _copy(
+        image if factor == 1 else np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+    )
+
+    def enlarged(points: FloatArray) -> FloatArray:
+        # Pixel centres are at integers, so the corner that stays in place is at -0.5.
+        return np.asarray((points + 0.5) * scale - 0.5)
+
+    for person in people:
+        if stage is not None:
+            boxes = person.boxes[stage][:1] if stage == 0 else person.boxes[stage]
+            _draw_boxes(canvas, enlarged(boxes[:, :2] - boxes[:, 2:] / 2), enlarged(boxes[:, :2] + boxes[:, 2:] / 2))
+        pose = person.poses[-1 if stage is None else stage]
+        label = "" if person.track is None else str(person.track)
+        canvas = draw_pose(canvas, enlarged(pose), skeleton, names=style.names, label=label)
+    if stage is not None:
+        length = max(canvas.shape[:2])
+        _write(canvas, f"stage {stage + 1}", np.array([2, 5]) * length / 120, _LABEL * length, SIDE_COLORS[""])
+    return canvas
+
+
+def write_image(path: Path, image: Image) -> None:
+    """Write (H, W, 3) RGB in the format of the suffix. Raises DeepPoseError that names the file."""
+    done, data = cv2.imencode(
+        path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    )
+    if not done:
+        raise DeepPoseError(f"{path}: the overlay could not be encoded")
+    write_bytes(path, data.tobytes())
+
+
 def draw_pose(image: Image, pose: FloatArray, skeleton: Skeleton, *, names: bool = False, label: str = "") -> Image:
     """Draw the pose (K, 2) in px over a copy of the image (H, W, 3).
 
@@ -34,7 +109,7 @@ def draw_pose(image: Image, pose: FloatArray, skeleton: Skeleton, *, names: bool
     as thick as fits the image's size. Joints that are NaN are left out, with their limbs. `names` writes the joints'
     names beside them, `label` a text above the person.
     """
-    canvas, size = _copy(image)
+    canvas, size = _copy(image), max(image.shape[:2])
     width = max(1.0, size / 120)
     points = _bounded(pose, size)
     limbs = []
@@ -59,26 +134,18 @@ def draw_pose(image: Image, pose: FloatArray, skeleton: Skeleton, *, names: bool
     return canvas
 
 
-def draw_boxes(image: Image, corners: FloatArray) -> Image:
-    """Draw thin boxes (N, 2, 2), left top and right bottom in px, over a copy of the image."""
-    canvas, size = _copy(image)
-    for start, end in _bounded(corners, size):
-        for thickness, color in ((3, _EDGE), (1, SIDE_COLORS[""])):
-            thickness = max(thickness, round(thickness * size / 600))
-            cv2.rectangle(canvas, _fixed(start), _fixed(end), color, thickness, cv2.LINE_AA, _SHIFT)
-    return canvas
-
-
-def draw_title(image: Image, title: str) -> Image:
-    """Write a line of text into the upper left corner of a copy of the image."""
-    canvas, size = _copy(image)
-    _write(canvas, title, np.array([2, 5]) * size / 120, _LABEL * size, SIDE_COLORS[""])
-    return canvas
-
-
 def joint_color(joint: str) -> Color:
     """The color of the person's side."""
     return SIDE_COLORS[_side(joint)]
+
+
+def _draw_boxes(canvas: Image, left_top: FloatArray, right_bottom: FloatArray) -> None:
+    """Draw thin boxes with these corners (N, 2) px."""
+    size = max(canvas.shape[:2])
+    for start, end in zip(_bounded(left_top, size), _bounded(right_bottom, size), strict=True):
+        for thickness, color in ((3, _EDGE), (1, SIDE_COLORS[""])):
+            thickness = max(thickness, round(thickness * size / 600))
+            cv2.rectangle(canvas, _fixed(start), _fixed(end), color, thickness, cv2.LINE_AA, _SHIFT)
 
 
 def _write_names(canvas: Image, points: FloatArray, skeleton: Skeleton, width: float) -> None:
@@ -108,9 +175,8 @@ def _write(canvas: Image, text: str, base: FloatArray, letters: float, color: Co
         cv2.putText(canvas, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, paint, thickness + extra, cv2.LINE_AA)
 
 
-def _copy(image: Image) -> tuple[Image, int]:
-    """A copy to draw into, and its longer side."""
-    return np.ascontiguousarray(image).copy(), max(image.shape[:2])
+def _copy(image: Image) -> Image:
+    return np.ascontiguousarray(image).copy()
 
 
 def _bounded(points: FloatArray, size: int) -> FloatArray:

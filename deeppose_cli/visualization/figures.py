@@ -43,16 +43,6 @@ _CELL = 420
 _THRESHOLD = "threshold, in torsos"
 
 
-def has_comparison(document: Mapping[str, Any]) -> bool:
-    """Whether there are published results for the comparison figure."""
-    return any(row["pdj"]["joints"].keys() & COMPARED for row in _published(document))
-
-
-def has_reliability(document: Mapping[str, Any]) -> bool:
-    """Whether a row has confidences in several bins: one point makes no curve."""
-    return any(len(_bins(row)) > 1 for row in document["rows"])
-
-
 def pdj_figure(document: Mapping[str, Any]) -> Figure:
     """PDJ against the threshold: a panel for each joint kind, a line for each row."""
     rows = document["rows"]
@@ -75,12 +65,15 @@ def pdj_figure(document: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def comparison_figure(document: Mapping[str, Any]) -> Figure:
-    """PDJ against the threshold for wrists and elbows, as the paper compares methods.
+def comparison_figure(document: Mapping[str, Any]) -> Figure | None:
+    """PDJ against the threshold for wrists and elbows, as the paper compares methods; None without published results.
 
     A line for each row; published results as single markers at their threshold.
     """
-    rows, published = document["rows"], _published(document)
+    rows = document["rows"]
+    published = [row for row in document["published"] if row.get("pdj", {}).get("joints", {}).keys() & COMPARED]
+    if not published:
+        return None
     names = [row["name"] for row in rows]
     names += [f"{row['name']} (unverified)" if row["unverified"] else row["name"] for row in published]
     width = 6.9
@@ -89,8 +82,12 @@ def comparison_figure(document: Mapping[str, Any]) -> Figure:
     handles: list[Any] = []
     for kind, panel in zip(kinds, figure.subplots(1, len(kinds), sharey=True, squeeze=False)[0], strict=True):
         handles = _draw_panel(panel, rows, kind)
-        markers = zip(published, cycle(_PUBLISHED_MARKERS), strict=False)
-        handles += [_draw_published(panel, row, kind, marker) for row, marker in markers]
+        for row, marker in zip(published, cycle(_PUBLISHED_MARKERS), strict=False):
+            value = row["pdj"]["joints"].get(kind)
+            (line,) = panel.plot([row["pdj"]["threshold"]], _percent([value]), color="0.2", linestyle="", marker=marker)
+            # Hollow, as two results may nearly agree.
+            line.set(markersize=8, markerfacecolor="none", markeredgewidth=1.2, clip_on=False, zorder=5)
+            handles.append(line)
         panel.set_xlabel(_THRESHOLD, fontsize=9)
     figure.axes[0].set_ylabel("detected joints, %", fontsize=9)
     figure.suptitle(_title(document), fontsize=10)
@@ -98,28 +95,35 @@ def comparison_figure(document: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def reliability_figure(document: Mapping[str, Any]) -> Figure:
-    """How often joints are detected, by their confidence: a line for each row with confidences.
+def reliability_figure(document: Mapping[str, Any]) -> Figure | None:
+    """How often joints are detected, by their confidence: a line for each row with confidences; None without such rows.
 
-    On the diagonal confidence and detection rate agree. The circles' areas grow with the numbers of joints.
+    On the diagonal confidence and detection rate agree. The circles' areas grow with the numbers of joints. A row with
+    a single bin of LEAST_JOINTS is left out: one point makes no curve.
     """
-    rows = [row for row in document["rows"] if len(_bins(row)) > 1]
     figure = _new_figure(4.6, 4.9)
     panel = figure.subplots()
     panel.plot([0, 100], [0, 100], color=_BASELINE[0], linestyle=_BASELINE[1], linewidth=1)
-    handles = []
-    for row, (color, line, _) in zip(rows, cycle(_STYLES), strict=False):
-        confidence, detected, count = np.array(_bins(row), dtype=float).T
+    handles, names = [], []
+    styles = cycle(_STYLES)
+    for row in document["rows"]:
+        bins = [bin_ for bin_ in row.get("confidence", {}).get("bins", ()) if bin_[2] >= LEAST_JOINTS]
+        if len(bins) < 2:
+            continue
+        color, line, _ = next(styles)
+        confidence, detected, count = np.array(bins, dtype=float).T
         x, y, area = 100 * confidence, 100 * detected, 8 + 250 * count / count.sum()
         handles += panel.plot(x, y, color=color, linestyle=line, linewidth=1.2)
         panel.scatter(x, y, s=area, color=color, alpha=0.6, linewidth=0)
+        names.append(f"{row['name']} (mean error {100 * row['confidence']['error']:.1f} points)")
+    if not names:
+        return None
     panel.set(xlim=(0, 100), ylim=(0, 100), aspect="equal")
     panel.set_xlabel("confidence, %", fontsize=9)
     panel.set_ylabel("joints detected within 0.2 of the torso, %", fontsize=9)
     panel.tick_params(labelsize=8)
     panel.grid(color="0.9", linewidth=0.5)
     figure.suptitle(_title(document, "Confidence of joints"), fontsize=10)
-    names = [f"{row['name']} (mean error {100 * row['confidence']['error']:.1f} points)" for row in rows]
     _legend(figure, handles, names)
     return figure
 
@@ -133,9 +137,8 @@ def contact_sheet(
     """
     tallest = [min(1.2, max(0.6, image.shape[0] / max(image.shape[1], 1))) for _, image, _, _ in cells]
     width = 1.6
-    figure = Figure(
-        figsize=(0.5 + width * len(titles), 0.4 + sum(width * ratio + 0.25 for ratio in tallest)), layout="constrained"
-    )
+    height = 0.4 + sum(width * ratio + 0.25 for ratio in tallest)
+    figure = Figure(figsize=(0.5 + width * len(titles), height), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(len(cells), len(titles), squeeze=False, gridspec_kw={"height_ratios": tallest})
     for line, (label, image, poses, captions) in zip(panels, cells, strict=True):
@@ -169,19 +172,16 @@ def _new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _published(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [row for row in document.get("published", ()) if row.get("pdj", {}).get("joints")]
-
-
-def _bins(row: Mapping[str, Any]) -> list[tuple[float, float, int]]:
-    """(confidence, share detected, joints) of each bin with enough joints."""
-    return [bin_ for bin_ in row.get("confidence", {}).get("bins", ()) if bin_[2] >= LEAST_JOINTS]
-
-
 def _draw_panel(panel: Any, rows: Sequence[Mapping[str, Any]], kind: str) -> list[Any]:
-    """Draw one joint kind of all rows; returns the lines."""
+    """Draw one joint kind of all rows; returns the lines. The mean pose is gray and dashed."""
     panel.axvline(rows[0]["pdj"]["threshold"], color="0.45", linewidth=1.1, dashes=(2, 2), zorder=1)
-    handles = [_draw_line(panel, row, kind, style) for row, style in zip(rows, _styles(rows), strict=True)]
+    handles, styles = [], cycle(_STYLES)
+    for row in rows:
+        color, dashes, marker = _BASELINE if row["name"] == "mean pose" else next(styles)
+        values = _percent(row["curve"][kind])
+        (line,) = panel.plot(row["curve"]["thresholds"], values, color=color, linestyle=dashes, linewidth=1.4)
+        line.set(marker=marker, markersize=3.5, markevery=(10, 10), clip_on=False)  # markers at 0.1, 0.2 …
+        handles.append(line)
     panel.set_title(kind.replace("_", " "), fontsize=9)
     panel.set(xlim=(0, 0.5), ylim=(0, 100), xticks=[0, 0.1, 0.2, 0.3, 0.4, 0.5], yticks=range(0, 101, 20))
     panel.xaxis.set_major_formatter(lambda value, _: f"{value:.1f}".removesuffix(".0"))
@@ -191,35 +191,8 @@ def _draw_panel(panel: Any, rows: Sequence[Mapping[str, Any]], kind: str) -> lis
     return handles
 
 
-def _draw_line(panel: Any, row: Mapping[str, Any], kind: str, style: tuple[str, str, str]) -> Any:
-    color, dashes, marker = style
-    values = [math.nan if value is None else 100 * value for value in row["curve"][kind]]
-    (line,) = panel.plot(row["curve"]["thresholds"], values, color=color, linestyle=dashes, linewidth=1.4)
-    line.set(marker=marker, markersize=3.5, markevery=(10, 10), clip_on=False)  # markers at 0.1, 0.2 …
-    return line
-
-
-def _draw_published(panel: Any, row: Mapping[str, Any], kind: str, marker: str) -> Any:
-    value = row["pdj"]["joints"].get(kind)
-    (drawn,) = panel.plot(
-        [row["pdj"]["threshold"]],
-        [math.nan if value is None else 100 * value],
-        color="0.2",
-        linestyle="",
-        marker=marker,
-        markersize=8,
-        markerfacecolor="none",  # two results may nearly agree
-        markeredgewidth=1.2,
-        clip_on=False,
-        zorder=5,
-    )
-    return drawn
-
-
-def _styles(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
-    """The mean pose is gray and dashed; all others take the list in turn."""
-    others = cycle(_STYLES)
-    return [_BASELINE if row["name"] == "mean pose" else next(others) for row in rows]
+def _percent(values: Sequence[float | None]) -> list[float]:
+    return [math.nan if value is None else 100 * value for value in values]
 
 
 def _legend(figure: Figure, handles: Sequence[Any], names: Sequence[str]) -> None:

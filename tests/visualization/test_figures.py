@@ -1,4 +1,4 @@
-"""The figures and the overlay: that the files are whole, the same each time, and show what they are given."""
+"""The figures: that the files are whole, the same each time, and show what they are given."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from deeppose_cli.evaluation import scores
 from deeppose_cli.evaluation.published_results import comparable_results
 from deeppose_cli.evaluation.scores import ScoredPredictions
 from deeppose_cli.visualization import figures
-from deeppose_cli.visualization.drawing import SIDE_COLORS, draw_pose
 
 
 def scores_document(skeleton: Skeleton, names: list[str]) -> dict[str, Any]:
@@ -82,11 +81,11 @@ def test_the_confidence_figure_has_a_line_for_each_row_with_confidences() -> Non
 
 def test_confidences_in_one_large_enough_bin_make_no_figure() -> None:
     document = scores_document(LSP14, ["mean pose", "stage 1"])
-    assert not figures.has_reliability(document)
+    assert figures.reliability_figure(document) is None
     document["rows"][1]["confidence"] = {"error": 0.1, "bins": [[0.15, 0.2, 50], [0.3, 0.9, 3]]}
-    assert not figures.has_reliability(document)
+    assert figures.reliability_figure(document) is None
     document["rows"][1]["confidence"]["bins"].append([0.55, 0.6, 20])
-    assert figures.has_reliability(document)
+    assert figures.reliability_figure(document)
 
 
 # --- Comparison ------------------------------------------------------------------------------------------------------
@@ -99,11 +98,11 @@ def flic_document(names: list[str]) -> dict[str, Any]:
 
 
 def test_without_published_wrists_and_elbows_there_is_no_comparison() -> None:
-    assert figures.has_comparison(flic_document(["stage 1"]))
+    assert figures.comparison_figure(flic_document(["stage 1"]))
     pcp_only = comparable_results("lsp", "test", 1000, centric="person", usual_box=True, pcp_rule="strict")
     document = scores_document(LSP14, ["mean pose", "stage 1"])
-    assert not figures.has_comparison(document)
-    assert not figures.has_comparison({**document, "published": pcp_only})
+    assert figures.comparison_figure(document) is None
+    assert figures.comparison_figure({**document, "published": pcp_only}) is None
 
 
 def test_the_comparison_has_wrists_and_elbows_of_all_rows_and_published_figures_as_markers() -> None:
@@ -136,7 +135,7 @@ def test_a_row_without_wrists_has_no_line_there() -> None:
     assert len(shown) == 1
 
 
-@pytest.mark.parametrize("document", [flic_document(MANY), scores_document(LSP14, MANY[:2])])
+@pytest.mark.parametrize("document", [flic_document(MANY), flic_document(MANY[:2])])
 def test_nothing_in_the_comparison_overlaps_or_is_cut(document: dict[str, Any]) -> None:
     figure = figures.comparison_figure(document)
     figure.draw_without_rendering()
@@ -150,7 +149,7 @@ def test_nothing_in_the_comparison_overlaps_or_is_cut(document: dict[str, Any]) 
 
 
 def test_the_files_are_sharp_whole_and_the_same_each_time(tmp_path: Path) -> None:
-    document = scores_document(FLIC10, MANY[:3])
+    document = flic_document(MANY[:3])
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         for name, figure in {"pdj": figures.pdj_figure, "comparison": figures.comparison_figure}.items():
@@ -185,60 +184,3 @@ def test_figures_leave_pyplot_alone() -> None:
     before = dict(mpl.rcParams)
     figures.pdj_figure(scores_document(FLIC10, ["stage 1"]))
     assert dict(mpl.rcParams) == before
-
-
-# --- Overlay ---------------------------------------------------------------------------------------------------------
-
-
-def gray(height: int = 200, width: int = 160) -> np.ndarray:
-    return np.full((height, width, 3), 100, np.uint8)
-
-
-def spread_out() -> np.ndarray:
-    """(14, 2): every joint on a spot of its own."""
-    return np.array([(20 + 30 * (i % 5), 20 + 60 * (i // 5)) for i in range(14)], dtype=float)
-
-
-def test_joints_are_drawn_where_they_are_in_the_color_of_their_side() -> None:
-    image, pose = gray(), spread_out()
-    drawn = draw_pose(image, pose, LSP14)
-    assert (image == 100).all()
-    for (x, y), joint in zip(pose.astype(int), LSP14.joints, strict=True):
-        side = joint.partition("_")[0]
-        assert tuple(drawn[y, x]) == SIDE_COLORS[side if side in SIDE_COLORS else ""]
-
-
-def test_a_joint_that_is_missing_takes_its_limbs_with_it_and_no_other() -> None:
-    pose = np.full((14, 2), np.nan)
-    pose[LSP14.index("left_elbow")], pose[LSP14.index("left_wrist")] = (40, 40), (120, 40)
-    drawn = draw_pose(gray(), pose, LSP14)
-    assert tuple(drawn[40, 80]) == SIDE_COLORS["left"]
-    pose[LSP14.index("left_wrist")] = np.nan
-    drawn = draw_pose(gray(), pose, LSP14)
-    assert (drawn[40, 80] == 100).all()
-    assert (drawn[40, 40] != 100).any()
-    assert (draw_pose(gray(), np.full((14, 2), np.nan), LSP14) == 100).all()
-
-
-def test_joints_far_outside_are_cut_off_at_the_edge() -> None:
-    pose = np.full((14, 2), np.nan)
-    pose[LSP14.index("left_elbow")], pose[LSP14.index("left_wrist")] = (40, 40), (1e12, 40)
-    drawn = draw_pose(gray(), pose, LSP14)
-    assert drawn.shape == (200, 160, 3)
-    assert tuple(drawn[40, 159]) == SIDE_COLORS["left"]
-    pose[:] = -np.inf
-    assert (draw_pose(gray(), pose, LSP14) == 100).all()
-
-
-def test_lines_grow_with_the_image() -> None:
-    def thickness(scale: int) -> int:
-        pose = np.full((14, 2), np.nan)
-        pose[LSP14.index("neck")], pose[LSP14.index("head_top")] = (10 * scale, 60 * scale), (90 * scale, 60 * scale)
-        drawn = draw_pose(gray(120 * scale, 100 * scale), pose, LSP14)
-        return int((drawn[:, 50 * scale] > 170).all(-1).sum())
-
-    assert 1 <= thickness(1) < thickness(5) <= 8
-
-
-def test_an_image_of_one_pixel() -> None:
-    assert draw_pose(gray(1, 1), np.zeros((14, 2)), LSP14).shape == (1, 1, 3)

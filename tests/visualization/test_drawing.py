@@ -9,7 +9,7 @@ import pytest
 from deeppose_cli.core.geometry import Box
 from deeppose_cli.core.skeleton import LSP14
 from deeppose_cli.models.cascade import Person
-from deeppose_cli.visualization.annotate import AnnotationStyle, annotate_image
+from deeppose_cli.visualization.drawing import SIDE_COLORS, AnnotationStyle, annotate_image, draw_pose
 
 
 def person(poses: np.ndarray, track: int | None = None) -> Person:
@@ -77,3 +77,57 @@ def test_every_stage_shows_its_own_pose_and_boxes() -> None:
 
 def test_stages_without_people_are_the_image() -> None:
     assert (annotate_image(GREY, [], LSP14, AnnotationStyle(show_stages=True)) == 128).all()
+
+
+def gray(height: int = 200, width: int = 160) -> np.ndarray:
+    return np.full((height, width, 3), 100, np.uint8)
+
+
+def spread_out() -> np.ndarray:
+    """(14, 2): every joint on a spot of its own."""
+    return np.array([(20 + 30 * (i % 5), 20 + 60 * (i // 5)) for i in range(14)], dtype=float)
+
+
+def test_joints_are_drawn_where_they_are_in_the_color_of_their_side() -> None:
+    image, pose = gray(), spread_out()
+    drawn = draw_pose(image, pose, LSP14)
+    assert (image == 100).all()
+    for (x, y), joint in zip(pose.astype(int), LSP14.joints, strict=True):
+        side = joint.partition("_")[0]
+        assert tuple(drawn[y, x]) == SIDE_COLORS[side if side in SIDE_COLORS else ""]
+
+
+def test_a_joint_that_is_missing_takes_its_limbs_with_it_and_no_other() -> None:
+    pose = np.full((14, 2), np.nan)
+    pose[LSP14.index("left_elbow")], pose[LSP14.index("left_wrist")] = (40, 40), (120, 40)
+    drawn = draw_pose(gray(), pose, LSP14)
+    assert tuple(drawn[40, 80]) == SIDE_COLORS["left"]
+    pose[LSP14.index("left_wrist")] = np.nan
+    drawn = draw_pose(gray(), pose, LSP14)
+    assert (drawn[40, 80] == 100).all()
+    assert (drawn[40, 40] != 100).any()
+    assert (draw_pose(gray(), np.full((14, 2), np.nan), LSP14) == 100).all()
+
+
+def test_joints_far_outside_are_cut_off_at_the_edge() -> None:
+    pose = np.full((14, 2), np.nan)
+    pose[LSP14.index("left_elbow")], pose[LSP14.index("left_wrist")] = (40, 40), (1e12, 40)
+    drawn = draw_pose(gray(), pose, LSP14)
+    assert drawn.shape == (200, 160, 3)
+    assert tuple(drawn[40, 159]) == SIDE_COLORS["left"]
+    pose[:] = -np.inf
+    assert (draw_pose(gray(), pose, LSP14) == 100).all()
+
+
+def test_lines_grow_with_the_image() -> None:
+    def thickness(scale: int) -> int:
+        pose = np.full((14, 2), np.nan)
+        pose[LSP14.index("neck")], pose[LSP14.index("head_top")] = (10 * scale, 60 * scale), (90 * scale, 60 * scale)
+        drawn = draw_pose(gray(120 * scale, 100 * scale), pose, LSP14)
+        return int((drawn[:, 50 * scale] > 170).all(-1).sum())
+
+    assert 1 <= thickness(1) < thickness(5) <= 8
+
+
+def test_an_image_of_one_pixel() -> None:
+    assert draw_pose(gray(1, 1), np.zeros((14, 2)), LSP14).shape == (1, 1, 3)
