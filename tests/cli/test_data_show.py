@@ -38,14 +38,14 @@ def show(mini_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):  
 @pytest.fixture
 def columns(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Of every sheet that is drawn, the titles of its columns."""
-    from deeppose_cli.data.preview import content
+    from deeppose_cli.data.preview import sheet
 
     seen: list[list[str]] = []
-    draw = content.sample_sheet
+    draw = sheet.draw_sheet
     monkeypatch.setattr(
-        content,
-        "sample_sheet",
-        lambda lines, titles, title: seen.append(list(titles)) or draw(lines, titles, title),
+        sheet,
+        "draw_sheet",
+        lambda labels, columns, title: seen.append([heading for heading, _ in columns]) or draw(labels, columns, title),
     )
     return seen
 

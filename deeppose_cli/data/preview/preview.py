@@ -10,9 +10,10 @@ from deeppose_cli.config.presets import preset_by_name
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.files import replacing
 from deeppose_cli.core.progress import loading_notice
-from deeppose_cli.data.datasets.registry import get_dataset
+from deeppose_cli.data.datasets.registry import get_dataset, trained_box
 from deeppose_cli.detection.initial_boxes import usual_source
 
+DPI = 200
 SHEETS = "sheets"
 """Folder below the data root for sheets without a place of their own."""
 
@@ -45,23 +46,29 @@ def preview(
         raise UsageError(f"--preset {preset}: not with --run, which goes by the run's own settings")
     if run is None and stage is not None and stage > 2:
         raise UsageError(f"--stage {stage}: valid: 1, 2; later ones start from another stage's poses: add --run NAME")
-    chosen_preset = preset_by_name(preset or spec.preset)
+    settings, folder = preset_by_name(preset or spec.preset), None if run is None else resolve_run(runs_root, run)
     with loading_notice("libraries"):
-        from deeppose_cli.data.preview import content
+        from deeppose_cli.data.preview import columns, sheet
 
-    if run is None:
-        settings = content.settings_of_preset(spec, stage, chosen_preset, seed)
+    if folder is None:
+        stages = columns.preset_stages(settings, spec, stage)
+        trained_with, stage_box = f"preset {settings.name}", settings.box_on(spec.name)
     else:
-        settings = content.settings_of_run(spec, stage, resolve_run(runs_root, run), seed)
-    chosen, annotations = content.choose_split(spec, data_root, split)
-    source = box or usual_source(settings.box or spec.initial_box, chosen, spec.evaluation_only)
-    examples = content.choose_examples(annotations, source, data_root / name, count, seed)
-    title = f"{name}, {chosen}: {settings.source}, initial box {source}, seed {seed}"
-    figure = content.draw(examples, settings, title, seed)
+        stages = columns.run_stages(folder, spec, stage)
+        trained_with, stage_box = f"run {folder.name}", trained_box(folder.data_name, folder.initial_box, spec)
+    splits = {key: part for key, part in spec.read(data_root).items() if len(part)}
+    chosen = split or next(iter(splits), "")
+    if chosen not in splits:
+        raise UsageError(f"--split {chosen}: {name} has no images in it; valid: {', '.join(splits)}")
+    source = box or usual_source(stage_box or spec.initial_box, chosen, spec.evaluation_only)
+    examples = columns.choose_examples(splits[chosen], source, data_root / name, count, seed)
+    title = f"{name}, {chosen}: {trained_with}, initial box {source}, seed {seed}"
+    labels = [splits[chosen].names[row] for row in examples.rows]
+    figure = sheet.draw_sheet(labels, columns.stage_columns(examples, stages, seed, folder), title)
     target = out or data_root / SHEETS / f"{name}-{chosen}{f'-stage{stage}' if stage else ''}.png"
     try:
         with replacing(target) as temporary:
-            figure.savefig(temporary, dpi=content.DPI, format="png")
+            figure.savefig(temporary, dpi=DPI, format="png")
     except DeepPoseError as error:
         raise DeepPoseError(f"--out {error}") from None
     return target

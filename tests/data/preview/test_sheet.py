@@ -6,18 +6,15 @@ import numpy as np
 import pytest
 
 from deeppose_cli.core.skeleton import LSP14
-from deeppose_cli.data.preview.sample_sheet import (
+from deeppose_cli.data.preview.sheet import (
     CELL,
     EMPTY,
     INITIAL_BOX_COLOR,
-    Cell,
-    initial_box_cell,
-    initial_cell,
-    joint_boxes_cell,
-    refinement_cell,
-    sample_sheet,
+    draw_sheet,
+    image_cell,
+    input_cell,
+    joint_cell,
 )
-from deeppose_cli.data.preview.sample_views import Crop
 from deeppose_cli.visualization.drawing import joint_color
 
 RED = (200, 30, 30)
@@ -41,80 +38,75 @@ def extent(pixels: np.ndarray, color: tuple[int, int, int], tolerance: int = 12)
     [(49.5, 29.5, 100, 60), (49.5, 29.5, 100, 100), (80, 20, 90, 90), (-10, 0, 60, 40), (49.5, 29.5, 30, 20)],
 )
 def test_image_and_initial_box_lie_as_in_px(box: tuple[float, ...]) -> None:
-    cell = initial_box_cell(plain(100, 60), NOTHING, np.array(box, float), LSP14)
-    assert cell.pixels.shape == (CELL, CELL, 3)
-    assert cell.caption == "100 × 60 px"
+    pixels, caption = image_cell(plain(100, 60), NOTHING, [(np.array(box), INITIAL_BOX_COLOR, 3)], LSP14, "a box")
+    assert pixels.shape == (CELL, CELL, 3)
+    assert caption == "a box"
     cx, cy, w, h = box
     low, high = (
         np.minimum(0, [cx - w / 2 + 0.5, cy - h / 2 + 0.5]),
         np.maximum([100, 60], [cx + w / 2 + 0.5, cy + h / 2 + 0.5]),
     )
     scale = CELL / ((high - low).max() * 1.02)
-    drawn = extent(cell.pixels, INITIAL_BOX_COLOR)
+    drawn = extent(pixels, INITIAL_BOX_COLOR)
     np.testing.assert_allclose((drawn[2:] - drawn[:2]) / scale, [w, h], atol=7 / scale)
     # Against an edge of the image that the box does not cover.
-    red = extent(cell.pixels, RED)
+    red = extent(pixels, RED)
     right_of_image = (cx + w / 2 + 0.5) - 100
     if right_of_image < 0:
         assert (drawn[2] - red[2]) / scale == pytest.approx(right_of_image, abs=5 / scale)
 
 
 def test_a_box_far_away_does_not_shrink_the_image_to_nothing() -> None:
-    cell = initial_box_cell(plain(100, 60), NOTHING, np.array([5e6, 5e6, 10.0, 10.0]), LSP14)
-    left, _, right, _ = extent(cell.pixels, RED)
+    box = np.array([5e6, 5e6, 10.0, 10.0])
+    pixels, _ = image_cell(plain(100, 60), NOTHING, [(box, INITIAL_BOX_COLOR, 3)], LSP14, "")
+    left, _, right, _ = extent(pixels, RED)
     assert right - left > CELL / 4
 
 
-def test_boxes_have_the_color_of_the_persons_side_and_those_shown_are_thick() -> None:
-    boxes = np.full((14, 4), np.nan)
-    boxes[LEFT] = 30, 30, 20, 20
-    boxes[LSP14.mirror[LEFT]] = 70, 30, 20, 20
-    cell = joint_boxes_cell(plain(100, 60), NOTHING, boxes, [LEFT], LSP14)
+def test_boxes_have_their_color_and_width() -> None:
     left, right = joint_color("left_wrist"), joint_color("right_wrist")
     assert left != right
-    amounts = [int((np.abs(cell.pixels.astype(int) - color).max(-1) < 60).sum()) for color in (left, right)]
+    boxes = [(np.array([70.0, 30, 20, 20]), right, 0), (np.array([30.0, 30, 20, 20]), left, 3)]
+    pixels, _ = image_cell(plain(100, 60), NOTHING, boxes, LSP14, "")
+    amounts = [int((np.abs(pixels.astype(int) - color).max(-1) < 60).sum()) for color in (left, right)]
     assert amounts[0] > 2 * amounts[1] > 0
     scale = CELL / 102
     for color, middle in ((left, 30), (right, 70)):
-        x1, _, x2, _ = extent(cell.pixels, color, 60)
+        x1, _, x2, _ = extent(pixels, color, 60)
         assert (x1 + x2) / 2 == pytest.approx((middle + 1.5) * scale, abs=1.5)
-    assert cell.caption == "side 20 px"
 
 
-def test_an_example_without_labels_is_drawn_all_the_same() -> None:
-    cell = joint_boxes_cell(plain(100, 60), NOTHING, np.full((14, 4), np.nan), [], LSP14)
-    assert cell.caption == "no labels"
-    extent(cell.pixels, RED)
+def test_an_image_without_boxes_is_drawn_all_the_same() -> None:
+    extent(image_cell(plain(100, 60), NOTHING, [], LSP14, "no labels")[0], RED)
 
 
-def test_a_close_up_rings_the_label_of_its_own_joint() -> None:
-    keypoints = NOTHING.copy()
-    keypoints[LEFT] = 20, 50
-    keypoints[0] = 5, 5
-    cell = refinement_cell(Crop(plain(64, 64), keypoints, LEFT), LSP14)
-    assert cell.caption == "left wrist"
+def test_a_refinement_input_rings_the_label_of_its_own_joint() -> None:
+    target = NOTHING.copy()
+    target[LEFT] = -0.2, 0.3
+    target[0] = -0.4, -0.4
+    pixels, caption = joint_cell(plain(64, 64), target, LEFT, LSP14)
+    assert caption == "left wrist"
     # The line to the crop's middle leads up and to the right: left and lower ends are the ring's.
-    left, _, _, bottom = extent(cell.pixels, joint_color("left_wrist"))
-    scale = CELL / 64
-    assert left == pytest.approx(20.5 * scale - 22, abs=4)
-    assert bottom == pytest.approx(50.5 * scale + 22, abs=4)
-    assert (cell.pixels[CELL // 2, CELL // 2] > 200).all(), "the cross in the middle is white"
+    left, _, _, bottom = extent(pixels, joint_color("left_wrist"))
+    assert left == pytest.approx(0.3 * CELL - 22, abs=4)
+    assert bottom == pytest.approx(0.8 * CELL + 22, abs=4)
+    assert (pixels[CELL // 2, CELL // 2] > 200).all(), "the cross in the middle is white"
 
 
 @pytest.mark.parametrize("place", [(1e7, -1e7), (np.nan, np.nan)])
 def test_labels_far_outside_or_missing_do_no_harm(place: tuple[float, float]) -> None:
-    keypoints = NOTHING.copy()
-    keypoints[LEFT] = place
-    assert refinement_cell(Crop(plain(64, 64), keypoints, LEFT), LSP14).pixels.shape == (CELL, CELL, 3)
-    assert initial_cell(Crop(plain(64, 64), keypoints), LSP14, "64 px").pixels.shape == (CELL, CELL, 3)
+    target = NOTHING.copy()
+    target[LEFT] = place
+    assert joint_cell(plain(64, 64), target, LEFT, LSP14)[0].shape == (CELL, CELL, 3)
+    assert input_cell(plain(64, 64), "64 px", LSP14, target)[0].shape == (CELL, CELL, 3)
 
 
 @pytest.mark.parametrize(("lines", "columns"), [(1, 5), (2, 10), (6, 3)])
 def test_no_words_run_over_each_other_or_the_edge(lines: int, columns: int) -> None:
     name = "12-oclock-high-special-edition-00034051.jpg"
-    cells = [Cell(EMPTY.pixels, "right shoulder")] * columns
+    cells = [(EMPTY[0], "right shoulder")] * lines
     heading = "stage 2, epoch 1,\nnot displaced yet"
-    figure = sample_sheet([(name, cells)] * lines, [heading] * columns, "lsp, train: preset small, seed 0")
+    figure = draw_sheet([name] * lines, [(heading, cells)] * columns, "lsp, train: preset small, seed 0")
     figure.canvas.draw()
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
     texts = [text for axes in figure.axes for text in (axes.title, axes.xaxis.label, axes.yaxis.label)]
