@@ -9,8 +9,7 @@ import typer
 
 from deeppose_cli.cli.options import JsonOption
 from deeppose_cli.config.presets import PRESETS, preset_by_name
-from deeppose_cli.config.progressive_resizing import parse_schedule
-from deeppose_cli.config.schema import Preset, StagePreset, stage_settings
+from deeppose_cli.config.schema import Preset, StagePreset, parse_schedule, stage_settings
 from deeppose_cli.core.errors import UsageError
 
 

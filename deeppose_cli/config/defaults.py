@@ -79,15 +79,16 @@ LEAST_BOOTSTRAP_DRAWS = 100
 BLUR_SIGMA = (0.5, 2.0)
 """Standard deviation of a training crop's blur, px of the network's input."""
 NOISE_STD = (0.01, 0.08)
-"""Standard deviation of a training crop's noise, as a share of the range of pixel values."""
+"""The same of its noise, as a share of the range of pixel values."""
 JPEG_QUALITY = (25, 85)
-"""Quality of a training crop's JPEG compression, of 100."""
+"""Quality of its JPEG compression, of 100."""
 ERASED_AREA = (0.02, 0.3)
-"""Least and largest share of a crop that an erased patch covers. Zhong et al., AAAI 2020, go up to 0.4, where not every
-shape fits."""
+"""Share of it that an erased patch covers. Zhong et al., AAAI 2020, go up to 0.4, where not every shape fits."""
 ERASED_ASPECT = (0.3, 1 / 0.3)
-"""Least and largest width of an erased patch over its height (Zhong et al., AAAI 2020)."""
+"""Width of an erased patch over its height (Zhong et al., AAAI 2020)."""
 NETWORKS = ("deeppose", "integral", "backbone")
+BACKBONES = ("mobilenet_v1", "mobilenet_v3_small", "mobilenet_v3_large", "resnet18", "resnet50")
+"""torchvision has published weights of all but the first."""
 OPTIMIZERS = ("adagrad", "adamw")
 SCHEDULES = ("constant", "cosine")
 COORDINATE_LOSSES = ("l1", "l2", "wing")

@@ -16,48 +16,40 @@ PAPER = Preset(
 """Toshev & Szegedy, CVPR 2014, sections 3 and 4. The paper gives no number of epochs (100 is ours) and no extent of the
 translated crops (0.05 is ours)."""
 
-_TINY_AUGMENTATION = Augmentation(flip=0.5, translate=0.05, scale=0.1, rotate=15.0, color=0.2)
+_TINY_STAGE = StagePreset(
+    network="integral",
+    input_size=64,
+    head_channels=32,
+    batch_size=32,
+    max_epochs=20,
+    optimizer="adamw",
+    learning_rate=0.003,
+    weight_decay=0.01,
+    schedule="cosine",
+    coordinate_loss="l1",
+    heatmap_weight=1.0,
+    augmentation=Augmentation(flip=0.5, translate=0.05, scale=0.1, rotate=15.0, color=0.2),
+)
 
 TINY = Preset(
     name="tiny",
     title="small input, small integral-regression network",
     cost="minutes on two CPU cores",
-    initial=StagePreset(
-        network="integral",
-        input_size=64,
-        head_channels=32,
-        batch_size=32,
-        max_epochs=20,
-        optimizer="adamw",
-        learning_rate=0.003,
-        weight_decay=0.01,
-        schedule="cosine",
-        coordinate_loss="l1",
-        heatmap_weight=1.0,
-        augmentation=_TINY_AUGMENTATION,
-    ),
-    refinement=RefinementPreset(
-        network="integral",
-        input_size=64,
-        head_channels=32,
+    initial=_TINY_STAGE,
+    refinement=replace(
+        RefinementPreset(**vars(_TINY_STAGE)),
         batch_size=128,
         max_epochs=2,
-        optimizer="adamw",
         learning_rate=0.002,
-        weight_decay=0.01,
-        schedule="cosine",
-        coordinate_loss="l1",
-        heatmap_weight=1.0,
-        augmentation=Augmentation(flip=0.5, scale=0.1, rotate=15.0, color=0.2),
+        augmentation=replace(_TINY_STAGE.augmentation, translate=0.0),
         init_weights="previous",
         crops_per_joint=2,
     ),
     square_initial_box=True,
 )
 
-_SMALL_AUGMENTATION = Augmentation(flip=0.5, translate=0.05, scale=0.15, rotate=40.0, color=0.3)
-
-SMALL = Preset(
+SMALL = replace(
+    TINY,
     name="small",
     title="the tiny network at 128 px on real photographs",
     cost="an hour and a half on two CPU cores",
@@ -67,7 +59,7 @@ SMALL = Preset(
         batch_size=64,
         max_epochs=30,
         learning_rate=0.002,
-        augmentation=_SMALL_AUGMENTATION,
+        augmentation=Augmentation(flip=0.5, translate=0.05, scale=0.15, rotate=40.0, color=0.3),
     ),
     refinement=replace(
         TINY.refinement,
@@ -78,20 +70,14 @@ SMALL = Preset(
         crops_per_visit=1,
         augmentation=Augmentation(flip=0.5, scale=0.1, rotate=20.0, color=0.3),
     ),
-    square_initial_box=True,
 )
 
-MODERN = Preset(
+MODERN = replace(
+    SMALL,
     name="modern",
     title="a backbone made for ImageNet under an integral-regression head, 128 px",
     cost="hours on two CPU cores",
-    initial=replace(
-        SMALL.initial,
-        network="backbone",
-        backbone="mobilenet_v1",
-        head_channels=128,
-        learning_rate=0.002,
-    ),
+    initial=replace(SMALL.initial, network="backbone", backbone="mobilenet_v1", head_channels=128),
     refinement=replace(
         SMALL.refinement,
         network="backbone",
@@ -101,7 +87,6 @@ MODERN = Preset(
         learning_rate=0.0005,
         displacement_split="validation",
     ),
-    square_initial_box=True,
 )
 
 # Recipes: presets with their data. They start from random weights, as the published ones are a file that not everyone

@@ -1,4 +1,4 @@
-"""Settings of a stage, of its augmentation and of a preset, as dataclasses.
+"""Settings of a stage, of its augmentation and of a preset, as dataclasses, and their checks. Needs no torch.
 
 Help, limits and default of each setting, and of its flag of `deeppose train` and `refine`, are stated here only.
 """
@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
+from itertools import pairwise
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from deeppose_cli.config.defaults import COORDINATE_LOSSES, HEADS, NETWORKS, OPTIMIZERS, SCHEDULES
+from deeppose_cli.config.defaults import BACKBONES, COORDINATE_LOSSES, HEADS, NETWORKS, OPTIMIZERS, SCHEDULES
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 
 T = TypeVar("T")
@@ -80,7 +81,7 @@ class StagePreset:
     """`deeppose`: the paper's network, fully connected head. `integral`: small residual network whose K heatmaps are
     read by their expected coordinate. `backbone`: one made for ImageNet, with a head of choice."""
     backbone: str = _model("", "Network made for ImageNet under the head; with --preset modern.", metavar="NAME")
-    """One of `BACKBONES` in `models/backbones.py` (network `backbone` only)."""
+    """One of `BACKBONES` (network `backbone` only)."""
     head: str = _model("integral", "integral (heatmaps) or regression.", metavar="NAME", choices=HEADS)
     """`integral`: K heatmaps, each joint its heatmap's expected coordinate. `regression`: averaged features, one fully
     connected layer (network `backbone` only)."""
@@ -98,7 +99,8 @@ class StagePreset:
         metavar="LIST",
         initial_only=True,
     )
-    """Read by `progressive_resizing.py`. Not with the paper's network, which is made for one size."""
+    """Progressive resizing (Tan & Le, EfficientNetV2, ICML 2021, section 4): early epochs need no detail, and at 96 px
+    they take a third of the time that they do at 160. Not with the paper's network, which is made for one size."""
     head_channels: int = _model(0, "Channels in which the head merges the features.")
     """For network `integral` the channels of its first stride-4 block."""
     dropout: float = _model(0.6, "Probability of dropping.", zero=True, most=1.0, is_flag=False)
@@ -115,6 +117,12 @@ class StagePreset:
     heatmap_weight: float = setting(0.0, "Weight of the loss of the heatmaps.", metavar="X", zero=True)
     """Of the cross-entropy between a head's heatmaps, where it has any, and a Gaussian around the label."""
     augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def input_size_at(self, epoch: int) -> int:
+        """Side of the input in an epoch, counted from 0. The last epoch has `input_size`, however few there are."""
+        done = (epoch + 1) / self.max_epochs
+        smaller = (size for size, until in parse_schedule(self.progressive_size) if done <= until)
+        return next(smaller, self.input_size)
 
 
 @dataclass(frozen=True)
@@ -169,9 +177,9 @@ def stage_settings(kind: type[StagePreset]) -> dict[str, tuple[type, Setting]]:
     for owner in (kind, Augmentation):
         hints = get_type_hints(owner)
         for each in fields(owner):
-            if "setting" not in each.metadata or (each.metadata["setting"].initial_only and kind is not StagePreset):
-                continue
-            found[each.name] = (_options(hints[each.name])[0], each.metadata["setting"])
+            limits = each.metadata.get("setting")
+            if limits is not None and (kind is StagePreset or not limits.initial_only):
+                found[each.name] = (_options(hints[each.name])[0], limits)
     return found
 
 
@@ -181,8 +189,8 @@ def check_settings(kind: type[StagePreset], changes: Mapping[str, Any]) -> None:
     for name, value in changes.items():
         flag = f"--{name.replace('_', '-')}"
         if name not in known:
-            of = "stage 1" if kind is StagePreset else "a refinement stage"
-            raise UsageError(f"{flag}: no setting of {of}; valid: {', '.join(sorted(known))}")
+            stage = "stage 1" if kind is StagePreset else "a refinement stage"
+            raise UsageError(f"{flag}: no setting of {stage}; valid: {', '.join(sorted(known))}")
         expected, limits = known[name]
         if not _is_a(value, expected):
             raise UsageError(f"{flag} {value}: must be {_ARTICLES[expected]}")
@@ -199,6 +207,62 @@ def check_settings(kind: type[StagePreset], changes: Mapping[str, Any]) -> None:
             raise UsageError(f"{flag} {value}: must be positive")
 
 
+_SCHEDULE = "valid: PX:SHARE with commas between, both rising, shares below 1, as in 96:0.4,128:0.8"
+
+
+def parse_schedule(text: str) -> list[tuple[int, float]]:
+    """`96:0.4,128:0.8` → [(96, 0.4), (128, 0.8)]: the input's side, and until which share of the epochs.
+
+    Raises UsageError, with what is valid, for anything else.
+    """
+    found: list[tuple[int, float]] = []
+    for part in text.split(",") if text else ():
+        size, _, until = part.partition(":")
+        try:
+            found.append((int(size), float(until)))
+        except ValueError:
+            raise UsageError(f"--progressive-size {text}: {_SCHEDULE}") from None
+    sides, shares = [0, *(size for size, _ in found)], [0.0, *(share for _, share in found), 1.0]
+    if not all(a < b for row in (shares, sides) for a, b in pairwise(row)):
+        raise UsageError(f"--progressive-size {text}: {_SCHEDULE}")
+    return found
+
+
+DEEPPOSE_LEAST_SIDE = 79
+"""px; of a smaller input the paper's network leaves nothing after its last pooling."""
+LEAST_HEAD_CHANNELS = 2
+
+
+def check_network(settings: StagePreset) -> None:
+    """Raise UsageError, naming the flag, where no network has these settings."""
+    network, backbone, head, side = settings.network, settings.backbone, settings.head, settings.input_size
+    if network not in NETWORKS:
+        raise UsageError(f"network '{network}' is unknown; valid: {', '.join(NETWORKS)}")
+    if head not in HEADS:
+        raise UsageError(f"--head {head}: unknown; valid: {', '.join(HEADS)}")
+    if network != "backbone" and head != "integral":
+        raise UsageError(f"--head {head}: needs a backbone, such as --preset modern has; valid: integral")
+    if network == "backbone" and backbone not in BACKBONES:
+        raise UsageError(f"--backbone {backbone or 'none'}: unknown; valid: {', '.join(BACKBONES)}")
+    if settings.init_weights == "torchvision" and backbone == "mobilenet_v1":
+        raise UsageError(f"--init-weights torchvision: torchvision has no {backbone}; valid: random, or a file")
+    smaller = [size for size, _ in parse_schedule(settings.progressive_size)]
+    if smaller and smaller[-1] >= side:
+        raise UsageError(f"--progressive-size {settings.progressive_size}: valid: sizes below the input's, {side} px")
+    if network == "deeppose":
+        if side < DEEPPOSE_LEAST_SIDE:
+            raise UsageError(
+                f"--input-size {side}: the paper's network needs at least {DEEPPOSE_LEAST_SIDE} px; its own is 220"
+            )
+        return
+    for size in (*smaller, side):
+        if size % 32 or size <= 0:
+            nearest = max(32, round(size / 32) * 32)
+            raise UsageError(f"--input-size {size}: this network takes multiples of 32, such as {nearest}")
+    if head != "regression" and settings.head_channels < LEAST_HEAD_CHANNELS:
+        raise UsageError(f"--head-channels {settings.head_channels}: valid: {LEAST_HEAD_CHANNELS} or more")
+
+
 def with_changes(stage: StagePreset, changes: Mapping[str, Any]) -> StagePreset:
     """The stage's settings with other values for some of its fields or of its augmentation's. Raises TypeError for an
     unknown name."""
@@ -213,12 +277,12 @@ def to_primitives(stage: StagePreset) -> dict[str, Any]:
 
 
 def initial_from_primitives(values: Mapping[str, Any]) -> StagePreset:
-    """Inverse of `to_primitives`. Raises DeepPoseError as `refinement_from_primitives`."""
+    """Inverse of `to_primitives`. Raises DeepPoseError for an unknown field or a value of another type."""
     return _restore(StagePreset, values)
 
 
 def refinement_from_primitives(values: Mapping[str, Any]) -> RefinementPreset:
-    """Inverse of `to_primitives`. Raises DeepPoseError for an unknown field or a value of another type."""
+    """The same for a stage s ≥ 2."""
     return _restore(RefinementPreset, values)
 
 
@@ -239,7 +303,7 @@ def from_mapping(kind: type[T], values: Any) -> T:
     """
     if not isinstance(values, Mapping):
         raise ValueError(f"{str(values)[:40]!a} is no mapping")
-    known: dict[str, Field[Any]] = {each.name: each for each in fields(kind)}  # type: ignore[arg-type]
+    known = {each.name: each for each in fields(kind)}  # type: ignore[arg-type]
     hints = get_type_hints(kind)
     if unknown := [str(key)[:40] for key in values if key not in known]:
         raise ValueError(f"unknown {unknown[0]!a}; valid: {', '.join(known)}")

@@ -12,8 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from deeppose_cli.config.network_checks import check_network
-from deeppose_cli.config.schema import StagePreset
+from deeppose_cli.config.schema import StagePreset, check_network
 from deeppose_cli.core.errors import UsageError
 from deeppose_cli.models.backbones import build_backbone
 from deeppose_cli.models.heads import HeadOutput, IntegralHead, RegressionHead, decode_heatmaps, upsample

@@ -19,13 +19,21 @@ from torch import Tensor
 
 from deeppose_cli.checkpoints.run_folder import StageFolder
 from deeppose_cli.config.defaults import COLLAPSE_RATIO, REFINEMENT_COLLAPSE_RATIO
-from deeppose_cli.config.progressive_resizing import input_size_at
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.files import writing
 
 
-def _scalar(trainer: L.Trainer, name: str) -> float:
+def _metric(trainer: L.Trainer, name: str) -> float:
     return float(trainer.callback_metrics.get(name, torch.tensor(math.nan)))
+
+
+def _input_size(trainer: L.Trainer) -> int:
+    """Side of the input in the current epoch, px."""
+    return trainer.lightning_module.settings.input_size_at(trainer.current_epoch)  # type: ignore[union-attr,operator]
+
+
+def _warn(console: Console, message: str) -> None:
+    console.print(f"warning: {message}", style="yellow", highlight=False)
 
 
 class Checkpoints(Callback):
@@ -59,8 +67,7 @@ class Checkpoints(Callback):
             self._save(trainer, self.folder.last)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        score = _scalar(trainer, "val_pdj")
-        size = input_size_at(pl_module.settings, trainer.current_epoch)  # type: ignore[arg-type]
+        score, size = _metric(trainer, "val_pdj"), _input_size(trainer)
         if size != self.size and self.size:  # scores at smaller inputs do not compare
             self.best = -math.inf
         self.size = size
@@ -77,7 +84,7 @@ class Checkpoints(Callback):
                 f"weights are no longer numbers at step {trainer.global_step}; {file} is kept as it was; "
                 "try a lower --learning-rate, under another name (--run)"
             )
-        temporary = file.with_suffix(".tmp")  # the same name in all processes
+        temporary = file.with_suffix(".tmp")  # always the same: a killed training leaves one at most
         with writing(file):
             trainer.save_checkpoint(temporary, weights_only=weights_only)
             if trainer.is_global_zero:
@@ -98,11 +105,6 @@ class MetricsCsv(Callback):
         self._start = time.monotonic()
         self._losses: list[float] = []
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        self._losses.append(float(outputs["loss"]))
-
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if not trainer.is_global_zero:
             return
@@ -113,22 +115,24 @@ class MetricsCsv(Callback):
             writer.writerows(rows)
         self._start = time.monotonic() - (float(rows[-1]["seconds"]) if rows else 0.0)
 
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *_: Any) -> None:
+        self._losses.append(float(outputs["loss"]))
+
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if not trainer.is_global_zero:
             return
+        row = (
+            trainer.current_epoch + 1,
+            trainer.global_step,
+            f"{sum(self._losses) / max(1, len(self._losses)):.6g}",
+            f"{_metric(trainer, 'val_pdj'):.6f}",
+            f"{_metric(trainer, 'val_diversity'):.4f}",
+            f"{trainer.optimizers[0].param_groups[0]['lr']:.4g}",
+            _input_size(trainer),
+            f"{time.monotonic() - self._start:.1f}",
+        )
         with self.folder.metrics.open("a", newline="") as file:
-            csv.DictWriter(file, self.COLUMNS).writerow(
-                {
-                    "epoch": trainer.current_epoch + 1,
-                    "step": trainer.global_step,
-                    "train_loss": f"{sum(self._losses) / max(1, len(self._losses)):.6g}",
-                    "val_pdj": f"{_scalar(trainer, 'val_pdj'):.6f}",
-                    "val_diversity": f"{_scalar(trainer, 'val_diversity'):.4f}",
-                    "learning_rate": f"{trainer.optimizers[0].param_groups[0]['lr']:.4g}",
-                    "input_size": input_size_at(pl_module.settings, trainer.current_epoch),  # type: ignore[arg-type]
-                    "seconds": f"{time.monotonic() - self._start:.1f}",
-                }
-            )
+            csv.writer(file).writerow(row)
         self._losses = []
 
 
@@ -141,8 +145,8 @@ class TerminalProgress(Callback):
     SMOOTHING = 0.98
     """Weight of the old value in the moving average of the loss."""
 
-    def __init__(self, title: str, console: Console, best_so_far: Checkpoints) -> None:
-        self.title, self.console, self.checkpoints = title, console, best_so_far
+    def __init__(self, title: str, console: Console, checkpoints: Checkpoints) -> None:
+        self.title, self.console, self.checkpoints = title, console, checkpoints
         self._loss = math.nan
         self._bar: Progress | None = None
 
@@ -155,8 +159,7 @@ class TerminalProgress(Callback):
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]:.3f}"),
-            TextColumn("PDJ@0.2 {task.fields[pdj]}"),
+            TextColumn("loss {task.fields[loss]:.3f} PDJ@0.2 {task.fields[pdj]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(elapsed_when_finished=False),
             TextColumn("left"),
@@ -165,18 +168,13 @@ class TerminalProgress(Callback):
             transient=True,
         )
         self._bar.start()
-        self._task = self._bar.add_task(
-            self.title, total=self._total, completed=self._first, loss=math.nan, pdj=self._best()
-        )
+        self._task = self._bar.add_task(self.title, total=self._total, loss=math.nan, pdj=self._best())
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        if self._bar is None:
-            return
-        loss = float(outputs["loss"])
-        self._loss = loss if math.isnan(self._loss) else self.SMOOTHING * self._loss + (1 - self.SMOOTHING) * loss
-        self._bar.update(self._task, completed=trainer.global_step, loss=self._loss)
+    def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, *_: Any) -> None:
+        if self._bar is not None:
+            loss = float(outputs["loss"])
+            self._loss = loss if math.isnan(self._loss) else self.SMOOTHING * self._loss + (1 - self.SMOOTHING) * loss
+            self._bar.update(self._task, completed=trainer.global_step, loss=self._loss)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         if self._bar is None:
@@ -187,23 +185,20 @@ class TerminalProgress(Callback):
         self._bar.update(self._task, pdj=self._best())
         self.console.print(
             f"{self.title}  epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  loss {self._loss:.3f}  "
-            f"PDJ@0.2 {_scalar(trainer, 'val_pdj'):.1%} (best {self._best()})  {left // 60}:{left % 60:02d} left",
+            f"PDJ@0.2 {_metric(trainer, 'val_pdj'):.1%} (best {self._best()})  {left // 60}:{left % 60:02d} left",
             highlight=False,
         )
 
     def _best(self) -> str:
         return f"{self.checkpoints.best:.1%}" if math.isfinite(self.checkpoints.best) else "–"
 
-    def _stop(self, *_: Any) -> None:
+    def on_train_end(self, *_: Any) -> None:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
 
-    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._stop()
-
-    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
-        self._stop()
+    def on_exception(self, *_: Any) -> None:
+        self.on_train_end()
 
 
 class StopOnNonFiniteLoss(Callback):
@@ -215,9 +210,7 @@ class StopOnNonFiniteLoss(Callback):
         self.folder = folder
         self._rows = torch.zeros(0, dtype=torch.long)
 
-    def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, *_: Any) -> None:
         self._rows = batch["index"]
 
     def on_before_backward(self, trainer: L.Trainer, pl_module: L.LightningModule, loss: Tensor) -> None:
@@ -239,34 +232,26 @@ class UnreadableImages(Callback):
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self._warned: set[str] = set()
+        self._found: set[str] = set()
 
-    def on_train_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
-    ) -> None:
-        self._warn(batch, trainer.datamodule.names)  # type: ignore[attr-defined]
+    def on_train_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, *_: Any) -> None:
+        self._check(batch, trainer.datamodule.names)  # type: ignore[attr-defined]
 
-    def on_validation_batch_start(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
-    ) -> None:
-        self._warn(batch, trainer.datamodule.validation_names)  # type: ignore[attr-defined]
+    def on_validation_batch_start(self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, *_: Any) -> None:
+        self._check(batch, trainer.datamodule.validation_names)  # type: ignore[attr-defined]
 
-    def _warn(self, batch: Any, names: Callable[[list[int]], list[str]]) -> None:
+    def _check(self, batch: Any, names: Callable[[list[int]], list[str]]) -> None:
         if not bool(batch["unreadable"].any()):
             return
         for name in names(batch["index"][batch["unreadable"]].tolist()):
-            if name not in self._warned:
-                self._warned.add(name)
-                self.console.print(f"warning: {name} cannot be read and is left out", style="yellow", highlight=False)
+            if name not in self._found:
+                self._found.add(name)
+                _warn(self.console, f"{name} cannot be read and is left out")
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if self._warned:
-            self.console.print(
-                f"warning: {len(self._warned)} image(s) could not be read and were left out; "
-                "deeppose data check names them all",
-                style="yellow",
-                highlight=False,
-            )
+        if count := len(self._found):
+            advice = "deeppose data check names them all"
+            _warn(self.console, f"{count} image(s) could not be read and were left out; {advice}")
 
 
 class CollapseGuard(Callback):
@@ -278,17 +263,16 @@ class CollapseGuard(Callback):
     """
 
     def __init__(self, console: Console, refining: bool = False) -> None:
-        self.console, self.refining = console, refining
+        self.console, self.what = console, "correction" if refining else "pose"
         self._least = REFINEMENT_COLLAPSE_RATIO if refining else COLLAPSE_RATIO
         self._in_a_row = 0
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        diversity = _scalar(trainer, "val_diversity")
+        diversity = _metric(trainer, "val_diversity")
         self._in_a_row = self._in_a_row + 1 if diversity < self._least else 0
         if self._in_a_row >= 2 and trainer.is_global_zero:
-            what = "collapse to the mean correction" if self.refining else "collapse to the mean pose"
-            self.console.print(
-                f"warning: {what}: validation predictions vary {diversity:.1%} as much as the labels. "
+            _warn(
+                self.console,
+                f"collapse to the mean {self.what}: validation predictions vary {diversity:.1%} as much as the labels. "
                 "Try a lower --learning-rate, more --max-epochs, or --preset tiny, whose head learns faster.",
-                style="yellow",
             )

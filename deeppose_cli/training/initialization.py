@@ -1,7 +1,7 @@
 """Initial weights of a stage: random, of the stage before, of a weights file, or published for the backbone.
 
-`models/backbone_weights.py` reads published weights, `weight_transfer.py` finds the layers of one network that fit
-another.
+Of another network's weights a stage takes the layers that fit by their name and their tensors' shapes. Layers with a
+part for each joint are matched joint by joint, by the joints' names. `models/backbone_weights.py` reads published ones.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from deeppose_cli.checkpoints.lightning import read_checkpoint, regressor_values
 from deeppose_cli.checkpoints.pretrained import NAMES, weights_path
@@ -24,6 +24,8 @@ from deeppose_cli.models.spec import StageSpec
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from deeppose_cli.models.networks import PoseNetwork
+    from deeppose_cli.models.regressor import Regressor
     from deeppose_cli.training.lightning_modules import StageLightningModule
 
 
@@ -34,8 +36,25 @@ class SourceStage:
     name: str
     skeleton: Skeleton
     per_joint: bool
+    """Whether it has a network for each joint."""
     weights: Mapping[str, Tensor]
     """By the names of `Regressor.state_dict()`."""
+
+
+@dataclass(frozen=True)
+class MatchedWeights:
+    """Weights of a source that fit a network."""
+
+    weights: Mapping[str, Tensor]
+    """By the names of `Regressor.state_dict()`."""
+    layers: int
+    """Layers with new weights, be it for some joints only."""
+    num_layers: int
+    joints: int
+    """Joints with new weights."""
+
+    def summary(self, num_joints: int) -> str:
+        return f"{self.layers} of {self.num_layers} layers, for {self.joints} of {num_joints} joints"
 
 
 def find_source(init_weights: str, run: RunFolder, number: int) -> SourceStage | None:
@@ -56,8 +75,7 @@ def find_source(init_weights: str, run: RunFolder, number: int) -> SourceStage |
 
     header, regressors = read_file_stages(weights_path(init_weights, "--init-weights"))
     chosen = number if number <= len(regressors) else 1
-    regressor = regressors[chosen - 1]
-    skeleton = header.metadata.spec.skeleton
+    regressor, skeleton = regressors[chosen - 1], header.metadata.spec.skeleton
     return SourceStage(f"{init_weights}, stage {chosen}", skeleton, regressor.per_joint, regressor.state_dict())
 
 
@@ -73,15 +91,13 @@ def check_initial_weights(settings: StagePreset, skeleton: Skeleton, source: Sou
     import torch
 
     from deeppose_cli.models.regressor import Regressor
-    from deeppose_cli.training.weight_transfer import match_weights
 
     with torch.device("meta"):
         regressor = Regressor(settings, len(skeleton), StageSpec(settings).per_joint)
-    matched = match_weights(regressor, skeleton, source.weights, source.skeleton, per_joint=source.per_joint)
+    matched = match_weights(regressor, skeleton, source)
     blocks = "|".join(map(str, range(settings.freeze_blocks)))
-    frozen = re.compile(rf"networks\.\d+\.backbone\.blocks\.({blocks})\.")
-    random = [name for name in regressor.state_dict() if frozen.match(name) and name not in matched.weights]
-    if random and not all(name.endswith("num_batches_tracked") for name in random):
+    frozen = re.compile(rf"networks\.\d+\.backbone\.blocks\.({blocks})\.(?!.*num_batches_tracked)")
+    if any(frozen.match(name) and name not in matched.weights for name in regressor.state_dict()):
         raise UsageError(
             f"--freeze-blocks {settings.freeze_blocks}: {source.name} has no weights for these blocks of backbone "
             f"{settings.backbone}; valid: --freeze-blocks 0, or the backbone that it has"
@@ -97,12 +113,9 @@ def check_initial_weights(settings: StagePreset, skeleton: Skeleton, source: Sou
 def initialize_weights(module: StageLightningModule, settings: StagePreset, source: SourceStage | None) -> str | None:
     """Set a stage's initial weights; one line about them if they are another stage's."""
     if source is not None:
-        from deeppose_cli.training.weight_transfer import match_weights
-
-        own = module.skeleton
-        matched = match_weights(module.regressor, own, source.weights, source.skeleton, per_joint=source.per_joint)
+        matched = match_weights(module.regressor, module.skeleton, source)
         module.regressor.load_state_dict(dict(matched.weights), strict=False)
-        return f"starts from {source.name}: {matched.summary(len(own))}"
+        return f"starts from {source.name}: {matched.summary(len(module.skeleton))}"
     from deeppose_cli.models.backbone_weights import initialize_backbone
     from deeppose_cli.models.networks import BackboneNetwork
 
@@ -110,3 +123,59 @@ def initialize_weights(module: StageLightningModule, settings: StagePreset, sour
         if isinstance(network, BackboneNetwork):
             initialize_backbone(network.backbone, settings.backbone, settings.init_weights)
     return None
+
+
+def match_weights(own: Regressor, skeleton: Skeleton, source: SourceStage) -> MatchedWeights:
+    """Find the weights of a source that fit `own`.
+
+    A network of one joint takes the source's network of that joint, or of all joints; a network of all joints takes
+    the source's first.
+    """
+    weights: dict[str, Tensor] = {}
+    joints: set[str] = set()
+    joint_layers: set[str] = set()
+    for number, network in enumerate(own.networks):
+        own_joints = (skeleton.joints[number],) if own.per_joint else skeleton.joints
+        place = 0
+        if source.per_joint and own.per_joint and own_joints[0] in source.skeleton.joints:
+            place = source.skeleton.index(own_joints[0])
+        source_joints = (source.skeleton.joints[place],) if source.per_joint else source.skeleton.joints
+        by_joint = cast("PoseNetwork", network).joint_layers
+        for name, value in cast("Mapping[str, Tensor]", network.state_dict()).items():
+            found = source.weights.get(f"networks.{place}.{name}")
+            if found is not None and (layer := name.rpartition(".")[0]) in by_joint:
+                found = _match_joints(value, own_joints, found, source_joints)
+                if found is not None:
+                    joints |= set(own_joints) & set(source_joints)
+                    joint_layers.add(f"networks.{number}.{layer}")
+            if found is not None and found.shape == value.shape:
+                weights[f"networks.{number}.{name}"] = found
+    whole = _tensors_by_layer(own.state_dict())
+    fitting = {layer for layer, tensors in _tensors_by_layer(weights).items() if tensors >= whole[layer]}
+    weights = {name: value for name, value in weights.items() if name.rpartition(".")[0] in fitting}
+    return MatchedWeights(weights, len(fitting), len(whole), len(joints) if joint_layers & fitting else 0)
+
+
+def _match_joints(
+    value: Tensor, joints: tuple[str, ...], source: Tensor, source_joints: tuple[str, ...]
+) -> Tensor | None:
+    """`value` with the source's rows of each common joint; None without one, or if the sizes differ."""
+    rows = len(value) // len(joints)
+    common = [joint for joint in joints if joint in source_joints]
+    if not common or len(source) != rows * len(source_joints) or source.shape[1:] != value.shape[1:]:
+        return None
+    new = value.clone()
+    for joint in common:
+        to, start = joints.index(joint) * rows, source_joints.index(joint) * rows
+        new[to : to + rows] = source[start : start + rows]
+    return new
+
+
+def _tensors_by_layer(weights: Mapping[str, Tensor]) -> dict[str, set[str]]:
+    """Names of each layer's tensors, without batch norm's counter, which no prediction depends on."""
+    layers: dict[str, set[str]] = {}
+    for name in weights:
+        layer, _, tensor = name.rpartition(".")
+        if tensor != "num_batches_tracked":
+            layers.setdefault(layer, set()).add(tensor)
+    return layers

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass
 from typing import Any
 
 import lightning as L
 import torch
 from torch import Tensor, nn
 
-from deeppose_cli.config.progressive_resizing import input_size_at
 from deeppose_cli.config.schema import StagePreset, initial_from_primitives, refinement_from_primitives
 from deeppose_cli.core.geometry import denormalise, normalise
 from deeppose_cli.core.skeleton import skeleton_by_name
@@ -33,15 +31,6 @@ LAST_RATE = 0.01
 """Share of the learning rate at which the cosine schedule ends."""
 
 
-@dataclass(frozen=True)
-class Loss:
-    """Sums over this process's labelled joints, and their number."""
-
-    coordinates: Tensor
-    heatmaps: Tensor
-    count: Tensor
-
-
 class StageLightningModule(L.LightningModule):
     """One stage of the cascade in training. Subclasses compute a batch's loss and validation poses."""
 
@@ -56,8 +45,8 @@ class StageLightningModule(L.LightningModule):
         self._num_labels = 0.0  # of the current batch, in all processes
 
     @abstractmethod
-    def batch_loss(self, batch: Batch) -> Loss:
-        """Loss sums of a training batch."""
+    def batch_loss(self, batch: Batch) -> Tensor:
+        """Loss of a training batch, summed over this process's labelled joints."""
 
     @abstractmethod
     def batch_poses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -67,23 +56,18 @@ class StageLightningModule(L.LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         # Dropout as a function of (seed, step, process) alone: a training that continues draws the same.
         torch.manual_seed(hash((self.seed, self.global_step, self.global_rank)) % 2**63)
-        self._num_labels = self._total(self.count_labels(batch))
+        self._num_labels = float(self.trainer.strategy.reduce(self.count_labels(batch).float(), reduce_op="sum"))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         if not self._num_labels:
             return self.zero_loss()
-        loss = self.batch_loss(batch)
         # DDP averages gradients over processes: times their number, over all labels, is the mean over all labels.
-        share = self.trainer.world_size / self._num_labels
-        total = (loss.coordinates + self.settings.heatmap_weight * loss.heatmaps) * share
-        self.log("train_loss", total.detach(), batch_size=max(1, int(loss.count)), on_step=True, on_epoch=False)
-        return total
+        loss = self.batch_loss(batch) * (self.trainer.world_size / self._num_labels)
+        self.log("train_loss", loss.detach(), on_step=True, on_epoch=False)
+        return loss
 
     def count_labels(self, batch: Batch) -> Tensor:
         return labelled(batch["target"]).sum()
-
-    def _total(self, count: Tensor) -> float:
-        return float(self.trainer.strategy.reduce(count.float(), reduce_op="sum"))
 
     def zero_loss(self) -> Tensor:
         """0, with a gradient of 0 for every parameter, so that processes agree on which have one."""
@@ -96,13 +80,12 @@ class StageLightningModule(L.LightningModule):
         else:
             optimizer_closure()
 
-    def sums(self, output: HeadOutput, target: Tensor) -> Loss:
-        """Loss sums of an output (B, K, …) against labels (B, K, 2) in normalized coordinates."""
-        heatmaps = output.coordinates.new_zeros(())
+    def output_loss(self, output: HeadOutput, target: Tensor) -> Tensor:
+        """Loss of an output (B, K, …) against labels (B, K, 2) in normalized coordinates, summed over labels."""
+        loss = coordinate_loss(output.coordinates, target, self.settings.coordinate_loss)
         if output.logits is not None and self.settings.heatmap_weight:
-            heatmaps = heatmap_loss(output.logits, target)
-        coordinates = coordinate_loss(output.coordinates, target, self.settings.coordinate_loss)
-        return Loss(coordinates, heatmaps, labelled(target).sum())
+            loss = loss + self.settings.heatmap_weight * heatmap_loss(output.logits, target)
+        return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         poses, predictions, labels = self.batch_poses(batch)
@@ -117,12 +100,8 @@ class StageLightningModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         s = self.settings
-        if s.optimizer == "adagrad":
-            optimizer: torch.optim.Optimizer = torch.optim.Adagrad(
-                self.parameters(), lr=s.learning_rate, weight_decay=s.weight_decay
-            )
-        else:
-            optimizer = torch.optim.AdamW(self.parameters(), lr=s.learning_rate, weight_decay=s.weight_decay)
+        kind = {"adagrad": torch.optim.Adagrad, "adamw": torch.optim.AdamW}[s.optimizer]
+        optimizer = kind(self.parameters(), lr=s.learning_rate, weight_decay=s.weight_decay)
         if s.schedule == "constant":
             return optimizer
         steps = max(1, int(self.trainer.estimated_stepping_batches))
@@ -146,13 +125,13 @@ class InitialStageModule(StageLightningModule):
         self.save_hyperparameters()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["input_size"] = input_size_at(self.settings, self.current_epoch)
+        checkpoint["input_size"] = self.settings.input_size_at(self.current_epoch)
 
-    def batch_loss(self, batch: Batch) -> Loss:
-        return self.sums(self.regressor(batch["image"]), batch["target"])
+    def batch_loss(self, batch: Batch) -> Tensor:
+        return self.output_loss(self.regressor(batch["image"]), batch["target"])
 
     def batch_poses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        image, size = batch["image"], input_size_at(self.settings, self.current_epoch)
+        image, size = batch["image"], self.settings.input_size_at(self.current_epoch)
         if size != image.shape[1]:  # as small as in training: a network predicts well at its size only
             small = nn.functional.interpolate(
                 image.permute(0, 3, 1, 2).float(), size=(size, size), mode="bilinear", antialias=True
@@ -190,21 +169,16 @@ class RefinementStageModule(StageLightningModule):
         own = joint.unsqueeze(-1) == torch.arange(len(self.skeleton), device=joint.device)
         return torch.where(own.unsqueeze(-1), batch["target"], torch.nan)
 
-    def batch_loss(self, batch: Batch) -> Loss:
+    def batch_loss(self, batch: Batch) -> Tensor:
         targets, joints = self._targets(batch), batch["joint_index"]
         if not self.regressor.per_joint:
-            return self.sums(self.regressor(batch["image"]), targets)
-        parts = []
+            return self.output_loss(self.regressor(batch["image"]), targets)
+        loss = self.zero_loss()  # a batch may lack a joint: its network still has a gradient, of 0
         for joint in joints.unique().tolist():
             rows = joints == joint
             output = self.regressor.predict_joint(batch["image"][rows], joint)
-            parts.append(self.sums(output, targets[rows, joint : joint + 1]))
-        zero = self.zero_loss()  # a batch may lack a joint: its network still has a gradient, of 0
-        return Loss(
-            sum((part.coordinates for part in parts), zero),
-            sum((part.heatmaps for part in parts), zero),
-            sum((part.count for part in parts), torch.zeros((), dtype=torch.long, device=self.device)),
-        )
+            loss = loss + self.output_loss(output, targets[rows, joint : joint + 1])
+        return loss
 
     def batch_poses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         crops, boxes = batch["image"], batch["boxes"]

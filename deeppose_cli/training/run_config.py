@@ -14,12 +14,12 @@ from deeppose_cli.checkpoints.lightning import fingerprint, how_to_train
 from deeppose_cli.checkpoints.pretrained import NAMES
 from deeppose_cli.checkpoints.run_folder import RunFolder, StageFolder
 from deeppose_cli.config.defaults import CHECKPOINT_SECONDS, DATA_ROOT, RUNS_ROOT, TRAINING_BOXES
-from deeppose_cli.config.network_checks import check_network
 from deeppose_cli.config.presets import preset_by_name
 from deeppose_cli.config.run import StageRunConfig
 from deeppose_cli.config.schema import (
     RefinementPreset,
     StagePreset,
+    check_network,
     check_settings,
     to_primitives,
     with_changes,
@@ -83,8 +83,7 @@ class TrainOptions:
         weights = self.settings.get("init_weights")
         words = INITIAL_WEIGHTS if self.stage == 1 else (*INITIAL_WEIGHTS, "previous")
         if weights is not None and weights not in words and not Path(weights).is_file():
-            note = "" if self.stage == 1 else " (previous: the stage before)"
-            raise UsageError(f"--init-weights {weights}: no such file; valid: {', '.join(words)}, or a file{note}")
+            raise UsageError(f"--init-weights {weights}: no such file; valid: {', '.join(words)}, or a file")
 
 
 def _check_choice(flag: str, value: str | None, valid: tuple[str, ...]) -> None:
@@ -198,9 +197,8 @@ def starting_advice(config: StageRunConfig, options: TrainOptions) -> list[str]:
     random = settings.network == "backbone" and settings.init_weights == "random"
     if options.resume or options.stage > 1 or not random or "init_weights" in options.settings:
         return []
-    flag = "--init-weights torchvision"
-    if settings.backbone == "mobilenet_v1":
-        flag = f"--init-weights FILE ({settings.backbone}, .safetensors)"
+    file = "FILE (mobilenet_v1, .safetensors)"
+    flag = f"--init-weights {file if settings.backbone == 'mobilenet_v1' else 'torchvision'}"
     return [
         "initial weights: random; weights learned on ImageNet save most of the time (small backbones on LSP: PCP 51 % "
         f"after 66,000 images with them, 46 % after 360,000 without): {flag}"
@@ -209,21 +207,21 @@ def starting_advice(config: StageRunConfig, options: TrainOptions) -> list[str]:
 
 def _check_effect(settings: StagePreset, given: Mapping[str, Any], preset: str) -> None:
     """Raise UsageError for a flag that has no effect on this network."""
-    unused = [name for name in ("backbone", "head", "freeze_blocks") if name in given]
-    if unused and settings.network != "backbone":
-        raise UsageError(
-            f"--{unused[0].replace('_', '-')} {given[unused[0]]}: preset {preset} has a network of its own, no "
-            "backbone; --preset modern has one"
-        )
-    regression = settings.network == "backbone" and settings.head == "regression"
-    if "head_channels" in given and (settings.network == "deeppose" or regression):
-        owner = "--head regression" if regression else f"preset {preset}'s network"
-        raise UsageError(f"--head-channels {given['head_channels']}: {owner} has none to set; leave it out")
-    if settings.progressive_size and settings.network == "deeppose":
-        raise UsageError(f"--progressive-size {settings.progressive_size}: preset {preset} has one size; valid: ''")
-    if given.get("heatmap_weight") and (settings.network == "deeppose" or regression):
-        owner = "--head regression" if regression else f"preset {preset}"
-        raise UsageError(f"--heatmap-weight {given['heatmap_weight']:g}: {owner} has no heatmaps; valid: 0")
+    has_backbone = settings.network == "backbone"
+    regression = has_backbone and settings.head == "regression"
+    has_heatmaps = settings.network != "deeppose" and not regression
+    owner = "--head regression" if regression else f"preset {preset}'s network"
+    backbone = f"preset {preset} has a network of its own, no backbone; --preset modern has one"
+    for name, has_effect, reason in (
+        ("backbone", has_backbone, backbone),
+        ("head", has_backbone, backbone),
+        ("freeze_blocks", has_backbone, backbone),
+        ("head_channels", has_heatmaps, f"{owner} has none to set; leave it out"),
+        ("heatmap_weight", has_heatmaps, f"{owner} has no heatmaps; valid: 0"),
+        ("progressive_size", settings.network != "deeppose", f"{owner} has one size; leave it out"),
+    ):
+        if given.get(name) and not has_effect:
+            raise UsageError(f"--{name.replace('_', '-')} {given[name]}: {reason}")
 
 
 def delete_stages(run: RunFolder, stage: int) -> None:

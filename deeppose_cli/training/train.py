@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deeppose_cli.checkpoints.lightning import read_checkpoint
+from deeppose_cli.checkpoints.lightning import load_cascade, read_checkpoint, write_calibration
 from deeppose_cli.checkpoints.run_folder import RunFolder, StageFolder, list_runs, run_folder
 from deeppose_cli.config.defaults import DATA_ROOT, RUNS_ROOT
 from deeppose_cli.config.presets import preset_by_name
@@ -23,9 +23,7 @@ from deeppose_cli.config.schema import RefinementPreset, to_primitives
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.progress import loading_notice, progress_bar
 from deeppose_cli.core.skeleton import skeleton_by_name
-from deeppose_cli.training.calibrate import calibrate_stages
 from deeppose_cli.training.initialization import check_initial_weights, find_source, initialize_weights
-from deeppose_cli.training.memory import keep_memory
 from deeppose_cli.training.previous_stage import PreviousStage
 from deeppose_cli.training.run_config import (
     TrainOptions,
@@ -36,13 +34,14 @@ from deeppose_cli.training.run_config import (
     resumed_config,
     starting_advice,
 )
-from deeppose_cli.training.trainer import build_trainer, hide_known_warnings, hint_to_resume
+from deeppose_cli.training.trainer import build_trainer, hide_known_warnings, hint_to_resume, keep_memory
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from deeppose_cli.data.datasets.spec import DatasetSpec
     from deeppose_cli.data.loading.datamodules import PoseDataModule, TrainingData
+    from deeppose_cli.models.confidence import Calibration
     from deeppose_cli.training.lightning_modules import StageLightningModule
 
 
@@ -68,24 +67,7 @@ def train(
     Raises DeepPoseError, one line, before anything is written, for options that cannot be, a data set that is not
     there, or a run that holds this stage already.
     """
-    options = TrainOptions(
-        1,
-        data=data,
-        run=run,
-        preset=preset,
-        box=box,
-        settings=settings or {},
-        seed=seed,
-        resume=resume,
-        overwrite=overwrite,
-        workers=workers,
-        cache=cache,
-        loggers=tuple(loggers),
-        trainer=trainer or {},
-        data_root=Path(data_root),
-        runs_root=Path(runs_root),
-    )
-    return run_training(options)
+    return run_training(_options(1, **locals()))
 
 
 def refine(
@@ -106,25 +88,17 @@ def refine(
     runs_root: str | Path = RUNS_ROOT,
 ) -> StageFolder:
     """Train stage 2, 3, … of a run, the newest if it is not named, and return its folder. See `train`."""
-    options = TrainOptions(
-        stage,
-        data=data,
-        run=run,
-        preset=preset,
-        settings=settings or {},
-        seed=seed,
-        resume=resume,
-        overwrite=overwrite,
-        workers=workers,
-        cache=cache,
-        loggers=tuple(loggers),
-        trainer=trainer or {},
-        data_root=Path(data_root),
-        runs_root=Path(runs_root),
-    )
+    options = _options(**locals())
     if stage < 2:
         raise UsageError(f"--stage {stage}: refine makes stages 2, 3, …; for the first type: deeppose train --stage 1")
     return run_training(options)
+
+
+def _options(stage: int, **arguments: Any) -> TrainOptions:
+    """Options of the arguments of `train` or `refine`; of those that are None the default."""
+    paths = {name: Path(arguments[name]) for name in ("data_root", "runs_root")}
+    given = {name: value for name, value in arguments.items() if value is not None}
+    return TrainOptions(stage, **{**given, **paths, "loggers": tuple(arguments["loggers"])})
 
 
 def default_workers() -> int:
@@ -145,27 +119,23 @@ def run_training(options: TrainOptions) -> StageFolder:
         newest = next((run for run in list_runs(options.runs_root) if run.stages), None)
         options = replace(options, run=newest.name if newest else None)
     name = _data_name(options)
-    if name is None:
-        name = "demo"
-        if options.stage == 1:
-            console.print(
-                "no --data given: synthetic people (demo); for photographs: deeppose data prepare lsp --from "
-                "lsp_dataset.zip, then --data lsp",
-                highlight=False,
-            )
-    return train_stage(options, get_dataset(name), console)
+    if name is None and options.stage == 1:
+        console.print(
+            "no --data given: synthetic people (demo); for photographs: deeppose data prepare lsp --from "
+            "lsp_dataset.zip, then --data lsp",
+            highlight=False,
+        )
+    return train_stage(options, get_dataset(name or "demo"), console)
 
 
 def _data_name(options: TrainOptions) -> str | None:
-    """The data set of --data; else the recipe's, for stage 1; else the run's."""
-    if options.data is None and options.preset is not None and options.stage == 1:
-        recipe = preset_by_name(options.preset).data
-        if recipe:
-            return recipe
-    if options.data is None and options.run is not None:
-        first = run_folder(options.runs_root, options.run).stage(1)
-        return first.read_config().data if first.config_file.is_file() else None
-    return options.data
+    """The data set of --data; else the recipe's, for stage 1; else the run's; else None."""
+    if options.data is not None:
+        return options.data
+    if options.preset is not None and options.stage == 1 and (recipe := preset_by_name(options.preset).data):
+        return recipe
+    first = run_folder(options.runs_root, options.run).stage(1) if options.run is not None else None
+    return first.read_config().data if first is not None and first.config_file.is_file() else None
 
 
 def train_stage(options: TrainOptions, dataset: DatasetSpec, console: Console) -> StageFolder:
@@ -237,22 +207,32 @@ def _train(
     return folder
 
 
+def calibrate_stages(run: RunFolder, data: TrainingData, stages: int) -> list[Calibration | None]:
+    """Calibrate the confidences of the run's first `stages` stages on validation images and write the result into
+    their folders. None: the stage's network has no confidence."""
+    from deeppose_cli.evaluation.predict_split import calibrate
+
+    found = calibrate(load_cascade(run, stages), data.validation, data.validation_boxes)
+    for stage, calibration in zip(run.stages, found, strict=False):
+        write_calibration(stage, calibration)
+    return found
+
+
 def _resume_point(folder: StageFolder, config: StageRunConfig) -> str | None:
     """Path of the last state; None where the training was stopped before it saved one.
 
     Raises DeepPoseError for a state that is not of this training.
     """
+    if config.imported is not None:
+        raise DeepPoseError(
+            f"{folder.path}: holds weights only, no training to continue; --overwrite starts one, --init-weights "
+            "FILE from these"
+        )
     if not folder.last.is_file():
-        if config.imported is not None:
-            raise DeepPoseError(
-                f"{folder.path}: holds weights only, no training to continue; --overwrite starts one, --init-weights "
-                "FILE from these"
-            )
         return None
     state = read_checkpoint(folder.last)
-    stored = state["hyper_parameters"]
     for key, value in (("skeleton", config.skeleton), ("settings", to_primitives(config.settings))):
-        if stored.get(key) != value:
+        if state["hyper_parameters"].get(key) != value:
             raise DeepPoseError(f"{folder.last}: is of another training; its {key} are not those of config.yaml")
     if "optimizer_states" not in state:
         raise DeepPoseError(f"{folder.last}: holds weights only, no training to continue")
@@ -263,13 +243,12 @@ def _previous_stage(
     run: RunFolder, folder: StageFolder, config: StageRunConfig, data: TrainingData, continues: bool, console: Console
 ) -> PreviousStage | None:
     """Errors of the stage before; a training that continues reads those that it began with. None for stage 1."""
-    settings = config.settings
-    if not isinstance(settings, RefinementPreset):
+    if not isinstance(config.settings, RefinementPreset):
         return None
     if continues and folder.previous_stage.is_file():
         return PreviousStage.read(folder.previous_stage)
-    number, split = folder.number - 1, settings.displacement_split
-    images = {"train": "training", "validation": "validation"}[split]
+    number, split = folder.number - 1, config.settings.displacement_split
+    images = "training" if split == "train" else split
     console.print(f"stage {folder.number}: measuring the errors of stage {number} on {images} images")
     return PreviousStage.measure(run, number, data, config.square_initial_box, split)
 
@@ -281,31 +260,28 @@ def _modules(
     from deeppose_cli.data.loading.datamodules import InitialStageDataModule, RefinementStageDataModule
     from deeppose_cli.training.lightning_modules import InitialStageModule, RefinementStageModule
 
-    settings, square, seed = config.settings, config.square_initial_box, config.seed
+    settings, square, seed, sigma = config.settings, config.square_initial_box, config.seed, config.sigma
     primitives = to_primitives(settings)
-    if previous is None or not isinstance(settings, RefinementPreset) or config.sigma is None:
+    if previous is None or not isinstance(settings, RefinementPreset) or sigma is None:
         module = InitialStageModule(config.skeleton, primitives, square, seed)
         return module, InitialStageDataModule(data, settings, square, seed, workers)
-    spread = previous.displacement
-    mean, std = ([list(pair) for pair in part] for part in (spread.mean, spread.std))
+    errors, poses = previous.displacement, previous.validation_poses
+    mean, std = ([list(pair) for pair in part] for part in (errors.mean, errors.std))
     return (
-        RefinementStageModule(config.skeleton, primitives, config.stage, config.sigma, mean, std, square, seed),
-        RefinementStageDataModule(
-            data, settings, square, config.sigma, spread, previous.validation_poses, seed, workers
-        ),
+        RefinementStageModule(config.skeleton, primitives, config.stage, sigma, mean, std, square, seed),
+        RefinementStageDataModule(data, settings, square, sigma, errors, poses, seed, workers),
     )
 
 
 def _announcement(folder: StageFolder, config: StageRunConfig, data: TrainingData) -> list[str]:
     s = config.settings
-    refinement = ""
+    numbers = f"network {s.network}, input {s.input_size} px, {s.max_epochs} epochs, batch {s.batch_size}"
     if isinstance(s, RefinementPreset):
         networks = "a network per joint" if s.per_joint else "one network"
-        refinement = f", σ {config.sigma:g}, {networks}, {s.crops_per_joint} crops per joint"
+        numbers += f", σ {config.sigma:g}, {networks}, {s.crops_per_joint} crops per joint"
     lines = [
         f"stage {folder.number} on {config.data}: {len(data.train)} images to train, {len(data.validation)} to "
-        f"validate; preset {config.preset} (network {s.network}, input {s.input_size} px, {s.max_epochs} epochs, batch "
-        f"{s.batch_size}{refinement}); seed {config.seed}; into {folder.path}",
+        f"validate; preset {config.preset} ({numbers}); seed {config.seed}; into {folder.path}",
         data.summary,
     ]
     if data.unreadable:
@@ -318,8 +294,8 @@ def _report(folder: StageFolder, data: TrainingData, previous: PreviousStage | N
     """Print the best score; of a refinement stage also its gain on validation images."""
     from deeppose_cli.evaluation.metrics import mean_rate, pdj
 
-    best = folder.best_pdj()
-    best = float("nan") if best is None else best
+    score = folder.best_pdj()
+    best = float("nan") if score is None else score
     line = f"stage {folder.number}: PDJ@0.2 {best:.1%} on validation images"
     if previous is not None:
         before = float(mean_rate(pdj(previous.validation_poses, data.validation.keypoints, data.validation.skeleton)))

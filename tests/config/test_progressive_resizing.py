@@ -7,28 +7,26 @@ from dataclasses import replace
 import pytest
 
 from deeppose_cli.config.presets import RECIPES, TINY
-from deeppose_cli.config.progressive_resizing import input_size_at, input_sizes, parse_schedule
-from deeppose_cli.config.schema import Preset
+from deeppose_cli.config.schema import Preset, check_network, parse_schedule
 from deeppose_cli.core.errors import UsageError
 from deeppose_cli.models.networks import build_network
 
 
 def test_ten_epochs_grow_as_the_shares_say() -> None:
     settings = replace(TINY.initial, input_size=160, progressive_size="96:0.4,128:0.8", max_epochs=10)
-    assert [input_size_at(settings, epoch) for epoch in range(10)] == [96] * 4 + [128] * 4 + [160] * 2
-    assert input_sizes(settings) == [96, 128, 160]
+    assert [settings.input_size_at(epoch) for epoch in range(10)] == [96] * 4 + [128] * 4 + [160] * 2
 
 
 @pytest.mark.parametrize("epochs", range(1, 40))
 def test_sizes_only_grow_and_the_last_epoch_has_the_final_one(epochs: int) -> None:
     settings = replace(TINY.initial, input_size=160, progressive_size="96:0.4,128:0.99", max_epochs=epochs)
-    sizes = [input_size_at(settings, epoch) for epoch in range(epochs)]
+    sizes = [settings.input_size_at(epoch) for epoch in range(epochs)]
     assert sizes == sorted(sizes)
     assert sizes[-1] == 160
 
 
 def test_without_growth_every_epoch_has_the_input_size() -> None:
-    assert {input_size_at(TINY.initial, epoch) for epoch in range(30)} == {TINY.initial.input_size}
+    assert {TINY.initial.input_size_at(epoch) for epoch in range(30)} == {TINY.initial.input_size}
 
 
 @pytest.mark.parametrize(
@@ -56,7 +54,7 @@ def test_other_texts_are_refused_with_what_is_valid(text: str) -> None:
 
 def test_growth_ends_below_the_input_size() -> None:
     with pytest.raises(UsageError, match=r"--progressive-size 96:0\.5: valid: sizes below the input's, 96 px"):
-        input_sizes(replace(TINY.initial, input_size=96, progressive_size="96:0.5"))
+        check_network(replace(TINY.initial, input_size=96, progressive_size="96:0.5"))
 
 
 def test_a_size_that_the_network_does_not_take_is_named() -> None:
@@ -66,6 +64,4 @@ def test_a_size_that_the_network_does_not_take_is_named() -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES.values())
 def test_recipes_grow_to_their_own_size(recipe: Preset) -> None:
-    sizes = input_sizes(recipe.initial)
-    assert sizes == sorted(set(sizes))
     build_network(recipe.initial, 14)

@@ -541,7 +541,7 @@ def test_a_start_that_is_damaged_or_meant_for_a_backbone_changes_nothing(
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(exported.read_bytes()[:-1])
     text = refused(mini_root, runs, overwrite=True, settings={**TINY, "init_weights": str(damaged)})
-    assert f"{damaged}: not a weights file of deeppose, or damaged" in text
+    assert f"--init-weights {damaged}: no weights file of deeppose" in text
     text = refused(mini_root, runs, overwrite=True, settings={**TINY, "init_weights": "torchvision"})
     assert "network integral has no backbone" in text
     text = refused(mini_root, runs, overwrite=True, settings={**TINY, "init_weights": "upper-body"})
@@ -569,7 +569,7 @@ def test_each_training_measures_its_confidence_and_a_file_carries_it(
     from deeppose_cli.data.loading.datamodules import TrainingData
     from deeppose_cli.exporting.exportable import ExportableCascade
     from deeppose_cli.exporting.importer import import_cascade
-    from deeppose_cli.training.calibrate import calibrate_stages
+    from deeppose_cli.training.train import calibrate_stages
 
     run = RunFolder(Path(shutil.copytree(trained[0], tmp_path / "runs")) / mini.NAME)
     kept = [stage.calibration.read_text() for stage in run.stages]

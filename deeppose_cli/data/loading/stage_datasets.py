@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from deeppose_cli.config.progressive_resizing import input_size_at
 from deeppose_cli.config.schema import RefinementPreset, StagePreset
 from deeppose_cli.core.annotations import Annotations, labelled
 from deeppose_cli.core.errors import DeepPoseError
@@ -79,7 +78,7 @@ class InitialTrainDataset(_StageDataset):
         rng = np.random.default_rng([self.seed, *key])
         image, keypoints, unreadable = self.load(key.row)
         view = self.augment(image, keypoints, Box(*self.initial_boxes[key.row]), rng)
-        pixels = crop(view.image, view.box, input_size_at(self.settings, key.epoch), turn=view.turn)
+        pixels = crop(view.image, view.box, self.settings.input_size_at(key.epoch), turn=view.turn)
         self.augment.finish(pixels[None], rng)
         return {
             "image": pixels,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from deeppose_cli.config.presets import MODERN, TINY
 from deeppose_cli.config.schema import StagePreset
 from deeppose_cli.core.skeleton import BUFFY10, FLIC10, LSP14, Skeleton
 from deeppose_cli.models.regressor import Regressor
-from deeppose_cli.training.weight_transfer import match_weights
+from deeppose_cli.training.initialization import MatchedWeights, SourceStage, match_weights
 
 SMALL = replace(TINY.initial, input_size=32, head_channels=4)
 INTEGRAL = replace(MODERN.initial, input_size=32, head_channels=8)
@@ -26,6 +27,12 @@ def numbered(settings: StagePreset, skeleton: Skeleton, per_joint: bool = False)
         value.copy_(torch.arange(count, count + value.numel()).view(value.shape))
         count += value.numel()
     return regressor
+
+
+def match(
+    own: Regressor, skeleton: Skeleton, source: Mapping[str, torch.Tensor], joints: Skeleton, *, per_joint: bool
+) -> MatchedWeights:
+    return match_weights(own, skeleton, SourceStage("source", joints, per_joint, source))
 
 
 @pytest.mark.parametrize(
@@ -47,7 +54,7 @@ def test_what_depends_on_the_number_of_joints_is_named(settings: StagePreset, ro
 def test_joints_find_their_rows_by_name(settings: StagePreset) -> None:
     source, own = numbered(settings, LSP14), Regressor(settings, len(FLIC10))
     before = {name: value.clone() for name, value in own.state_dict().items()}
-    matched = match_weights(own, FLIC10, source.state_dict(), LSP14, per_joint=False)
+    matched = match(own, FLIC10, source.state_dict(), LSP14, per_joint=False)
     assert (matched.layers, matched.joints) == (matched.num_layers, 9)
     assert matched.summary(10).endswith(f"{matched.num_layers} layers, for 9 of 10 joints")
     own.load_state_dict(dict(matched.weights), strict=False)
@@ -67,7 +74,7 @@ def test_joints_find_their_rows_by_name(settings: StagePreset) -> None:
 
 def test_skeletons_of_one_size_are_not_taken_for_one_another() -> None:
     source, own = numbered(SMALL, FLIC10), Regressor(SMALL, len(BUFFY10))
-    matched = match_weights(own, BUFFY10, source.state_dict(), FLIC10, per_joint=False)
+    matched = match(own, BUFFY10, source.state_dict(), FLIC10, per_joint=False)
     bias = matched.weights["networks.0.heatmaps.1.bias"]
     theirs = source.networks[0].heatmaps[1].bias
     assert bias[BUFFY10.index("left_wrist")] == theirs[FLIC10.index("left_wrist")]
@@ -76,7 +83,7 @@ def test_skeletons_of_one_size_are_not_taken_for_one_another() -> None:
 
 def test_one_network_of_each_joint_starts_from_that_joints_own() -> None:
     source, own = numbered(SMALL, FLIC10, True), Regressor(SMALL, len(LSP14), True)
-    matched = match_weights(own, LSP14, source.state_dict(), FLIC10, per_joint=True)
+    matched = match(own, LSP14, source.state_dict(), FLIC10, per_joint=True)
     for i, joint in enumerate(LSP14.joints):
         there = joint in FLIC10.joints
         place = FLIC10.joints.index(joint) if there else 0
@@ -90,7 +97,7 @@ def test_one_network_of_each_joint_starts_from_that_joints_own() -> None:
 
 def test_one_network_of_each_joint_starts_from_one_of_all() -> None:
     source, own = numbered(SMALL, LSP14), Regressor(SMALL, len(LSP14), True)
-    matched = match_weights(own, LSP14, source.state_dict(), LSP14, per_joint=False)
+    matched = match(own, LSP14, source.state_dict(), LSP14, per_joint=False)
     assert matched.weights.keys() == own.state_dict().keys()
     for i in range(len(LSP14)):
         assert torch.equal(
@@ -105,7 +112,7 @@ def test_of_another_network_nothing_is_taken(other: StagePreset) -> None:
     """Not even the last layer's offsets, whose shape is the number of joints everywhere."""
     with torch.device("meta"):
         own = Regressor(other, len(LSP14))
-    matched = match_weights(own, LSP14, numbered(SMALL, LSP14).state_dict(), LSP14, per_joint=False)
+    matched = match(own, LSP14, numbered(SMALL, LSP14).state_dict(), LSP14, per_joint=False)
     assert (matched.layers, matched.joints, dict(matched.weights)) == (0, 0, {})
 
 
@@ -113,6 +120,6 @@ def test_a_layer_is_taken_whole_or_not_at_all() -> None:
     source = numbered(SMALL, LSP14).state_dict()
     own = Regressor(SMALL, len(LSP14))
     del source["networks.0.heatmaps.1.weight"], source["networks.0.heatmaps.0.1.running_var"]
-    matched = match_weights(own, LSP14, source, LSP14, per_joint=False)
+    matched = match(own, LSP14, source, LSP14, per_joint=False)
     assert not [name for name in matched.weights if "heatmaps.1." in name or "heatmaps.0.1." in name]
     assert (matched.num_layers - matched.layers, matched.joints) == (2, 0)
