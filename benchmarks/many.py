@@ -36,8 +36,8 @@ import json, os, sys, time
 from pathlib import Path
 from deeppose_cli.checkpoints.weights_file import load_weights
 from deeppose_cli.detection.person_finder import PersonFinder
-from deeppose_cli.inference.image_predictor import plan_jobs, predict_images
-from deeppose_cli.inference.inputs import find_inputs
+from deeppose_cli.inference.image_predictor import Predictor, predict_images
+from deeppose_cli.inference.inputs import find_inputs, plan_jobs
 from deeppose_cli.inference.writer import ResultWriter
 from deeppose_cli.visualization.drawing import PLAIN
 
@@ -54,7 +54,9 @@ style = PLAIN if sys.argv[2] == "overlays" else None
 with ResultWriter(Path("out"), {}, overwrite=True) as writer:
     began = time.perf_counter()
     jobs = plan_jobs(files, Path("out"))
-    predict_images(cascade, jobs, writer, PersonFinder("image"), style=style, on_record=on_record)
+    finder = PersonFinder("image")
+    predictor = Predictor(cascade=cascade, finder=finder, writer=writer, style=style, on_record=on_record)
+    predict_images(predictor, jobs)
     print(json.dumps([time.perf_counter() - began, *held]))
 """
 BARE = """

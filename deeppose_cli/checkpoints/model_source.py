@@ -1,4 +1,7 @@
-"""Trained models that can predict (a run, a weights file, an ONNX file), and which of them a command uses."""
+"""Trained models that can predict (a run, a weights file, an ONNX file), and which of them a command uses.
+
+A model that is not there is reported before NumPy is imported.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deeppose_cli.checkpoints import pretrained
-from deeppose_cli.checkpoints.metadata import ModelMetadata
-from deeppose_cli.checkpoints.onnx_cascade import SUFFIX as ONNX_SUFFIX
-from deeppose_cli.checkpoints.onnx_cascade import build_onnx_cascade, open_onnx
+from deeppose_cli.checkpoints.pretrained import ONNX_SUFFIX, SUFFIX
 from deeppose_cli.checkpoints.run_folder import RunFolder, list_runs, resolve_run
-from deeppose_cli.checkpoints.weights_header import SUFFIX, read_header
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 
 if TYPE_CHECKING:
+    from deeppose_cli.checkpoints.metadata import ModelMetadata
     from deeppose_cli.models.cascade import Cascade
 
 ENGINES = TORCH, ONNX = ("torch", "onnx")
@@ -60,8 +61,7 @@ class TrainedModel:
         digest = hashlib.sha256()
         for file in self.files[:stages]:
             with file.open("rb") as opened:
-                while block := opened.read(2**20):
-                    digest.update(block)
+                hashlib.file_digest(opened, lambda: digest)
         return digest.hexdigest()[:16]
 
     def load(self, stages: int | None = None) -> Cascade:
@@ -70,6 +70,8 @@ class TrainedModel:
         Raises DeepPoseError where there are fewer stages, or a file is bad.
         """
         if self.onnx is not None:
+            from deeppose_cli.checkpoints.onnx_cascade import build_onnx_cascade
+
             return build_onnx_cascade(*self.onnx, stages)
         if self.run is not None:
             from deeppose_cli.checkpoints.lightning import load_cascade
@@ -80,10 +82,12 @@ class TrainedModel:
         return load_weights(self.files[0], stages)
 
 
-def check_model_flags(run: str | None, weights: str | None) -> None:
-    """Raises UsageError where both are given."""
+def check_model_flags(run: str | None, weights: str | None, engine: str | None = None) -> None:
+    """Raises UsageError where both are given, or the weights are not there."""
     if run is not None and weights is not None:
         raise UsageError(f"--run {run} and --weights {weights} exclude each other; give one of them")
+    if weights is not None:
+        pretrained.weights_path(weights, suffix=_suffix(engine))
 
 
 def resolve_model(
@@ -100,23 +104,27 @@ def resolve_model(
     skeleton: name of the one that pretrained weights are to fit; None: the full body. engine: one of ENGINES; None:
     that of the file. Raises DeepPoseError, one line that says what to type, where there is no model or its file is bad.
     """
-    check_model_flags(run, weights)
+    check_model_flags(run, weights, engine)
     found = None if weights is not None else _find_run(runs_root, run, default)
     if found is None:
         name = weights or pretrained.weights_for(skeleton)
-        if weights is None and name not in pretrained.pretrained_files(ONNX_SUFFIX if engine == ONNX else SUFFIX):
+        if weights is None and name not in pretrained.pretrained_files(_suffix(engine)):
             wanted = "finished run on real images" if default is DefaultModel.FINISHED_RUN else "trained run"
             raise DeepPoseError(
                 f"no {wanted} in {runs_root}, and no {name} weights in this installation; give --run NAME or "
                 "--weights FILE, or type: deeppose train --stage 1"
             )
-        return _from_file(name, engine)
+        return _weights_model(name, engine)
     if engine == ONNX:
         raise UsageError(
             f"--engine {ONNX}: run {found.name} is not an ONNX file; type: deeppose export --format onnx --run "
             f"{found.name}; then --weights {found.name}{ONNX_SUFFIX}"
         )
     return run_model(found)
+
+
+def _suffix(engine: str | None) -> str:
+    return ONNX_SUFFIX if engine == ONNX else SUFFIX
 
 
 def model_line(model: TrainedModel, stages: int | None = None) -> str:
@@ -172,8 +180,8 @@ def run_model(run: RunFolder) -> TrainedModel:
     )
 
 
-def _from_file(name: str, engine: str | None) -> TrainedModel:
-    path = pretrained.weights_path(name, suffix=ONNX_SUFFIX if engine == ONNX else SUFFIX)
+def _weights_model(name: str, engine: str | None) -> TrainedModel:
+    path = pretrained.weights_path(name, suffix=_suffix(engine))
     is_onnx = path.suffix == ONNX_SUFFIX
     if engine == ONNX and not is_onnx:
         raise UsageError(
@@ -181,8 +189,16 @@ def _from_file(name: str, engine: str | None) -> TrainedModel:
         )
     if engine == TORCH and is_onnx:
         raise UsageError(f"--engine {TORCH}: {name} is for --engine {ONNX}")
-    onnx = open_onnx(path) if is_onnx else None
-    metadata = read_header(path).metadata if onnx is None else onnx[1]
+    onnx = None
+    if is_onnx:
+        from deeppose_cli.checkpoints.onnx_cascade import open_onnx
+
+        onnx = open_onnx(path)
+        metadata = onnx[1]
+    else:
+        from deeppose_cli.checkpoints.weights_header import read_header
+
+        metadata = read_header(path).metadata
     is_pretrained = path.parent == pretrained.FOLDER
     return TrainedModel(
         name=path.stem,

@@ -27,7 +27,6 @@ from deeppose_cli.core.errors import DeepPoseError, one_line
 from deeppose_cli.core.geometry import FloatArray
 from deeppose_cli.models.cascade import Cascade, CropBatch, Stage, StageModel, StageOutput
 
-SUFFIX = ".onnx"
 MAX_FILE = 4 * 2**30
 """Bytes."""
 INSTALL = "pip install 'deeppose-cli[onnx]'"

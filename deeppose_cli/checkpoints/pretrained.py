@@ -1,19 +1,20 @@
-"""The pretrained weights: files that come with the package, by name."""
+"""The pretrained weights: files that come with the package, by name. Imports nothing heavy."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from deeppose_cli.checkpoints.weights_header import SUFFIX
 from deeppose_cli.core.errors import UsageError
 from deeppose_cli.core.skeleton import skeleton_by_name
 
 FOLDER = Path(__file__).parents[1] / "pretrained"
 FULL_BODY, UPPER_BODY = NAMES = ("full-body", "upper-body")
+SUFFIX, ONNX_SUFFIX = ".safetensors", ".onnx"
+"""Of weights files and of ONNX files."""
 
 
 def pretrained_files(suffix: str = SUFFIX) -> dict[str, Path]:
-    """Those that this installation has, by name. `suffix`: that of weights files or of ONNX files."""
+    """Those that this installation has, by name."""
     files = {name: FOLDER / f"{name}{suffix}" for name in NAMES}
     return {name: file for name, file in files.items() if file.is_file()}
 
@@ -29,9 +30,7 @@ def weights_path(name: str, flag: str = "--weights", suffix: str = SUFFIX) -> Pa
     installed = pretrained_files(suffix)
     if name in installed:
         return installed[name]
-    valid = ", ".join((*installed, "a file"))
-    if name in NAMES:
-        raise UsageError(f"{flag} {name}: not in this installation; valid: {valid}")
-    if not Path(name).exists():
-        raise UsageError(f"{flag} {name}: no such file; valid: {valid}")
-    return Path(name)
+    if name not in NAMES and Path(name).exists():
+        return Path(name)
+    problem = "not in this installation" if name in NAMES else "no such file"
+    raise UsageError(f"{flag} {name}: {problem}; valid: {', '.join((*installed, 'a file'))}")

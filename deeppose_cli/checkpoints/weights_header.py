@@ -17,7 +17,6 @@ from deeppose_cli.core.errors import DeepPoseError, one_line
 
 KEY = "deeppose"
 """Key of the metadata in the header."""
-SUFFIX = ".safetensors"
 MAX_MESSAGE = 300
 """Characters of a message about a damaged file."""
 DTYPES = ("F16", "F32")

@@ -16,8 +16,7 @@ from deeppose_cli.cli.eval import evaluate
 from deeppose_cli.cli.export import export
 from deeppose_cli.cli.groups import HELP_FLAGS, FastHelpGroup, TrainingCommand
 from deeppose_cli.cli.import_ import import_
-from deeppose_cli.cli.merge import merge
-from deeppose_cli.cli.predict import predict
+from deeppose_cli.cli.predict import merge, predict
 from deeppose_cli.cli.presets import presets
 from deeppose_cli.cli.refine import refine
 from deeppose_cli.cli.train import train

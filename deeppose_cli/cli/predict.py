@@ -1,4 +1,4 @@
-"""`deeppose predict`: images and videos in, overlays and results out."""
+"""`deeppose predict`: images and videos in, overlays and results out. `deeppose merge`: the results of its parts."""
 
 from __future__ import annotations
 
@@ -98,7 +98,20 @@ def predict(
             listener=output,
         )
     finally:
-        output.progress.stop()
+        output.stop()
     output.print_summary(summary)
     if summary.skipped:
         raise typer.Exit(1)
+
+
+def merge(
+    parts: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="Folders of deeppose predict --shard, one for each part.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the merged results.")],
+) -> None:
+    """Merge the results of `deeppose predict --shard`, overlays too, in the order of the input."""
+    from deeppose_cli.inference import sharding
+
+    counts = sharding.merge(parts, out)
+    print(f"{len(parts)} part(s): {counts} → {out}")

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import shutil
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import Progress
-from rich.table import Column, Table
-from rich.text import Text
 
 from deeppose_cli.core.errors import one_line
 from deeppose_cli.inference.pipeline import PredictionListener, PredictionSummary
 from deeppose_cli.inference.records import Record
 from deeppose_cli.inference.writer import COCO
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+    from rich.table import Table
 
 ROWS_SHOWN, BOXES_SHOWN = 20, 2
 """Images in the table, and boxes of each; the files have them all."""
@@ -27,9 +28,8 @@ class PredictionOutput(PredictionListener):
         self.as_json = as_json
         self.errors = Console(stderr=True, highlight=False, soft_wrap=True)
         self.console = self.errors if as_json else Console(highlight=False, soft_wrap=True)
-        self.progress = Progress(
-            console=self.errors, transient=True, disable=not self.errors.is_terminal, redirect_stdout=False
-        )
+        self.progress: Progress | None = None
+        """Begins with the first image."""
         self.rows: dict[str, dict[str, Any]] = {}
 
     def on_model(self, line: str) -> None:
@@ -39,14 +39,19 @@ class PredictionOutput(PredictionListener):
         self.errors.print(message, markup=False)
 
     def on_start(self, total: int, done: int) -> None:
+        from rich.progress import Progress
+
+        self.progress = Progress(
+            console=self.errors, transient=True, disable=not self.errors.is_terminal, redirect_stdout=False
+        )
         self.progress.start()
         self.task = self.progress.add_task("predict", total=total, completed=done)
 
     def on_record(self, record: Record) -> None:
         frame = record.get("frame")
-        self.progress.update(self.task, description="predict" if frame is None else f"frame {frame}")
-        if not frame:
-            self.progress.advance(self.task)
+        if self.progress is not None:
+            description = "predict" if frame is None else f"frame {frame}"
+            self.progress.update(self.task, description=description, advance=0 if frame else 1)
         source = record["source"]
         if "error" in record or (source not in self.rows and len(self.rows) == ROWS_SHOWN):
             return
@@ -54,6 +59,11 @@ class PredictionOutput(PredictionListener):
         if frame is not None:
             row["frames"] += 1
             row["tracks"] |= {person["track_id"] for person in record["people"]}
+
+    def stop(self) -> None:
+        """Remove the progress bar."""
+        if self.progress is not None:
+            self.progress.stop()
 
     def print_summary(self, summary: PredictionSummary) -> None:
         """Print the table, the counts, and with `as_json` the results."""
@@ -68,6 +78,9 @@ class PredictionOutput(PredictionListener):
             print("[]")
 
     def _table(self, summary: PredictionSummary) -> Table:
+        from rich.table import Column, Table
+        from rich.text import Text
+
         # Folded, not cut: a path must stay whole.
         columns = (Column("image", overflow="fold"), "people", "initial box", Column("overlay", overflow="fold"))
         table = Table(*columns, box=None)

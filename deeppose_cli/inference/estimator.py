@@ -21,16 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeppose_cli.checkpoints.model_source import ENGINES, DefaultModel, check_stage, resolve_model
-from deeppose_cli.checkpoints.onnx_cascade import SUFFIX as ONNX_SUFFIX
-from deeppose_cli.checkpoints.pretrained import NAMES
+from deeppose_cli.checkpoints.pretrained import NAMES, ONNX_SUFFIX, SUFFIX
 from deeppose_cli.checkpoints.run_folder import RunFolder
-from deeppose_cli.checkpoints.weights_header import SUFFIX
 from deeppose_cli.config.defaults import RUNS_ROOT
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.geometry import Box
 from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.detection.box_file import parse_source
 from deeppose_cli.detection.person_finder import PersonFinder, stage1_scorer
+from deeppose_cli.inference.image_predictor import predict_people
 from deeppose_cli.inference.records import coco_results, image_record
 from deeppose_cli.media.images import Image, read_image
 from deeppose_cli.models.cascade import Person
@@ -122,10 +121,15 @@ class PoseEstimator:
     def __call__(self, image: AnyImage, box: Corners | None = None, *, flip_test: bool = False) -> Pose:
         """Predict the pose of one person, the most confident one.
 
-        image: a file, or pixels: (H, W, 3) RGB or (H, W) gray, uint8, or a PIL image. box: where the person is (left,
-        top, width, height in px); None: by the finder of `load`, the whole image where nobody is found. flip_test:
-        better, in twice the time. Raises DeepPoseError for a file that cannot be read or a box beside the image, and
-        UsageError for other pixels.
+        Args:
+            image: A file, or pixels: (H, W, 3) RGB or (H, W) gray, uint8, or a PIL image.
+            box: Where the person is: left, top, width, height in px. None: by the `box` of `load`; the whole image
+                where nobody is found.
+            flip_test: Average the predictions for the image and its mirror image; better, in twice the time.
+
+        Raises:
+            UsageError: For pixels of another type or shape.
+            DeepPoseError: For a file that cannot be read, or a box outside of the image.
         """
         return self.batch([image], None if box is None else [box], flip_test=flip_test)[0]
 
@@ -137,10 +141,13 @@ class PoseEstimator:
             raise UsageError(f"{len(boxes)} boxes for {len(images)} images; valid: one for each image, or none")
         poses: list[Pose] = []
         for start in range(0, len(images), _BATCH):
-            chunk = [_read(image) for image in images[start : start + _BATCH]]
-            own = [None] * len(chunk) if boxes is None else boxes[start : start + _BATCH]
-            best = [self._best_box(*item, box) for item, box in zip(chunk, own, strict=True)]
-            poses += self._predict(chunk, best, flip_test)
+            decoded = [_read(image) for image in images[start : start + _BATCH]]
+            chosen = []
+            for i, (pixels, source) in enumerate(decoded, start):
+                finder = self.finder if boxes is None else PersonFinder(",".join(map(str, boxes[i])))
+                found = finder.find(pixels, Path(source or "image"))
+                chosen.append(found[0] if found else Box.of_image(*pixels.shape[1::-1]))
+            poses += self._predict(decoded, chosen, flip_test)
         return poses
 
     def people(self, image: AnyImage, *, flip_test: bool = False) -> list[Pose]:
@@ -148,15 +155,10 @@ class PoseEstimator:
         does."""
         pixels, source = _read(image)
         boxes = self.finder.find(pixels, Path(source or "image"))
-        return self._predict([(pixels, source)] * len(boxes), boxes, flip_test) if boxes else []
+        return self._predict([(pixels, source)] * len(boxes), boxes, flip_test)
 
-    def _best_box(self, image: Image, source: str, box: Corners | None) -> Box:
-        finder = self.finder if box is None else PersonFinder(",".join(map(str, box)))
-        return next(iter(finder.find(image, Path(source or "image"))), Box.of_image(*image.shape[1::-1]))
-
-    def _predict(self, items: Sequence[tuple[Image, str]], boxes: Sequence[Box], flip_test: bool) -> list[Pose]:
-        result = self.cascade.predict([pixels for pixels, _ in items], np.array(boxes), flip_test=flip_test)
-        people = [result.person(i, box) for i, box in enumerate(boxes)]
+    def _predict(self, images: Sequence[tuple[Image, str]], boxes: Sequence[Box], flip_test: bool) -> list[Pose]:
+        people = predict_people(self.cascade, [pixels for pixels, _ in images], boxes, flip_test=flip_test)
         return [
             Pose(
                 keypoints=person.poses[-1],
@@ -169,7 +171,7 @@ class PoseEstimator:
                 _person=person,
                 _skeleton=self.cascade.skeleton,
             )
-            for (pixels, source), person in zip(items, people, strict=True)
+            for (pixels, source), person in zip(images, people, strict=True)
         ]
 
 
@@ -183,20 +185,27 @@ def load(
 ) -> PoseEstimator:
     """Load a trained cascade: `full-body` or `upper-body`, the pretrained weights, a weights file, or a run's name.
 
-    model: None is `full-body`. stages: how many of the cascade's; None: all. box: where the people in an image are:
-    `auto`, `image`, `face`, `person`, `x,y,w,h`, or a file of boxes. engine: `torch`, or `onnx`, which imports no
-    torch; None: that of the file. Raises DeepPoseError that names what is valid for a missing or damaged model.
+    Args:
+        model: The name or the file; None: `full-body`.
+        stages: How many stages of the cascade are used; None: all.
+        box: Where the people in an image are: `auto`, `image`, `face`, `person`, `x,y,w,h`, or a file of boxes.
+        engine: `torch`, or `onnx`, which imports no torch; None: that of the file.
+        runs_root: Folder that holds one folder for each run.
+
+    Raises:
+        UsageError: For a value that is not valid; it names those that are.
+        DeepPoseError: For a damaged model.
     """
-    name = None if model is None else str(model)
-    is_weights = name is not None and (name in NAMES or name.endswith((SUFFIX, ONNX_SUFFIX)))
     if engine not in (None, *ENGINES):
         raise UsageError(f"engine={engine!r}: valid: {', '.join(ENGINES)}")
-    run, weights = (None, name) if is_weights else (name, None)
-    if run is not None and not RunFolder(Path(runs_root) / run).stages:
+    name = None if model is None else str(model)
+    is_run = name is not None and name not in NAMES and not name.endswith((SUFFIX, ONNX_SUFFIX))
+    if is_run and not RunFolder(Path(runs_root, str(name))).stages:
         raise UsageError(
-            f"{run}: no run in {runs_root} and no weights; valid: {', '.join(NAMES)}, a run's name, or a {SUFFIX} or "
+            f"{name}: no run in {runs_root} and no weights; valid: {', '.join(NAMES)}, a run's name, or a {SUFFIX} or "
             f"{ONNX_SUFFIX} file"
         )
+    run, weights = (name, None) if is_run else (None, name)
     chosen = resolve_model(Path(runs_root), run, weights, engine=engine, default=DefaultModel.PRETRAINED)
     source = parse_source(box)
     cascade = chosen.load(check_stage(chosen, stages))

@@ -1,4 +1,4 @@
-"""The user's inputs → the image and video files to predict, in order, none twice.
+"""The user's inputs → the image and video files to predict, in order, none twice, and the name of each one's overlay.
 
 Inputs are files, folders (their images and videos, in order of name), numbers of cameras, patterns that no shell has
 expanded, and `-`: a list on standard input, one name a line, or with NUL between names.
@@ -8,18 +8,38 @@ from __future__ import annotations
 
 import glob
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from os.path import realpath  # unlike Path.resolve, it takes links that lead in a circle
 from pathlib import Path
 from typing import BinaryIO
 
 from deeppose_cli.core.errors import UsageError
-from deeppose_cli.media.video import VIDEO_SUFFIXES
+from deeppose_cli.media.formats import (
+    IMAGE_OUTPUT_SUFFIX,
+    IMAGE_SUFFIXES,
+    VIDEO_OUTPUT_SUFFIX,
+    VIDEO_SUFFIXES,
+    is_video,
+)
 
-IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 SUFFIXES = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
 """Files that are taken from a folder. A named file is read as an image if its suffix is none of these."""
 STDIN = "-"
+MAX_NAME = 255
+"""Bytes of a file's name, on most file systems."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image or video to predict."""
+
+    source: Path
+    image_id: str
+    """The file's name, as in a data set's list of examples; the path as typed where two files share the name."""
+    overlay: str
+    """Name of its overlay in the folder of results."""
 
 
 def find_inputs(inputs: Sequence[str | Path], stdin: BinaryIO | None = None) -> tuple[list[Path], list[str]]:
@@ -42,7 +62,9 @@ def find_inputs(inputs: Sequence[str | Path], stdin: BinaryIO | None = None) -> 
                 problems.append(f"{name}: cannot be read ({error.strerror})")
                 continue
             if not found:
-                problems.append(_empty_folder(path))
+                has_folders = any(child.is_dir() for child in path.iterdir())
+                hint = f"; subfolders are not searched: type '{path}/**/*'" if has_folders else ""
+                problems.append(f"{path}: no image or video in this folder ({', '.join(SUFFIXES)}){hint}")
         elif glob.has_magic(name) and not os.path.lexists(path):
             found = [Path(match) for match in sorted(glob.glob(name, recursive=True)) if not os.path.isdir(match)]
             if not found:
@@ -52,10 +74,31 @@ def find_inputs(inputs: Sequence[str | Path], stdin: BinaryIO | None = None) -> 
     return list(files.values()), problems
 
 
-def _empty_folder(folder: Path) -> str:
-    has_folders = any(path.is_dir() for path in folder.iterdir())
-    hint = f"; subfolders are not searched: type '{folder}/**/*'" if has_folders else ""
-    return f"{folder}: no image or video in this folder ({', '.join(SUFFIXES)}){hint}"
+def plan_jobs(files: Sequence[Path], out: Path) -> list[Job]:
+    """Give each file's overlay a name that no other overlay and no input has."""
+    # Without regard to case: on some file systems X.jpg and x.jpg are one file.
+    taken = {realpath(file).casefold() for file in files}
+    folder = realpath(out)
+    counts = Counter(file.name for file in files)
+    numbers: dict[str, int] = {}
+    jobs = []
+    for file in files:
+        stem = file.stem.casefold()
+        number = numbers.get(stem, 1)
+        while (place := os.path.join(folder, name := _overlay_name(file, number)).casefold()) in taken:
+            number += 1
+        numbers[stem] = number
+        taken.add(place)
+        jobs.append(Job(file, file.name if counts[file.name] == 1 else str(file), name))
+    return jobs
+
+
+def _overlay_name(file: Path, number: int) -> str:
+    suffix = VIDEO_OUTPUT_SUFFIX if is_video(file) else IMAGE_OUTPUT_SUFFIX
+    end = f"_pose{number if number > 1 else ''}{suffix}"
+    longest = MAX_NAME - len(end) - 24  # videos are written under a longer name first
+    name = os.fsencode(file.stem)
+    return (file.stem if len(name) <= longest else name[:longest].decode(errors="ignore")) + end
 
 
 def _names(inputs: Sequence[str | Path], stdin: BinaryIO | None) -> Iterator[str]:

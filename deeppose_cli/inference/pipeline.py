@@ -7,23 +7,27 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from deeppose_cli.checkpoints.model_source import DefaultModel, check_stage, model_line, resolve_model
+from deeppose_cli.checkpoints.model_source import (
+    DefaultModel,
+    check_model_flags,
+    check_stage,
+    model_line,
+    resolve_model,
+)
 from deeppose_cli.config.defaults import RUNS_ROOT
 from deeppose_cli.core.errors import UsageError, one_line
 from deeppose_cli.core.progress import loading_notice
 from deeppose_cli.detection.box_file import AUTO, BoxFile, parse_source
-from deeppose_cli.detection.person_finder import PersonFinder, stage1_scorer
-from deeppose_cli.inference.image_predictor import Job, plan_jobs, predict_images
-from deeppose_cli.inference.inputs import find_inputs
+from deeppose_cli.inference.inputs import Job, find_inputs, plan_jobs
 from deeppose_cli.inference.records import Record
-from deeppose_cli.inference.sharding import Shard
-from deeppose_cli.inference.video_predictor import predict_video
+from deeppose_cli.inference.sharding import WHOLE, parse_shard
 from deeppose_cli.inference.writer import COCO, CSV, RECORDS, Counts, ResultWriter
-from deeppose_cli.media.video import is_video
-from deeppose_cli.models.cascade import Cascade
-from deeppose_cli.visualization.drawing import AnnotationStyle
+from deeppose_cli.media.formats import is_video
+
+if TYPE_CHECKING:
+    from deeppose_cli.inference.image_predictor import Predictor
 
 OUT = Path("predictions")
 
@@ -106,16 +110,22 @@ def predict(
     """
     listener = listener or PredictionListener()
     folder = Path(out)
+    # First what needs neither NumPy nor a model.
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other")
-    part = Shard.parse(shard) if shard is not None else Shard()
+    number, count = WHOLE if shard is None else parse_shard(shard)
     name = None if weights is None else str(weights)
-    model = resolve_model(Path(runs_root), run, name, engine=engine, default=DefaultModel.FINISHED_RUN)
-    stages = check_stage(model, stage)
+    check_model_flags(run, name, engine)
     source = parse_source(box)
     files, problems = find_inputs([inputs] if isinstance(inputs, str | Path) else inputs, stdin)
     note = source.check(files) if isinstance(source, BoxFile) else None
-    jobs = [job for i, job in enumerate(plan_jobs(files, folder)) if part.has(i)]
+    if not resume and not any(os.path.lexists(file) or is_video(file) for file in files):
+        # A mistyped name is no reason to begin a folder, or to replace an earlier run.
+        problems += [f"{file}: cannot be read (no such file)" for file in files]
+        _report(listener, problems)
+        return PredictionSummary(folder=folder, files=(), skipped=len(problems))
+    model = resolve_model(Path(runs_root), run, name, engine=engine, default=DefaultModel.FINISHED_RUN)
+    stages = check_stage(model, stage)
     settings = {
         "model": model.fingerprint(stages),
         "stages": stages,
@@ -125,14 +135,8 @@ def predict(
         "names": names,
         "show stages": show_stages,
         "frames": frames,
-        "shard": [part.number, part.count],
+        "shard": [number, count],
     }
-    if not resume and not any(os.path.lexists(file) or is_video(file) for file in files):
-        # A mistyped name is no reason to begin a folder, or to replace an earlier run.
-        problems += [f"{file}: cannot be read (no such file)" for file in files]
-        listener.on_model(model_line(model, stages))
-        _report(listener, problems)
-        return PredictionSummary(folder=folder, files=(), skipped=len(problems))
     with ResultWriter(folder, settings, resume=resume, overwrite=overwrite) as writer:
         listener.on_model(model_line(model, stages))
         if writer.replaced:
@@ -141,10 +145,27 @@ def predict(
             listener.on_message(note)
         _report(listener, problems)
         with loading_notice(f"{model.kind} {model.name}"):
+            from deeppose_cli.detection.person_finder import PersonFinder, stage1_scorer
+            from deeppose_cli.inference.image_predictor import Predictor
+            from deeppose_cli.visualization.drawing import AnnotationStyle
+
             cascade = model.load(stages)
-        finder = PersonFinder(source, model.initial_box, stage1_scorer(cascade))
-        style = AnnotationStyle(names, show_stages) if overlays else None
-        _predict_jobs(cascade, jobs, writer, finder, listener, flip_test=flip_test, style=style, frames=frames)
+
+        def on_record(record: Record) -> None:
+            listener.on_record(record)
+            if "error" in record:
+                _report(listener, [record["error"]])
+
+        predictor = Predictor(
+            cascade=cascade,
+            finder=PersonFinder(source, model.initial_box, stage1_scorer(cascade)),
+            writer=writer,
+            flip_test=flip_test,
+            style=AnnotationStyle(names, show_stages) if overlays else None,
+            frames=frames,
+            on_record=on_record,
+        )
+        _predict_jobs(predictor, plan_jobs(files, folder)[number - 1 :: count], listener)
         writer.finish()
     written = tuple(file for file in (folder / COCO, folder / CSV, folder / RECORDS) if file.is_file())
     summary = PredictionSummary(folder=folder, files=written, **asdict(writer.counts))
@@ -152,45 +173,26 @@ def predict(
     return summary
 
 
-def _predict_jobs(
-    cascade: Cascade,
-    jobs: Sequence[Job],
-    writer: ResultWriter,
-    finder: PersonFinder,
-    listener: PredictionListener,
-    *,
-    flip_test: bool,
-    style: AnnotationStyle | None,
-    frames: int | None,
-) -> None:
+def _predict_jobs(predictor: Predictor, jobs: Sequence[Job], listener: PredictionListener) -> None:
     """Predict the images and videos that the writer does not hold yet, in their order."""
-    left = [job for job in jobs if str(job.source) not in writer.done]
+    from deeppose_cli.inference.image_predictor import predict_images
+    from deeppose_cli.inference.video_predictor import predict_video
+
+    done = predictor.writer.done
+    left = [job for job in jobs if str(job.source) not in done]
     if len(left) < len(jobs):
         listener.on_message(f"{len(jobs) - len(left)} image(s) are done already")
     listener.on_start(len(jobs), len(jobs) - len(left))
-
-    def on_record(record: Record) -> None:
-        listener.on_record(record)
-        if "error" in record:
-            _report(listener, [record["error"]])
-
     try:
         for videos, group in groupby(left, lambda job: is_video(job.source)):
-            if not videos:
-                some = list(group)
-                predict_images(cascade, some, writer, finder, flip_test=flip_test, style=style, on_record=on_record)
-                continue
-            for job in group:
-                predict_video(
-                    *(cascade, job, writer, finder),
-                    flip_test=flip_test,
-                    style=style,
-                    frames=frames,
-                    on_record=on_record,
-                )
+            if videos:
+                for job in group:
+                    predict_video(predictor, job)
+            else:
+                predict_images(predictor, list(group))
     except KeyboardInterrupt:
-        done = f"{len(writer.done)} of {len(jobs)} are done"
-        listener.on_message(f"stopped; {done}; to continue, type the same command with --resume")
+        progress = f"{len(done)} of {len(jobs)} are done"
+        listener.on_message(f"stopped; {progress}; to continue, type the same command with --resume")
         raise
 
 

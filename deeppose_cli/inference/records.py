@@ -10,32 +10,34 @@ A record is one JSON object: `source`, the image as it was named, and either `er
 - `confidence`: for each joint the probability that it is within 0.2 of the torso, where that was measured;
 - `stages`: for each stage its `keypoints`, and the `crop_boxes` that it predicted them from.
 
-Coordinates are px of the image after its EXIF rotation, 0-based, pixel centres at integers.
+Coordinates are px of the image after its EXIF rotation, 0-based, pixel centres at integers. Imports no NumPy.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Iterable, Iterator
-from typing import Any, TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
-import numpy as np
-
-from deeppose_cli.core.geometry import FloatArray
 from deeppose_cli.core.skeleton import Skeleton
-from deeppose_cli.media.images import Image
-from deeppose_cli.models.cascade import Person
+
+if TYPE_CHECKING:
+    from deeppose_cli.core.geometry import FloatArray
+    from deeppose_cli.media.images import Image
+    from deeppose_cli.models.cascade import Person
 
 Record = dict[str, Any]
 
 
 def image_record(
-    source: str, image_id: str, image: Image, overlay: str, people: Iterable[Person], skeleton: Skeleton
+    source: Path | str, image_id: str, image: Image, overlay: str, people: Iterable[Person], skeleton: Skeleton
 ) -> Record:
     height, width = image.shape[:2]
     return {
-        "source": source,
+        "source": str(source),
         "image_id": image_id,
         "width": width,
         "height": height,
@@ -45,12 +47,8 @@ def image_record(
     }
 
 
-def error_record(source: str, reason: str) -> Record:
-    return {"source": source, "error": reason}
-
-
-def to_line(record: Record) -> str:
-    return json.dumps(record, allow_nan=False) + "\n"
+def error_record(source: Path, reason: str) -> Record:
+    return {"source": str(source), "error": reason}
 
 
 def coco_results(record: Record, overlay_folder: str) -> Iterator[dict[str, Any]]:
@@ -69,7 +67,7 @@ def coco_results(record: Record, overlay_folder: str) -> Iterator[dict[str, Any]
             "bbox": person["box"],
             "file_name": record["source"],
             **{key: record[key] for key in ("frame", "timestamp") if key in record},
-            **{key: person[key] for key in ("track_id",) if key in person},
+            **({"track_id": person["track_id"]} if "track_id" in person else {}),
             "width": record["width"],
             "height": record["height"],
             "overlay": f"{overlay_folder}/{record['overlay']}" if record["overlay"] else None,
@@ -109,24 +107,22 @@ def _person_record(person: Person) -> Record:
     confidence = person.confidence[-1]
     return {
         **({} if person.track is None else {"track_id": person.track}),
-        "box": _corner_boxes(np.array(person.initial_box)),
-        "keypoints": _rounded(person.poses[-1]),
-        **({} if np.isnan(confidence).any() else {"confidence": np.round(confidence, 4).tolist()}),
+        "box": [round(value, 3) for value in person.initial_box.left_top()],
+        "keypoints": person.poses[-1].round(3).tolist(),
+        **({} if math.isnan(confidence.sum()) else {"confidence": confidence.round(4).tolist()}),
         "stages": [
-            {"keypoints": _rounded(pose), "crop_boxes": _corner_boxes(boxes)}
+            {"keypoints": pose.round(3).tolist(), "crop_boxes": _left_top_boxes(boxes)}
             for pose, boxes in zip(person.poses, person.boxes, strict=True)
         ],
     }
 
 
+def _left_top_boxes(boxes: FloatArray) -> Any:
+    """Centre boxes (K, 4) as left, top, width, height, as in COCO: the whole image is 0, 0, W, H."""
+    corners = boxes.copy()
+    corners[:, :2] += 0.5 - boxes[:, 2:] / 2
+    return corners.round(3).tolist()
+
+
 def _flat(keypoints: list[list[float]], confidence: list[Any]) -> list[Any]:
     return [value for (x, y), c in zip(keypoints, confidence, strict=True) for value in (x, y, c)]
-
-
-def _rounded(values: FloatArray) -> Any:
-    return np.round(values, 3).tolist()
-
-
-def _corner_boxes(boxes: FloatArray) -> Any:
-    """Centre boxes (..., 4) as left, top, width, height, as in COCO: the whole image is 0, 0, W, H."""
-    return _rounded(np.concatenate([boxes[..., :2] - boxes[..., 2:] / 2 + 0.5, boxes[..., 2:]], axis=-1))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
 
@@ -13,43 +12,33 @@ from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.inference.records import Record
 from deeppose_cli.inference.writer import RECORDS, Counts, ResultWriter, Settings, read_records, read_state
 
-_SHARD = re.compile(r"([1-9]\d{0,8})/([1-9]\d{0,8})")
+WHOLE = (1, 1)
 _BATCH = 256
 """Records that are written together."""
 
 
-@dataclass(frozen=True)
-class Shard:
-    """Part `number`, from 1, of `count` parts of an input: every `count`-th image, so that all take about as long."""
-
-    number: int = 1
-    count: int = 1
-
-    @classmethod
-    def parse(cls, text: str) -> Shard:
-        """`2/8`. Raises UsageError."""
-        match = _SHARD.fullmatch(text)
-        if match is None or int(match[1]) > int(match[2]):
-            raise UsageError(f"--shard {text}: valid: i/n, part i of n, as in 1/8")
-        return cls(int(match[1]), int(match[2]))
-
-    def has(self, index: int) -> bool:
-        """Whether the input at this place, from 0, belongs to the part."""
-        return index % self.count == self.number - 1
+def parse_shard(text: str) -> tuple[int, int]:
+    """`2/8` → part 2, from 1, of 8 parts: every 8th input, so that all parts take about as long. Raises UsageError."""
+    match = re.fullmatch(r"([1-9]\d{0,8})/([1-9]\d{0,8})", text)
+    if match is None or int(match[1]) > int(match[2]):
+        raise UsageError(f"--shard {text}: valid: i/n, part i of n, as in 1/8")
+    return int(match[1]), int(match[2])
 
 
 def merge(parts: Sequence[Path], out: Path) -> Counts:
     """Merge the folders of all parts of an input (`--shard`), in the order of the input, overlays too.
 
-    Raises DeepPoseError, before anything is written, where a part is missing, not finished, given twice or made with
-    other settings.
+    Raises UsageError or DeepPoseError, before anything is written, where `out` is a part, or a part is missing, not
+    finished, given twice or made with other settings.
     """
+    if any(out.resolve() == part.resolve() for part in parts):
+        raise UsageError(f"--out {out}: is one of the parts; another folder is valid")
     settings = [_finished_settings(folder) for folder in parts]
     count = settings[0]["shard"][1]
     folders: dict[int, Path] = {}
     for folder, own in zip(parts, settings, strict=True):
         number = own["shard"][0]
-        if own["shard"][1] != count or {**own, "shard": 0} != {**settings[0], "shard": 0}:
+        if own | {"shard": [1, own["shard"][1]]} != settings[0] | {"shard": [1, count]}:
             raise DeepPoseError(f"{folder}: was made in another way than {parts[0]}; all parts need the same flags")
         if number in folders:
             raise DeepPoseError(f"{folder}: is part {number} of {count}, and so is {folders[number]}")
@@ -57,7 +46,7 @@ def merge(parts: Sequence[Path], out: Path) -> Counts:
     missing = [str(number) for number in range(1, count + 1) if number not in folders]
     if missing:
         raise DeepPoseError(f"part {', '.join(missing)} of {count} is missing; merge takes the folders of all parts")
-    with ResultWriter(out, {**settings[0], "shard": [1, 1]}) as writer:
+    with ResultWriter(out, settings[0] | {"shard": list(WHOLE)}) as writer:
         pairs = _in_input_order([folders[number] for number in range(1, count + 1)])
         while batch := list(islice(pairs, _BATCH)):
             for folder, record in batch:

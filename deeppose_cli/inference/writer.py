@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, Self, TextIO
 
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.files import lock, replacing
-from deeppose_cli.inference.records import Record, to_line, write_coco, write_csv
+from deeppose_cli.inference.records import Record, write_coco, write_csv
 
 RECORDS, COCO, CSV = "predictions.jsonl", "predictions.json", "predictions.csv"
 STATE, LOCK = ".predictions-state.json", ".predictions.lock"
@@ -72,8 +72,8 @@ class ResultWriter:
         self.replaced = False
         """Whether the folder held the results of another run."""
         self._held = ExitStack()
-        self._file = self._open()
         try:
+            self._file = self._open()
             state = read_state(folder)
             if resume:
                 self._resume(state)
@@ -100,7 +100,8 @@ class ResultWriter:
     def add(self, records: Sequence[Record], *, complete: bool = True) -> None:
         """Add a batch: all of it counts, or nothing. Not `complete`: it counts with the next one that is."""
         try:
-            self._file.write("".join(map(to_line, records)).encode())
+            lines = [json.dumps(record, allow_nan=False) + "\n" for record in records]
+            self._file.write("".join(lines).encode())
             self._file.flush()
             if complete:
                 self._write_state(finished=False)
@@ -110,13 +111,13 @@ class ResultWriter:
 
     def finish(self) -> Path | None:
         """Write the other formats and return the path of the COCO results; None where nothing was predicted."""
-        records, coco = self.folder / RECORDS, self.folder / COCO
-        has_results = self.counts.images + self.counts.videos > 0
-        if has_results:
+        records, coco = self.folder / RECORDS, None
+        if self.counts.images or self.counts.videos:
+            coco = self.folder / COCO
             _replace(coco, lambda out: write_coco(read_records(records), str(self.folder), out))
             _replace(self.folder / CSV, lambda out: write_csv(read_records(records), out))
         self._write_state(finished=True)
-        return coco if has_results else None
+        return coco
 
     def _open(self) -> BinaryIO:
         try:
@@ -128,11 +129,7 @@ class ResultWriter:
             ) from None
         self._held.enter_context(file)
         in_use = f"--out {self.folder}: in use by another run; another folder is valid"
-        try:
-            self._held.enter_context(lock(self.folder / LOCK, in_use))
-        except DeepPoseError:
-            self._held.close()
-            raise
+        self._held.enter_context(lock(self.folder / LOCK, in_use))
         return file
 
     def _resume(self, state: dict[str, Any] | None) -> None:
@@ -149,7 +146,7 @@ class ResultWriter:
         self._file.truncate(state["offset"])
         self._count(read_records(self.folder / RECORDS), complete=True)
 
-    def _count(self, records: Iterator[Record] | Sequence[Record], *, complete: bool) -> None:
+    def _count(self, records: Iterable[Record], *, complete: bool) -> None:
         counts = self.counts
         for record in records:
             self._begun.add(record["source"])

@@ -11,10 +11,9 @@ import cv2
 import numpy as np
 
 from deeppose_cli.core.errors import DeepPoseError
+from deeppose_cli.media.formats import VIDEO_OUTPUT_SUFFIX, camera_number
 from deeppose_cli.media.images import MAX_PIXELS, Image
 
-VIDEO_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv")
-VIDEO_OUTPUT_SUFFIX = ".mp4"
 DEFAULT_RATE = 25.0
 """Frames per second if the file or camera has none."""
 _CODEC = "mp4v"
@@ -90,13 +89,3 @@ class VideoWriter:
             if not self._writer.isOpened():
                 raise DeepPoseError(f"{self.file}: the video cannot be written ({width} × {height} px)")
         self._writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-
-
-def camera_number(source: Path) -> int | None:
-    """The camera's number, if the input is a number and not a file."""
-    text = str(source)
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 4 and not source.exists() else None
-
-
-def is_video(source: Path) -> bool:
-    return source.suffix.lower() in VIDEO_SUFFIXES or camera_number(source) is not None

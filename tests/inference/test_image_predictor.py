@@ -20,8 +20,8 @@ from deeppose_cli.core.skeleton import LSP14
 from deeppose_cli.detection.person_finder import PersonFinder
 from deeppose_cli.evaluation.external_predictions import read_predictions
 from deeppose_cli.inference import image_predictor
-from deeppose_cli.inference.image_predictor import plan_jobs, predict_images, single_threaded
-from deeppose_cli.inference.inputs import find_inputs
+from deeppose_cli.inference.image_predictor import Predictor, predict_images, single_threaded
+from deeppose_cli.inference.inputs import find_inputs, plan_jobs
 from deeppose_cli.inference.records import Record
 from deeppose_cli.inference.writer import ResultWriter
 from deeppose_cli.media.images import read_image
@@ -46,9 +46,13 @@ def run(
     """The records, and the COCO results."""
     records: list[Record] = []
     with ResultWriter(out, {}) as writer:
-        predict_images(
-            cascade or FakeCascade(), plan_jobs(files, out), writer, PersonFinder(box), on_record=records.append
+        predictor = Predictor(
+            cascade=cascade or FakeCascade(),  # type: ignore[arg-type]
+            finder=PersonFinder(box),
+            writer=writer,
+            on_record=records.append,
         )
+        predict_images(predictor, plan_jobs(files, out))
         path = writer.finish()
     return records, [] if path is None else json.loads(path.read_text())
 

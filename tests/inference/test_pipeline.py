@@ -91,6 +91,17 @@ def test_a_list_of_names_and_one_stage() -> None:
     assert [(result["file_name"], len(result["stages"])) for result in results] == [("b.png", 1), ("a.png", 1)]
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_shards_are_all_of_the_input_and_share_nothing(count: int) -> None:
+    options: dict[str, Any] = {"weights": "ours.safetensors", "box": "image", "overlays": False}
+    found = []
+    for number in range(1, count + 1):
+        predicted = deeppose_cli.predict(["a.png", "b.png"], **options, shard=f"{number}/{count}", out=str(number))
+        found += [result["file_name"] for file in predicted.files[:1] for result in json.loads(file.read_text())]
+        assert predicted.images <= -(-2 // count)
+    assert sorted(found) == ["a.png", "b.png"]
+
+
 def test_a_missing_image_leaves_no_folder() -> None:
     summary = deeppose_cli.predict("gone.png", weights="ours.safetensors")
     assert (summary.images, summary.skipped, summary.files) == (0, 1, ())

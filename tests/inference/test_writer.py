@@ -18,12 +18,13 @@ import numpy as np
 import pytest
 from PIL import Image as PilImage
 
-from deeppose_cli.core.errors import DeepPoseError
+from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.skeleton import LSP14
 from deeppose_cli.inference import image_predictor
-from deeppose_cli.inference.image_predictor import PersonFinder, plan_jobs, predict_images
+from deeppose_cli.inference.image_predictor import PersonFinder, Predictor, predict_images
+from deeppose_cli.inference.inputs import plan_jobs
 from deeppose_cli.inference.records import Record
-from deeppose_cli.inference.sharding import Shard, merge
+from deeppose_cli.inference.sharding import merge, parse_shard
 from deeppose_cli.inference.writer import COCO, CSV, LOCK, RECORDS, STATE, Counts, ResultWriter, read_records
 from tests.helpers.fakes import FakeCascade
 
@@ -59,16 +60,21 @@ class Stop(Exception):
 
 def predict(out: str, *, resume: bool = False, stop: int = 10**9, shard: str = "1/1", **settings: Any) -> None:
     """`stop`: after so many lines of this run."""
-    part, left = Shard.parse(shard), iter(range(stop))
+    (number, count), left = parse_shard(shard), iter(range(stop))
 
     def on_record(record: Record) -> None:
         if next(left, None) is None:
             raise Stop
 
-    settings = {"box": "image", "shard": [part.number, part.count], **settings}
+    settings = {"box": "image", "shard": [number, count], **settings}
     with ResultWriter(Path(out), settings, resume=resume) as writer:
-        jobs = [job for i, job in enumerate(plan_jobs(FILES, Path(out))) if part.has(i)]
-        predict_images(Moody(), jobs, writer, PersonFinder("image"), on_record=on_record)
+        predictor = Predictor(
+            cascade=Moody(),  # type: ignore[arg-type]
+            finder=PersonFinder("image"),
+            writer=writer,
+            on_record=on_record,
+        )
+        predict_images(predictor, plan_jobs(FILES, Path(out))[number - 1 :: count])
         writer.finish()
 
 
@@ -213,6 +219,8 @@ def test_parts_that_do_not_make_a_whole_are_refused() -> None:
     assert refused("part1", "part2", "other").startswith("other: was made in another way than part1")
     assert refused("part1", "part2", "again") == "again: is part 2 of 3, and so is part2"
     assert refused("part1", "part2", "half").startswith("half: is not finished")
+    with pytest.raises(UsageError, match="--out part1: is one of the parts"):
+        merge([Path("part1"), Path("part2")], Path("part1"))
     assert refused("part1", "in").startswith("in: no results of deeppose predict --shard")
 
 
