@@ -39,20 +39,17 @@ class Annotations:
     """(N) the example's name for people: `im0001.jpg`."""
     torsos: NDArray[np.float64] | None = None
     """(N, 4) the person's torso box, in the same order, where the data set shows by it which person is meant (FLIC)."""
-
     sticks: NDArray[np.float64] | None = None
     """(N, L, 2, 2) start and end in px of the skeleton's limbs, where the data set labels limbs, not joints (Buffy):
     two of them that meet at a joint have each an end of their own."""
 
     def __post_init__(self) -> None:
-        n, k = len(self.files), len(self.skeleton)
-        expected = {"keypoints": (n, k, 2), "boxes": (n, 4), "names": (n,)}
-        expected |= {"torsos": (n, 4), "sticks": (n, len(self.skeleton.limbs), 2, 2)}
-        for column, shape in expected.items():
+        n, skeleton = len(self.files), self.skeleton
+        shapes = {"names": (n,), "keypoints": (n, len(skeleton), 2), "boxes": (n, 4), "torsos": (n, 4)}
+        for column, shape in (shapes | {"sticks": (n, len(skeleton.limbs), 2, 2)}).items():
             values = getattr(self, column)
-            found = (len(values),) if column == "names" else np.shape(values)
-            if values is not None and found != shape:
-                raise ValueError(f"columns disagree: {n} files, {column} {found}")
+            if values is not None and np.shape(values) != shape:
+                raise ValueError(f"columns disagree: {n} files, {column} {np.shape(values)}")
 
     def __len__(self) -> int:
         return len(self.files)

@@ -41,8 +41,7 @@ class Box(tuple[float, float, float, float]):
 
     @classmethod
     def of_left_top(cls, left: float, top: float, width: float, height: float) -> Box:
-        """As people and COCO write boxes. It holds the pixels left … left + width − 1, whose centres are integers: its
-        edges lie half a pixel outside of them."""
+        """As COCO writes boxes: pixels left … left + width − 1; the edges lie half a pixel outside of their centres."""
         return cls.of_corners(left - 0.5, top - 0.5, left + width - 0.5, top + height - 0.5)
 
     @classmethod
@@ -55,7 +54,7 @@ class Box(tuple[float, float, float, float]):
         return cls.of_corners(x1, y1, x2, y2)
 
     def left_top(self) -> tuple[float, float, float, float]:
-        """left, top, width, height as people and COCO write them: the whole image is 0, 0, W, H."""
+        """left, top, width, height as COCO writes them: the whole image is 0, 0, W, H."""
         cx, cy, w, h = self
         return cx - w / 2 + 0.5, cy - h / 2 + 0.5, w, h
 
@@ -69,9 +68,8 @@ def overlap(a: FloatArray | Box, b: FloatArray | Box) -> float:
     """Intersection over union of two boxes (4); 0 where neither has an extent."""
     shared = 1.0
     for i in (0, 1):
-        ends = (box[i] + box[i + 2] / 2 for box in (a, b))
-        starts = (box[i] - box[i + 2] / 2 for box in (a, b))
-        shared *= max(float(min(ends) - max(starts)), 0.0)
+        extent = min(box[i] + box[i + 2] / 2 for box in (a, b)) - max(box[i] - box[i + 2] / 2 for box in (a, b))
+        shared *= max(float(extent), 0.0)
     union = float(a[2] * a[3] + b[2] * b[3]) - shared
     return shared / union if union > 0 else 0.0
 
@@ -97,8 +95,7 @@ def bounded_diameter(
 ) -> FloatArray:
     """diam of *predicted* poses (..., K, 2), held within `bounds` × the longer side of b⁰ (..., 4).
 
-    A single bad first estimate (both torso joints on one spot, or at opposite corners) can so give neither an empty nor
-    an image-sized crop.
+    So one bad first estimate (both torso joints on one spot, or at opposite corners) gives no empty or image-sized crop.
     """
     side = initial_boxes[..., 2:].max(-1)
     return np.clip(np.nan_to_num(diameter(poses, skeleton)), bounds[0] * side, bounds[1] * side)
@@ -116,8 +113,7 @@ def crop_matrix(box: Box | FloatArray, size: int) -> NDArray[np.float64]:
     The box's edges go to the crop's edges: normalized n is at crop px (n + 0.5) · size − 0.5.
     """
     cx, cy, w, h = box
-    sx, sy = size / w, size / h
-    half = size / 2 - 0.5
+    sx, sy, half = size / w, size / h, size / 2 - 0.5
     return np.array([[sx, 0.0, half - sx * cx], [0.0, sy, half - sy * cy]])
 
 

@@ -69,24 +69,19 @@ class Skeleton:
         return kinds
 
 
-def _limb(kind: str, start: str, end: str) -> tuple[Limb, Limb]:
-    left, right = (Limb(kind, (f"{side}_{start}",), (f"{side}_{end}",)) for side in SIDES)
-    return left, right
+def _limbs(kind: str, start: str, end: str) -> tuple[Limb, ...]:
+    return tuple(Limb(kind, (f"{side}_{start}",), (f"{side}_{end}",)) for side in SIDES)
 
 
-def _names(joints: str) -> tuple[str, ...]:
-    return tuple(joints.split())
-
-
-_ARMS = (*_limb("upper_arm", "shoulder", "elbow"), *_limb("lower_arm", "elbow", "wrist"))
-_LEGS = (*_limb("upper_leg", "hip", "knee"), *_limb("lower_leg", "knee", "ankle"))
+_ARMS = (*_limbs("upper_arm", "shoulder", "elbow"), *_limbs("lower_arm", "elbow", "wrist"))
+_LEGS = (*_limbs("upper_leg", "hip", "knee"), *_limbs("lower_leg", "knee", "ankle"))
 _TORSO = Limb("torso", ("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"))
 
 LSP14 = Skeleton(
     name="lsp14",
-    joints=_names(
-        "right_ankle right_knee right_hip left_hip left_knee left_ankle right_wrist right_elbow "
-        "right_shoulder left_shoulder left_elbow left_wrist neck head_top"
+    joints=(
+        *("right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "right_wrist"),
+        *("right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist", "neck", "head_top"),
     ),
     limbs=(*_ARMS, *_LEGS, _TORSO, Limb("head", ("neck",), ("head_top",))),
 )
@@ -94,8 +89,9 @@ LSP14 = Skeleton(
 
 FLIC10 = Skeleton(
     name="flic10",
-    joints=_names(
-        "nose neck left_shoulder left_elbow left_wrist left_hip right_shoulder right_elbow right_wrist right_hip"
+    joints=(
+        *("nose", "neck", "left_shoulder", "left_elbow", "left_wrist", "left_hip"),
+        *("right_shoulder", "right_elbow", "right_wrist", "right_hip"),
     ),
     limbs=(*_ARMS, _TORSO),
     derived={"neck": ("left_shoulder", "right_shoulder")},
@@ -104,8 +100,9 @@ FLIC10 = Skeleton(
 
 BUFFY10 = Skeleton(
     name="buffy10",
-    joints=_names(
-        "left_shoulder left_elbow left_wrist right_shoulder right_elbow right_wrist neck mid_hip chin head_top"
+    joints=(
+        *("left_shoulder", "left_elbow", "left_wrist", "right_shoulder", "right_elbow", "right_wrist"),
+        *("neck", "mid_hip", "chin", "head_top"),
     ),
     limbs=(*_ARMS, Limb("torso", ("neck",), ("mid_hip",)), Limb("head", ("chin",), ("head_top",))),
     torso=("neck", "mid_hip"),

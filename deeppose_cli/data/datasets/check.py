@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import Any, TypedDict
@@ -22,9 +22,6 @@ from deeppose_cli.media.images import read_image
 
 NEGLIGIBLE = 1.0
 """px; a limb or torso shorter than it is worth a note: scores divide by it."""
-
-Sizes = dict[Path, tuple[int, int]]
-"""Width and height of the images that can be decoded, px."""
 
 
 class SplitReport(TypedDict):
@@ -58,7 +55,7 @@ def check_dataset(
     """
     spec = get_dataset(data, "NAME") if isinstance(data, str) else data
     splits = spec.read(data_root)
-    sizes: Sizes = {}
+    sizes: dict[Path, tuple[int, int]] = {}  # width and height of the images that can be decoded, px
     problems = []
     files = list(dict.fromkeys(file for annotations in splits.values() for file in annotations.files))
     for done, file in enumerate(files, 1):
@@ -74,15 +71,18 @@ def check_dataset(
         source = usual_source(spec.initial_box, split, spec.evaluation_only)
         boxes = initial_boxes(rows, source, data_root / spec.name, progress).boxes
         reports[split] = _report(rows, sizes, source, boxes)
-    notes = [
-        *spec.absent(data_root),
-        *_shared_images(splits),
-        *(note for split in reversed(splits) for note in _notes(split, splits[split])),
-    ]
+    notes = list(spec.absent(data_root))
+    for first, second in combinations(splits, 2):
+        if both := set(splits[first].files) & set(splits[second].files):
+            notes.append(f"{first} and {second} share {len(both)} images, {min(both)} among them")
+    for split in reversed(splits):
+        notes += _notes(split, splits[split])
     return {"name": spec.name, "splits": reports, "problems": problems, "notes": notes}
 
 
-def _report(annotations: Annotations, sizes: Sizes, source: str, boxes: NDArray[np.float64]) -> SplitReport:
+def _report(
+    annotations: Annotations, sizes: Mapping[Path, tuple[int, int]], source: str, boxes: NDArray[np.float64]
+) -> SplitReport:
     joints = annotations.skeleton.joints
     # Beside an image that cannot be decoded nothing is counted: NaN is not outside.
     size = np.array([sizes.get(file, (np.nan, np.nan)) for file in annotations.files]).reshape(-1, 1, 2)
@@ -114,10 +114,3 @@ def _notes(split: str, annotations: Annotations) -> Iterator[str]:
     for what, values in lengths.items():
         for row in np.flatnonzero(values < NEGLIGIBLE):
             yield f"{split}, {annotations.names[row]}: {what} is {values[row]:.2g} px"
-
-
-def _shared_images(splits: dict[str, Annotations]) -> Iterator[str]:
-    """Images that are in two splits: what is trained on must not be scored."""
-    for first, second in combinations(splits, 2):
-        if both := set(splits[first].files) & set(splits[second].files):
-            yield f"{first} and {second} share {len(both)} images, {min(both)} among them"

@@ -11,12 +11,11 @@ the middle of the shoulders and no label: another point than LSP's, so NaN as we
 on FLIC, the middle of its shoulders is taken.
 
 Initial boxes: `boxes` holds FLIC's torso boxes, placed around the person as `--box torso` does; LSPET's own; NaN, the
-whole image, for LSP. So each person is as large in the first crop as a model of that set alone would see them.
+whole image, for LSP. So each person has the size in the first crop that a model of that set alone gets.
 
-σ is one number, as a refinement network must meet each joint at one scale, and an image does not show which set it is
-of. It is LSP's, the larger: a first stage is off by 0.37 diam on LSP (standard deviation, training images), and with
-FLIC's 1.0, a crop of half a diam either way, about a third of the joints would lie outside; with 2.0 FLIC loses nothing
-but resolution.
+σ is one number, as an image does not show which set it is of. It is LSP's, the larger: a first stage is off by 0.37
+diam on LSP (standard deviation, training images), and with FLIC's 1.0, a crop of half a diam either way, about a third
+of the joints would lie outside; with 2.0 FLIC loses nothing but resolution.
 """
 
 from __future__ import annotations
@@ -35,8 +34,6 @@ from deeppose_cli.data.datasets.flic import FLIC
 from deeppose_cli.data.datasets.lsp import LSP
 from deeppose_cli.data.datasets.spec import SPLITS, DatasetSpec
 from deeppose_cli.detection.initial_boxes import place
-
-_GET = "deeppose data prepare lsp; deeppose data prepare flic"
 
 
 def read(data_root: Path, parts: Sequence[DatasetSpec] = (LSP, FLIC)) -> dict[str, Annotations]:
@@ -73,7 +70,7 @@ PEOPLE = DatasetSpec(
     sigma=2.0,
     initial_box="own",
     conventions="none of its own: lsp and flic as they are prepared; what a set does not label is NaN, FLIC's neck too",
-    how_to_get=f"joined of lsp and flic where they lie, nothing is copied; type: {_GET}",
+    how_to_get=f"joined of lsp and flic where they lie, nothing is copied; type: deeppose data prepare lsp; deeppose data prepare flic",
     read=read,
     image_order="lsp's rows, then flic's, each split in that set's own order",
     parts={LSP.name: "image", FLIC.name: "torso"},
