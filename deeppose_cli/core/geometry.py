@@ -95,7 +95,7 @@ def bounded_diameter(
 ) -> FloatArray:
     """diam of *predicted* poses (..., K, 2), held within `bounds` × the longer side of b⁰ (..., 4).
 
-    So one bad first estimate (both torso joints on one spot, or at opposite corners) gives no empty or image-sized crop.
+    So one bad estimate (both torso joints on one spot, or at opposite corners) gives no empty or image-sized crop.
     """
     side = initial_boxes[..., 2:].max(-1)
     return np.clip(np.nan_to_num(diameter(poses, skeleton)), bounds[0] * side, bounds[1] * side)

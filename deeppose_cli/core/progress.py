@@ -38,6 +38,7 @@ def progress_bar() -> Iterator[Progress]:
 def loading_notice(what: str, delay: float = 1.0) -> Iterator[None]:
     """Print "loading WHAT …" on stderr if the block takes longer than `delay` seconds; only at a terminal."""
     timer = threading.Timer(delay, report, [f"loading {what} …"])
+    timer.daemon = True
     if sys.stderr.isatty():
         timer.start()
     try:

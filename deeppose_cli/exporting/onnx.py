@@ -65,8 +65,8 @@ def write_onnx(
 ) -> ParityReport:
     """Write a cascade, read it back, and compare its poses with torch's on N images with initial boxes (N, 4).
 
-    Raises DeepPoseError, and leaves no file, where more than a few joints differ by more than MAX_DISTANCE px, where the
-    file is there already or cannot be written, or where the packages for it are not installed.
+    Raises DeepPoseError, and leaves no file, where more than a few joints differ by more than MAX_DISTANCE px, where
+    the file is there already or cannot be written, or where the packages for it are not installed.
     """
     if file.exists() and not overwrite:
         raise DeepPoseError(f"{file}: is there already; --overwrite replaces it, --out writes to another")

@@ -48,6 +48,7 @@ from deeppose_cli.data.datasets.spec import MAX_COORDINATE, WITHIN, DatasetSpec
 from deeppose_cli.data.prepare.matlab import read_array, read_struct, require
 
 VALIDATION_SHARE = 0.1
+"""Of the training examples."""
 SCENE_GAP = 500
 """Frames, some twenty seconds of movie: as long as a camera may turn away and come back."""
 MAX_FRAME = 1e7
@@ -112,7 +113,8 @@ def read_examples(file: Path, shown: str, count: int) -> dict[str, NDArray[Any]]
 def convert(files: Sequence[Path], shown: Sequence[str], count: int) -> Splits:
     """FLIC: the splits are its own, and a part of the training examples is validation."""
     examples = read_examples(files[0], shown[0], count)
-    return _in_splits(examples, np.flatnonzero(examples["istrain"]), np.flatnonzero(examples["istest"]))
+    train, test = np.flatnonzero(examples["istrain"]), np.flatnonzero(examples["istest"])
+    return _in_splits(examples, train, test)
 
 
 def convert_plus(files: Sequence[Path], shown: Sequence[str], count: int) -> Splits:
@@ -158,6 +160,8 @@ def scenes(movies: Sequence[str], frames: NDArray[np.float64]) -> NDArray[np.int
 def read_indices(file: Path, shown: str, count: int) -> NDArray[np.intp]:
     """FLIC-plus: (M) rows of FLIC-full's `count` examples, 0-based, ascending. Raises DeepPoseError."""
     values = read_array(file, _INDICES, shown).ravel().astype(np.float64)
+    if not len(values):
+        raise DeepPoseError(f"{shown}: {_INDICES} is empty; valid: numbers of examples, 1 to {count}")
     whole = (values >= 1) & (values <= count) & (values == np.floor(values))
     require(whole, values, f"whole numbers, 1 to {count}", shown, field=_INDICES)
     rows, times = np.unique(values.astype(np.intp) - 1, return_counts=True)

@@ -70,7 +70,8 @@ PEOPLE = DatasetSpec(
     sigma=2.0,
     initial_box="own",
     conventions="none of its own: lsp and flic as they are prepared; what a set does not label is NaN, FLIC's neck too",
-    how_to_get=f"joined of lsp and flic where they lie, nothing is copied; type: deeppose data prepare lsp; deeppose data prepare flic",
+    how_to_get="joined of lsp and flic where they lie, nothing is copied; type: deeppose data prepare lsp; "
+    "deeppose data prepare flic",
     read=read,
     image_order="lsp's rows, then flic's, each split in that set's own order",
     parts={LSP.name: "image", FLIC.name: "torso"},
