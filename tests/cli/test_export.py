@@ -162,6 +162,7 @@ def test_weights_become_a_file_of_fewer_stages(tmp_path: Path) -> None:
     ],
 )
 def test_the_wrong_file_for_an_engine(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.png").write_bytes(b"x")
     Path("x.safetensors").write_bytes(b"x")
     Path("x.onnx").write_bytes(b"x")
     assert main(arguments) == 2
