@@ -64,12 +64,12 @@ def list_sets(
     data_root: DataRootOption = DATA_ROOT,
 ) -> None:
     """Show the data sets: which are prepared, how to get the others, and the order of their joints and images."""
-    from deeppose_cli.data.datasets.registry import DATASETS, get_dataset
+    from deeppose_cli.data.datasets.registry import get_dataset, list_datasets
 
     if names and not as_json:
         raise UsageError("--names: goes with --json; type: deeppose data list NAME --json --names")
-    chosen = list(DATASETS.values()) if name is None else [get_dataset(name, "NAME")]
-    sets = [_facts(spec, data_root, names) for spec in chosen]
+    chosen = list_datasets(data_root) if name is None else [name]
+    sets = [_facts(get_dataset(each, data_root, "NAME"), data_root, names) for each in chosen]
     if as_json:
         print(json.dumps(sets if name is None else sets[0], indent=2))
         return
@@ -194,7 +194,7 @@ def prepare_set(
 
     with progress_bar() as progress:
         prepare(name, sources or [], data_root=data_root, progress=progress)
-    spec = get_dataset(name)
+    spec = get_dataset(name, data_root)
     folders = " and ".join(map(str, spec.folders(data_root)))
     counts = ", ".join(f"{split} {len(rows):,}" for split, rows in spec.read(data_root).items())
     Console(soft_wrap=True, highlight=False).print(f"{name} is in {folders}: {counts}", markup=False)
@@ -281,10 +281,8 @@ def _print_lines(console: Console, title: str, lines: list[str]) -> None:
 
 def _facts(spec: DatasetSpec, data_root: Path, names: bool) -> dict[str, Any]:
     """All facts of a set, in JSON's own types. Nothing is drawn or downloaded."""
-    from deeppose_cli.data.datasets.registry import is_prepared
-
     splits, problem = {}, None
-    if is_prepared(spec.name, data_root):
+    if spec.is_prepared(data_root):
         try:
             splits = spec.read(data_root)
         except DeepPoseError as error:

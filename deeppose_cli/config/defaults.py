@@ -14,6 +14,8 @@ CHECKPOINT_SECONDS = 60.0
 """How often last.ckpt is written within an epoch."""
 PDJ_THRESHOLD = 0.2
 """Fraction of the torso at which the single PDJ number is read (paper, section 4.1)."""
+DEFAULT_DATA_PRESET = "small"
+"""Preset of a data set that names none."""
 DIAMETER_BOUNDS = (0.1, 0.6)
 """Bounds of a predicted pose's diameter, in units of b⁰'s longer side. In LSP's training images the true torso spans
 0.16 to 0.40 of the image in 98 of 100 cases; the bounds leave room on both sides."""

@@ -85,8 +85,15 @@ def denormalise(points: Array, boxes: Array) -> Array:
 
 
 def diameter(poses: FloatArray, skeleton: Skeleton) -> FloatArray:
-    """diam(y) of poses (..., K, 2): distance of opposing torso joints, px (...,). NaN where one is not labelled."""
-    a, b = skeleton.torso_index
+    """diam(y) of poses (..., K, 2): distance of the skeleton's `scale_by` joints, px (...,); NaN where one has no label.
+
+    Without such joints it is the diagonal of the box of the labelled ones; NaN where that has no extent.
+    """
+    if skeleton.scale_index is None:
+        low, high = np.fmin.reduce(poses, axis=-2), np.fmax.reduce(poses, axis=-2)
+        diagonal = np.linalg.norm(high - low, axis=-1)
+        return np.where(diagonal > 0, diagonal, np.nan)
+    a, b = skeleton.scale_index
     return np.linalg.norm(poses[..., a, :] - poses[..., b, :], axis=-1)
 
 

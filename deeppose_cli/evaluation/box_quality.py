@@ -28,7 +28,7 @@ def measure_boxes(
     Returns `{"name", "splits": {split: rows of `describe`}, "learned": {"face" | "torso": placement}}` in JSON's types:
     the placement around faces and torso boxes is learned from the training split.
     """
-    spec, folder = get_dataset(name, "NAME"), data_root / name
+    spec, folder = get_dataset(name, data_root, "NAME"), data_root / name
     document: dict[str, Any] = {"name": name, "splits": {}, "learned": {}}
     for split, part in spec.read(data_root).items():
         if not len(part):

@@ -145,7 +145,7 @@ def evaluate(
     prediction_files = [Path(file) for file in predictions]
     external_predictions.check_files(prediction_files)
     files_only = bool(predictions) and run is weights is None
-    model, dataset = _resolve_model(run, weights, runs_root, data, files_only=files_only)
+    model, dataset = _resolve_model(run, weights, runs_root, data, data_root, files_only=files_only)
     if model is not None:
         report(model_line(model, check_stage(model, stage)))
     elif stage is not None:
@@ -244,22 +244,28 @@ def _check_numbers(bootstrap: int, seed: int, stage: int | None) -> None:
 
 
 def _resolve_model(
-    run: str | None, weights: str | Path | None, runs_root: Path, data: str | None, *, files_only: bool
+    run: str | None,
+    weights: str | Path | None,
+    runs_root: Path,
+    data: str | None,
+    data_root: Path,
+    *,
+    files_only: bool,
 ) -> tuple[TrainedModel | None, DatasetSpec]:
     """The model to score, None where only files are scored, and the data set."""
     from deeppose_cli.checkpoints.model_source import resolve_model
     from deeppose_cli.checkpoints.run_folder import list_runs
-    from deeppose_cli.data.datasets.registry import DATASETS, get_dataset
+    from deeppose_cli.data.datasets.registry import get_dataset, list_datasets
 
-    dataset = None if data is None else get_dataset(data)
-    valid = ", ".join(DATASETS)
+    names = list_datasets(data_root)
+    dataset, valid = None if data is None else get_dataset(data, data_root), ", ".join(names)
     if not files_only:
         skeleton = None if dataset is None else dataset.skeleton.name
         model = resolve_model(runs_root, run, None if weights is None else str(weights), skeleton)
-        if dataset is None and model.data_name not in DATASETS:
+        if dataset is None and model.data_name not in names:
             trained = f"{model.kind} {model.name} was trained on '{model.data_name}'"
             raise UsageError(f"--data: needed, as {trained}; valid: {valid}")
-        return model, dataset or get_dataset(model.data_name)
+        return model, dataset or get_dataset(model.data_name, data_root)
     if dataset is None:
         newest = next((found.data_name for found in list_runs(runs_root) if found.stages), None)
         if newest is None:
@@ -267,7 +273,7 @@ def _resolve_model(
                 f"--predictions: no data set is given, and there is no run in {runs_root}; add --data NAME, "
                 f"valid: {valid}"
             )
-        dataset = get_dataset(newest)
+        dataset = get_dataset(newest, data_root)
     return None, dataset
 
 

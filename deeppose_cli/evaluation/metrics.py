@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from deeppose_cli.config.defaults import PDJ_THRESHOLD
 from deeppose_cli.core.geometry import FloatArray, diameter
-from deeppose_cli.core.skeleton import Skeleton, kind_of
+from deeppose_cli.core.skeleton import Skeleton
 
 THRESHOLDS: NDArray[np.float64] = np.arange(51) / 100
 """0, 0.01 … 0.5 of the torso: the thresholds of the PDJ curve."""
@@ -169,7 +169,7 @@ def observer_centric(poses: FloatArray, skeleton: Skeleton) -> NDArray[np.float6
         (("shoulder", "elbow", "wrist"), right_shoulder - left_shoulder),
     ):
         swap = (across * rightwards).sum(-1) > 0  # False where something is NaN
-        members = np.array([kind_of(joint) in kinds for joint in skeleton.joints])
+        members = np.array([kind in kinds for kind in skeleton.kinds])
         chosen = swap[:, None] & members
         relabelled[chosen] = mirrored[chosen]
     return relabelled

@@ -74,8 +74,8 @@ def find_training_images(
     if model is None or model.data_name == dataset.name:
         return reason
     try:
-        own = get_dataset(model.data_name)
-        if all(folder.is_dir() for folder in own.folders(data_root)) and len(images := own.read(data_root)["train"]):
+        own = get_dataset(model.data_name, data_root)
+        if own.is_prepared(data_root) and len(images := own.read(data_root)["train"]):
             return own.name, images
     except DeepPoseError as error:
         return f"{reason}, and those of the {model.kind}: {error}"

@@ -78,8 +78,8 @@ class ExportableCascade:
 
     def _parity_images(self, data_root: Path) -> tuple[list[Image], FloatArray, str]:
         name = self.metadata.data_name
-        if name in registry.DATASETS and registry.is_prepared(name, data_root):
-            validation = registry.get_dataset(name).read(data_root)["validation"]
+        if registry.is_prepared(name, data_root):
+            validation = registry.get_dataset(name, data_root).read(data_root)["validation"]
             rows = np.unique(np.linspace(0, len(validation) - 1, PARITY_IMAGES).astype(int))
             validation = validation.take(rows)
             boxes = initial_boxes(validation, self.metadata.initial_box, data_root / name).boxes

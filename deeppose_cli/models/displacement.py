@@ -62,7 +62,8 @@ class Displacement:
 def training_diameters(keypoints: FloatArray, initial_boxes: FloatArray, skeleton: Skeleton) -> FloatArray:
     """diam of labelled poses (N, K, 2) → (N) px, within the same bounds as at prediction.
 
-    Fallback where a torso joint is not labelled: the opposite diagonal; then a share of the labelled joints' box.
+    Fallback where one of its two joints is not labelled: their mirror partners; then a share of the labelled joints'
+    box.
     """
     own = diameter(keypoints, skeleton)
     opposite = diameter(keypoints[:, list(skeleton.mirror)], skeleton)

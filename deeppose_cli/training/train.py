@@ -125,7 +125,7 @@ def run_training(options: TrainOptions) -> StageFolder:
             "lsp_dataset.zip, then --data lsp",
             highlight=False,
         )
-    return train_stage(options, get_dataset(name or "demo"), console)
+    return train_stage(options, get_dataset(name or "demo", options.data_root), console)
 
 
 def _data_name(options: TrainOptions) -> str | None:
@@ -157,7 +157,7 @@ def train_stage(options: TrainOptions, dataset: DatasetSpec, console: Console) -
                     locks.enter_context(later.lock())
         continues = options.resume or follower
         config = resumed_config(folder, options, dataset) if continues else new_config(run, folder, options, dataset)
-        if not all(place.is_dir() for place in dataset.folders(options.data_root)):
+        if not dataset.is_prepared(options.data_root):
             dataset.read(options.data_root)  # before the slow imports: its error names what to type
         return _train(run, folder, config, options, dataset, console)
 

@@ -100,7 +100,7 @@ def test_the_order_of_images_does_not_matter(skeleton: Skeleton) -> None:
 
 def test_a_shift_of_exactly_the_threshold_is_detected() -> None:
     _, truth = random_poses(LSP14, n=300)
-    a, b = LSP14.torso_index
+    a, b = LSP14.scale_index
     torso = np.linalg.norm(truth[:, a] - truth[:, b], axis=-1)[:, None, None]
     angle = np.random.default_rng(6).uniform(0, 2 * np.pi, (300, 14))
     pred = truth + 0.3 * torso * np.stack([np.cos(angle), np.sin(angle)], -1)
@@ -111,7 +111,7 @@ def test_a_shift_of_exactly_the_threshold_is_detected() -> None:
 
 def test_a_millionth_over_the_threshold_is_not_detected() -> None:
     truth = np.zeros((1, 14, 2))
-    truth[0, LSP14.torso_index[1]] = 30, 40
+    truth[0, LSP14.scale_index[1]] = 30, 40
     over = truth + np.array([10 * (1 + 1e-7), 0])
     assert (metrics.pdj(over, truth, LSP14, 0.2) == 0).all()
     over[0, :, 0] = truth[0, :, 0] + 10 * (1 + 1e-10)

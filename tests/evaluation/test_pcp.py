@@ -278,7 +278,7 @@ def test_the_official_numbers_where_nobody_is_matched_or_there(
 
 # --- Limbs that were marked, not joints ------------------------------------------------------------------------------
 
-ALONE = Skeleton("one stick", ("a", "b"), (Limb("stick", ("a",), ("b",)),), torso=("a", "b"))
+ALONE = Skeleton("one stick", ("a", "b"), (Limb("stick", ("a",), ("b",)),), scale_by=("a", "b"))
 
 
 def all_sticks(poses: Poses) -> Poses:

@@ -313,7 +313,7 @@ def test_one_labelled_image_has_no_interval() -> None:
 def test_the_table_of_images_marks_joints_not_labelled_and_not_predicted(tmp_path: Path) -> None:
     truth = np.random.default_rng(0).uniform(0, 100, (3, 14, 2))
     pred = truth.copy()
-    a, b = LSP14.torso_index
+    a, b = LSP14.scale_index
     pred[0, 0] += (truth[0, a] - truth[0, b]) / 2
     truth[1, 5], pred[1, 6] = np.nan, np.nan
     truth[2, a] = np.nan

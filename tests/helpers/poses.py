@@ -47,7 +47,7 @@ def zero_lengths(skeleton: Skeleton) -> tuple[Poses, Poses]:
     """All of a person on one spot, and a person without a torso length; predicted exactly and nearly."""
     pred, truth = random_poses(skeleton, n=8, seed=3)
     truth[:4] = truth[:4, :1]
-    a, b = skeleton.torso_index
+    a, b = skeleton.scale_index
     truth[4:, a] = truth[4:, b]
     pred[::2] = truth[::2]
     pred[1] = truth[1] + 1e-9

@@ -1,9 +1,11 @@
 """Buffy Stickmen v3.01: upper bodies in frames of a television series. For evaluation only.
 
-On disk, as `deeppose data prepare buffy` leaves it, for each episode that was given:
+On disk, as `deeppose data prepare buffy` leaves it, with the episodes that were given:
 
     <data root>/buffy/
-        s5e3/    labels.npz, made of buffy_s5e3_sticks.txt    004508.jpg …: an image for each record, 720 × 405
+        dataset.yaml
+        annotations/train.json, validation.json, test.json    made of buffy_s5e3_sticks.txt …
+        images/s5e3/004508.jpg …                              an image for each record, 720 × 405
 
 The release keeps them as `data/buffy_s5e3_sticks.txt` and `images/buffy_s5e3_original/004508.jpg`. Frame numbers are an
 episode's own, so an example's name has both: `s5e3/004508.jpg`.
@@ -50,8 +52,10 @@ from numpy.typing import NDArray
 
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.skeleton import BUFFY10
-from deeppose_cli.data.datasets.prepared import Part, PublicSet, Splits, in_splits, make_rows
-from deeppose_cli.data.datasets.spec import MAX_COORDINATE, WITHIN, DatasetSpec
+from deeppose_cli.data.datasets.coco import MAX_COORDINATE, WITHIN
+from deeppose_cli.data.datasets.release import Part, Release, make_rows, public_dataset
+from deeppose_cli.data.datasets.spec import DatasetSpec
+from deeppose_cli.data.datasets.splits import Splits, in_splits
 
 MAX_BYTES = 16 * 2**20
 """Of a sticks file: the release's largest takes 60 kB."""
@@ -149,45 +153,44 @@ def convert(files: Sequence[Path], shown: Sequence[str], episode: int, split: st
     return in_splits(rows, **{split: range(count)})
 
 
-def choose(source: Path, names: Sequence[str]) -> Mapping[str, str]:
+def choose(source: Path, names: Sequence[str]) -> Mapping[str, Sequence[str]]:
     """Which members are needed: those of an episode, by their names."""
     matches = [match for name in names if (match := _MEMBER.fullmatch(name))]
-    return {match[0]: f"s5e{match['a'] or match['b']}/{match['labels'] or match['image']}" for match in matches}
+    return {match[0]: (f"s5e{match['a'] or match['b']}/{match['labels'] or match['image']}",) for match in matches}
 
 
-def public_set(episodes: Episodes = EPISODES) -> PublicSet:
+def buffy_dataset(episodes: Episodes = EPISODES) -> DatasetSpec:
     """The set, by its episodes, those of a split in their order."""
     parts = {}
     for split, counts in episodes.items():
         for episode, count in counts.items():
             converter = partial(convert, episode=episode, split=split, count=count)
             parts[f"s5e{episode}"] = Part((f"buffy_s5e{episode}_sticks.txt",), converter, split)
-    return PublicSet(
+    spec = DatasetSpec(
         name="buffy",
+        title="Buffy Stickmen v3.01: 748 upper bodies in frames of a television series",
         skeleton=BUFFY10,
+        preset="small",
+        sigma=1.0,
+        initial_box="face",
+        conventions="1-based in the files (inferred), 0-based here; arms' sides are the image's in the files, swapped "
+        "here to the person's, as people face the camera; elbow: mean of the two arm sticks' closest ends; neck, "
+        "mid_hip: upper and lower end of the torso stick; chin, head_top: lower and upper end of the head stick",
+        image_order="train: episodes 3, 4; test: episodes 2, 5, 6; in each as its sticks file has them",
+        licence="frames of the series' owners; published for research, with the request to cite the papers",
+        citation="Ferrari, Marin-Jimenez, Zisserman: Progressive Search Space Reduction for Human Pose Estimation, "
+        "CVPR 2008; Eichner, Marin-Jimenez, Zisserman, Ferrari, IJCV 2012",
+        how_to_get="archive from www.robots.ox.ac.uk/~vgg/data/stickmen; type: deeppose data prepare buffy "
+        "--from ARCHIVE",
+        evaluation_only=True,
+    )
+    release = Release(
         parts=parts,
         choose=choose,
         content="an episode of Buffy Stickmen (data/buffy_s5eN_sticks.txt, images/buffy_s5eN_original/*.jpg; "
         "N = 2 … 6)",
-        command="deeppose data prepare buffy --from ARCHIVE",
     )
+    return public_dataset(spec, release)
 
 
-SET = public_set()
-BUFFY = DatasetSpec(
-    name="buffy",
-    title="Buffy Stickmen v3.01: 748 upper bodies in frames of a television series",
-    skeleton=BUFFY10,
-    preset="small",
-    sigma=1.0,
-    initial_box="face",
-    conventions="1-based in the files (inferred), 0-based here; arms' sides are the image's in the files, swapped here "
-    "to the person's, as people face the camera; elbow: mean of the two arm sticks' closest ends; neck, mid_hip: upper "
-    "and lower end of the torso stick; chin, head_top: lower and upper end of the head stick",
-    how_to_get=f"archive from www.robots.ox.ac.uk/~vgg/data/stickmen; type: {SET.command}",
-    read=SET.read,
-    prepare=SET.prepare,
-    evaluation_only=True,
-    absent=SET.absent,
-    image_order="train: episodes 3, 4; test: episodes 2, 5, 6; in each as its sticks file has them",
-)
+BUFFY = buffy_dataset()

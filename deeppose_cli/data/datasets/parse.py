@@ -3,14 +3,13 @@
 On disk, as `deeppose data prepare parse` leaves it:
 
     <data root>/parse/
-        people_all/      labels.npz, made of labels.mat: ptsAll (14, 2, 305)     im0001.jpg … im0305.jpg
+        dataset.yaml
+        annotations/train.json, validation.json, test.json    made of labels.mat: ptsAll (14, 2, 305)
+        images/train/im0001.jpg … im0100.jpg
+        images/test/im0101.jpg … im0305.jpg
 
-or, where the archives hold a part each (the other part may come later, or never):
-
-        people_train/    the same, made of ptsAll (14, 2, 100 or 305)            im0001.jpg … im0100.jpg
-        people_test/     the same, made of ptsAll (14, 2, 205 or 305)            im0101.jpg … im0305.jpg
-
-Where `people_all` is there, it is what is read. A split that is not there is empty.
+An archive may hold one of the two parts, its ptsAll then the labels of that part or of all 305. The other part may come
+later, or never: its split is empty.
 
 Splits, the paper's own: im0001 … im0100 is training, im0101 … im0305 the test, in this order. There is no validation.
 
@@ -36,15 +35,17 @@ from numpy.typing import NDArray
 
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.skeleton import LSP14
-from deeppose_cli.data.datasets.prepared import Part, PublicSet, Splits, in_splits, join_parts, make_rows
-from deeppose_cli.data.datasets.spec import MAX_COORDINATE, WITHIN, DatasetSpec
+from deeppose_cli.data.datasets.coco import MAX_COORDINATE, WITHIN
+from deeppose_cli.data.datasets.release import Part, Release, make_rows, public_dataset
+from deeppose_cli.data.datasets.spec import DatasetSpec
+from deeppose_cli.data.datasets.splits import Splits, in_splits
 from deeppose_cli.data.prepare.download import Archive
 from deeppose_cli.data.prepare.matlab import read_array, require
 
 FILE_JOINTS = tuple(LSP14.joints[partner] for partner in LSP14.mirror)
 """Rows of `ptsAll`, with the sides of the image: LSP's order with left and right exchanged. The release calls the neck
 the head's bottom."""
-_WHOLE, _TRAIN, _TEST = "people_all", "people_train", "people_test"
+_LABELS = "labels.mat"
 _MEMBER = re.compile(r"(?P<base>(?:.*/)?)(?P<file>im(?P<number>\d{4})\.jpg|labels\.mat)")
 
 
@@ -59,72 +60,63 @@ def read_labels(file: Path, shown: str) -> NDArray[np.float64]:
     return points - 1
 
 
-def convert(files: Sequence[Path], shown: Sequence[str], numbers: range, train: int, total: int) -> Splits:
+def convert(files: Sequence[Path], shown: Sequence[str], numbers: range, split: str, total: int) -> Splits:
     """The images of these numbers, of a file that holds their labels alone or those of all."""
     points = read_labels(files[0], shown[0])
     if len(points) == total:
         points = points[numbers.start - 1 : numbers.stop - 1]
     if len(points) != len(numbers):
-        valid = f"{total} (all)" if len(numbers) == total else f"{total} (all) or {len(numbers)}"
+        valid = f"{total} (all) or {len(numbers)}"
         raise DeepPoseError(f"{shown[0]}: ptsAll has {len(points)} records; valid: {valid}")
     rows = make_rows(LSP14, [f"im{number:04d}.jpg" for number in numbers], points)
-    is_train = np.array(numbers) <= train
-    return in_splits(rows, train=np.flatnonzero(is_train), test=np.flatnonzero(~is_train))
+    return in_splits(rows, **{split: range(len(numbers))})
 
 
-def choose(source: Path, names: Sequence[str], train: int, total: int) -> Mapping[str, str]:
-    """Which members are needed: a `labels.mat` and the images beside it, which are a part by their numbers."""
+def choose(source: Path, names: Sequence[str], parts: Mapping[str, range]) -> Mapping[str, Sequence[str]]:
+    """Which members are needed: a `labels.mat` and the images beside it, which are of a part by their numbers."""
     matches = [match for name in names if (match := _MEMBER.fullmatch(name))]
-    places: dict[str, str] = {}
-    for base in sorted({match["base"] for match in matches if match["file"] == "labels.mat"}):
-        files = [match["file"] for match in matches if match["base"] == base and int(match["number"] or 0) <= total]
-        numbers = [int(file[2:6]) for file in files if file != "labels.mat"]
-        is_train = {number <= train for number in numbers}
-        part = _WHOLE if len(is_train) != 1 else _TRAIN if is_train.pop() else _TEST
-        places |= {f"{base}{file}": f"{part}/{file}" for file in files}
+    places: dict[str, list[str]] = {}
+    for base in sorted({match["base"] for match in matches if match["file"] == _LABELS}):
+        images = {match["file"]: int(match["number"]) for match in matches if match["base"] == base and match["number"]}
+        for part, numbers in parts.items():
+            own = [file for file, number in images.items() if number in numbers]
+            # A source without images has labels of a part whose images are missing: that is reported.
+            for file in [*own, _LABELS] if own or not images else ():
+                places.setdefault(f"{base}{file}", []).append(f"{part}/{file}")
     return places
 
 
-def public_set(train: int = 100, total: int = 305) -> PublicSet:
+def parse_dataset(train: int = 100, total: int = 305) -> DatasetSpec:
     """The set, by the numbers of its last training image and of its last."""
-    parts = (
-        (_WHOLE, None, range(1, total + 1)),
-        (_TRAIN, "train", range(1, train + 1)),
-        (_TEST, "test", range(train + 1, total + 1)),
-    )
-    return PublicSet(
+    numbers = {"train": range(1, train + 1), "test": range(train + 1, total + 1)}
+    spec = DatasetSpec(
         name="parse",
+        title="Image Parse: 305 people in snapshots, whole body",
         skeleton=LSP14,
-        parts={
-            name: Part(("labels.mat",), partial(convert, numbers=numbers, train=train, total=total), split)
-            for name, split, numbers in parts
-        },
-        choose=partial(choose, train=train, total=total),
-        content="Image Parse (people_all/labels.mat, people_all/im0001.jpg …)",
-        command="deeppose data prepare parse --from people.zip",
-        combine=lambda parts: join_parts({_WHOLE: parts[_WHOLE]} if _WHOLE in parts else parts),
-        # The author's page, www.ics.uci.edu/~dramanan/papers/parse/, with this file name: OpenCV's documentation of
-        # its `datasets` module (hpe_parse).
-        archives=(Archive("http://www.ics.uci.edu/~dramanan/papers/parse/people.zip", part=_WHOLE),),
+        preset="small",
+        sigma=2.0,
+        initial_box="image",
+        conventions="1-based in the files, 0-based here; sides are the image's in the files, swapped here to the "
+        "person's, as people face the camera (95 of 100 do); the file's rows, so renamed, are in the order of the "
+        "joints here",
+        image_order="by number: train im0001 … im0100, test im0101 … im0305",
+        licence="images of their owners; published for research, with the request to cite the paper",
+        citation="Ramanan: Learning to Parse Images of Articulated Bodies, NIPS 2006",
+        how_to_get="people.zip from Deva Ramanan's page of the NIPS 2006 paper (www.ics.uci.edu/~dramanan); type: "
+        "deeppose data prepare parse --from people.zip",
+        # The author's page, with this file name: OpenCV's documentation of its `datasets` module (hpe_parse).
+        archives=(Archive("http://www.ics.uci.edu/~dramanan/papers/parse/people.zip", part="test"),),
+        evaluation_only=True,
     )
+    release = Release(
+        parts={
+            split: Part((_LABELS,), partial(convert, numbers=own, split=split, total=total), split)
+            for split, own in numbers.items()
+        },
+        choose=partial(choose, parts=numbers),
+        content="Image Parse (people_all/labels.mat, people_all/im0001.jpg …)",
+    )
+    return public_dataset(spec, release)
 
 
-SET = public_set()
-PARSE = DatasetSpec(
-    name="parse",
-    title="Image Parse: 305 people in snapshots, whole body",
-    skeleton=LSP14,
-    preset="small",
-    sigma=2.0,
-    initial_box="image",
-    conventions="1-based in the files, 0-based here; sides are the image's in the files, swapped here to the person's, "
-    "as people face the camera (95 of 100 do); the file's rows, so renamed, are in the order of the joints here",
-    how_to_get="people.zip from Deva Ramanan's page of the NIPS 2006 paper (www.ics.uci.edu/~dramanan); "
-    f"type: {SET.command}",
-    read=SET.read,
-    prepare=SET.prepare,
-    archives=SET.archives,
-    evaluation_only=True,
-    absent=SET.absent,
-    image_order="by number: train im0001 … im0100, test im0101 … im0305",
-)
+PARSE = parse_dataset()

@@ -20,7 +20,7 @@ of the joints would lie outside; with 2.0 FLIC loses nothing but resolution.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,37 +29,42 @@ import numpy as np
 from deeppose_cli.config.defaults import TORSO_PLACEMENT
 from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError
-from deeppose_cli.core.skeleton import PEOPLE15
+from deeppose_cli.core.skeleton import PEOPLE15, Skeleton
 from deeppose_cli.data.datasets.flic import FLIC
 from deeppose_cli.data.datasets.lsp import LSP
-from deeppose_cli.data.datasets.spec import SPLITS, DatasetSpec
+from deeppose_cli.data.datasets.spec import DatasetSpec
+from deeppose_cli.data.datasets.splits import SPLITS, Splits
 from deeppose_cli.detection.initial_boxes import place
 
 
-def read(data_root: Path, parts: Sequence[DatasetSpec] = (LSP, FLIC)) -> dict[str, Annotations]:
+def join(data_root: Path, parts: Mapping[str, DatasetSpec] | None = None, skeleton: Skeleton = PEOPLE15) -> Splits:
     """{"train", "validation", "test"}, the rows of the parts in their order. No image is decoded.
 
     Raises DeepPoseError where a part is not prepared, or not whole.
     """
     found, problems = [], []
-    for part in parts:
+    parts = {LSP.name: LSP, FLIC.name: FLIC} if parts is None else parts
+    for part in parts.values():
         try:
             found.append(part.read(data_root))
         except DeepPoseError as error:
             problems.append(str(error))
     if problems:
-        raise DeepPoseError(f"people joins {' and '.join(part.name for part in parts)}: {'; '.join(problems)}")
-    return {split: Annotations.join([to_combined_skeleton(splits[split]) for splits in found]) for split in SPLITS}
+        raise DeepPoseError(f"people joins {' and '.join(parts)}: {'; '.join(problems)}")
+    return {
+        split: Annotations.join([to_combined_skeleton(rows[split], skeleton) for rows in found]) for split in SPLITS
+    }
 
 
-def to_combined_skeleton(part: Annotations) -> Annotations:
-    """A part's rows with PEOPLE15's joints, and its torso boxes, placed around the person, as `boxes`."""
-    keypoints = np.full((len(part), len(PEOPLE15), 2), np.nan)
+def to_combined_skeleton(part: Annotations, skeleton: Skeleton = PEOPLE15) -> Annotations:
+    """A part's rows with the joints of another skeleton, matched by name, and its torso boxes, placed around the
+    person, as `boxes`."""
+    keypoints = np.full((len(part), len(skeleton), 2), np.nan)
     for column, joint in enumerate(part.skeleton.joints):
-        if joint not in part.skeleton.derived:
-            keypoints[:, PEOPLE15.index(joint)] = part.keypoints[:, column]
+        if joint in skeleton.joints and joint not in part.skeleton.derived:
+            keypoints[:, skeleton.index(joint)] = part.keypoints[:, column]
     boxes = part.boxes if part.torsos is None else place(part.torsos, TORSO_PLACEMENT)
-    return replace(part, skeleton=PEOPLE15, keypoints=keypoints, boxes=boxes)
+    return replace(part, skeleton=skeleton, keypoints=keypoints, boxes=boxes, sticks=None)
 
 
 PEOPLE = DatasetSpec(
@@ -72,7 +77,7 @@ PEOPLE = DatasetSpec(
     conventions="none of its own: lsp and flic as they are prepared; what a set does not label is NaN, FLIC's neck too",
     how_to_get="joined of lsp and flic where they lie, nothing is copied; type: deeppose data prepare lsp; "
     "deeppose data prepare flic",
-    read=read,
+    join=join,
     image_order="lsp's rows, then flic's, each split in that set's own order",
     parts={LSP.name: "image", FLIC.name: "torso"},
 )

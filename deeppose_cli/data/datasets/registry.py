@@ -1,4 +1,4 @@
-"""The data sets by name: the one place that lists them all, and that puts any of them in place."""
+"""The data sets by name: the public ones, and whatever lies below the data root."""
 
 from __future__ import annotations
 
@@ -9,19 +9,38 @@ from deeppose_cli.config.defaults import DATA_ROOT
 from deeppose_cli.core.errors import UsageError
 from deeppose_cli.core.progress import Progress
 from deeppose_cli.data.datasets import buffy, demo, flic, lsp, parse, people
-from deeppose_cli.data.datasets.spec import DatasetSpec
-from deeppose_cli.data.prepare.download import fetch, is_there
+from deeppose_cli.data.datasets.spec import DATASET_FILE, DatasetSpec, read_spec
+from deeppose_cli.data.prepare.download import fetch
 
 DATASETS: dict[str, DatasetSpec] = {
     spec.name: spec for spec in (demo.DEMO, lsp.LSP, flic.FLIC, people.PEOPLE, buffy.BUFFY, parse.PARSE)
 }
 
 
-def get_dataset(name: str, flag: str = "--data") -> DatasetSpec:
-    """The set of that name. Raises UsageError, naming `flag`, for a name that no set has."""
-    if name not in DATASETS:
-        raise UsageError(f"{flag} {name}: unknown; valid: {', '.join(DATASETS)}")
-    return DATASETS[name]
+def list_datasets(data_root: Path) -> tuple[str, ...]:
+    """Names of the public sets, then of the user's own in `data_root`."""
+    own = sorted(file.parent.name for file in data_root.glob(f"*/{DATASET_FILE}"))
+    return tuple(dict.fromkeys((*DATASETS, *(name for name in own if not name.startswith(".")))))
+
+
+def is_prepared(name: str, data_root: Path) -> bool:
+    """Whether a set of that name is known and there to be read. Nothing is made or checked."""
+    return name in list_datasets(data_root) and get_dataset(name, data_root).is_prepared(data_root)
+
+
+def get_dataset(name: str, data_root: Path, flag: str = "--data") -> DatasetSpec:
+    """The set of that name, with what its `dataset.yaml` says where it is prepared.
+
+    Raises UsageError, naming `flag`, for a name that no set has; DeepPoseError for a damaged `dataset.yaml`.
+    """
+    names = list_datasets(data_root)
+    if name not in names:
+        hint = "; your own images: deeppose data add NAME"
+        raise UsageError(f"{flag} {name}: unknown; valid: {', '.join(names)}{hint}")
+    folder, public = data_root / name, DATASETS.get(name)
+    if public is not None and not (folder / DATASET_FILE).is_file():
+        return public
+    return read_spec(folder, public)
 
 
 def trained_box(trained: str, box: str, scored: DatasetSpec) -> str:
@@ -34,20 +53,13 @@ def trained_box(trained: str, box: str, scored: DatasetSpec) -> str:
     return scored.initial_box
 
 
-def is_prepared(name: str, data_root: Path) -> bool:
-    """Whether the set is there to be read. Nothing is made or checked."""
-    if name == demo.DEMO.name:
-        return demo.is_prepared(data_root)
-    return all(is_there(folder) for folder in get_dataset(name).folders(data_root))
-
-
 def prepare(
     name: str, sources: Sequence[Path] = (), *, data_root: Path = DATA_ROOT, progress: Progress | None = None
 ) -> Path:
     """Put a data set into `<data root>/<name>`: from its archives, or downloaded where there is an address, or drawn.
 
     Args:
-        name: One of DATASETS. A set that joins others has no folder; that the others are there is checked.
+        name: A public set. One that joins others has no folder; that the others are there is checked.
         sources: Archives (zip, tar, tar.gz) or extracted folders: all that hold a part of the set.
         data_root: Where data sets lie.
         progress: Called as (activity, done, total).
@@ -59,7 +71,11 @@ def prepare(
         UsageError: Sources are needed, or the set takes none.
         DeepPoseError: One line that names what is damaged, missing or cannot be had. What was there before stays.
     """
-    spec = get_dataset(name, "NAME")
+    if name not in DATASETS:
+        raise UsageError(
+            f"NAME {name}: no public data set; valid: {', '.join(DATASETS)}; your own images: deeppose data add"
+        )
+    spec = DATASETS[name]
     if spec.prepare is None:
         if sources:
             raise UsageError(f"--from {sources[0]}: {name} has no archives; {spec.how_to_get}")

@@ -29,8 +29,9 @@ MAX_TOTAL_BYTES = 8 * 2**30
 """All members of one source together, as the source declares their sizes."""
 VALID = "a .zip, .tar or .tar.gz archive, or an extracted folder"
 
-Chooser = Callable[[Path, Sequence[str]], Mapping[str, str]]
-"""(source, names of its members) → member → where it belongs below the set's folder: `<part>/…`."""
+Chooser = Callable[[Path, Sequence[str]], Mapping[str, Sequence[str]]]
+"""(source, names of its members) → member → where it belongs below the folder of the images: `<part>/…`, once or more
+often."""
 Members = Mapping[str, tuple[Path, str]]
 """Where a file belongs below the set's folder → (source, member)."""
 _Member = tuple[str, int, Callable[[], bytes]]
@@ -47,7 +48,7 @@ def choose_members(sources: Sequence[Path], choose: Chooser, content: str) -> Me
         places = choose(source, names)
         if not places:
             raise DeepPoseError(f"{source}: does not hold {content}")
-        for member, place in places.items():
+        for member, place in ((member, place) for member, found in places.items() for place in found):
             if place in chosen:
                 raise DeepPoseError(f"{source}: {member!r} is in {chosen[place][0]} already; give each archive once")
             chosen[place] = source, member
@@ -58,17 +59,20 @@ def unpack(members: Members, folder: Path, progress: Progress | None = None) -> 
     """Write the members to their places below the folder."""
     done = 0
     for source in dict.fromkeys(source for source, _ in members.values()):
-        missing = {member: folder / place for place, (origin, member) in members.items() if origin == source}
+        missing: dict[str, list[Path]] = {}
+        for place, (origin, member) in members.items():
+            if origin == source:
+                missing.setdefault(member, []).append(folder / place)
         for name, data in _read_members(source, missing):
             if data is None:
                 continue
-            target = missing.pop(name)
-            with writing(target):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(data)
-            done += 1
-            if progress is not None:
-                progress("unpacking", done, len(members))
+            for target in missing.pop(name):
+                with writing(target):
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(data)
+                done += 1
+                if progress is not None:
+                    progress("unpacking", done, len(members))
         if missing:
             raise DeepPoseError(f"{source}: {min(missing)!r} has gone since the archive was listed")
 

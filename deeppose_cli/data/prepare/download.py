@@ -27,7 +27,7 @@ class Archive:
 
     url: str
     part: str
-    """Subfolder of the set that it fills: where that is there, nothing is downloaded."""
+    """Folder of images that it fills: where that is there, nothing is downloaded."""
     optional: bool = False
     """The set is of use without it."""
     sha256: str | None = None
@@ -55,8 +55,8 @@ def fetch(
     """
     downloads = folder.parent / FOLDER
     for archive in archives:
-        if is_there(folder / archive.part):
-            report(f"{folder / archive.part} is there already; --from replaces it")
+        if is_there(part := folder / "images" / archive.part):
+            report(f"{part} is there already; --from replaces it")
             continue
         target = downloads / archive.name
         try:

@@ -41,7 +41,7 @@ def preview(
     """
     if out is not None and out.suffix.lower() != ".png":
         raise UsageError(f"--out {out}: must end in .png")
-    spec = get_dataset(name, "NAME")
+    spec = get_dataset(name, data_root, "NAME")
     if run is not None and preset is not None:
         raise UsageError(f"--preset {preset}: not with --run, which goes by the run's own settings")
     if run is None and stage is not None and stage > 2:

@@ -9,11 +9,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from deeppose_cli.data.datasets.prepared import read_labels
 
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.data.datasets import demo
 from deeppose_cli.data.datasets.demo import DEMO, Recipe, make
-from deeppose_cli.data.datasets.prepared import read_labels
 from deeppose_cli.data.synthetic.generator import draw_person
 
 SMALL = Recipe(train=20, test=4)

@@ -77,7 +77,7 @@ def test_a_mean_pose_does_not_do() -> None:
     sizes = np.array([person.image.shape[1::-1] for person in everyone])[:, None]
     joints = np.array([person.joints for person in everyone])
     error = np.linalg.norm((joints / sizes).mean(0) * sizes - joints, axis=-1)
-    a, b = LSP14.torso_index
+    a, b = LSP14.scale_index
     diameter = np.linalg.norm(joints[:, a] - joints[:, b], axis=-1)
     assert (error <= 0.2 * diameter[:, None]).mean() < 0.25
 
