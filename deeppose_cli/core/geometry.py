@@ -85,7 +85,7 @@ def denormalise(points: Array, boxes: Array) -> Array:
 
 
 def diameter(poses: FloatArray, skeleton: Skeleton) -> FloatArray:
-    """diam(y) of poses (..., K, 2): distance of the skeleton's `scale_by` joints, px (...,); NaN where one has no label.
+    """diam(y) of poses (..., K, 2): distance of the skeleton's `scale_by` joints, px (...,); NaN without a label.
 
     Without such joints it is the diagonal of the box of the labelled ones; NaN where that has no extent.
     """

@@ -16,6 +16,7 @@ from deeppose_cli.core.skeleton import LSP14
 from deeppose_cli.data.datasets import demo, registry
 from deeppose_cli.data.prepare.download import Archive
 from tests.helpers.lsp_archives import Release, jpeg, labels, packed, write
+from tests.helpers.memory import with_rows
 from tests.helpers.web import Site, serving
 
 GET = "deeppose data prepare lsp --from lsp_dataset.zip [--from lspet_dataset.zip]"
@@ -44,7 +45,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
             for split, x in zip(("train", "validation", "test"), "abc", strict=True)
         }
 
-    monkeypatch.setitem(registry.DATASETS, "lsp", replace(registry.DATASETS["lsp"], read=read))
+    monkeypatch.setitem(registry.DATASETS, "lsp", with_rows(registry.DATASETS["lsp"], read))
     return tmp_path
 
 
@@ -176,7 +177,7 @@ def test_check_copes_with_empty_splits_and_shared_images(
         train = splits["train"]
         return {"train": train.take([]), "validation": train.take([]), "test": train.take([0, 0])}
 
-    monkeypatch.setitem(registry.DATASETS, "lsp", replace(known, read=read))
+    monkeypatch.setitem(registry.DATASETS, "lsp", with_rows(known, read))
     assert main(["data", "check", "lsp", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert {split: values["images"] for split, values in report["splits"].items()} == {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from deeppose_cli.cli.app import main
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.data.datasets import registry
 from tests.helpers import mini
+from tests.helpers.memory import with_rows
 
 
 def listed(capsys: pytest.CaptureFixture[str], *typed: str) -> str:
@@ -116,7 +116,7 @@ def test_a_damaged_set_is_called_so_and_hides_no_other(
     def read(root: Path) -> None:
         raise DeepPoseError(f"{root}/mini/labels: record 3, x is nan; valid: finite numbers")
 
-    monkeypatch.setitem(registry.DATASETS, "mini", replace(mini.MINI, read=read))
+    monkeypatch.setitem(registry.DATASETS, "mini", with_rows(mini.MINI, read))
     monkeypatch.setenv("COLUMNS", "200")
     out = listed(capsys, "--data-root", str(mini_root))
     assert "mini  damaged\n" in out

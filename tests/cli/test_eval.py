@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,10 +23,11 @@ from deeppose_cli.config.run import StageRunConfig
 from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.skeleton import BUFFY10, FLIC10, LSP14, Skeleton
 from deeppose_cli.data.datasets import registry
-from deeppose_cli.data.datasets.spec import SPLITS, DatasetSpec
+from deeppose_cli.data.datasets.spec import SPLITS
 from deeppose_cli.evaluation.metrics import observer_centric
 from deeppose_cli.evaluation.published_results import TEST_IMAGES
 from deeppose_cli.visualization import figures
+from tests.helpers.memory import dataset, with_rows
 from tests.helpers.weights_files import RECORD, write
 from tests.helpers.weights_files import tiny_metadata as weights_description
 
@@ -44,10 +44,6 @@ def few(folder: Path, skeleton: Skeleton = LSP14, seed: int = 0) -> Annotations:
     return Annotations(skeleton, files, poses, np.full((N, 4), np.nan), tuple(file.name for file in files))
 
 
-def described(name: str, skeleton: Skeleton, read: Callable[[Path], dict[str, Annotations]]) -> DatasetSpec:
-    return DatasetSpec(name, name, skeleton, "tiny", 1.0, "image", "", "", read)
-
-
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
     """Sets `demo` (14 joints), `upper` (10 joints), `bare` (no training images), `sticks` (for evaluation only; its
@@ -56,11 +52,11 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtur
     upper = {split: few(tmp_path / "data" / f"upper-{split}", FLIC10, i) for i, split in enumerate(SPLITS)}
     buffy = few(tmp_path / "data" / "buffy", BUFFY10)
     sets = {
-        "demo": described("demo", LSP14, lambda root: parts),
-        "upper": described("upper", FLIC10, lambda root: upper),
-        "bare": described("bare", LSP14, lambda root: {**parts, "train": parts["train"].take([])}),
+        "demo": dataset("demo", LSP14, lambda root: parts),
+        "upper": dataset("upper", FLIC10, lambda root: upper),
+        "bare": dataset("bare", LSP14, lambda root: {**parts, "train": parts["train"].take([])}),
         "sticks": replace(
-            described("sticks", BUFFY10, lambda root: {"train": buffy, "validation": buffy, "test": buffy.take([])}),
+            dataset("sticks", BUFFY10, lambda root: {"train": buffy, "validation": buffy, "test": buffy.take([])}),
             evaluation_only=True,
         ),
     }
@@ -278,7 +274,7 @@ def test_tables_are_neither_cut_nor_wrapped(run: Path, capsys: Any, monkeypatch:
 
 
 def test_published_results_are_below_the_rows_and_not_among_them(run: Path, capsys: Any, monkeypatch: Any) -> None:
-    monkeypatch.setitem(registry.DATASETS, "lsp", replace(registry.get_dataset("demo"), name="lsp"))
+    monkeypatch.setitem(registry.DATASETS, "lsp", replace(registry.DATASETS["demo"], name="lsp"))
     monkeypatch.setitem(TEST_IMAGES, "lsp", N)
     monkeypatch.setenv("COLUMNS", "80")
     assert main(["eval", "--data", "lsp", "--metric", "pcp"]) == 0
@@ -467,7 +463,7 @@ def test_files_alone_import_no_network(here: Path) -> None:
         files = tuple(Path(f"data/test/im{i}.png") for i in range(len(points)))
         part = Annotations(LSP14, files, points, np.full((len(points), 4), np.nan), tuple(f.name for f in files))
         read = lambda root: {"train": part, "validation": part, "test": part}
-        registry.DATASETS["demo"] = DatasetSpec("demo", "", LSP14, "tiny", 1.0, "image", "", "", read)
+        registry.DATASETS["demo"] = dataset("demo", LSP14, read)
         figures.pdj_figure = figures.contact_sheet = lambda *args: None
         figures.save = lambda *args: []
         code = main(["eval", "--data", "demo", "--predictions", "them.npz"])
@@ -529,7 +525,7 @@ def test_faults_of_files_are_reported_before_a_set_is_read(
     def read(root: Path) -> dict[str, Annotations]:
         raise AssertionError("read, and so drawn")
 
-    monkeypatch.setitem(registry.DATASETS, "demo", replace(registry.get_dataset("demo"), read=read))
+    monkeypatch.setitem(registry.DATASETS, "demo", with_rows(registry.DATASETS["demo"], read))
     Path("them.npz").write_bytes(b"")
     found, line = failed(capsys, *flags)
     assert found == code

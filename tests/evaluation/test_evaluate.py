@@ -15,8 +15,8 @@ from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import UsageError
 from deeppose_cli.core.skeleton import LSP14
 from deeppose_cli.data.datasets import registry
-from deeppose_cli.data.datasets.spec import DatasetSpec
 from deeppose_cli.evaluation.evaluate import evaluate
+from tests.helpers.memory import dataset
 
 N = 4
 
@@ -30,7 +30,7 @@ def predictions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     poses = np.random.default_rng(0).uniform(5, 45, (N, 14, 2))
     part = Annotations(LSP14, files, poses, np.full((N, 4), np.nan), tuple(file.name for file in files))
     parts = {"train": part, "validation": part, "test": part}
-    spec = DatasetSpec("tiny", "tiny", LSP14, "tiny", 1.0, "image", "", "", lambda root: parts)
+    spec = dataset("tiny", LSP14, lambda root: parts)
     monkeypatch.setattr(registry, "DATASETS", {"tiny": spec})
     monkeypatch.chdir(tmp_path)
     np.savez("them.npz", keypoints=poses)

@@ -59,10 +59,6 @@ def test_what_is_there_stays_and_what_is_not_there_is_said(file: Path, tmp_path:
 def test_from_a_file_to_a_cascade_with_another_stage(
     mini_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from deeppose_cli.data.datasets import registry
-    from tests.helpers.mini import MINI, NAME
-
-    monkeypatch.setitem(registry.DATASETS, NAME, MINI)
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "ours.safetensors", tiny_metadata(stages=1))
     assert main(["import", "ours.safetensors"]) == 0

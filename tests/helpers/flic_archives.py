@@ -22,7 +22,7 @@ class Release:
 
 
 FEW = (Release("FLIC", 12), Release("FLIC-full", 20))
-SMALL_SET = flic.public_set(own=12, full=20)
+SMALL_SET = flic.flic_dataset(own=12, full=20)
 """FLIC with so few examples."""
 LABELLED = (0, 1, 2, 3, 4, 5, 6, 9, 12, 13, 16)
 """The places that the originals fill; all others are NaN."""

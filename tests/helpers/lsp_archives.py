@@ -29,7 +29,7 @@ class Release:
 
 
 FEW = (Release("lsp", 10, 4), Release("lspet", 6, 5))
-SMALL_SET = lsp.public_set(lsp=10, lspet=6)
+SMALL_SET = lsp.lsp_dataset(lsp=10, lspet=6)
 """LSP with so few images."""
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from deeppose_cli.data.datasets import parse
 from tests.helpers.lsp_archives import WIDTH, jpeg
 
-SMALL_SET = parse.public_set(train=4, total=11)
+SMALL_SET = parse.parse_dataset(train=4, total=11)
 """Image Parse with so few images."""
 ALL = range(1, 12)
 TRAIN, TEST = range(1, 5), range(5, 12)

@@ -94,7 +94,7 @@ def test_two_processes_train_and_score_what_one_process_scores(mini_root: Path, 
     found = resolve_run(tmp_path, mini.NAME)
     rows = found.stage(1).history()
     assert [int(row["step"]) for row in rows] == [6, 12, 18]
-    validation = mini.read(mini_root)["validation"]
+    validation = mini.MINI.read(mini_root)["validation"]
     poses = predict_split(load_cascade(found, device="cpu"), validation, initial_boxes(validation).boxes)[-1]
     alone = mean_rate(pdj(poses, validation.keypoints, validation.skeleton))
     best = max(float(row["val_pdj"]) for row in rows)

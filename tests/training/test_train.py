@@ -24,6 +24,7 @@ from deeppose_cli.training.callbacks import CollapseGuard, MetricsCsv, StopOnNon
 from deeppose_cli.training.run_config import TrainOptions
 from deeppose_cli.training.train import train_stage
 from tests.helpers import mini
+from tests.helpers.memory import with_rows
 
 TINY = {"input_size": 32, "head_channels": 8, "batch_size": 13, "max_epochs": 2}
 BACKBONE = {"network": "backbone", "backbone": "mobilenet_v1"}
@@ -130,7 +131,7 @@ def test_the_report_says_what_a_stage_gained(
     from deeppose_cli.evaluation.metrics import mean_rate, pdj
 
     folder = stage_of(trained[0], 2)
-    validation = mini.read(mini_root)["validation"]
+    validation = mini.MINI.read(mini_root)["validation"]
     with np.load(folder.previous_stage) as start:
         before = float(mean_rate(pdj(start["validation"], validation.keypoints, validation.skeleton)))
     after = max(float(row["val_pdj"]) for row in folder.history())
@@ -358,12 +359,12 @@ def poisoned(row: int, value: float) -> Any:
     """The mini set with one label that no loss can bear."""
 
     def read(root: Path) -> dict[str, Annotations]:
-        splits = mini.read(root)
+        splits = mini.MINI.read(root)
         keypoints = splits["train"].keypoints.copy()
         keypoints[row, 6] = value
         return {**splits, "train": replace(splits["train"], keypoints=keypoints)}
 
-    return replace(mini.MINI, read=read)
+    return with_rows(mini.MINI, read)
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(mini_root: Path, runs: Path) -> None:

@@ -169,7 +169,6 @@ def write_coco(file: Path, rows: Annotations, root: Path, sizes: Mapping[Path, t
     points = rows.keypoints.round(DECIMALS)
     low, high = np.fmin.reduce(points, axis=1), np.fmax.reduce(points, axis=1)
     corners = np.nan_to_num(np.concatenate([low, np.maximum(high - low, 1)], axis=1), nan=1.0).round(DECIMALS).tolist()
-    has_box = ~np.isnan(rows.boxes).any(-1)
     annotations = []
     for i, (path, name) in enumerate(zip(rows.files, rows.names, strict=True)):
         bbox = corners[i]
@@ -177,7 +176,7 @@ def write_coco(file: Path, rows: Annotations, root: Path, sizes: Mapping[Path, t
         keypoints = [value for x, y in points[i].tolist() for value in ((0, 0, 0) if x != x or y != y else (x, y, 2))]
         area = round(bbox[2] * bbox[3], DECIMALS)
         row |= {"num_keypoints": counts[i], "keypoints": keypoints, "bbox": bbox, "area": area}
-        row["initial_box"] = to_coco_box(rows.boxes[i]) if has_box[i] else None
+        row["initial_box"] = None if np.isnan(rows.boxes[i]).any() else to_coco_box(rows.boxes[i])
         if rows.torsos is not None:
             row["torso_box"] = None if np.isnan(rows.torsos[i]).any() else to_coco_box(rows.torsos[i])
         if rows.sticks is not None:

@@ -204,7 +204,7 @@ def test_damaged_text_is_read_or_refused_in_one_line(tmp_path: Path) -> None:
 
 # ---- preparing and reading
 
-SMALL_SET = buffy.public_set({"train": {3: 3, 4: 2}, "test": {2: 2, 5: 2, 6: 1}})
+SMALL_SET = buffy.buffy_dataset({"train": {3: 3, 4: 2}, "test": {2: 2, 5: 2, 6: 1}})
 """By split, episode and number of records, as in `small`."""
 
 
@@ -215,7 +215,7 @@ def small(tmp_path: Path) -> Path:
 
 def test_splits_are_by_episode_and_then_as_the_file_has_them(tmp_path: Path, small: Path) -> None:
     SMALL_SET.prepare([small], tmp_path / "data")
-    splits = buffy.SET.read(tmp_path / "data")
+    splits = buffy.BUFFY.read(tmp_path / "data")
     assert list(splits) == ["train", "validation", "test"]
     assert splits["train"].names == tuple(
         f"s5e{episode}/{frame:06d}.jpg" for episode, frame in ((3, 8), (3, 11), (3, 2), (4, 8), (4, 3))
@@ -266,19 +266,19 @@ def tarred(folder: Path, archive: Path) -> Path:
 def test_episodes_may_come_one_after_the_other_and_again(tmp_path: Path) -> None:
     data = tmp_path / "data"
     SMALL_SET.prepare([write(tmp_path / "a", {2: [5, 6]})], data)
-    assert {name: len(split) for name, split in buffy.SET.read(data).items()} == {
+    assert {name: len(split) for name, split in buffy.BUFFY.read(data).items()} == {
         "train": 0,
         "validation": 0,
         "test": 2,
     }
     SMALL_SET.prepare([write(tmp_path / "b", {3: [5, 1, 4]})], data)
-    assert {name: len(split) for name, split in buffy.SET.read(data).items()} == {
+    assert {name: len(split) for name, split in buffy.BUFFY.read(data).items()} == {
         "train": 3,
         "validation": 0,
         "test": 2,
     }
     SMALL_SET.prepare([write(tmp_path / "c", {2: [7, 4]})], data)
-    splits = buffy.SET.read(data)
+    splits = buffy.BUFFY.read(data)
     assert (splits["train"].names, splits["test"].names) == (
         ("s5e3/000005.jpg", "s5e3/000001.jpg", "s5e3/000004.jpg"),
         ("s5e2/000007.jpg", "s5e2/000004.jpg"),
@@ -296,7 +296,7 @@ def test_labels_and_images_may_come_in_two_sources(tmp_path: Path, small: Path) 
     with pytest.raises(DeepPoseError, match=r"s5e3 has no buffy_s5e3_sticks\.txt"):
         SMALL_SET.prepare(parts[1:], tmp_path / "data")
     SMALL_SET.prepare(parts, tmp_path / "data")
-    assert len(buffy.SET.read(tmp_path / "data")["train"]) == 5
+    assert len(buffy.BUFFY.read(tmp_path / "data")["train"]) == 5
 
 
 def shorten(folder: Path, episode: int, records: int) -> None:
@@ -378,7 +378,7 @@ def test_a_damaged_archive_writes_nothing_but_whole_episodes(tmp_path: Path) -> 
         try:
             SMALL_SET.prepare([inside / "a.zip"], data)
             assert {part.name for part in (data / "buffy").iterdir()} <= {"s5e2", "s5e3"}
-            buffy.SET.read(data)
+            buffy.BUFFY.read(data)
         except DeepPoseError as error:
             refused.append(str(error))
             left_behind += set(contents(data)) - {".buffy.lock"}
@@ -391,32 +391,32 @@ def test_a_damaged_archive_writes_nothing_but_whole_episodes(tmp_path: Path) -> 
 def test_what_is_missing_is_named_with_what_to_type(tmp_path: Path, small: Path) -> None:
     data = tmp_path / "data"
     with pytest.raises(DeepPoseError) as caught:
-        buffy.SET.read(data)
+        buffy.BUFFY.read(data)
     assert line_of(caught) == (
         f"buffy is not in {data / 'buffy'}; type: deeppose data prepare buffy --from ARCHIVE --data-root {data}"
     )
     SMALL_SET.prepare([small], data)
     (data / "buffy" / "s5e3" / "000002.jpg").unlink()
     with pytest.raises(DeepPoseError, match=r"s5e3/000002\.jpg: no such file \(1 of 3 images missing\); type: deep"):
-        buffy.SET.read(data)
+        buffy.BUFFY.read(data)
     (data / "buffy" / "s5e3" / "labels.npz").unlink()
     with pytest.raises(DeepPoseError, match=r"s5e3/labels\.npz: no such file; type: deep"):
-        buffy.SET.read(data)
+        buffy.BUFFY.read(data)
 
 
 def test_a_miniature_is_not_the_release(tmp_path: Path, small: Path) -> None:
     with pytest.raises(DeepPoseError, match=r"buffy_s5e3_sticks\.txt: has 3 records; valid: 376; copy it again"):
-        buffy.SET.prepare([small], tmp_path / "data")
+        buffy.BUFFY.prepare([small], tmp_path / "data")
 
 
 def test_what_is_not_here_is_told_by_split(tmp_path: Path, small: Path) -> None:
     data = tmp_path / "data"
     SMALL_SET.prepare([write(tmp_path / "a", {3: [5, 1, 4], 5: [1, 2]})], data)
-    assert buffy.SET.absent(data) == ("train: not here: s5e4", "test: not here: s5e2, s5e6")
+    assert buffy.BUFFY.absent(data) == ("train: not here: s5e4", "test: not here: s5e2, s5e6")
     SMALL_SET.prepare([small], data)
-    assert buffy.SET.absent(data) == ("test: not here: s5e2",)
+    assert buffy.BUFFY.absent(data) == ("test: not here: s5e2",)
     SMALL_SET.prepare([write(tmp_path / "b", {2: [1, 2]})], data)
-    assert buffy.SET.absent(data) == ()
+    assert buffy.BUFFY.absent(data) == ()
     assert check_dataset("buffy", data_root=data)["notes"] == []
     shutil.rmtree(data / "buffy" / "s5e2")
     assert check_dataset("buffy", data_root=data)["notes"] == ["test: not here: s5e2"]
@@ -428,8 +428,8 @@ def test_what_is_not_here_is_told_by_split(tmp_path: Path, small: Path) -> None:
 @pytest.mark.real
 @pytest.mark.skipif(not ARCHIVE.is_file(), reason="the real archive is not here")
 def test_the_training_episodes_of_the_original(tmp_path: Path) -> None:
-    buffy.SET.prepare([ARCHIVE], tmp_path)
-    splits = buffy.SET.read(tmp_path)
+    buffy.BUFFY.prepare([ARCHIVE], tmp_path)
+    splits = buffy.BUFFY.read(tmp_path)
     train = splits["train"]
     assert {name: len(split) for name, split in splits.items()} == {"train": 472, "validation": 0, "test": 0}
     assert [sum(name.startswith(f"s5e{episode}/") for name in train.names) for episode in (3, 4)] == [376, 96]

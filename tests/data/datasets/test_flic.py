@@ -53,7 +53,7 @@ def test_points_and_torsos_start_at_zero_and_the_neck_is_the_middle_of_the_shoul
     tmp_path: Path, small: Path
 ) -> None:
     SMALL_SET.prepare([small], tmp_path)
-    test = flic.SET.read(tmp_path)["test"]
+    test = flic.FLIC.read(tmp_path)["test"]
     people = [person for person in few() if person["istest"]]
     assert len(test) == len(people) == 3
     for row, person in enumerate(people):
@@ -75,7 +75,7 @@ def test_points_and_torsos_start_at_zero_and_the_neck_is_the_middle_of_the_shoul
 
 def test_the_splits_are_the_files_own_in_its_order_and_names_are_unique(tmp_path: Path, small: Path) -> None:
     SMALL_SET.prepare([small], tmp_path)
-    splits = flic.SET.read(tmp_path)
+    splits = flic.FLIC.read(tmp_path)
     flic_folder = tmp_path / "flic" / "FLIC" / "images"
     assert tuple(splits) == ("train", "validation", "test")
     assert {name: len(split) for name, split in splits.items()} == {"train": 8, "validation": 1, "test": 3}
@@ -93,7 +93,7 @@ def test_a_joint_without_a_label_is_nan_and_takes_the_neck_with_it(tmp_path: Pat
     np.asarray(people[2]["coords"])[:, 3] = np.nan
     save(small / "examples.mat", people)
     SMALL_SET.prepare([small], tmp_path)
-    test = flic.SET.read(tmp_path)["test"]
+    test = flic.FLIC.read(tmp_path)["test"]
     assert [FLIC10.joints[i] for i in np.flatnonzero(~test.labelled[0])] == ["neck", "right_shoulder"]
 
 
@@ -122,7 +122,7 @@ def test_a_scene_stays_whole_even_where_it_fills_the_validation(tmp_path: Path, 
         (small / "images" / str(person["filepath"])).write_bytes(jpeg())
     save(small / "examples.mat", people)
     SMALL_SET.prepare([small], tmp_path)
-    assert {name: len(split) for name, split in flic.SET.read(tmp_path).items()} == {
+    assert {name: len(split) for name, split in flic.FLIC.read(tmp_path).items()} == {
         "train": 9,
         "validation": 0,
         "test": 3,
@@ -134,9 +134,9 @@ def test_a_scene_stays_whole_even_where_it_fills_the_validation(tmp_path: Path, 
 
 def test_with_both_training_is_plus_and_the_test_stays(tmp_path: Path, small: Path, full: Path, plus: Path) -> None:
     SMALL_SET.prepare([small], tmp_path / "a")
-    alone = flic.SET.read(tmp_path / "a")
+    alone = flic.FLIC.read(tmp_path / "a")
     SMALL_SET.prepare([plus, full, small], tmp_path / "b")
-    splits = flic.SET.read(tmp_path / "b")
+    splits = flic.FLIC.read(tmp_path / "b")
     assert splits["test"].names == alone["test"].names
     np.testing.assert_array_equal(splits["test"].keypoints, alone["test"].keypoints)
     expected = [str(few(FULL)[number - 1]["filepath"]) for number in PLUS]
@@ -153,12 +153,12 @@ def test_full_alone_is_refused_and_never_trained_on(tmp_path: Path, small: Path,
         SMALL_SET.prepare([small, full], data)
     assert not (data / "flic").exists()
     SMALL_SET.prepare([small], data)
-    own = flic.SET.read(data)["train"].files
+    own = flic.FLIC.read(data)["train"].files
     with pytest.raises(DeepPoseError, match="FLIC-full has no"):
         SMALL_SET.prepare([full], data)
-    assert flic.SET.read(data)["train"].files == own
+    assert flic.FLIC.read(data)["train"].files == own
     SMALL_SET.prepare([full, plus], data)
-    assert flic.SET.read(data)["train"].files[0].parts[-3] == "FLIC-full"
+    assert flic.FLIC.read(data)["train"].files[0].parts[-3] == "FLIC-full"
 
 
 def test_the_list_alone_is_refused(tmp_path: Path, small: Path, plus: Path) -> None:
@@ -268,20 +268,20 @@ def test_what_is_missing_is_named_with_what_to_type(tmp_path: Path, small: Path)
     data = tmp_path / "data"
     how = f"type: deeppose data prepare flic --from FLIC.zip --data-root {data}"
     with pytest.raises(DeepPoseError) as caught:
-        flic.SET.read(data)
+        flic.FLIC.read(data)
     assert line_of(caught) == f"flic is not in {data / 'flic'}; {how}"
     SMALL_SET.prepare([small], data)
     folder = data / "flic" / "FLIC"
     for frame in (60001, 64001):
         (folder / "images" / f"along-came-polly-{frame:08d}.jpg").unlink()
     with pytest.raises(DeepPoseError) as caught:
-        flic.SET.read(data)
+        flic.FLIC.read(data)
     assert line_of(caught) == (
         f"{folder / 'images' / 'along-came-polly-00060001.jpg'}: no such file (2 of 10 images missing); {how}"
     )
     (folder / "labels.npz").unlink()
     with pytest.raises(DeepPoseError, match=r"FLIC/labels\.npz: no such file; type: deep"):
-        flic.SET.read(data)
+        flic.FLIC.read(data)
 
 
 # ---- preparing
@@ -352,7 +352,7 @@ def test_a_set_in_two_archives_is_prepared_from_both(tmp_path: Path, small: Path
         assert str(source) in line_of(caught)
         assert not (tmp_path / "data" / "flic").exists()
     SMALL_SET.prepare([second, first], tmp_path / "data")
-    assert sum(map(len, flic.SET.read(tmp_path / "data").values())) == 12
+    assert sum(map(len, flic.FLIC.read(tmp_path / "data").values())) == 12
     with pytest.raises(DeepPoseError, match="give each archive once"):
         SMALL_SET.prepare([first, second, first], tmp_path / "data")
 
@@ -427,7 +427,7 @@ def test_an_image_that_cannot_be_decoded_is_not_the_readers_business(tmp_path: P
     image = small / "images" / "along-came-polly-00060001.jpg"
     image.write_bytes(image.read_bytes()[:50])
     SMALL_SET.prepare([small], tmp_path / "data")
-    assert sum(map(len, flic.SET.read(tmp_path / "data").values())) == 12
+    assert sum(map(len, flic.FLIC.read(tmp_path / "data").values())) == 12
 
 
 def test_damaged_archives_change_nothing_outside_and_give_only_our_error(tmp_path: Path, small: Path) -> None:
@@ -450,7 +450,7 @@ def test_damaged_archives_change_nothing_outside_and_give_only_our_error(tmp_pat
             lines = str(error).splitlines()
         else:
             lines = ["fine"]
-            assert sum(map(len, flic.SET.read(data).values())) == 12
+            assert sum(map(len, flic.FLIC.read(data).values())) == 12
         assert len(lines) == 1
         outside = {p.relative_to(tmp_path).parts[0] for p in tmp_path.rglob("*")}
         assert outside <= {"given", "whole.zip", "damaged.zip", "place"}
@@ -466,14 +466,14 @@ def test_damaged_archives_change_nothing_outside_and_give_only_our_error(tmp_pat
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data")
-    flic.SET.prepare([REAL / "FLIC.part2.zip", REAL / "FLIC.part1.zip"], root)
+    flic.FLIC.prepare([REAL / "FLIC.part2.zip", REAL / "FLIC.part1.zip"], root)
     return root
 
 
 @pytest.mark.real
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real archives are not here")
 def test_the_original_is_read_whole(prepared: Path) -> None:
-    splits = flic.SET.read(prepared)
+    splits = flic.FLIC.read(prepared)
     assert len(splits["train"]) + len(splits["validation"]) == 3987
     assert len(splits["test"]) == 1016
     assert len(splits["validation"]) == pytest.approx(399, abs=1)
@@ -494,7 +494,7 @@ def test_the_original_is_read_whole(prepared: Path) -> None:
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real archives are not here")
 def test_no_validation_frame_is_near_a_training_frame(prepared: Path) -> None:
     """Movie and frame from the images' names, not from the fields that the scenes are made of."""
-    splits = flic.SET.read(prepared)
+    splits = flic.FLIC.read(prepared)
     places = {}
     for name in ("train", "validation"):
         movies: dict[str, list[int]] = {}

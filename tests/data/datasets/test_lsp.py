@@ -47,7 +47,7 @@ def test_coordinates_start_at_zero_and_every_joint_of_lsp_is_labelled(tmp_path: 
     joints = labels(LSP.count)
     joints[:, ::2, 2] = 1  # occluded
     SMALL_SET.prepare([write(tmp_path / "flags", LSP, joints)], tmp_path / "data")
-    splits = lsp.SET.read(tmp_path / "data")
+    splits = lsp.LSP.read(tmp_path / "data")
     assert {name: len(split) for name, split in splits.items()} == {"train": 4, "validation": 1, "test": 5}
     assert splits["test"].names == ("im0006.jpg", "im0007.jpg", "im0008.jpg", "im0009.jpg", "im0010.jpg")
     np.testing.assert_allclose(splits["test"].keypoints, joints[5:, :, :2] - 1)
@@ -59,7 +59,7 @@ def test_the_extension_is_training_and_its_placeholders_are_not_labels(
     tmp_path: Path, small: Path, extension: Path
 ) -> None:
     SMALL_SET.prepare([small, extension], tmp_path / "data")
-    splits = lsp.SET.read(tmp_path / "data")
+    splits = lsp.LSP.read(tmp_path / "data")
     assert (len(splits["validation"]), len(splits["test"])) == (1, 5)
     added = splits["train"].take(range(4, 10))
     assert added.names[0] == "im00001.jpg"
@@ -120,7 +120,7 @@ def test_a_value_that_cannot_be_right_is_named(tmp_path: Path, case: str) -> Non
 def test_what_is_missing_is_named_with_what_to_type(tmp_path: Path, small: Path) -> None:
     data = tmp_path / "data"
     with pytest.raises(DeepPoseError) as caught:
-        lsp.SET.read(data)
+        lsp.LSP.read(data)
     assert line_of(caught) == (
         f"lsp is not in {data / 'lsp'}; type: deeppose data prepare lsp "
         f"--from lsp_dataset.zip [--from lspet_dataset.zip] --data-root {data}; without --from it is downloaded"
@@ -129,16 +129,16 @@ def test_what_is_missing_is_named_with_what_to_type(tmp_path: Path, small: Path)
     for row in (3, 7):
         (data / "lsp" / "lsp" / "images" / f"{LSP.stem(row)}.jpg").unlink()
     with pytest.raises(DeepPoseError, match=r"images/im0004\.jpg: no such file \(2 of 10 images missing\); type: deep"):
-        lsp.SET.read(data)
+        lsp.LSP.read(data)
     labels_file = data / "lsp" / "lsp" / "labels.npz"
     for damage in (b"", b"PK", labels_file.read_bytes()[:-30]):
         labels_file.write_bytes(damage)
         with pytest.raises(DeepPoseError, match=r"lsp/labels\.npz: not readable \(.*\); type: deep") as caught:
-            lsp.SET.read(data)
+            lsp.LSP.read(data)
         line_of(caught)
     labels_file.unlink()
     with pytest.raises(DeepPoseError, match=r"lsp/labels\.npz: no such file; type: deep"):
-        lsp.SET.read(data)
+        lsp.LSP.read(data)
 
 
 # ---- preparing
@@ -160,7 +160,7 @@ def test_an_archive_gives_what_its_folder_holds(
     before = contents(small)
     SMALL_SET.prepare([pack(small, tmp_path)], tmp_path / "data")
     there = contents(tmp_path / "data" / "lsp")
-    assert len(lsp.SET.read(tmp_path / "data")["test"]) == 5
+    assert len(lsp.LSP.read(tmp_path / "data")["test"]) == 5
     assert there.pop("lsp/labels.npz")
     assert there == {f"lsp/{name}": data for name, data in before.items() if name.startswith("images/")}
     assert contents(small) == before
@@ -193,7 +193,7 @@ def test_a_release_in_two_archives_is_prepared_from_both(tmp_path: Path, small: 
         assert str(given_sources[0]) in line_of(caught)
         assert not (tmp_path / "data" / "lsp").exists()
     SMALL_SET.prepare([second, packed(small, tmp_path / "a.zip"), first], tmp_path / "data")
-    assert len(lsp.SET.read(tmp_path / "data")["train"]) == 4 + 6
+    assert len(lsp.LSP.read(tmp_path / "data")["train"]) == 4 + 6
 
 
 def test_one_folder_may_hold_both_and_other_things(tmp_path: Path, small: Path, extension: Path) -> None:
@@ -283,7 +283,7 @@ def test_preparing_again_replaces_one_release_and_keeps_the_other(tmp_path: Path
     there = contents(data / "lsp")
     assert "lsp/left over" not in there
     assert "lspet/kept" in there
-    np.testing.assert_allclose(lsp.SET.read(data)["test"].keypoints, labels(LSP.count, seed=9)[5:, :, :2] - 1)
+    np.testing.assert_allclose(lsp.LSP.read(data)["test"].keypoints, labels(LSP.count, seed=9)[5:, :, :2] - 1)
     assert {entry.name for entry in (data / "lsp").iterdir()} == {"lsp", "lspet"}
 
 
@@ -300,14 +300,14 @@ def test_a_data_root_that_cannot_be_written(tmp_path: Path, small: Path) -> None
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data")
     names = ("lsp_dataset.zip", "lspet_dataset.part2.zip", "lspet_dataset.part1.zip")
-    lsp.SET.prepare([REAL / name for name in names], root)
+    lsp.LSP.prepare([REAL / name for name in names], root)
     return root
 
 
 @pytest.mark.real
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real archives are not here")
 def test_the_originals_are_read_whole(prepared: Path) -> None:
-    splits = lsp.SET.read(prepared)
+    splits = lsp.LSP.read(prepared)
     assert {name: len(split) for name, split in splits.items()} == {"train": 10800, "validation": 200, "test": 1000}
     assert all(splits[name].labelled.all() for name in ("validation", "test"))
     added = splits["train"].take(range(800, 10800))
@@ -327,6 +327,6 @@ def test_every_label_of_the_originals_but_a_few_is_in_its_image(prepared: Path) 
     """Wrong numbering, swapped axes or a wrong base would put thousands outside."""
     from deeppose_cli.media.images import image_size
 
-    test = lsp.SET.read(prepared)["test"]
+    test = lsp.LSP.read(prepared)["test"]
     sizes = np.array([image_size(file) for file in test.files])[:, None]
     assert ((test.keypoints >= -0.5) & (test.keypoints <= sizes - 0.5)).all()

@@ -40,7 +40,7 @@ def line_of(error: pytest.ExceptionInfo[DeepPoseError]) -> str:
 
 
 def sizes(data: Path) -> list[int]:
-    return [len(split) for split in parse.SET.read(data).values()]
+    return [len(split) for split in parse.PARSE.read(data).values()]
 
 
 def assert_labels(split: Annotations, numbers: range) -> None:
@@ -61,7 +61,7 @@ def assert_labels(split: Annotations, numbers: range) -> None:
 
 def test_joints_have_the_persons_sides_and_start_at_zero(tmp_path: Path, whole: Path) -> None:
     SMALL_SET.prepare([whole], tmp_path / "data")
-    splits = parse.SET.read(tmp_path / "data")
+    splits = parse.PARSE.read(tmp_path / "data")
     assert list(splits) == ["train", "validation", "test"]
     assert_labels(splits["train"], TRAIN)
     assert_labels(splits["test"], TEST)
@@ -105,7 +105,7 @@ def test_a_value_that_cannot_be_right_is_named(tmp_path: Path, case: str) -> Non
 def test_what_is_missing_is_named_with_what_to_type(tmp_path: Path, whole: Path) -> None:
     data = tmp_path / "data"
     with pytest.raises(DeepPoseError) as caught:
-        parse.SET.read(data)
+        parse.PARSE.read(data)
     assert line_of(caught) == (
         f"parse is not in {data / 'parse'}; type: deeppose data prepare parse --from people.zip --data-root {data}; "
         "without --from it is downloaded"
@@ -114,10 +114,10 @@ def test_what_is_missing_is_named_with_what_to_type(tmp_path: Path, whole: Path)
     for number in (6, 9):
         (data / "parse" / "people_all" / f"im{number:04d}.jpg").unlink()
     with pytest.raises(DeepPoseError, match=r"im0006\.jpg: no such file \(2 of 11 images missing\); type: deep"):
-        parse.SET.read(data)
+        parse.PARSE.read(data)
     (data / "parse" / "people_all" / "labels.npz").unlink()
     with pytest.raises(DeepPoseError, match=r"people_all/labels\.npz: no such file; type: deep"):
-        parse.SET.read(data)
+        parse.PARSE.read(data)
 
 
 # ---- parts
@@ -128,7 +128,7 @@ def test_one_part_leaves_the_other_split_empty(tmp_path: Path) -> None:
         data = tmp_path / f"data of {name}"
         SMALL_SET.prepare([write(tmp_path / name, numbers)], data)
         assert sizes(data) == expected
-        assert_labels(parse.SET.read(data)[name], numbers)
+        assert_labels(parse.PARSE.read(data)[name], numbers)
 
 
 def test_two_parts_in_one_command_or_one_after_the_other(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_two_parts_in_one_command_or_one_after_the_other(tmp_path: Path) -> None
         SMALL_SET.prepare([archive], tmp_path / "after another")
     SMALL_SET.prepare([archives[0]], tmp_path / "after another")
     for data in (tmp_path / "at once", tmp_path / "after another"):
-        splits = parse.SET.read(data)
+        splits = parse.PARSE.read(data)
         assert_labels(splits["train"], TRAIN)
         assert_labels(splits["test"], TEST)
 
@@ -150,7 +150,7 @@ def test_two_parts_in_one_command_or_one_after_the_other(tmp_path: Path) -> None
 def test_a_part_may_come_with_the_labels_of_all(tmp_path: Path, images: range, split: str) -> None:
     data = tmp_path / "data"
     SMALL_SET.prepare([write(tmp_path / "part", images, records=ALL)], data)
-    splits = parse.SET.read(data)
+    splits = parse.PARSE.read(data)
     assert_labels(splits[split], images)
     assert sum(map(len, splits.values())) == len(images)
 
@@ -267,8 +267,8 @@ def test_what_is_no_archive_of_this_set_is_refused(tmp_path: Path, whole: Path) 
 def test_the_training_part_of_the_original(tmp_path: Path) -> None:
     from deeppose_cli.media.images import image_size
 
-    parse.SET.prepare([ARCHIVE], tmp_path)
-    splits = parse.SET.read(tmp_path)
+    parse.PARSE.prepare([ARCHIVE], tmp_path)
+    splits = parse.PARSE.read(tmp_path)
     assert {name: len(split) for name, split in splits.items()} == {"train": 100, "validation": 0, "test": 0}
     train = splits["train"]
     assert (train.names[0], train.names[-1]) == ("im0001.jpg", "im0100.jpg")

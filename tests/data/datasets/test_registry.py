@@ -45,7 +45,7 @@ def test_a_joined_set_needs_its_parts(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="NAME nobody: unknown; valid: demo, lsp"):
+    with pytest.raises(UsageError, match="NAME nobody: no public data set; valid: demo, lsp"):
         prepare("nobody", data_root=tmp_path)
 
 
@@ -61,9 +61,9 @@ def test_a_set_without_an_address_says_where_it_is_and_what_to_type(name: str, t
 
 
 def test_addresses_name_archives_and_parts_of_their_set() -> None:
-    for public in (lsp.SET, parse.SET):
+    for public, parts in ((lsp.LSP, ("lsp", "lspet")), (parse.PARSE, ("train", "test"))):
         assert DATASETS[public.name].archives == public.archives
-        assert all(archive.name.endswith(".zip") and archive.part in public.parts for archive in public.archives)
+        assert all(archive.name.endswith(".zip") and archive.part in parts for archive in public.archives)
         assert not public.archives[0].optional
 
 
@@ -75,17 +75,17 @@ def test_a_set_of_which_a_part_is_here_is_downloaded_whole(
     small.prepare([parse_archives.write(tmp_path / "train", parse_archives.TRAIN)], data)
     whole = lsp_archives.packed(parse_archives.write(tmp_path / "whole"), tmp_path / "whole.zip")
     with serving(Site(whole.read_bytes())) as site:
-        archives = (Archive(f"{site.address}/people.zip", part="people_all"),)
+        archives = (Archive(f"{site.address}/people.zip", part="test"),)
         spec = replace(parse.PARSE, prepare=small.prepare, archives=archives)
         monkeypatch.setitem(registry.DATASETS, "parse", spec)
         prepare("parse", data_root=data)
-        assert {split: len(rows) for split, rows in parse.SET.read(data).items()} == {
+        assert {split: len(rows) for split, rows in parse.PARSE.read(data).items()} == {
             "train": 4,
             "validation": 0,
             "test": 7,
         }
         prepare("parse", data_root=data)
         assert capsys.readouterr().err.endswith(
-            f"{data / 'parse' / 'people_all'} is there already; --from replaces it\n"
+            f"{data / 'parse' / 'images' / 'test'} is there already; --from replaces it\n"
         )
         assert site.paths == ["/people.zip"]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from deeppose_cli.data.datasets.prepared import split_groups, split_rows
 from hypothesis import given
 from hypothesis import strategies as st
+
+from deeppose_cli.data.datasets.splits import split_groups, split_rows
 
 
 def test_the_validation_split_is_the_same_for_everyone() -> None:
