@@ -32,7 +32,7 @@ def load_cascade(run: RunFolder, stages: int | None = None, device: str | None =
 
     device: by default a GPU where there is one.
     """
-    from deeppose_cli.models.build import build_cascade, build_stage, load_stage_weights
+    from deeppose_cli.models.regressor import build_cascade, build_stage, load_stage_weights
 
     spec, values = read_run_stages(run, stages)
     joints = len(spec.skeleton)

@@ -20,9 +20,8 @@ from deeppose_cli.checkpoints.metadata import ModelMetadata, to_json
 from deeppose_cli.checkpoints.weights_header import KEY, WeightsHeader, open_weights, stage_prefix
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.files import replacing
-from deeppose_cli.models.build import build_cascade, build_stage, load_stage_weights
 from deeppose_cli.models.cascade import Cascade
-from deeppose_cli.models.regressor import Regressor
+from deeppose_cli.models.regressor import Regressor, build_cascade, build_stage, load_stage_weights
 from deeppose_cli.models.spec import StageSpec
 
 HALF_LOSS = 2**-11

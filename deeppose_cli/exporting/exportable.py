@@ -19,8 +19,7 @@ from deeppose_cli.data.synthetic.generator import draw_person
 from deeppose_cli.detection.initial_boxes import initial_boxes
 from deeppose_cli.exporting.onnx import write_onnx
 from deeppose_cli.media.images import Image, read_image
-from deeppose_cli.models.build import build_stage, load_stage_weights
-from deeppose_cli.models.regressor import Regressor
+from deeppose_cli.models.regressor import Regressor, build_stage, load_stage_weights
 from deeppose_cli.models.spec import CascadeSpec, StageSpec
 
 PARITY_IMAGES = 100

@@ -24,8 +24,7 @@ from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.files import replacing
 from deeppose_cli.core.geometry import FloatArray
 from deeppose_cli.media.images import Image
-from deeppose_cli.models.build import build_cascade
-from deeppose_cli.models.regressor import Regressor
+from deeppose_cli.models.regressor import Regressor, build_cascade
 
 if TYPE_CHECKING:
     import onnx

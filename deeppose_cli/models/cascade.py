@@ -13,7 +13,7 @@ Shape letters: S stages, B images, K joints, M crops.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
@@ -128,6 +128,10 @@ class Person:
     """In a video: the number of the person, the same in every frame."""
 
 
+_Points = tuple[FloatArray, FloatArray]
+"""Points in px (M, …, 2) and peak masses (M, …)."""
+
+
 class Cascade:
     """S stages and their skeleton. Evaluation and prediction need no more than `predict`."""
 
@@ -164,12 +168,21 @@ class Cascade:
         if not count:
             return CascadeResult(poses, crop_boxes, peak_mass, peak_mass)
 
+        def forward(stage: Stage, boxes: FloatArray, image: IntArray, joint: IntArray | None) -> _Points:
+            """N⁻¹(ψ(N(x; b)); b) for M boxes: points in px and peak masses."""
+            parts = [slice(start, start + crops_at_once) for start in range(0, len(boxes), crops_at_once)]
+            batches = [
+                self._forward(
+                    stage, images, boxes[part], image[part], None if joint is None else joint[part], flip_test
+                )
+                for part in parts
+            ]
+            points, masses = zip(*batches, strict=True)
+            return np.concatenate(points), np.concatenate(masses)
+
         # Stage 1: all joints from one crop of each image.
         rows = np.arange(count)
-        for part, points, mass in self._forward(
-            self.stages[0], images, initial_boxes, rows, None, crops_at_once, flip_test
-        ):
-            poses[0, part], peak_mass[0, part] = points, mass
+        poses[0], peak_mass[0] = forward(self.stages[0], initial_boxes, rows, None)
 
         # Later stages: each joint from its own crop.
         chosen = np.arange(k) if joints is None else np.asarray(joints, dtype=np.int64)
@@ -177,10 +190,8 @@ class Cascade:
         for s, stage in enumerate(self.stages[1:], start=1):
             poses[s], peak_mass[s] = poses[s - 1], peak_mass[s - 1]
             crop_boxes[s] = refinement_boxes(poses[s - 1], initial_boxes, self.skeleton, stage.sigma)
-            for part, points, mass in self._forward(
-                stage, images, crop_boxes[s, image, joint], image, joint, crops_at_once, flip_test
-            ):
-                poses[s, image[part], joint[part]], peak_mass[s, image[part], joint[part]] = points, mass
+            points, masses = forward(stage, crop_boxes[s, image, joint], image, joint)
+            poses[s, image, joint], peak_mass[s, image, joint] = points, masses
         return CascadeResult(poses, crop_boxes, peak_mass, self._confidence(peak_mass))
 
     def _forward(
@@ -190,23 +201,20 @@ class Cascade:
         boxes: FloatArray,
         image_index: IntArray,
         joint_index: IntArray | None,
-        crops_at_once: int,
         flip_test: bool,
-    ) -> Iterator[tuple[slice, FloatArray, FloatArray | float]]:
-        """N⁻¹(ψ(N(x; b)); b) for M boxes: yield the rows of each batch, its points in px, and its peak masses."""
-        for start in range(0, len(boxes), crops_at_once):
-            part = slice(start, start + crops_at_once)
-            owners, joints = image_index[part], None if joint_index is None else joint_index[part]
-            pixels = _crop_images(images, owners, boxes[part], stage.input_size)
-            crops = CropBatch(pixels, boxes[part], owners, joints)
-            if flip_test:
-                # A mirrored crop of joint i counts as one of its partner, as in training, and gets the partner's prior:
-                # so the mirrored image has the mirrored pose, also where left and right have different priors.
-                output = stage.model.predict_flipped(crops, crops.mirror(self.skeleton), self.skeleton.mirror)
-            else:
-                output = stage.model.predict(crops)
-            frame = crops.boxes[:, None] if joints is None else crops.boxes
-            yield part, denormalise(output.coordinates, frame), np.nan if output.peak_mass is None else output.peak_mass
+    ) -> _Points:
+        pixels = np.empty((len(boxes), stage.input_size, stage.input_size, 3), np.uint8)
+        for target, index, box in zip(pixels, image_index, boxes, strict=True):
+            crop(images[index], box, stage.input_size, out=target)
+        crops = CropBatch(pixels, boxes, image_index, joint_index)
+        if flip_test:
+            # A mirrored crop of joint i counts as one of its partner, as in training, and gets the partner's prior:
+            # so the mirrored image has the mirrored pose, also where left and right have different priors.
+            output = stage.model.predict_flipped(crops, crops.mirror(self.skeleton), self.skeleton.mirror)
+        else:
+            output = stage.model.predict(crops)
+        points = denormalise(output.coordinates, boxes[:, None] if joint_index is None else boxes)
+        return points, np.full(points.shape[:-1], np.nan) if output.peak_mass is None else output.peak_mass
 
     def _confidence(self, peak_mass: NDArray[np.float64]) -> NDArray[np.float64]:
         """(S, B, K) peak masses → (S, B, K) probabilities."""
@@ -230,11 +238,3 @@ def refinement_boxes(poses: FloatArray, initial_boxes: FloatArray, skeleton: Ske
     """
     side = sigma * bounded_diameter(poses, initial_boxes, skeleton, DIAMETER_BOUNDS)
     return joint_boxes(poses, np.broadcast_to(side[:, None], poses.shape[:2]))
-
-
-def _crop_images(images: Sequence[Image], image_index: IntArray, boxes: FloatArray, size: int) -> Image:
-    """N(x; b): crop image image_index[m] to boxes[m] → (M, size, size, 3)."""
-    out = np.empty((len(boxes), size, size, 3), np.uint8)
-    for target, index, box in zip(out, image_index, boxes, strict=True):
-        crop(images[index], box, size, out=target)
-    return out

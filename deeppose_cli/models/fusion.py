@@ -7,9 +7,8 @@ convolution is a matrix product over the cells: as one, a CPU need not rearrange
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 from itertools import chain, pairwise
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -36,8 +35,8 @@ def fuse(module: Module) -> Module:
 
     A batch normalization belongs to the convolution that is registered just before it, as in torchvision's models.
     """
-    values = chain(module.parameters(), module.buffers())
-    fused = copy.deepcopy(module, {id(value): value for value in values}).eval()
+    tensors = chain(module.parameters(), module.buffers())
+    fused = copy.deepcopy(module, {id(tensor): tensor for tensor in tensors}).eval()
     for parent in list(fused.modules()):
         for (name, layer), (next_name, next_layer) in pairwise([*parent.named_children(), ("", None)]):
             if not isinstance(layer, nn.Conv2d):
@@ -45,33 +44,12 @@ def fuse(module: Module) -> Module:
             if isinstance(next_layer, nn.BatchNorm2d):
                 layer = fuse_conv_bn_eval(layer, next_layer)
                 setattr(parent, next_name, nn.Identity())
-            setattr(parent, name, PointwiseLinear(layer) if _is_pointwise(layer) else layer)
+            is_pointwise = layer.kernel_size == layer.stride == (1, 1) and layer.padding == (0, 0) and layer.groups == 1
+            setattr(parent, name, PointwiseLinear(layer) if is_pointwise else layer)
     return fused
 
 
-def _is_pointwise(layer: nn.Conv2d) -> bool:
-    return layer.kernel_size == layer.stride == (1, 1) and layer.padding == (0, 0) and layer.groups == 1
-
-
-@dataclass(frozen=True, eq=False)
-class FusedCopy(Generic[Module]):
-    """A fused copy, with the versions of the original's tensors that it was made from."""
-
-    module: Module
-    originals: list[Tensor]
-    versions: list[int]
-
-    @classmethod
-    def of(cls, module: Module) -> FusedCopy[Module]:
-        """Fuse a module."""
-        originals = [value for value in chain(module.parameters(), module.buffers()) if not value.is_inference()]
-        return cls(fuse(module), originals, _versions(originals))
-
-    def is_current(self) -> bool:
-        """Whether no tensor of the original was written to since. Tensors replaced by others, as by `.to`, are not
-        noticed."""
-        return _versions(self.originals) == self.versions
-
-
-def _versions(values: list[Tensor]) -> list[int]:
-    return [value._version for value in values]
+def tensor_versions(module: nn.Module) -> list[int]:
+    """How often each tensor of the module was written to; tensors of inference mode, which cannot be, are left out."""
+    tensors = chain(module.parameters(), module.buffers())
+    return [tensor._version for tensor in tensors if not tensor.is_inference()]

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from deeppose_cli.config.schema import StagePreset, check_network
-from deeppose_cli.core.errors import UsageError
 from deeppose_cli.models.backbones import build_backbone
 from deeppose_cli.models.heads import HeadOutput, IntegralHead, RegressionHead, decode_heatmaps, upsample
 
@@ -38,13 +37,9 @@ class PoseNetwork(nn.Module):
         """Raw outputs of all joints, or of some → coordinates."""
         raise NotImplementedError
 
-    def with_heatmaps(self, x: Tensor, prior: Tensor | None = None) -> HeadOutput:
+    def forward(self, x: Tensor, prior: Tensor | None = None) -> HeadOutput:
         """(B, 3, S, S) → coordinates and the heatmaps behind them."""
         return self.decode(self.outputs(x, prior))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, S, S) → (B, K, 2) normalized coordinates."""
-        return self.with_heatmaps(x).coordinates
 
 
 class DeepPoseNetwork(PoseNetwork):
@@ -61,38 +56,30 @@ class DeepPoseNetwork(PoseNetwork):
         super().__init__()
 
         # Krizhevsky's LRN adds alpha · Σ; torch divides alpha by the window's 5 channels: hence 5e-4 for his 1e-4.
-        def lrn() -> nn.LocalResponseNorm:
-            return nn.LocalResponseNorm(size=5, alpha=5e-4, beta=0.75, k=2.0)
+        def normalize_and_pool() -> tuple[nn.Module, nn.Module]:
+            return nn.LocalResponseNorm(size=5, alpha=5e-4, beta=0.75, k=2.0), nn.MaxPool2d(3, stride=2)
+
+        def with_relu(layer: nn.Module) -> tuple[nn.Module, nn.Module]:
+            return layer, nn.ReLU(inplace=True)
 
         self.features = nn.Sequential(
-            nn.Conv2d(3, 96, 11, stride=4, padding=4),
-            nn.ReLU(inplace=True),
-            lrn(),
-            nn.MaxPool2d(3, stride=2),
-            nn.Conv2d(96, 256, 5, padding=2),
-            nn.ReLU(inplace=True),
-            lrn(),
-            nn.MaxPool2d(3, stride=2),
-            nn.Conv2d(256, 384, 3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(384, 384, 3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(384, 256, 3, padding=1),
-            nn.ReLU(inplace=True),
+            *with_relu(nn.Conv2d(3, 96, 11, stride=4, padding=4)),
+            *normalize_and_pool(),
+            *with_relu(nn.Conv2d(96, 256, 5, padding=2)),
+            *normalize_and_pool(),
+            *with_relu(nn.Conv2d(256, 384, 3, padding=1)),
+            *with_relu(nn.Conv2d(384, 384, 3, padding=1)),
+            *with_relu(nn.Conv2d(384, 256, 3, padding=1)),
             nn.MaxPool2d(3, stride=3),
         )
         side = input_size
         for kernel, stride, padding in ((11, 4, 4), (3, 2, 0), (3, 2, 0), (3, 3, 0)):  # the layers that reduce the side
             side = (side + 2 * padding - kernel) // stride + 1
-        if side < 1:
-            raise UsageError(f"--input-size {input_size}: the paper's network needs at least 79 px; its own is 220")
         self.head = nn.Sequential(
             nn.Flatten(),
-            nn.Linear(256 * side * side, 4096),
-            nn.ReLU(inplace=True),
+            *with_relu(nn.Linear(256 * side * side, 4096)),
             nn.Dropout(dropout),
-            nn.Linear(4096, 4096),
-            nn.ReLU(inplace=True),
+            *with_relu(nn.Linear(4096, 4096)),
             nn.Dropout(dropout),
             last := nn.Linear(4096, 2 * num_joints),
         )
@@ -121,16 +108,12 @@ class IntegralNetwork(PoseNetwork):
     def __init__(self, num_joints: int, width: int, peaked: bool = True) -> None:
         super().__init__()
         self.peaked = peaked
-        widths = (width, 2 * width, 4 * width, 6 * width)
-        depths = (1, 1, 2, 2)
-        merged = 2 * width
+        widths, depths, merged = (width, 2 * width, 4 * width, 6 * width), (1, 1, 2, 2), 2 * width
         self.stem = _convolution(3, width, stride=2)
-        blocks, channels = [], width
-        for out, depth in zip(widths, depths, strict=True):
+        self.blocks = nn.ModuleList()
+        for inputs, out, depth in zip((width, *widths), widths, depths, strict=False):
             residuals = (_Residual(out) for _ in range(depth))
-            blocks.append(nn.Sequential(_convolution(channels, out, stride=2), *residuals))
-            channels = out
-        self.blocks = nn.ModuleList(blocks)
+            self.blocks.append(nn.Sequential(_convolution(inputs, out, stride=2), *residuals))
         self.lateral = nn.ModuleList(nn.Conv2d(out, merged, 1) for out in widths)
         self.heatmaps = nn.Sequential(_convolution(merged, merged), last := nn.Conv2d(merged, num_joints, 1))
         self.joint_layers = (f"heatmaps.{len(self.heatmaps) - 1}",)
@@ -156,7 +139,7 @@ class IntegralNetwork(PoseNetwork):
 class BackboneNetwork(PoseNetwork):
     """A backbone and a head. Not the paper's network, but its method: the whole crop in, coordinates out.
 
-    All weights are random here; `backbone_weights.py` loads the backbone's from ImageNet.
+    All weights are random here; `initialize_backbone` loads the backbone's from ImageNet.
     """
 
     joint_layers = ("head.last",)
@@ -173,8 +156,8 @@ class BackboneNetwork(PoseNetwork):
         self.backbone.freeze(settings.freeze_blocks)
 
     def outputs(self, x: Tensor, prior: Tensor | None = None) -> Tensor:
-        found: Tensor = self.head(self.backbone(x), prior)
-        return found
+        outputs: Tensor = self.head(self.backbone(x), prior)
+        return outputs
 
     def decode(self, outputs: Tensor) -> HeadOutput:
         return self.head.decode(outputs)

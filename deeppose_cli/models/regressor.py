@@ -1,4 +1,4 @@
-"""ψ of one stage as a torch module, for training and for the cascade.
+"""ψ of one stage as a torch module, for training and for the cascade; a cascade from its specification.
 
 Shape letters: K joints, M crops, (H, H) cells of a heatmap. Crops are (M, size, size, 3) uint8 RGB; coordinates are
 normalized to the crop.
@@ -6,7 +6,7 @@ normalized to the crop.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, cast
 
@@ -16,13 +16,15 @@ from torch import Tensor, nn
 
 from deeppose_cli.config.defaults import ERROR_CORE
 from deeppose_cli.config.schema import StagePreset
+from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.geometry import FloatArray
 from deeppose_cli.media.cropping import COLOR_SCALE, MEAN_COLOR
-from deeppose_cli.models.cascade import CropBatch, StageOutput, average_flipped
+from deeppose_cli.models.cascade import Cascade, CropBatch, Stage, StageOutput, average_flipped
 from deeppose_cli.models.displacement import Displacement
-from deeppose_cli.models.fusion import FusedCopy
+from deeppose_cli.models.fusion import fuse, tensor_versions
 from deeppose_cli.models.heads import HeadOutput, cell_centres, to_shares
 from deeppose_cli.models.networks import HEATMAP_STRIDE, PoseNetwork, build_network
+from deeppose_cli.models.spec import CascadeSpec, StageSpec
 
 
 @dataclass(frozen=True)
@@ -61,27 +63,28 @@ class Regressor(nn.Module):
     ) -> None:
         super().__init__()
         self.num_joints, self.per_joint = num_joints, per_joint
-        count, outputs = (num_joints, 1) if self.per_joint else (1, num_joints)
+        count, outputs = (num_joints, 1) if per_joint else (1, num_joints)
         self.networks = nn.ModuleList(build_network(settings, outputs) for _ in range(count))
         self.register_buffer("mean", torch.tensor(MEAN_COLOR, dtype=torch.float32), persistent=False)
         side = settings.input_size // HEATMAP_STRIDE
         for name, std_factor in (("training_prior", 1.0), ("prediction_prior", ERROR_CORE)):
             density = None if prior is None else prior.log_density(side, std_factor)
             self.register_buffer(name, density, persistent=False)
-        self._fused: FusedCopy[Regressor] | None = None
+        # The fused copy and the tensor versions that it was made from; in a tuple it is no submodule.
+        self._fused: tuple[Regressor, list[int]] | None = None
         self.to(memory_format=torch.channels_last)  # convolutions on CPUs run about a fifth faster
 
     # --- As a torch module ------------------------------------------------------------------------------------------
 
     def forward(self, pixels: Tensor) -> HeadOutput:
         """`shared`: crops → coordinates (M, K, 2) of all joints, and the heatmaps where there are any."""
-        return self._network(0).with_heatmaps(self.prepare(pixels), self.joint_prior())
+        return self._network(0)(self.prepare(pixels), self.joint_prior())
 
     def predict_joint(self, pixels: Tensor, joint: int) -> HeadOutput:
         """`per-joint`: crops → coordinates (M, 1, 2) of one joint by its network, and its heatmaps."""
         prior = self.joint_prior()
         own_prior = None if prior is None else prior[joint : joint + 1]
-        return self._network(joint).with_heatmaps(self.prepare(pixels), own_prior)
+        return self._network(joint)(self.prepare(pixels), own_prior)
 
     def predict_own_joint(self, pixels: Tensor, joints: Tensor) -> HeadOutput:
         """Crops and the joint (M) of each → coordinates (M, 1, 2) of that joint."""
@@ -143,10 +146,11 @@ class Regressor(nn.Module):
 
     def fused_copy(self) -> Regressor:
         """A faster copy in evaluation mode; made once, and again after a weight has changed."""
-        if self._fused is None or not self._fused.is_current():
+        versions = tensor_versions(self)
+        if self._fused is None or self._fused[1] != versions:
             self._fused = None  # else it would be copied too
-            self._fused = FusedCopy.of(self)
-        return self._fused.module
+            self._fused = (fuse(self), versions)
+        return self._fused[0]
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
         """Called by `.to` and the like, which replace the tensors: the fused copy is out of date."""
@@ -170,3 +174,28 @@ class Regressor(nn.Module):
 
         peak_mass = None if output.peak_mass is None else convert(output.peak_mass)
         return StageOutput(convert(output.coordinates), peak_mass)
+
+
+def build_stage(spec: StageSpec, num_joints: int) -> Regressor:
+    """Build ψ of one stage with random weights. Raises UsageError for settings that name no network."""
+    prior = None if spec.displacement is None else JointPrior(spec.displacement, spec.sigma)
+    return Regressor(spec.settings, num_joints, spec.per_joint, prior)
+
+
+def load_stage_weights(regressor: Regressor, weights: Mapping[str, Tensor], source: str) -> Regressor:
+    """Load weights into ψ of one stage. Raises DeepPoseError that names `source` where they do not fit."""
+    try:
+        regressor.load_state_dict(dict(weights))
+    except RuntimeError:
+        raise DeepPoseError(f"{source}: its weights do not fit the network of its settings") from None
+    return regressor
+
+
+def build_cascade(spec: CascadeSpec, regressors: Sequence[Regressor], device: str | None = None) -> Cascade:
+    """Build the cascade in evaluation mode. device: by default a GPU where there is one."""
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    stages = [
+        Stage(regressor.to(device).eval(), stage.settings.input_size, stage.sigma, stage.calibration)
+        for stage, regressor in zip(spec.stages, regressors, strict=True)
+    ]
+    return Cascade(spec.skeleton, stages, square_initial_box=spec.square_initial_box)

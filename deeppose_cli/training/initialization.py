@@ -1,7 +1,7 @@
 """Initial weights of a stage: random, of the stage before, of a weights file, or published for the backbone.
 
 Of another network's weights a stage takes the layers that fit by their name and their tensors' shapes. Layers with a
-part for each joint are matched joint by joint, by the joints' names. `models/backbone_weights.py` reads published ones.
+part for each joint are matched joint by joint, by the joints' names. `models/backbones.py` reads published ones.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def initialize_weights(module: StageLightningModule, settings: StagePreset, sour
         matched = match_weights(module.regressor, module.skeleton, source)
         module.regressor.load_state_dict(dict(matched.weights), strict=False)
         return f"starts from {source.name}: {matched.summary(len(module.skeleton))}"
-    from deeppose_cli.models.backbone_weights import initialize_backbone
+    from deeppose_cli.models.backbones import initialize_backbone
     from deeppose_cli.models.networks import BackboneNetwork
 
     for network in module.regressor.networks:

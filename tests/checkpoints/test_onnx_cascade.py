@@ -24,11 +24,10 @@ from deeppose_cli.checkpoints.weights_file import load_weights
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.skeleton import FLIC10, LSP14
 from deeppose_cli.data.synthetic.generator import draw_person
-from deeppose_cli.models.build import build_cascade, build_stage, load_stage_weights
 from deeppose_cli.models.cascade import Cascade
 from deeppose_cli.models.confidence import Calibration
 from deeppose_cli.models.heads import peak_coordinates
-from deeppose_cli.models.regressor import Regressor
+from deeppose_cli.models.regressor import Regressor, build_cascade, build_stage, load_stage_weights
 from tests.helpers.weights_files import random_values, tiny_metadata
 
 onnx = pytest.importorskip("onnx")

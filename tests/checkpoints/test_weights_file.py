@@ -64,7 +64,7 @@ def predicted(cascade: Any) -> CascadeResult:
 
 @pytest.mark.parametrize(("skeleton", "per_joint"), [(LSP14, False), (FLIC10, True)], ids=["shared", "per-joint"])
 def test_a_cascade_comes_back_with_its_predictions(file: Path, skeleton: Any, per_joint: bool) -> None:
-    from deeppose_cli.models.build import build_cascade, build_stage, load_stage_weights
+    from deeppose_cli.models.regressor import build_cascade, build_stage, load_stage_weights
 
     metadata = tiny_metadata(skeleton, per_joint=per_joint)
     values = write(file, metadata)

@@ -16,8 +16,8 @@ from deeppose_cli.checkpoints.metadata import ModelMetadata, TrainingRecord
 from deeppose_cli.checkpoints.weights_file import write_weights
 from deeppose_cli.config.presets import TINY
 from deeppose_cli.core.skeleton import LSP14, Skeleton
-from deeppose_cli.models.build import build_stage
 from deeppose_cli.models.displacement import Displacement
+from deeppose_cli.models.regressor import build_stage
 from deeppose_cli.models.spec import CascadeSpec, StageSpec
 
 RECORD = TrainingRecord("mini", "tiny", "deeppose train", "0.1.0", "c0ffee", 3, 26, 0.5)

@@ -41,8 +41,8 @@ def test_a_fused_network_predicts_the_same(settings: StagePreset) -> None:
     assert network.training
     x = torch.randn(2, 3, settings.input_size, settings.input_size).to(memory_format=torch.channels_last)
     with torch.inference_mode():
-        coordinates, logits, *_ = copy.with_heatmaps(x)
-        expected, expected_logits, *_ = network.eval().with_heatmaps(x)
+        coordinates, logits, *_ = copy(x)
+        expected, expected_logits, *_ = network.eval()(x)
     # The heatmaps of a new head have no peak: compare the logits.
     ours, theirs = (coordinates, expected) if logits is None else (logits, expected_logits)
     assert (ours - theirs).abs().max() < 0.005 * theirs.std()

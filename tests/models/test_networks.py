@@ -61,10 +61,10 @@ def test_dropout_is_the_papers_and_off_in_evaluation(paper_network: DeepPoseNetw
     assert [layer.p for layer in paper_network.head if isinstance(layer, nn.Dropout)] == [0.6, 0.6]
     x = torch.rand(1, 3, 220, 220)
     with torch.no_grad():
-        assert torch.equal(paper_network(x), paper_network(x))
+        assert torch.equal(paper_network(x).coordinates, paper_network(x).coordinates)
         paper_network.train()
         try:
-            assert not torch.equal(paper_network(x), paper_network(x))
+            assert not torch.equal(paper_network(x).coordinates, paper_network(x).coordinates)
         finally:
             paper_network.eval()
 
@@ -83,7 +83,7 @@ def test_local_response_normalisation_is_krizhevskys(paper_network: DeepPoseNetw
 def test_integral_network_in_training_reads_a_map_by_its_expected_coordinate() -> None:
     network = IntegralNetwork(num_joints=3, width=8).train()
     with torch.no_grad():
-        xy, logits, *_ = network.with_heatmaps(torch.rand(2, 3, 64, 64))
+        xy, logits, *_ = network(torch.rand(2, 3, 64, 64))
     assert logits is not None
     assert logits.shape == (2, 3, 16, 16)
     centres = [(i + 0.5) / 16 - 0.5 for i in range(16)]
@@ -101,7 +101,7 @@ def test_integral_network_in_training_reads_a_map_by_its_expected_coordinate() -
 def test_presets_build_networks_that_take_their_input(settings: StagePreset) -> None:
     network = build_network(settings, 10).eval()
     with torch.no_grad():
-        out = network(torch.zeros(1, 3, settings.input_size, settings.input_size))
+        out = network(torch.zeros(1, 3, settings.input_size, settings.input_size)).coordinates
     assert out.shape == (1, 10, 2)
     assert out.abs().max() < 0.5
 
@@ -110,7 +110,7 @@ def test_unusable_settings_are_named() -> None:
     with pytest.raises(UsageError, match=r"--input-size 50: .* such as 64"):
         build_network(replace(TINY.initial, input_size=50), 14)
     with pytest.raises(UsageError, match="--input-size 40"):
-        DeepPoseNetwork(14, 40)
+        build_network(replace(PAPER.initial, input_size=40), 14)
     with pytest.raises(UsageError, match="'hourglass' is unknown"):
         build_network(StagePreset(network="hourglass"), 14)
 
@@ -120,7 +120,7 @@ def test_a_backbone_answers_first_with_the_centre_of_the_crop(head: str) -> None
     """Its last layer's values are small: the loss starts at the labels' own spread."""
     network = build_network(replace(MODERN.initial, head=head, input_size=64), 14).train()
     with torch.no_grad():
-        xy, logits, *_ = network.with_heatmaps(torch.randn(2, 3, 64, 64))
+        xy, logits, *_ = network(torch.randn(2, 3, 64, 64))
     assert xy.shape == (2, 14, 2)
     assert xy.abs().max() < 0.1
     assert logits is None if head == "regression" else logits is not None and logits.shape == (2, 14, 16, 16)
@@ -131,7 +131,7 @@ def test_a_prior_moves_the_integral_head_to_where_it_says() -> None:
     prior = torch.full((2, 16, 16), -50.0)
     prior[0, 3, 12] = prior[1, 9, 0] = 0.0
     with torch.no_grad():
-        xy = network.with_heatmaps(torch.randn(1, 3, 64, 64), prior).coordinates
+        xy = network(torch.randn(1, 3, 64, 64), prior).coordinates
     # Cell (row, column) of 16 is centred at ((column + 0.5) / 16 - 0.5, (row + 0.5) / 16 - 0.5).
     torch.testing.assert_close(xy[0], torch.tensor([[0.28125, -0.28125], [-0.46875, 0.09375]]), atol=1e-4, rtol=0)
 
