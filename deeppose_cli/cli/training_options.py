@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deeppose_cli.cli.options import ConfigOption, DataOption, DataRootOption, PresetOption, RunOption, RunsRootOption
-from deeppose_cli.config.defaults import CHECKPOINT_SECONDS, DATA_ROOT, RUNS_ROOT, TRAINING_BOXES
+from deeppose_cli.config.defaults import BOX_SOURCES, CHECKPOINT_SECONDS, DATA_ROOT, RUNS_ROOT
 from deeppose_cli.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ BoxOption = Annotated[
     typer.Option(
         "--box",
         metavar="BOX",
-        help=f"Initial box: {', '.join(TRAINING_BOXES)}. Default: the recipe's or the data set's.",
+        help=f"Initial box: {', '.join(BOX_SOURCES)}. own: the box in the annotations, else the whole image. "
+        "Default: the recipe's or the data set's.",
     ),
 ]
 

@@ -50,8 +50,6 @@ class Placement:
 
 BOX_SOURCES = ("image", "own", "face", "torso", "person", "joints")
 """Sources of an initial box besides x,y,w,h; `detection/initial_boxes.py` explains each."""
-TRAINING_BOXES = tuple(source for source in BOX_SOURCES if source != "own")
-"""Those that --box may be in a training."""
 PLACEMENT_SHARE = 0.95
 """Share of training people of whom a placement holds all labelled joints. The paper takes all; the last twentieth would
 make the box half as large again, and everyone in it smaller."""

@@ -129,17 +129,18 @@ def choose_face(found: FloatArray, torso: FloatArray | None = None) -> NDArray[n
         nearest = np.argsort(off, kind="stable")
         fits = (off <= FACE_TOLERANCE) & (size >= FACE_SIZES[0]) & (size <= FACE_SIZES[1])
         found = found[nearest][fits[nearest]]
-    return _first_box(found)
+    return _best_box(found)
 
 
 def choose_person(found: FloatArray, torso: FloatArray | None = None) -> NDArray[np.float64]:
     """(M, 5) detections, best first → the box (4) of one person: with a torso box the best that holds its centre."""
     if torso is not None and not np.isnan(torso).any():
         found = found[(np.abs(found[:, :2] - torso[:2]) <= found[:, 2:4] / 2).all(-1)]
-    return _first_box(found)
+    return _best_box(found)
 
 
-def _first_box(found: FloatArray) -> NDArray[np.float64]:
+def _best_box(found: FloatArray) -> NDArray[np.float64]:
+    """(M, 5) detections, best first → the box (4) of the best one, NaN where there is none."""
     return np.asarray(found[0, :4]) if len(found) else np.full(4, np.nan)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from deeppose_cli.checkpoints.lightning import fingerprint, how_to_train
 from deeppose_cli.checkpoints.pretrained import NAMES
 from deeppose_cli.checkpoints.run_folder import RunFolder, StageFolder
-from deeppose_cli.config.defaults import CHECKPOINT_SECONDS, DATA_ROOT, RUNS_ROOT, TRAINING_BOXES
+from deeppose_cli.config.defaults import BOX_SOURCES, CHECKPOINT_SECONDS, DATA_ROOT, RUNS_ROOT
 from deeppose_cli.config.presets import preset_by_name
 from deeppose_cli.config.run import StageRunConfig
 from deeppose_cli.config.schema import (
@@ -76,7 +76,7 @@ class TrainOptions:
     def __post_init__(self) -> None:
         if self.preset is not None:
             preset_by_name(self.preset)
-        _check_choice("--box", self.box, TRAINING_BOXES)
+        _check_choice("--box", self.box, BOX_SOURCES)
         for logger in self.loggers:
             _check_choice("--logger", logger, LOGGERS)
         check_settings(StagePreset if self.stage == 1 else RefinementPreset, self.settings)

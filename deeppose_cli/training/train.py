@@ -185,7 +185,7 @@ def _train(
     with hide_known_warnings():
         trainer = build_trainer(run, folder, config, options, console)
         if leader:
-            for line in [*_announcement(folder, config, data), *starting_advice(config, options)]:
+            for line in [*announcement(folder, config, data), *starting_advice(config, options)]:
                 console.print(line, highlight=False)
         previous = _previous_stage(run, folder, config, data, continues, console)
         L.seed_everything(config.seed, verbose=False)  # before the network is built
@@ -273,7 +273,8 @@ def _modules(
     )
 
 
-def _announcement(folder: StageFolder, config: StageRunConfig, data: TrainingData) -> list[str]:
+def announcement(folder: StageFolder, config: StageRunConfig, data: TrainingData) -> list[str]:
+    """Lines that a training prints before it starts: its images, its settings and what may surprise."""
     s = config.settings
     numbers = f"network {s.network}, input {s.input_size} px, {s.max_epochs} epochs, batch {s.batch_size}"
     if isinstance(s, RefinementPreset):
@@ -284,6 +285,8 @@ def _announcement(folder: StageFolder, config: StageRunConfig, data: TrainingDat
         f"validate; preset {config.preset} ({numbers}); seed {config.seed}; into {folder.path}",
         data.summary,
     ]
+    if config.settings.augmentation.flip > 0 and not data.train.skeleton.mirror_pairs:
+        lines.append("the skeleton has no mirror pairs: in mirrored copies no joints change places")
     if data.unreadable:
         shown = ", ".join(data.unreadable[:8]) + (", …" if len(data.unreadable) > 8 else "")
         lines.append(f"warning: {len(data.unreadable)} image(s) cannot be read and are left out: {shown}")

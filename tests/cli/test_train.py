@@ -211,6 +211,7 @@ def test_a_recipe_brings_its_data_set_its_initial_box_and_the_name_of_its_run(
         (["--preset", "flic", "--data", "lsp"], ("lsp", "lsp", "flic", "image")),
         (["--preset", "flic", "--data", "flic"], ("flic", "flic", "flic", "torso")),
         (["--preset", "flic", "--box", "face"], ("flic", "flic", "flic", "face")),
+        (["--data", "lsp", "--box", "own"], ("lsp", "lsp", "small", "own")),
         (["--preset", "flic", "--run", "mine"], ("mine", "flic", "flic", "torso")),
         (["--data", "flic"], ("flic", "flic", "small", "face")),
         (["--data", "people"], ("people", "people", "people", "own")),

@@ -107,7 +107,8 @@ def test_half_a_batch_does_not_count() -> None:
 
 
 SCRIPT = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background ignores SIGINT
 from pathlib import Path
 from deeppose_cli.inference import image_predictor
 from tests.inference import test_writer as t

@@ -16,13 +16,15 @@ import torch
 from rich.console import Console
 
 from deeppose_cli.checkpoints.run_folder import RunFolder, StageFolder
+from deeppose_cli.config.schema import with_changes
 from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError, UsageError
+from deeppose_cli.data.loading.datamodules import TrainingData
 from deeppose_cli.evaluation import predict_split
 from deeppose_cli.models import displacement
 from deeppose_cli.training.callbacks import CollapseGuard, MetricsCsv, StopOnNonFiniteLoss
 from deeppose_cli.training.run_config import TrainOptions
-from deeppose_cli.training.train import train_stage
+from deeppose_cli.training.train import announcement, train_stage
 from tests.helpers import mini
 from tests.helpers.memory import with_rows
 
@@ -97,6 +99,22 @@ def test_decoded_images_are_kept_beside_the_data_set_unless_told_not_to(tmp_path
     assert [file for file in folder.rglob("*") if file.is_file()]
     assert str(folder) in text
     assert same(weights(plain), weights(kept))
+
+
+@pytest.mark.parametrize(("flip", "pairs"), [(0.5, ()), (0.0, ()), (0.5, None)])
+def test_one_line_where_mirrored_copies_swap_no_joints(
+    flip: float, pairs: tuple[()] | None, trained: tuple[Path, list[str]], mini_root: Path
+) -> None:
+    folder = stage_of(trained[0], 1)
+    stored = folder.read_config()
+    config = replace(stored, settings=with_changes(stored.settings, {"flip": flip}))
+    data = TrainingData.read(mini.MINI, mini_root)
+    skeleton = replace(data.train.skeleton, mirror_pairs=pairs)
+    data = replace(data, train=replace(data.train, skeleton=skeleton))
+    lines = [line for line in announcement(folder, config, data) if "no mirror pairs" in line]
+    assert len(lines) == (1 if flip and pairs == () else 0)
+    if pairs == ():
+        assert skeleton.mirror == tuple(range(len(skeleton)))
 
 
 def stage_of(runs: Path, number: int) -> StageFolder:
