@@ -7,6 +7,7 @@ import json
 import pickle
 import shlex
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from deeppose_cli.config.defaults import RUNS_ROOT
 from deeppose_cli.config.schema import initial_from_primitives, refinement_from_primitives
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.files import write_text
-from deeppose_cli.core.skeleton import skeleton_by_name
+from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.models.confidence import Calibration
 from deeppose_cli.models.displacement import Displacement
 from deeppose_cli.models.spec import CascadeSpec, StageSpec
@@ -57,8 +58,8 @@ def read_run_stages(run: RunFolder, stages: int | None = None) -> tuple[CascadeS
     for folder in found[:stages]:
         checkpoint = read_checkpoint(folder.best)
         kept = checkpoint["hyper_parameters"]
-        skeletons.append(skeleton_by_name(kept["skeleton"]))
-        if skeletons[-1] != skeletons[0]:
+        skeletons.append(stored_skeleton(folder.best, kept))
+        if skeletons[-1].joints != skeletons[0].joints:
             raise DeepPoseError(f"{folder.best}: has skeleton '{skeletons[-1].name}', stage 1 '{skeletons[0].name}'")
         if folder.number == 1:
             initial = initial_from_primitives(kept["settings"])
@@ -75,6 +76,17 @@ def read_run_stages(run: RunFolder, stages: int | None = None) -> tuple[CascadeS
             _check_lineage(folder, found[folder.number - 2])
         values.append(regressor_values(checkpoint))
     return CascadeSpec(skeletons[0], tuple(specs), square), values
+
+
+def stored_skeleton(file: Path, hyper_parameters: Mapping[str, Any]) -> Skeleton:
+    """The skeleton of a checkpoint. Raises DeepPoseError that names the file."""
+    stored = hyper_parameters.get("skeleton")
+    if not isinstance(stored, Mapping):
+        raise DeepPoseError(f"{file}: holds no skeleton; this version reads checkpoints that hold one")
+    try:
+        return Skeleton.from_mapping(stored)
+    except ValueError as error:
+        raise DeepPoseError(f"{file}: {error}") from None
 
 
 def read_calibration(folder: StageFolder) -> Calibration | None:

@@ -12,8 +12,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from deeppose_cli.config.defaults import BOX_SOURCES
 from deeppose_cli.config.schema import RefinementPreset, StagePreset
-from deeppose_cli.core.errors import DeepPoseError
-from deeppose_cli.core.skeleton import Skeleton, skeleton_by_name
+from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.models.confidence import Calibration
 from deeppose_cli.models.displacement import Displacement
 from deeppose_cli.models.spec import CascadeSpec, StageSpec
@@ -70,8 +69,7 @@ class ModelMetadata:
 @dataclass(frozen=True)
 class _Document:
     format: int
-    skeleton: str
-    joints: tuple[str, ...]
+    skeleton: Any
     square_initial_box: bool
     initial_box: str
     stages: tuple[Any, ...]
@@ -106,8 +104,7 @@ def to_json(metadata: ModelMetadata) -> str:
         stages.append(values)
     document = {
         "format": FORMAT,
-        "skeleton": spec.skeleton.name,
-        "joints": spec.skeleton.joints,
+        "skeleton": spec.skeleton.to_mapping(),
         "square_initial_box": spec.square_initial_box,
         "initial_box": metadata.initial_box,
         "stages": stages,
@@ -124,7 +121,7 @@ def from_json(text: str) -> ModelMetadata:
     if isinstance(values, dict) and type(values.get("format")) is int and values["format"] != FORMAT:
         raise ValueError(f"format {_short(values['format'])}; this version of deeppose reads {FORMAT}")
     document: _Document = _restore(_Document, values, "the document")
-    skeleton = _find_skeleton(document)
+    skeleton = _read_skeleton(document.skeleton)
     if document.initial_box not in BOX_SOURCES:
         raise ValueError(f"initial_box '{document.initial_box[:40]}'; valid: {', '.join(BOX_SOURCES)}")
     if not 1 <= len(document.stages) <= MAX_STAGES:
@@ -148,15 +145,14 @@ def from_json(text: str) -> ModelMetadata:
     return ModelMetadata(cascade, document.initial_box, tuple(records))
 
 
-def _find_skeleton(document: _Document) -> Skeleton:
+def _read_skeleton(values: Any) -> Skeleton:
+    if not isinstance(values, dict):
+        raise ValueError(f"skeleton is {_short(values)}")
+    _restore(str, values.get("name"), "skeleton's name")
     try:
-        skeleton = skeleton_by_name(document.skeleton)
-    except DeepPoseError as error:
-        raise ValueError(str(error)[:200]) from None
-    if document.joints != skeleton.joints:
-        problem = "in another order than" if sorted(document.joints) == sorted(skeleton.joints) else "not"
-        raise ValueError(f"its joints are {problem} those of skeleton '{skeleton.name}'")
-    return skeleton
+        return Skeleton.from_mapping(values)
+    except ValueError as error:
+        raise ValueError(f"skeleton: {str(error)[:200]}") from None
 
 
 def _restore(hint: Any, value: Any, name: str) -> Any:

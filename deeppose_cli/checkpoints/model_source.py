@@ -18,6 +18,7 @@ from deeppose_cli.core.errors import DeepPoseError, UsageError
 
 if TYPE_CHECKING:
     from deeppose_cli.checkpoints.metadata import ModelMetadata
+    from deeppose_cli.core.skeleton import Skeleton
     from deeppose_cli.models.cascade import Cascade
 
 ENGINES = TORCH, ONNX = ("torch", "onnx")
@@ -94,14 +95,14 @@ def resolve_model(
     runs_root: Path,
     run: str | None = None,
     weights: str | None = None,
-    skeleton: str | None = None,
+    skeleton: Skeleton | None = None,
     engine: str | None = None,
     *,
     default: DefaultModel = DefaultModel.NEWEST_RUN,
 ) -> TrainedModel:
     """Choose the model: the named run or weights, else what `default` says, else the pretrained weights.
 
-    skeleton: name of the one that pretrained weights are to fit; None: the full body. engine: one of ENGINES; None:
+    skeleton: the one that pretrained weights are to fit; None: the full body. engine: one of ENGINES; None:
     that of the file. Raises DeepPoseError, one line that says what to type, where there is no model or its file is bad.
     """
     check_model_flags(run, weights, engine)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from deeppose_cli.core.errors import UsageError
-from deeppose_cli.core.skeleton import skeleton_by_name
+from deeppose_cli.core.skeleton import Skeleton
 
 FOLDER = Path(__file__).parents[1] / "pretrained"
 FULL_BODY, UPPER_BODY = NAMES = ("full-body", "upper-body")
@@ -19,9 +19,9 @@ def pretrained_files(suffix: str = SUFFIX) -> dict[str, Path]:
     return {name: file for name, file in files.items() if file.is_file()}
 
 
-def weights_for(skeleton: str | None) -> str:
+def weights_for(skeleton: Skeleton | None) -> str:
     """Name of the weights that fit a skeleton: those of the full body where it has legs, or where it is None."""
-    has_legs = skeleton is None or "left_ankle" in skeleton_by_name(skeleton).joints
+    has_legs = skeleton is None or "left_ankle" in skeleton.joints
     return FULL_BODY if has_legs else UPPER_BODY
 
 

@@ -19,6 +19,8 @@ DEFAULT_DATA_PRESET = "small"
 DIAMETER_BOUNDS = (0.1, 0.6)
 """Bounds of a predicted pose's diameter, in units of b⁰'s longer side. In LSP's training images the true torso spans
 0.16 to 0.40 of the image in 98 of 100 cases; the bounds leave room on both sides."""
+BOX_DIAMETER_BOUNDS = (0.1, 1.5)
+"""The same where the diameter is the diagonal of the pose's box, which is up to √2 of a square b⁰'s side."""
 ERROR_CORE = 0.5
 """A few gross errors (left taken for right) stretch the standard deviation of a stage's errors: 1.4826 · median
 absolute deviation is 0.53 of it on LSP's validation images and 0.51 on the demo's. A refinement stage trains with the

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from deeppose_cli.config.schema import RefinementPreset, StagePreset, from_mapping
+from deeppose_cli.core.skeleton import Skeleton
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,8 @@ class StageRunConfig:
     stage: int
     data: str
     """Name of the data set."""
-    skeleton: str
+    skeleton: dict[str, Any]
+    """`Skeleton.to_mapping()`"""
     box: str
     """Source of the initial box."""
     square_initial_box: bool
@@ -54,4 +56,6 @@ class StageRunConfig:
             stage = values.get("stage")
             kind = RefinementPreset if isinstance(stage, int) and stage > 1 else StagePreset
             values = {**values, "settings": from_mapping(kind, values["settings"])}
-        return from_mapping(StageRunConfig, values)
+        config = from_mapping(StageRunConfig, values)
+        Skeleton.from_mapping(config.skeleton)
+        return config

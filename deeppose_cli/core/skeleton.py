@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from deeppose_cli.core.errors import DeepPoseError
-
 SIDES = ("left", "right")
 BOX = "box"
 """`scale_by` of a skeleton whose poses are measured by the diagonal of their box."""
@@ -166,8 +164,8 @@ class Skeleton:
         pairs, scale = values.get("mirror"), values.get("scale_by", BOX)
         limbs = _mapping(values.get("limbs") or {}, "limbs")
         sigmas = _mapping(values.get("sigmas") or {}, "sigmas")
-        if bad := [joint for joint, sigma in sigmas.items() if type(sigma) not in (int, float)]:
-            raise ValueError(f"sigmas: {sigmas[bad[0]]!r:.40} of {bad[0]!r}; valid: numbers")
+        if bad := [joint for joint, sigma in sigmas.items() if type(sigma) not in (int, float) or not 0 < sigma < 10]:
+            raise ValueError(f"sigmas: {sigmas[bad[0]]!r:.40} of {bad[0]!r}; valid: numbers above 0, below 10")
         return Skeleton(
             name=name,
             joints=_names(values.get("keypoints"), "keypoints"),
@@ -271,12 +269,3 @@ stick, neck to mid-hip, is used as the diameter."""
 PEOPLE15 = Skeleton("people15", (*LSP14.joints, "nose"), LSP14.limbs, OPPOSING)
 """Every point that LSP or FLIC labels. The neck is LSP's: on its test images the shoulders' midpoint, which is FLIC's
 neck, lies 0.15 diam beside it in the median, and more than 0.2 in a quarter of them."""
-
-SKELETONS = {skeleton.name: skeleton for skeleton in (LSP14, FLIC10, BUFFY10, PEOPLE15)}
-
-
-def skeleton_by_name(name: str) -> Skeleton:
-    """Raises DeepPoseError for a name that no skeleton has."""
-    if name not in SKELETONS:
-        raise DeepPoseError(f"skeleton '{name}' is unknown; known: {', '.join(SKELETONS)}")
-    return SKELETONS[name]

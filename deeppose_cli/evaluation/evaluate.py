@@ -260,7 +260,7 @@ def _resolve_model(
     names = list_datasets(data_root)
     dataset, valid = None if data is None else get_dataset(data, data_root), ", ".join(names)
     if not files_only:
-        skeleton = None if dataset is None else dataset.skeleton.name
+        skeleton = None if dataset is None else dataset.skeleton
         model = resolve_model(runs_root, run, None if weights is None else str(weights), skeleton)
         if dataset is None and model.data_name not in names:
             trained = f"{model.kind} {model.name} was trained on '{model.data_name}'"

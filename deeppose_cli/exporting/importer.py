@@ -54,7 +54,7 @@ def _config(run: RunFolder, number: int, metadata: ModelMetadata, file: Path) ->
         run=run.name,
         stage=number,
         data=record.data,
-        skeleton=metadata.spec.skeleton.name,
+        skeleton=metadata.spec.skeleton.to_mapping(),
         box=metadata.initial_box,
         square_initial_box=metadata.spec.square_initial_box,
         settings=stage.settings,

@@ -20,12 +20,12 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppose_cli.config.defaults import DIAMETER_BOUNDS
 from deeppose_cli.core.geometry import Box, FloatArray, bounded_diameter, denormalise, joint_boxes
 from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.media.cropping import crop
 from deeppose_cli.media.images import Image
 from deeppose_cli.models.confidence import Calibration, confidence
+from deeppose_cli.models.displacement import diameter_bounds
 
 IntArray = NDArray[np.int64]
 
@@ -236,5 +236,5 @@ def refinement_boxes(poses: FloatArray, initial_boxes: FloatArray, skeleton: Ske
 
     diam is bounded by b⁰ (B, 4), so that one bad pose cannot give an empty or an image-sized crop.
     """
-    side = sigma * bounded_diameter(poses, initial_boxes, skeleton, DIAMETER_BOUNDS)
+    side = sigma * bounded_diameter(poses, initial_boxes, skeleton, diameter_bounds(skeleton))
     return joint_boxes(poses, np.broadcast_to(side[:, None], poses.shape[:2]))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deeppose_cli.config.defaults import DIAMETER_BOUNDS, TORSO_SHARE
+from deeppose_cli.config.defaults import BOX_DIAMETER_BOUNDS, DIAMETER_BOUNDS, TORSO_SHARE
 from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.geometry import FloatArray, diameter
 from deeppose_cli.core.skeleton import Skeleton
@@ -59,6 +59,11 @@ class Displacement:
         return mean + std * rng.standard_normal(mean.shape)
 
 
+def diameter_bounds(skeleton: Skeleton) -> tuple[float, float]:
+    """Bounds of diam in units of b⁰'s longer side, by what it is measured on."""
+    return BOX_DIAMETER_BOUNDS if skeleton.scale_by is None else DIAMETER_BOUNDS
+
+
 def training_diameters(keypoints: FloatArray, initial_boxes: FloatArray, skeleton: Skeleton) -> FloatArray:
     """diam of labelled poses (N, K, 2) → (N) px, within the same bounds as at prediction.
 
@@ -70,4 +75,5 @@ def training_diameters(keypoints: FloatArray, initial_boxes: FloatArray, skeleto
     span = np.fmax.reduce(keypoints, axis=1) - np.fmin.reduce(keypoints, axis=1)
     found = np.where(np.isnan(own), np.where(np.isnan(opposite), TORSO_SHARE * span.max(-1), opposite), own)
     side = initial_boxes[:, 2:].max(-1)
-    return np.clip(found, DIAMETER_BOUNDS[0] * side, DIAMETER_BOUNDS[1] * side)
+    least, most = diameter_bounds(skeleton)
+    return np.clip(found, least * side, most * side)

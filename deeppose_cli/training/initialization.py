@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from deeppose_cli.checkpoints.lightning import read_checkpoint, regressor_values
+from deeppose_cli.checkpoints.lightning import read_checkpoint, regressor_values, stored_skeleton
 from deeppose_cli.checkpoints.pretrained import NAMES, weights_path
 from deeppose_cli.checkpoints.run_folder import RunFolder
 from deeppose_cli.checkpoints.weights_header import is_weights_file
 from deeppose_cli.config.schema import StagePreset
 from deeppose_cli.core.errors import DeepPoseError, UsageError
-from deeppose_cli.core.skeleton import Skeleton, skeleton_by_name
+from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.models.spec import StageSpec
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ def find_source(init_weights: str, run: RunFolder, number: int) -> SourceStage |
         checkpoint = read_checkpoint(file)
         stored = checkpoint["hyper_parameters"]
         per_joint = bool(stored["settings"].get("per_joint"))
-        return SourceStage(str(file), skeleton_by_name(stored["skeleton"]), per_joint, regressor_values(checkpoint))
+        skeleton = stored_skeleton(file, stored)
+        return SourceStage(str(file), skeleton, per_joint, regressor_values(checkpoint))
     if init_weights not in NAMES and not is_weights_file(Path(init_weights)):
         return None
     from deeppose_cli.checkpoints.weights_file import read_file_stages

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from deeppose_cli.config.schema import StagePreset, initial_from_primitives, refinement_from_primitives
 from deeppose_cli.core.geometry import denormalise, normalise
-from deeppose_cli.core.skeleton import skeleton_by_name
+from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.models.displacement import Displacement
 from deeppose_cli.models.heads import HeadOutput
 from deeppose_cli.models.regressor import JointPrior, Regressor
@@ -35,12 +35,17 @@ class StageLightningModule(L.LightningModule):
     """One stage of the cascade in training. Subclasses compute a batch's loss and validation poses."""
 
     def __init__(
-        self, skeleton: str, settings: StagePreset, per_joint: bool, seed: int, prior: JointPrior | None = None
+        self,
+        skeleton: dict[str, Any],
+        settings: StagePreset,
+        per_joint: bool,
+        seed: int,
+        prior: JointPrior | None = None,
     ) -> None:
         super().__init__()
-        self.skeleton, self.settings, self.seed = skeleton_by_name(skeleton), settings, seed
+        self.skeleton, self.settings, self.seed = Skeleton.from_mapping(skeleton), settings, seed
         self.regressor = Regressor(settings, len(self.skeleton), per_joint, prior)
-        self.pdj = PDJ(skeleton)
+        self.pdj = PDJ(self.skeleton)
         self.diversity = PredictionDiversity(len(self.skeleton))
         self._num_labels = 0.0  # of the current batch, in all processes
 
@@ -120,7 +125,7 @@ class StageLightningModule(L.LightningModule):
 class InitialStageModule(StageLightningModule):
     """y¹ = N⁻¹(ψ(N(x; b⁰); θ₁); b⁰)."""
 
-    def __init__(self, skeleton: str, settings: dict[str, Any], square_initial_box: bool, seed: int) -> None:
+    def __init__(self, skeleton: dict[str, Any], settings: dict[str, Any], square_initial_box: bool, seed: int) -> None:
         super().__init__(skeleton, initial_from_primitives(settings), False, seed)
         self.save_hyperparameters()
 
@@ -146,7 +151,7 @@ class RefinementStageModule(StageLightningModule):
 
     def __init__(
         self,
-        skeleton: str,
+        skeleton: dict[str, Any],
         settings: dict[str, Any],
         stage: int,
         sigma: float,

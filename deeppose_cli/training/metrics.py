@@ -8,7 +8,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from deeppose_cli.config.defaults import PDJ_THRESHOLD
-from deeppose_cli.core.skeleton import skeleton_by_name
+from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.evaluation.metrics import mean_rate, pdj_hits, rate
 from deeppose_cli.training.losses import labelled
 
@@ -24,9 +24,9 @@ class PDJ(Metric):
     counted: Tensor
     """(K) labels so far."""
 
-    def __init__(self, skeleton_name: str, threshold: float = PDJ_THRESHOLD) -> None:
+    def __init__(self, skeleton: Skeleton, threshold: float = PDJ_THRESHOLD) -> None:
         super().__init__()
-        self.skeleton, self.threshold = skeleton_by_name(skeleton_name), threshold
+        self.skeleton, self.threshold = skeleton, threshold
         for state in ("correct", "counted"):
             self.add_state(state, torch.zeros(len(self.skeleton), dtype=torch.long), dist_reduce_fx="sum")
 

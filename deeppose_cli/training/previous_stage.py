@@ -43,7 +43,7 @@ class PreviousStage:
         from deeppose_cli.models.displacement import Displacement
 
         cascade = load_cascade(run, stages)
-        if cascade.skeleton != data.train.skeleton:
+        if cascade.skeleton.joints != data.train.skeleton.joints:
             raise DeepPoseError(
                 f"{run.stage(1).best}: has skeleton '{cascade.skeleton.name}', the data set "
                 f"'{data.train.skeleton.name}'"

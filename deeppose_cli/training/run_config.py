@@ -25,6 +25,7 @@ from deeppose_cli.config.schema import (
     with_changes,
 )
 from deeppose_cli.core.errors import DeepPoseError, UsageError
+from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.core.version import __version__
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ def new_config(run: RunFolder, folder: StageFolder, options: TrainOptions, datas
         run=run.name,
         stage=options.stage,
         data=dataset.name,
-        skeleton=dataset.skeleton.name,
+        skeleton=dataset.skeleton.to_mapping(),
         box=options.box or preset.box_on(dataset.name) or dataset.initial_box,
         square_initial_box=preset.square_initial_box,
         settings=settings,
@@ -171,9 +172,10 @@ def new_config(run: RunFolder, folder: StageFolder, options: TrainOptions, datas
     )
     if first is None or not isinstance(settings, RefinementPreset):
         return config
-    if first.skeleton != dataset.skeleton.name:
+    first_skeleton = Skeleton.from_mapping(first.skeleton)
+    if first_skeleton.joints != dataset.skeleton.joints:
         raise DeepPoseError(
-            f"{run.path}: stage 1 has skeleton '{first.skeleton}', data set {dataset.name} has "
+            f"{run.path}: stage 1 has skeleton '{first_skeleton.name}', data set {dataset.name} has "
             f"'{dataset.skeleton.name}'; --data {first.data} fits"
         )
     return replace(

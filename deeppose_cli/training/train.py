@@ -22,7 +22,7 @@ from deeppose_cli.config.run import StageRunConfig
 from deeppose_cli.config.schema import RefinementPreset, to_primitives
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.progress import loading_notice, progress_bar
-from deeppose_cli.core.skeleton import skeleton_by_name
+from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.training.initialization import check_initial_weights, find_source, initialize_weights
 from deeppose_cli.training.previous_stage import PreviousStage
 from deeppose_cli.training.run_config import (
@@ -174,7 +174,7 @@ def _train(
         resume_from, source = _resume_point(folder, config) if options.resume else None, None
         if resume_from is None:
             source = find_source(config.settings.init_weights, run, config.stage)
-            check_initial_weights(config.settings, skeleton_by_name(config.skeleton), source)
+            check_initial_weights(config.settings, Skeleton.from_mapping(config.skeleton), source)
         import lightning as L
 
         from deeppose_cli.data.loading.datamodules import TrainingData

@@ -15,7 +15,7 @@ from deeppose_cli.checkpoints.model_source import (
     resolve_model,
 )
 from deeppose_cli.core.errors import DeepPoseError, UsageError
-from deeppose_cli.core.skeleton import SKELETONS, skeleton_by_name
+from deeppose_cli.core.skeleton import BUFFY10, FLIC10, LSP14, PEOPLE15
 from tests.helpers.run_configs import write_config
 from tests.helpers.weights_files import tiny_metadata, write
 
@@ -34,7 +34,7 @@ def make_run(name: str = "mine", data: str = "flic", epochs: int = 2, stages: in
         checkpoints = Path("lightning_logs", name, f"stage{stage}", "checkpoints")
         checkpoints.mkdir(parents=True)
         (checkpoints / "best.ckpt").touch()
-        config = write_config(checkpoints.parent, data=data, max_epochs=2, skeleton="flic10", box="face")
+        config = write_config(checkpoints.parent, data=data, max_epochs=2, skeleton=FLIC10.to_mapping(), box="face")
         rows = "".join(f"{epoch}\n" for epoch in range(1, epochs + 1))
         (checkpoints.parent / "metrics.csv").write_text("epoch\n" + rows)
         for file in (checkpoints / "best.ckpt", config):
@@ -49,9 +49,8 @@ def chosen(default: DefaultModel) -> str:
 
 
 def test_legs_decide_which_weights_fit() -> None:
-    for name in SKELETONS:
-        legs = "left_ankle" in skeleton_by_name(name).joints
-        assert pretrained.weights_for(name) == ("full-body" if legs else "upper-body")
+    for skeleton, name in ((LSP14, "full"), (PEOPLE15, "full"), (FLIC10, "upper"), (BUFFY10, "upper")):
+        assert pretrained.weights_for(skeleton) == f"{name}-body"
     assert pretrained.weights_for(None) == "full-body"
 
 
@@ -65,18 +64,18 @@ def test_an_installation_without_weights_names_the_command_to_type(folder: Path)
 
 
 def test_the_pretrained_weights_that_fit_are_used_where_there_is_no_run(folder: Path) -> None:
-    write(folder / "upper-body.safetensors", tiny_metadata(skeleton_by_name("flic10")))
-    found = resolve_model(RUNS, None, None, "buffy10")
+    write(folder / "upper-body.safetensors", tiny_metadata(FLIC10))
+    found = resolve_model(RUNS, None, None, BUFFY10)
     assert found.kind == "weights"
     assert (found.name, found.data_name, found.initial_box, found.num_stages) == ("upper-body", "mini", "image", 2)
     with pytest.raises(DeepPoseError, match="no full-body weights"):
-        resolve_model(RUNS, None, None, "lsp14")
+        resolve_model(RUNS, None, None, LSP14)
     with pytest.raises(UsageError, match="--weights full-body: not in this installation; valid: upper-body, a file"):
         resolve_model(RUNS, None, "full-body")
     with pytest.raises(DeepPoseError, match="--run mine"):
         resolve_model(RUNS, "mine", None)
     make_run()
-    run = resolve_model(RUNS, None, None, "buffy10")
+    run = resolve_model(RUNS, None, None, BUFFY10)
     assert run.kind == "run"
     assert (run.name, run.data_name, run.initial_box, run.num_stages) == ("mine", "flic", "face", 1)
     assert resolve_model(RUNS, None, "upper-body").kind == "weights"

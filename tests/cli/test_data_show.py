@@ -14,6 +14,7 @@ from deeppose_cli.cli.app import main
 from deeppose_cli.config.presets import TINY
 from deeppose_cli.config.run import StageRunConfig
 from deeppose_cli.config.schema import to_primitives
+from deeppose_cli.core.skeleton import LSP14
 from tests.helpers import mini
 from tests.helpers.fakes import FakeCascade
 
@@ -57,7 +58,7 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         folder = tmp_path / "runs" / "mine" / f"stage{number}"
         (folder / "checkpoints").mkdir(parents=True)
         (folder / "checkpoints" / "best.ckpt").write_bytes(b"weights")
-        config = StageRunConfig("mine", number, "mini", "lsp14", "image", True, settings, preset="tiny")
+        config = StageRunConfig("mine", number, "mini", LSP14.to_mapping(), "image", True, settings, preset="tiny")
         (folder / "config.yaml").write_text(yaml.safe_dump(config.to_mapping()))
     kept = {
         "settings": to_primitives(TINY.refinement),

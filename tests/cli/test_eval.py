@@ -83,7 +83,7 @@ def make_run(name: str = "mine", data: str = "demo", stages: int = 2) -> None:
     for stage in range(1, stages + 1):
         folder = StageFolder(Path("lightning_logs", name, f"stage{stage}"), stage)
         settings = PRESETS["tiny"].initial if stage == 1 else PRESETS["tiny"].refinement
-        folder.write_config(StageRunConfig(name, stage, data, "lsp14", "image", True, settings))
+        folder.write_config(StageRunConfig(name, stage, data, LSP14.to_mapping(), "image", True, settings))
         folder.best.write_bytes(b"")
 
 

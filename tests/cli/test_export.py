@@ -16,6 +16,7 @@ from deeppose_cli.checkpoints.weights_file import load_weights
 from deeppose_cli.checkpoints.weights_header import read_header
 from deeppose_cli.cli.app import main
 from deeppose_cli.config.schema import to_primitives
+from deeppose_cli.core.skeleton import LSP14
 from tests.helpers.run_configs import write_config
 from tests.helpers.weights_files import random_values, tiny_metadata
 
@@ -34,7 +35,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         scores = ["0.25", "0.75", "nan"][: 4 - number]
         rows = "".join(f"{epoch},{score}\n" for epoch, score in enumerate(scores, 1))
         (folder / "metrics.csv").write_text(f"epoch,val_pdj\n{rows}")
-        kept = {"skeleton": "lsp14", "settings": to_primitives(spec.settings), "square_initial_box": True}
+        kept = {"skeleton": LSP14.to_mapping(), "settings": to_primitives(spec.settings), "square_initial_box": True}
         if spec.displacement is not None:
             mean, std = ([list(pair) for pair in part] for part in (spec.displacement.mean, spec.displacement.std))
             kept |= {"sigma": 1.5, "displacement_mean": mean, "displacement_std": std}

@@ -12,8 +12,11 @@ from deeppose_cli.config.presets import TINY
 from deeppose_cli.config.run import StageRunConfig
 from deeppose_cli.config.schema import RefinementPreset, StagePreset, check_settings
 from deeppose_cli.core.errors import UsageError
+from deeppose_cli.core.skeleton import LSP14
 
-FIRST = StageRunConfig("mine", 1, "demo", "lsp14", "image", True, TINY.initial, preset="tiny", trainer={"devices": 2})
+FIRST = StageRunConfig(
+    "mine", 1, "demo", LSP14.to_mapping(), "image", True, TINY.initial, preset="tiny", trainer={"devices": 2}
+)
 SECOND = replace(FIRST, stage=2, settings=TINY.refinement, sigma=2.0, previous_stage_sha256="c0ffee")
 
 

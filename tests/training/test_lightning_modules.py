@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from deeppose_cli.config.schema import Augmentation, RefinementPreset, StagePreset, to_primitives
+from deeppose_cli.core.skeleton import LSP14
 from deeppose_cli.models.heads import HeadOutput
 from deeppose_cli.training.lightning_modules import (
     Batch,
@@ -45,13 +46,13 @@ pytestmark = pytest.mark.filterwarnings(
 
 def initial(**more: Any) -> InitialStageModule:
     torch.manual_seed(0)
-    return InitialStageModule("lsp14", to_primitives(StagePreset(**{**SMALL, **more})), True, 0)
+    return InitialStageModule(LSP14.to_mapping(), to_primitives(StagePreset(**{**SMALL, **more})), True, 0)
 
 
 def refinement(**more: Any) -> RefinementStageModule:
     torch.manual_seed(0)
     return RefinementStageModule(
-        "lsp14", to_primitives(RefinementPreset(**{**SMALL, **more})), 2, 1.5, ZEROS, ONES, True, 0
+        LSP14.to_mapping(), to_primitives(RefinementPreset(**{**SMALL, **more})), 2, 1.5, ZEROS, ONES, True, 0
     )
 
 
@@ -160,7 +161,7 @@ class Dice(InitialStageModule):
 
 def test_what_dropout_draws_is_a_function_of_seed_and_step() -> None:
     def roll(seed: int, disturbance: int) -> list[float]:
-        module = Dice("lsp14", to_primitives(StagePreset(**SMALL)), True, seed)
+        module = Dice(LSP14.to_mapping(), to_primitives(StagePreset(**SMALL)), True, seed)
         torch.manual_seed(disturbance)
         fit(module, [whole_bodies()], steps=4)
         return module.rolled

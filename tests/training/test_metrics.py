@@ -18,12 +18,12 @@ from tests.helpers.poses import INPUTS, Make, Poses, random_poses, with_gaps
 
 CASES: dict[str, tuple[Callable[[], PDJ], Skeleton, Callable[[Poses, Poses], float]]] = {
     "lsp14": (
-        lambda: PDJ("lsp14", 0.3),
+        lambda: PDJ(LSP14, 0.3),
         LSP14,
         lambda pred, truth: float(metrics.mean_rate(metrics.pdj(pred, truth, LSP14, 0.3))),
     ),
     "buffy10": (
-        lambda: PDJ("buffy10"),
+        lambda: PDJ(BUFFY10),
         BUFFY10,
         lambda pred, truth: float(metrics.mean_rate(metrics.pdj(pred, truth, BUFFY10, 0.2))),
     ),

@@ -19,6 +19,7 @@ from deeppose_cli.checkpoints.run_folder import RunFolder, StageFolder
 from deeppose_cli.config.schema import with_changes
 from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError, UsageError
+from deeppose_cli.core.skeleton import FLIC10
 from deeppose_cli.data.loading.datamodules import TrainingData
 from deeppose_cli.evaluation import predict_split
 from deeppose_cli.models import displacement
@@ -245,7 +246,7 @@ def test_a_bad_last_checkpoint_is_named_and_the_best_one_stays(mini_root: Path, 
         shutil.copy(folder.best, folder.last)
     else:
         state = torch.load(folder.last, weights_only=True)
-        state["hyper_parameters"]["skeleton"] = "flic10"
+        state["hyper_parameters"]["skeleton"] = FLIC10.to_mapping()
         torch.save(state, folder.last)
     before = contents(runs)
     assert str(folder.last) in refused(mini_root, runs, resume=True)
@@ -277,8 +278,8 @@ def test_a_checkpoint_of_another_skeleton_is_refused(mini_root: Path, runs: Path
 
     best = stage_of(runs, 1).best
     kept = torch.load(best, weights_only=True)["hyper_parameters"]
-    other = InitialStageModule("flic10", kept["settings"], True, 0)
-    torch.save({"hyper_parameters": {**kept, "skeleton": "flic10"}, "state_dict": other.state_dict()}, best)
+    other = InitialStageModule(FLIC10.to_mapping(), kept["settings"], True, 0)
+    torch.save({"hyper_parameters": {**kept, "skeleton": FLIC10.to_mapping()}, "state_dict": other.state_dict()}, best)
     text = refused(mini_root, runs, 2, overwrite=True)
     assert "flic10" in text
     assert str(best) in text

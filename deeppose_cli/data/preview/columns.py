@@ -16,6 +16,7 @@ from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.geometry import FloatArray, joint_boxes, normalise
 from deeppose_cli.core.progress import report_skipped
+from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.data.datasets.spec import DatasetSpec
 from deeppose_cli.data.loading.samplers import SampleKey
 from deeppose_cli.data.loading.stage_datasets import InitialTrainDataset, InitialValDataset, RefinementTrainDataset
@@ -79,8 +80,9 @@ def run_stages(run: RunFolder, spec: DatasetSpec, stage: int | None) -> list[Pre
     Raises UsageError for a stage, or a data set, that does not fit the run.
     """
     config, trained = run.stage(1).read_config(), len(run.stages)
-    if config.skeleton != spec.skeleton.name:
-        raise UsageError(f"--run {run.name}: has skeleton '{config.skeleton}', {spec.name} '{spec.skeleton.name}'")
+    skeleton = Skeleton.from_mapping(config.skeleton)
+    if skeleton.joints != spec.skeleton.joints:
+        raise UsageError(f"--run {run.name}: has skeleton '{skeleton.name}', {spec.name} '{spec.skeleton.name}'")
     if stage is not None and stage > trained + 1:
         raise UsageError(f"--stage {stage}: run {run.name} has {trained} trained stage(s); valid: 1 to {trained + 1}")
     square = config.square_initial_box
