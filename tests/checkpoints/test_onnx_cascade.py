@@ -20,7 +20,8 @@ from deeppose_cli.checkpoints.metadata import ModelMetadata, to_json
 from deeppose_cli.checkpoints.onnx_cascade import build_onnx_cascade, open_onnx
 from deeppose_cli.checkpoints.onnx_cascade import peak_coordinates as numpy_peak_coordinates
 from deeppose_cli.checkpoints.pretrained import NAMES
-from deeppose_cli.checkpoints.weights_file import load_weights
+from deeppose_cli.checkpoints.weights_file import load_weights, write_weights
+from deeppose_cli.checkpoints.weights_header import read_header
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.skeleton import FLIC10, LSP14
 from deeppose_cli.data.synthetic.generator import draw_person
@@ -28,6 +29,7 @@ from deeppose_cli.models.cascade import Cascade
 from deeppose_cli.models.confidence import Calibration
 from deeppose_cli.models.heads import peak_coordinates
 from deeppose_cli.models.regressor import Regressor, build_cascade, build_stage, load_stage_weights
+from tests.helpers.poses import ARM7
 from tests.helpers.weights_files import random_values, tiny_metadata
 
 onnx = pytest.importorskip("onnx")
@@ -56,6 +58,23 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ModelMetadata,
     file = tmp_path_factory.mktemp("onnx") / "two.onnx"
     onnx_export.write_onnx(file, metadata, both, IMAGES, BOXES)
     return file, metadata, build_cascade(metadata.spec, both, "cpu")
+
+
+@pytest.mark.parametrize("flip_test", [False, True])
+def test_a_skeleton_without_sides_or_limbs_travels_in_both_files(tmp_path: Path, flip_test: bool) -> None:
+    metadata = tiny_metadata(ARM7)
+    both = networks(metadata)
+    file, weights = tmp_path / "arm.onnx", tmp_path / "arm.safetensors"
+    onnx_export.write_onnx(file, metadata, both, IMAGES, BOXES)
+    write_weights(weights, metadata, [regressor.state_dict() for regressor in both])
+    session, found = open_onnx(file)
+    assert found == metadata == read_header(weights).metadata
+    ours = build_onnx_cascade(session, found).predict(IMAGES, BOXES, flip_test=flip_test)
+    torchs = build_cascade(metadata.spec, both, "cpu").predict(IMAGES, BOXES, flip_test=flip_test)
+    assert ours.poses.shape == (2, len(IMAGES), 7, 2)
+    assert np.mean(np.abs(ours.poses - torchs.poses) < 0.05) > 0.9
+    loaded = load_weights(weights, device="cpu").predict(IMAGES, BOXES, flip_test=flip_test)
+    assert loaded.poses.shape == ours.poses.shape
 
 
 # --- As torch says ------------------------------------------------------------------------------------------------

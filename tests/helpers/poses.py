@@ -15,6 +15,8 @@ from deeppose_cli.core.skeleton import BUFFY10, FLIC10, LSP14, PEOPLE15, Skeleto
 Poses = NDArray[np.float64]
 Make = Callable[[Skeleton], tuple[Poses, Poses]]
 
+ARM7 = Skeleton("arm7", ("base", "turret", "shoulder", "elbow", "wrist", "flange", "tool"))
+"""A robot arm: no sides, no limbs, no pair for the diameter."""
 SKELETONS = pytest.mark.parametrize("skeleton", [LSP14, FLIC10, BUFFY10, PEOPLE15], ids=lambda skeleton: skeleton.name)
 
 
