@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from deeppose_cli.checkpoints.run_folder import RunFolder, StageFolder
 from deeppose_cli.config.defaults import RUNS_ROOT
-from deeppose_cli.config.schema import initial_from_primitives, refinement_from_primitives
+from deeppose_cli.config.schema import RefinementPreset, StagePreset, from_primitives
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.files import write_text
 from deeppose_cli.core.skeleton import Skeleton
@@ -62,7 +62,7 @@ def read_run_stages(run: RunFolder, stages: int | None = None) -> tuple[CascadeS
         if skeletons[-1].joints != skeletons[0].joints:
             raise DeepPoseError(f"{folder.best}: has skeleton '{skeletons[-1].name}', stage 1 '{skeletons[0].name}'")
         if folder.number == 1:
-            initial = initial_from_primitives(kept["settings"])
+            initial = from_primitives(StagePreset, kept["settings"])
             # A network whose training stopped while its inputs were small predicts well at that size only.
             size = checkpoint.get("input_size", initial.input_size)
             if size != initial.input_size:
@@ -71,7 +71,7 @@ def read_run_stages(run: RunFolder, stages: int | None = None) -> tuple[CascadeS
             square = kept["square_initial_box"]
         else:
             displacement = Displacement.from_pairs(kept["displacement_mean"], kept["displacement_std"])
-            settings = refinement_from_primitives(kept["settings"])
+            settings = from_primitives(RefinementPreset, kept["settings"])
             specs.append(StageSpec(settings, kept["sigma"], displacement, read_calibration(folder)))
             _check_lineage(folder, found[folder.number - 2])
         values.append(regressor_values(checkpoint))

@@ -18,8 +18,7 @@ from deeppose_cli.cli.groups import HELP_FLAGS, FastHelpGroup, TrainingCommand
 from deeppose_cli.cli.import_ import import_
 from deeppose_cli.cli.predict import merge, predict
 from deeppose_cli.cli.presets import presets
-from deeppose_cli.cli.refine import refine
-from deeppose_cli.cli.train import train
+from deeppose_cli.cli.train import refine, train
 from deeppose_cli.core.errors import DeepPoseError, one_line
 from deeppose_cli.core.version import __version__
 

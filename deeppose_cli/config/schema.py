@@ -276,17 +276,8 @@ def to_primitives(stage: StagePreset) -> dict[str, Any]:
     return asdict(stage)
 
 
-def initial_from_primitives(values: Mapping[str, Any]) -> StagePreset:
+def from_primitives(kind: type[T], values: Mapping[str, Any]) -> T:
     """Inverse of `to_primitives`. Raises DeepPoseError for an unknown field or a value of another type."""
-    return _restore(StagePreset, values)
-
-
-def refinement_from_primitives(values: Mapping[str, Any]) -> RefinementPreset:
-    """The same for a stage s ≥ 2."""
-    return _restore(RefinementPreset, values)
-
-
-def _restore(kind: type[T], values: Mapping[str, Any]) -> T:
     try:
         return from_mapping(kind, values)
     except ValueError as error:

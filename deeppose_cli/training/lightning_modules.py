@@ -14,7 +14,7 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
-from deeppose_cli.config.schema import StagePreset, initial_from_primitives, refinement_from_primitives
+from deeppose_cli.config.schema import RefinementPreset, StagePreset, from_primitives
 from deeppose_cli.core.geometry import denormalise, normalise
 from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.models.displacement import Displacement
@@ -126,7 +126,7 @@ class InitialStageModule(StageLightningModule):
     """y¹ = N⁻¹(ψ(N(x; b⁰); θ₁); b⁰)."""
 
     def __init__(self, skeleton: dict[str, Any], settings: dict[str, Any], square_initial_box: bool, seed: int) -> None:
-        super().__init__(skeleton, initial_from_primitives(settings), False, seed)
+        super().__init__(skeleton, from_primitives(StagePreset, settings), False, seed)
         self.save_hyperparameters()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -160,7 +160,7 @@ class RefinementStageModule(StageLightningModule):
         square_initial_box: bool,
         seed: int,
     ) -> None:
-        self.refinement = refinement_from_primitives(settings)
+        self.refinement = from_primitives(RefinementPreset, settings)
         prior = JointPrior(Displacement.from_pairs(displacement_mean, displacement_std), sigma)
         super().__init__(skeleton, self.refinement, self.refinement.per_joint, seed, prior)
         self.save_hyperparameters()

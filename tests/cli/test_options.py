@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from deeppose_cli.cli.app import main
 from deeppose_cli.cli.options import flatten_flags
-from deeppose_cli.cli.training_options import OWN_ARGUMENTS, trainer_parameters
+from deeppose_cli.cli.train import OWN_ARGUMENTS, trainer_parameters
 from deeppose_cli.config.schema import RefinementPreset
 from deeppose_cli.training import train
 

@@ -8,7 +8,7 @@ import pytest
 
 from deeppose_cli.cli.app import main
 from deeppose_cli.config.presets import PRESETS
-from deeppose_cli.config.schema import initial_from_primitives
+from deeppose_cli.config.schema import StagePreset, from_primitives
 
 
 def test_every_preset_is_listed_with_its_cost_and_a_recipe_with_its_data(capsys: pytest.CaptureFixture[str]) -> None:
@@ -27,7 +27,7 @@ def test_json_has_every_number(capsys: pytest.CaptureFixture[str]) -> None:
     listed = json.loads(capsys.readouterr().out)
     assert [each["name"] for each in listed] == list(PRESETS)
     for each in listed:
-        assert initial_from_primitives(each["initial"]) == PRESETS[each["name"]].initial
+        assert from_primitives(StagePreset, each["initial"]) == PRESETS[each["name"]].initial
 
 
 def test_one_preset_by_name(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -10,8 +11,9 @@ from deeppose_cli.config.defaults import BOX_SOURCES
 from deeppose_cli.config.presets import PRESETS, RECIPES, preset_by_name
 from deeppose_cli.config.schema import (
     Preset,
-    initial_from_primitives,
-    refinement_from_primitives,
+    RefinementPreset,
+    StagePreset,
+    from_primitives,
     to_primitives,
     with_changes,
 )
@@ -43,8 +45,8 @@ def test_the_papers_numbers() -> None:
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
 def test_settings_survive_a_file(preset: Preset) -> None:
     assert preset_by_name(preset.name) is preset
-    for stage, back in ((preset.initial, initial_from_primitives), (preset.refinement, refinement_from_primitives)):
-        assert back(json.loads(json.dumps(to_primitives(stage)))) == stage
+    for stage in (preset.initial, preset.refinement):
+        assert from_primitives(type(stage), json.loads(json.dumps(to_primitives(stage)))) == stage
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
@@ -60,13 +62,13 @@ def test_an_unknown_preset_names_those_there_are() -> None:
 def test_settings_of_another_version_are_refused() -> None:
     values = to_primitives(preset_by_name("tiny").refinement)
     with pytest.raises(DeepPoseError, match="stored settings do not fit this version"):
-        initial_from_primitives(values)
+        from_primitives(StagePreset, values)
     with pytest.raises(DeepPoseError, match="unknown 'heads'"):
-        refinement_from_primitives({**values, "heads": 4})
+        from_primitives(RefinementPreset, {**values, "heads": 4})
     with pytest.raises(DeepPoseError, match="input_size is '64'"):
-        refinement_from_primitives({**values, "input_size": "64"})
+        from_primitives(RefinementPreset, {**values, "input_size": "64"})
     with pytest.raises(DeepPoseError, match="no mapping"):
-        refinement_from_primitives({**values, "augmentation": 1})
+        from_primitives(RefinementPreset, {**values, "augmentation": 1})
 
 
 def test_changes_reach_the_augmentation_and_leave_the_rest_alone() -> None:
@@ -82,20 +84,20 @@ def test_changes_reach_the_augmentation_and_leave_the_rest_alone() -> None:
 def test_settings_of_before_patches_were_erased_still_load() -> None:
     values = to_primitives(preset_by_name("modern").initial)
     del values["augmentation"]["erase"]
-    assert initial_from_primitives(values) == preset_by_name("modern").initial
+    assert from_primitives(StagePreset, values) == preset_by_name("modern").initial
 
 
 def test_reading_settings_leaves_what_was_read_alone() -> None:
     values = to_primitives(preset_by_name("tiny").initial)
     copy = json.loads(json.dumps(values))
-    initial_from_primitives(values)
+    from_primitives(StagePreset, values)
     assert values == copy
 
 
-def test_recipes_bring_a_data_set_that_there_is_and_can_be_trained_on() -> None:
+def test_recipes_bring_a_data_set_that_there_is_and_can_be_trained_on(tmp_path: Path) -> None:
     assert set(RECIPES) == {"lsp", "flic", "people"}
     for recipe in RECIPES.values():
-        known = get_dataset(recipe.data)
+        known = get_dataset(recipe.data, tmp_path)
         known.check_trainable()
         assert recipe.box in ("", *BOX_SOURCES)
         assert recipe.initial.init_weights == "random", "starting values are a file that not everyone has"

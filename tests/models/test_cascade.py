@@ -351,7 +351,7 @@ def test_refinement_trains_with_the_whole_deviation_and_predicts_with_a_share() 
 
 
 def test_refinement_settings_survive_as_primitives() -> None:
-    from deeppose_cli.config.schema import refinement_from_primitives, to_primitives
+    from deeppose_cli.config.schema import from_primitives, to_primitives
 
-    assert refinement_from_primitives(to_primitives(TINY.refinement)) == TINY.refinement
+    assert from_primitives(RefinementPreset, to_primitives(TINY.refinement)) == TINY.refinement
     assert isinstance(TINY.refinement, RefinementPreset)

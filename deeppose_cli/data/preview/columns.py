@@ -11,7 +11,7 @@ import numpy as np
 from deeppose_cli.checkpoints import lightning
 from deeppose_cli.checkpoints.run_folder import RunFolder
 from deeppose_cli.config.presets import preset_by_name
-from deeppose_cli.config.schema import Augmentation, Preset, RefinementPreset, StagePreset, refinement_from_primitives
+from deeppose_cli.config.schema import Augmentation, Preset, RefinementPreset, StagePreset, from_primitives
 from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.geometry import FloatArray, joint_boxes, normalise
@@ -96,7 +96,7 @@ def run_stages(run: RunFolder, spec: DatasetSpec, stage: int | None) -> list[Pre
         else:
             kept = lightning.read_checkpoint(run.stage(number).best)["hyper_parameters"]
             displacement = Displacement.from_pairs(kept["displacement_mean"], kept["displacement_std"])
-            settings = refinement_from_primitives(kept["settings"])
+            settings = from_primitives(RefinementPreset, kept["settings"])
             stages.append(PreviewStage(number, settings, square, kept["sigma"], displacement))
     return stages
 
