@@ -20,7 +20,6 @@ from deeppose_cli.detection.initial_boxes import initial_boxes
 from deeppose_cli.exporting.onnx import write_onnx
 from deeppose_cli.media.images import Image, read_image
 from deeppose_cli.models.regressor import Regressor, build_stage, load_stage_weights
-from deeppose_cli.models.spec import CascadeSpec, StageSpec
 
 PARITY_IMAGES = 100
 """Validation images on which an ONNX file is compared with torch, where the data set is prepared …"""
@@ -53,7 +52,12 @@ class ExportableCascade:
                 for name, value in own.items()
             }
             regressors.append(load_stage_weights(build_stage(stage, len(spec.skeleton)), stored, source))
-        return cls(ModelMetadata(_placeless(spec), run.initial_box, records), regressors)
+        # The file of the initial weights goes without its folder.
+        stages_of_file = tuple(
+            replace(stage, settings=replace(stage.settings, init_weights=Path(stage.settings.init_weights).name))
+            for stage in spec.stages
+        )
+        return cls(ModelMetadata(replace(spec, stages=stages_of_file), run.initial_box, records), regressors)
 
     @classmethod
     def from_file(cls, file: Path, stages: int | None = None) -> ExportableCascade:
@@ -72,7 +76,7 @@ class ExportableCascade:
     def save_onnx(self, file: Path, data_root: Path, *, overwrite: bool = False) -> str:
         """Write an ONNX file; returns how far its poses are from torch's. Raises DeepPoseError as `write_onnx`."""
         images, boxes, source = self._parity_images(data_root)
-        largest = write_onnx(file, self.metadata, self.regressors, images, boxes, overwrite=overwrite).largest
+        largest = write_onnx(file, self.metadata, self.regressors, images, boxes, overwrite=overwrite)
         return f"largest distance from torch's poses: {largest:.5f} px, on {len(images)} {source}"
 
     def _parity_images(self, data_root: Path) -> tuple[list[Image], FloatArray, str]:
@@ -91,15 +95,6 @@ class ExportableCascade:
 _FOLDER_FLAGS = ("--data-root", "--runs-root")
 
 
-def _placeless(spec: CascadeSpec) -> CascadeSpec:
-    """Without the folder of the initial weights."""
-
-    def shorten(stage: StageSpec) -> StageSpec:
-        return replace(stage, settings=replace(stage.settings, init_weights=Path(stage.settings.init_weights).name))
-
-    return replace(spec, stages=tuple(map(shorten, spec.stages)))
-
-
 def _placeless_command(command: str) -> str:
     """The command without the folders of this machine."""
     kept: list[str] = []
@@ -116,7 +111,6 @@ def _placeless_command(command: str) -> str:
 def _record(stage: StageFolder, commit: str | None) -> TrainingRecord:
     config = stage.read_config()
     best = stage.best_pdj()
-
     return TrainingRecord(
         data=config.data,
         preset=config.preset,

@@ -9,7 +9,6 @@ import io
 import warnings
 from collections.abc import Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,15 +43,6 @@ _LEAST_HALVED = 1000
 """Numbers of a tensor that is stored in half precision: smaller ones save nothing."""
 
 
-@dataclass(frozen=True)
-class ParityReport:
-    """Comparison of the written file's poses with torch's."""
-
-    images: int
-    largest: float
-    """px, the largest distance over all joints and stages."""
-
-
 def write_onnx(
     file: Path,
     metadata: ModelMetadata,
@@ -61,9 +51,10 @@ def write_onnx(
     boxes: FloatArray,
     *,
     overwrite: bool = False,
-) -> ParityReport:
+) -> float:
     """Write a cascade, read it back, and compare its poses with torch's on N images with initial boxes (N, 4).
 
+    Returns the largest distance between both over all joints and stages, px.
     Raises DeepPoseError, and leaves no file, where more than a few joints differ by more than MAX_DISTANCE px, where
     the file is there already or cannot be written, or where the packages for it are not installed.
     """
@@ -78,7 +69,7 @@ def write_onnx(
         largest = float(distances.max(initial=0.0))
         if len(images) and not (distances <= MAX_DISTANCE).mean() >= MIN_SHARE:
             raise DeepPoseError(f"{file}: poses differ from torch's by up to {largest:.3f} px; not written")
-    return ParityReport(len(images), largest)
+    return largest
 
 
 class _StageGraph(nn.Module):

@@ -132,8 +132,7 @@ def test_other_networks_come_back_too(tmp_path: Path, shape: str) -> None:
     metadata = tiny_metadata(skeleton, stages, regressor, **sizes)
     both = networks(metadata)
     file = tmp_path / "other.onnx"
-    compared = onnx_export.write_onnx(file, metadata, both, IMAGES, BOXES)
-    assert (compared.images, compared.largest <= 0.05) == (3, True)
+    assert onnx_export.write_onnx(file, metadata, both, IMAGES, BOXES) <= 0.05
     session, known = open_onnx(file)
     assert known == metadata
     expected = build_cascade(metadata.spec, both, "cpu").predict(IMAGES, BOXES)
