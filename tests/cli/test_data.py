@@ -106,8 +106,8 @@ def test_the_demo_set_is_drawn(
 @pytest.mark.parametrize(
     ("typed", "code", "expected"),
     [
-        (["prepare", "lspx", "--from", "x"], 2, "NAME lspx: unknown; valid: demo, lsp"),
-        (["check", "lspx"], 2, "NAME lspx: unknown; valid: demo, lsp"),
+        (["prepare", "lspx", "--from", "x"], 2, "NAME lspx: no public data set; valid: demo, lsp"),
+        (["check", "lspx"], 2, "NAME lspx: no public data set; valid: demo, lsp"),
         (["prepare", "flic"], 2, "type: deeppose data prepare flic --from FLIC.zip"),
         (["prepare", "flic", "--from", "no.zip"], 1, "no.zip: no such file or folder"),
         (["prepare", "demo", "--from", "x"], 2, "--from x: demo has no archives; nothing to get"),

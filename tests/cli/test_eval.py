@@ -76,7 +76,7 @@ def real_figures() -> None:
 
 
 def truth(split: str = "test") -> Annotations:
-    return registry.get_dataset("demo").read(Path())[split]
+    return registry.DATASETS["demo"].read(Path())[split]
 
 
 def make_run(name: str = "mine", data: str = "demo", stages: int = 2) -> None:
@@ -234,7 +234,7 @@ def test_where_no_training_images_are_there_is_no_mean_pose(
 
 
 def test_buffys_rule_reports_which_rows_cannot_be_matched(run: Path, capsys: Any) -> None:
-    np.savez("whole.npz", keypoints=registry.get_dataset("sticks").read(Path())["train"].keypoints)
+    np.savez("whole.npz", keypoints=registry.DATASETS["sticks"].read(Path())["train"].keypoints)
     flags = ["--data", "sticks", "--split", "train", "--pcp-rule", "buffy", "--metric", "pcp", "--json"]
     assert main(["eval", *flags, "--run", "mine", "--predictions", "whole.npz"]) == 0
     streams = capsys.readouterr()
@@ -299,7 +299,7 @@ def test_files_alone_are_compared_with_published_results_whatever_the_usual_box(
     here: Path, capsys: Any, monkeypatch: Any
 ) -> None:
     """Files may use any box; the mean pose starts from one that needs no detector."""
-    face = replace(registry.get_dataset("upper"), name="flic", initial_box="face")
+    face = replace(registry.DATASETS["upper"], name="flic", initial_box="face")
     monkeypatch.setitem(registry.DATASETS, "flic", face)
     monkeypatch.setitem(TEST_IMAGES, "flic", N)
     np.savez("them.npz", keypoints=face.read(Path())["test"].keypoints)

@@ -34,7 +34,7 @@ def record(row: int, movie: str, frame: int, test: bool) -> Record:
     """One person as MATLAB has it, counting from 1, in the number types of the original."""
     random = np.random.default_rng([row, frame])
     coords = np.full((2, 29), np.nan)
-    coords[:, LABELLED] = random.uniform(1, 40, (2, len(LABELLED)))
+    coords[:, LABELLED] = random.uniform(1, 40, (2, len(LABELLED))).round(2)
     return {
         "poselet_hit_idx": random.integers(0, 300, (5 + row % 3, 1)).astype(np.uint16),
         "moviename": movie,

@@ -40,7 +40,7 @@ def jpeg() -> bytes:
 def labels(count: int, seed: int = 0) -> NDArray[np.float64]:
     """(N, 14, 3) as MATLAB counts, from 1; flag 0."""
     joints = np.zeros((count, 14, 3))
-    joints[..., :2] = np.random.default_rng(seed).uniform(1, WIDTH, (count, 14, 2))
+    joints[..., :2] = np.random.default_rng(seed).uniform(1, WIDTH, (count, 14, 2)).round(2)
     return joints
 
 

@@ -19,7 +19,7 @@ TRAIN, TEST = range(1, 5), range(5, 12)
 
 def labels(numbers: range = ALL) -> NDArray[np.float64]:
     """(14, 2, N) as MATLAB counts, from 1; an image's labels depend on its number alone."""
-    each = [np.random.default_rng(number).uniform(1, WIDTH, (14, 2)) for number in numbers]
+    each = [np.random.default_rng(number).uniform(1, WIDTH, (14, 2)).round(2) for number in numbers]
     return np.stack(each, axis=-1)
 
 

@@ -403,7 +403,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(mini_root:
 def test_unreadable_training_images_are_counted_and_named(mini_root: Path, tmp_path: Path) -> None:
     root = tmp_path / "data"
     shutil.copytree(mini_root, root)
-    file = root / mini.NAME / "p05.png"
+    file = root / mini.NAME / "images" / "p05.png"
     file.write_bytes(file.read_bytes()[:300])  # its size can still be read
     _, text = train(root, tmp_path / "runs", settings={**TINY, "max_epochs": 1})
     assert "1 image(s) could not be read" in text

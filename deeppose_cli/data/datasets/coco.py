@@ -74,8 +74,7 @@ class CocoFile:
 
     def to_annotations(self, skeleton: Skeleton, folder: Path) -> Annotations:
         """Rows with the files below a folder."""
-        root = folder.as_posix()
-        paths = {name: Path(f"{root}/{name}") for name in self.file_names}
+        paths = {name: folder / name for name in self.file_names}
         files = tuple(paths[name] for name in self.file_names)
         return Annotations(skeleton, files, self.keypoints, self.boxes, self.names, self.torsos, self.sticks)
 

@@ -24,7 +24,7 @@ from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.progress import Progress
 from deeppose_cli.core.skeleton import Skeleton
-from deeppose_cli.data.datasets.coco import find_missing, write_coco
+from deeppose_cli.data.datasets.coco import find_missing, read_coco, write_coco
 from deeppose_cli.data.datasets.spec import DATASET_FILE, IMAGES, DatasetSpec, annotation_file, read_spec, write_spec
 from deeppose_cli.data.datasets.splits import SPLITS, Splits
 from deeppose_cli.data.prepare.archives import Chooser, Members, choose_members, replace_folder, staging, unpack
@@ -80,7 +80,7 @@ class Release:
         given = sorted({place.partition("/")[0] for place in members})
         with staging(folder) as temporary:
             unpack(members, temporary / IMAGES, progress)
-            parts = self._read_parts(spec, folder)
+            parts = self._read_parts(spec, folder, given)
             for part in given:
                 parts[part] = self._convert(temporary / IMAGES / part, members)
             if self.required not in (None, *parts):
@@ -111,22 +111,23 @@ class Release:
             file.unlink()
         return {split: relocate(rows, Path(folder.name)) for split, rows in splits.items()}
 
-    def _read_parts(self, spec: DatasetSpec, folder: Path) -> dict[str, Splits]:
-        """The rows of the parts that were prepared before, `files` relative to the folder of the images."""
-        if not (folder / DATASET_FILE).is_file():
-            return {}
-        images = folder / IMAGES
-        splits = spec.read(folder.parent)
-        parts: dict[str, Splits] = {}
-        for part in self.parts:
-            if not (images / part).is_dir():
-                continue
-            parts[part] = {}
-            for split, rows in splits.items():
-                own = [i for i, file in enumerate(rows.files) if file.relative_to(images).parts[0] == part]
-                chosen = rows.take(own)
-                parts[part][split] = replace(chosen, files=tuple(file.relative_to(images) for file in chosen.files))
-        return parts
+    def _read_parts(self, spec: DatasetSpec, folder: Path, given: Sequence[str]) -> dict[str, Splits]:
+        """The rows of the parts that are there and not given anew, `files` relative to the folder of the images.
+
+        Raises DeepPoseError where they cannot be read.
+        """
+        kept = [part for part in self.parts if part not in given and (folder / IMAGES / part).is_dir()]
+        parts: dict[str, Splits] = {part: {} for part in kept}
+        for split in SPLITS if kept and (folder / DATASET_FILE).is_file() else ():
+            try:
+                rows = read_coco(annotation_file(folder, split), keep_unlabelled=True)
+            except DeepPoseError as error:
+                raise DeepPoseError(f"{error}; give {' and '.join(kept)} again, too, or delete {folder}") from None
+            everyone = rows.to_annotations(spec.skeleton, Path())
+            for part in kept:
+                own = [i for i, name in enumerate(rows.file_names) if name.partition("/")[0] == part]
+                parts[part][split] = everyone.take(own)
+        return {part: splits for part, splits in parts.items() if splits}
 
     def absent(self, name: str, data_root: Path) -> tuple[str, ...]:
         """A line for each split of which parts are not here."""
@@ -134,7 +135,9 @@ class Release:
         for part_name, part in self.parts.items():
             if part.split is not None and not (data_root / name / IMAGES / part_name).is_dir():
                 gone.setdefault(part.split, []).append(part_name)
-        return tuple(f"{split}: not here: {', '.join(names)}" for split, names in gone.items())
+        return tuple(
+            f"{split}: not here: {', '.join(f'{IMAGES}/{name}' for name in names)}" for split, names in gone.items()
+        )
 
 
 def public_dataset(spec: DatasetSpec, release: Release) -> DatasetSpec:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from deeppose_cli.core.skeleton import LSP14
 from deeppose_cli.data.datasets.check import check_dataset
 from deeppose_cli.data.datasets.lsp import LSP
 from tests.helpers.lsp_archives import HEIGHT, WIDTH, jpeg
+from tests.helpers.memory import with_rows
 
 K = len(LSP14)
 
@@ -42,7 +42,7 @@ def splits(tmp_path: Path) -> dict[str, Annotations]:
 
 
 def report(splits: dict[str, Annotations], tmp_path: Path) -> dict[str, object]:
-    made = check_dataset(replace(LSP, read=lambda root: splits), data_root=tmp_path)
+    made = check_dataset(with_rows(LSP, lambda root: splits), data_root=tmp_path)
     json.dumps(made, allow_nan=False)
     return made
 
@@ -125,7 +125,7 @@ def test_each_image_is_decoded_once_and_a_set_may_lack_a_split(splits: dict[str,
     splits["validation"] = splits["validation"].take([])
     splits["train"] = Annotations.join([splits["train"], splits["train"]])
     seen: list[tuple[int, int]] = []
-    spec = replace(LSP, read=lambda root: splits)
+    spec = with_rows(LSP, lambda root: splits)
     made = check_dataset(spec, data_root=tmp_path, progress=lambda what, done, total: seen.append((done, total)))
     assert seen == [(1, 3), (2, 3), (3, 3)]
     assert made["splits"]["train"]["images"] == 4

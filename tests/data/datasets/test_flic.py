@@ -76,7 +76,7 @@ def test_points_and_torsos_start_at_zero_and_the_neck_is_the_middle_of_the_shoul
 def test_the_splits_are_the_files_own_in_its_order_and_names_are_unique(tmp_path: Path, small: Path) -> None:
     SMALL_SET.prepare([small], tmp_path)
     splits = flic.FLIC.read(tmp_path)
-    flic_folder = tmp_path / "flic" / "FLIC" / "images"
+    flic_folder = tmp_path / "flic" / "images" / "FLIC"
     assert tuple(splits) == ("train", "validation", "test")
     assert {name: len(split) for name, split in splits.items()} == {"train": 8, "validation": 1, "test": 3}
     assert splits["test"].names == tuple(str(p["filepath"]) for p in few() if p["istest"])
@@ -142,7 +142,7 @@ def test_with_both_training_is_plus_and_the_test_stays(tmp_path: Path, small: Pa
     expected = [str(few(FULL)[number - 1]["filepath"]) for number in PLUS]
     used = [file for name in ("train", "validation") for file in splits[name].files]
     assert sorted(file.name for file in used) == sorted(expected)
-    assert {file.parent for file in used} == {tmp_path / "b" / "flic" / "FLIC-full" / "images"}
+    assert {file.parent for file in used} == {tmp_path / "b" / "flic" / "images" / "FLIC-full"}
     assert splits["train"].torsos is not None
     assert np.isfinite(splits["train"].torsos).all()
 
@@ -158,7 +158,7 @@ def test_full_alone_is_refused_and_never_trained_on(tmp_path: Path, small: Path,
         SMALL_SET.prepare([full], data)
     assert flic.FLIC.read(data)["train"].files == own
     SMALL_SET.prepare([full, plus], data)
-    assert flic.FLIC.read(data)["train"].files[0].parts[-3] == "FLIC-full"
+    assert flic.FLIC.read(data)["train"].files[0].parts[-2] == "FLIC-full"
 
 
 def test_the_list_alone_is_refused(tmp_path: Path, small: Path, plus: Path) -> None:
@@ -266,22 +266,20 @@ def test_a_value_that_cannot_be_right_is_named(tmp_path: Path, small: Path, case
 
 def test_what_is_missing_is_named_with_what_to_type(tmp_path: Path, small: Path) -> None:
     data = tmp_path / "data"
-    how = f"type: deeppose data prepare flic --from FLIC.zip --data-root {data}"
+    how = "archive from bensapp.github.io/flic-dataset.html; "
+    how += f"type: deeppose data prepare flic --from FLIC.zip --data-root {data}"
     with pytest.raises(DeepPoseError) as caught:
         flic.FLIC.read(data)
     assert line_of(caught) == f"flic is not in {data / 'flic'}; {how}"
     SMALL_SET.prepare([small], data)
-    folder = data / "flic" / "FLIC"
+    folder = data / "flic" / "images" / "FLIC"
     for frame in (60001, 64001):
-        (folder / "images" / f"along-came-polly-{frame:08d}.jpg").unlink()
+        (folder / f"along-came-polly-{frame:08d}.jpg").unlink()
     with pytest.raises(DeepPoseError) as caught:
         flic.FLIC.read(data)
     assert line_of(caught) == (
-        f"{folder / 'images' / 'along-came-polly-00060001.jpg'}: no such file (2 of 10 images missing); {how}"
+        f"{folder / 'along-came-polly-00060001.jpg'}: no such file (2 of 10 images missing); {how}"
     )
-    (folder / "labels.npz").unlink()
-    with pytest.raises(DeepPoseError, match=r"FLIC/labels\.npz: no such file; type: deep"):
-        flic.FLIC.read(data)
 
 
 # ---- preparing
@@ -304,8 +302,8 @@ def test_an_archive_gives_what_its_folder_holds(
     before = contents(small)
     SMALL_SET.prepare([pack(small, tmp_path)], tmp_path / "data")
     there = contents(tmp_path / "data" / "flic")
-    assert there.pop("FLIC/labels.npz")
-    assert there == {f"FLIC/{name}": data for name, data in before.items() if name.startswith("images/")}
+    images = {name: data for name, data in there.items() if name.startswith("images/")}
+    assert images == {f"images/FLIC/{name[7:]}": data for name, data in before.items() if name.startswith("images/")}
     assert contents(small) == before
 
 
@@ -322,7 +320,7 @@ def test_full_is_known_by_the_name_of_its_folder_or_archive(
     tmp_path: Path, small: Path, full: Path, plus: Path, pack: Callable[[Path, Path], Path]
 ) -> None:
     SMALL_SET.prepare([small, pack(full, tmp_path), plus], tmp_path / "data")
-    assert {part.name for part in (tmp_path / "data" / "flic").iterdir()} == {"FLIC", "FLIC-full"}
+    assert {part.name for part in (tmp_path / "data" / "flic" / "images").iterdir()} == {"FLIC", "FLIC-full"}
 
 
 def test_full_under_another_name_says_how_it_is_known(tmp_path: Path, full: Path) -> None:
@@ -344,7 +342,7 @@ def in_parts(folder: Path, to: Path) -> list[Path]:
 def test_a_set_in_two_archives_is_prepared_from_both(tmp_path: Path, small: Path) -> None:
     first, second = in_parts(small, tmp_path)
     for source, expected in (
-        (first, "5 of 10 images of FLIC are missing, the first is images/"),
+        (first, "5 of 10 images of FLIC are missing, the first is "),
         (second, "no examples"),
     ):
         with pytest.raises(DeepPoseError, match=f"{expected}.* at once: --from PART1") as caught:
@@ -394,7 +392,7 @@ BAD_SOURCES: dict[str, tuple[Callable[[Path, Path], object], str]] = {
     ),
     "an image missing": (
         lambda small, to: ((small / "images" / "mr-mrs-smith-ws-00082001.jpg").unlink(), packed(small, to)),
-        r"1 of 10 images of FLIC are missing, the first is images/mr-mrs-smith-ws-00082001\.jpg",
+        r"1 of 10 images of FLIC are missing, the first is mr-mrs-smith-ws-00082001\.jpg",
     ),
 }
 
@@ -411,7 +409,7 @@ def test_a_bad_archive_leaves_the_data_as_it_was(tmp_path: Path, small: Path, ca
         SMALL_SET.prepare([archive], data)
     assert str(archive) in line_of(caught)
     assert contents(data) == before
-    assert {entry.name for entry in (data / "flic").iterdir()} == {"FLIC"}
+    assert {entry.name for entry in (data / "flic" / "images").iterdir()} == {"FLIC"}
 
 
 def test_what_macs_and_others_leave_is_not_taken(tmp_path: Path, small: Path) -> None:
@@ -420,7 +418,7 @@ def test_what_macs_and_others_leave_is_not_taken(tmp_path: Path, small: Path) ->
     (small.parent / "__MACOSX" / "FLIC" / "images").mkdir(parents=True)
     (small.parent / "__MACOSX" / "FLIC" / "images" / "a.jpg").write_bytes(b"x")
     SMALL_SET.prepare([small.parent], tmp_path / "data")
-    assert len(contents(tmp_path / "data" / "flic")) == 11
+    assert len(contents(tmp_path / "data" / "flic")) == 10 + 4
 
 
 def test_an_image_that_cannot_be_decoded_is_not_the_readers_business(tmp_path: Path, small: Path) -> None:
@@ -456,7 +454,7 @@ def test_damaged_archives_change_nothing_outside_and_give_only_our_error(tmp_pat
         assert outside <= {"given", "whole.zip", "damaged.zip", "place"}
         assert {p.name for p in tmp_path.glob("place/*")} <= {"data"}
         assert {p.name for p in tmp_path.glob("place/data/*")} <= {"flic", ".flic.lock"}
-        assert {p.name for p in tmp_path.glob("place/data/flic/*")} <= {"FLIC"}
+        assert {p.name for p in tmp_path.glob("place/data/flic/images/*")} <= {"FLIC"}
     assert refused > 25
 
 

@@ -13,9 +13,12 @@ import scipy.io
 
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.data.datasets import lsp
+from deeppose_cli.data.datasets.splits import SPLITS
 from tests.helpers.lsp_archives import FEW, SMALL_SET, contents, labels, packed, write
 
 LSP, LSPET = FEW
+FILES = {"dataset.yaml", *(f"annotations/{split}.json" for split in SPLITS)}
+"""Of a prepared set, besides the images."""
 REAL = Path(__file__).parents[4] / "shared" / "data"
 
 
@@ -50,7 +53,7 @@ def test_coordinates_start_at_zero_and_every_joint_of_lsp_is_labelled(tmp_path: 
     splits = lsp.LSP.read(tmp_path / "data")
     assert {name: len(split) for name, split in splits.items()} == {"train": 4, "validation": 1, "test": 5}
     assert splits["test"].names == ("im0006.jpg", "im0007.jpg", "im0008.jpg", "im0009.jpg", "im0010.jpg")
-    np.testing.assert_allclose(splits["test"].keypoints, joints[5:, :, :2] - 1)
+    np.testing.assert_allclose(splits["test"].keypoints, joints[5:, :, :2] - 1, atol=1e-6)
     assert all(split.labelled.all() and np.isnan(split.boxes).all() for split in splits.values())
     assert sorted(splits["train"].names + splits["validation"].names) == [f"im{i:04d}.jpg" for i in range(1, 6)]
 
@@ -69,8 +72,8 @@ def test_the_extension_is_training_and_its_placeholders_are_not_labels(
 
     points = np.delete(added.keypoints[0], 3, axis=0)
     cx, cy, w, h = added.boxes[0]
-    assert w == h == pytest.approx(lsp.EXTENSION_MARGIN * np.ptp(points, axis=0).max())
-    assert (cx, cy) == pytest.approx(tuple((points.min(0) + points.max(0)) / 2))
+    assert w == h == pytest.approx(lsp.EXTENSION_MARGIN * np.ptp(points, axis=0).max(), abs=1e-5)
+    assert (cx, cy) == pytest.approx(tuple((points.min(0) + points.max(0)) / 2), abs=1e-5)
 
 
 @pytest.mark.parametrize("layout", [(2, 1, 0), (1, 2, 0)])
@@ -122,22 +125,27 @@ def test_what_is_missing_is_named_with_what_to_type(tmp_path: Path, small: Path)
     with pytest.raises(DeepPoseError) as caught:
         lsp.LSP.read(data)
     assert line_of(caught) == (
-        f"lsp is not in {data / 'lsp'}; type: deeppose data prepare lsp "
+        f"lsp is not in {data / 'lsp'}; archives from sam.johnson.io/research/lsp.html and lspet.html; "
+        "type: deeppose data prepare lsp "
         f"--from lsp_dataset.zip [--from lspet_dataset.zip] --data-root {data}; without --from it is downloaded"
     )
     SMALL_SET.prepare([small], data)
     for row in (3, 7):
-        (data / "lsp" / "lsp" / "images" / f"{LSP.stem(row)}.jpg").unlink()
-    with pytest.raises(DeepPoseError, match=r"images/im0004\.jpg: no such file \(2 of 10 images missing\); type: deep"):
+        (data / "lsp" / "images" / "lsp" / f"{LSP.stem(row)}.jpg").unlink()
+    with pytest.raises(
+        DeepPoseError, match=r"images/lsp/im0004\.jpg: no such file \(2 of 10 images missing\); archives .*; type: deep"
+    ):
         lsp.LSP.read(data)
-    labels_file = data / "lsp" / "lsp" / "labels.npz"
+    labels_file = data / "lsp" / "annotations" / "test.json"
     for damage in (b"", b"PK", labels_file.read_bytes()[:-30]):
         labels_file.write_bytes(damage)
-        with pytest.raises(DeepPoseError, match=r"lsp/labels\.npz: not readable \(.*\); type: deep") as caught:
+        with pytest.raises(DeepPoseError, match=r"annotations/test\.json: not a JSON file \(.*\)") as caught:
             lsp.LSP.read(data)
         line_of(caught)
-    labels_file.unlink()
-    with pytest.raises(DeepPoseError, match=r"lsp/labels\.npz: no such file; type: deep"):
+    SMALL_SET.prepare([small], data)
+    assert len(lsp.LSP.read(data)["test"]) == 5
+    (data / "lsp" / "dataset.yaml").unlink()
+    with pytest.raises(DeepPoseError, match=r"lsp is not in"):
         lsp.LSP.read(data)
 
 
@@ -161,8 +169,9 @@ def test_an_archive_gives_what_its_folder_holds(
     SMALL_SET.prepare([pack(small, tmp_path)], tmp_path / "data")
     there = contents(tmp_path / "data" / "lsp")
     assert len(lsp.LSP.read(tmp_path / "data")["test"]) == 5
-    assert there.pop("lsp/labels.npz")
-    assert there == {f"lsp/{name}": data for name, data in before.items() if name.startswith("images/")}
+    images = {name: data for name, data in there.items() if name.startswith("images/")}
+    assert images == {f"images/lsp/{name[7:]}": data for name, data in before.items() if name.startswith("images/")}
+    assert there.keys() - images.keys() == FILES
     assert contents(small) == before
 
 
@@ -203,7 +212,7 @@ def test_one_folder_may_hold_both_and_other_things(tmp_path: Path, small: Path, 
     (small / "visualized" / "im0001.jpg").write_bytes(b"drawn")
     SMALL_SET.prepare([tmp_path], tmp_path / "data")
     there = contents(tmp_path / "data" / "lsp")
-    assert len(there) == (10 + 1) + (6 + 1)
+    assert len(there) == 10 + 6 + len(FILES)
     assert not [name for name in there if "visualized" in name or "._" in name]
 
 
@@ -220,7 +229,7 @@ BAD_SETS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "an image missing": (
         lambda folder: (folder / "images" / "im0003.jpg").unlink(),
-        r"1 of 10 images of lsp are missing, the first is images/im0003\.jpg",
+        r"1 of 10 images of lsp are missing, the first is im0003\.jpg",
     ),
     "another set": (lambda folder: (folder / "images").rename(folder / "people_all"), "does not hold LSP"),
 }
@@ -238,7 +247,7 @@ def test_a_bad_archive_leaves_the_data_as_it_was(tmp_path: Path, small: Path, ca
         SMALL_SET.prepare([archive], data)
     assert str(archive) in line_of(caught)
     assert contents(data) == before
-    assert {entry.name for entry in (data / "lsp").iterdir()} == {"lsp"}
+    assert {entry.name for entry in (data / "lsp").iterdir()} == {"dataset.yaml", "annotations", "images"}
 
 
 def test_something_else_is_not_taken_for_lsp(tmp_path: Path) -> None:
@@ -263,28 +272,30 @@ def test_stopped_half_way_the_old_data_stays(tmp_path: Path, small: Path, stop: 
 
     def progress(what: str, done: int, total: int) -> None:
         assert total == 11
-        assert len(list(data.glob(".lsp.new/lsp/**/*.*"))) >= done, "the new files come beside the old ones"
+        assert len(list(data.glob(".lsp.new/images/lsp/**/*.*"))) >= done, "the new files come beside the old ones"
         if done == 6:
             raise stop
 
     with pytest.raises(stop):
         SMALL_SET.prepare([small], data, progress)
     assert contents(data) == before
-    assert {entry.name for entry in (data / "lsp").iterdir()} == {"lsp"}
+    assert {entry.name for entry in (data / "lsp").iterdir()} == {"dataset.yaml", "annotations", "images"}
 
 
 def test_preparing_again_replaces_one_release_and_keeps_the_other(tmp_path: Path, small: Path, extension: Path) -> None:
     data = tmp_path / "data"
     SMALL_SET.prepare([small, extension], data)
-    (data / "lsp" / "lsp" / "left over").write_text("old")
-    (data / "lsp" / "lspet" / "kept").write_text("old")
+    (data / "lsp" / "images" / "lsp" / "left over").write_text("old")
+    (data / "lsp" / "images" / "lspet" / "kept").write_text("old")
     newer = write(tmp_path / "newer", LSP, labels(LSP.count, seed=9))
     SMALL_SET.prepare([newer], data)
     there = contents(data / "lsp")
-    assert "lsp/left over" not in there
-    assert "lspet/kept" in there
-    np.testing.assert_allclose(lsp.LSP.read(data)["test"].keypoints, labels(LSP.count, seed=9)[5:, :, :2] - 1)
-    assert {entry.name for entry in (data / "lsp").iterdir()} == {"lsp", "lspet"}
+    assert "images/lsp/left over" not in there
+    assert "images/lspet/kept" in there
+    np.testing.assert_allclose(
+        lsp.LSP.read(data)["test"].keypoints, labels(LSP.count, seed=9)[5:, :, :2] - 1, atol=1e-6
+    )
+    assert len(lsp.LSP.read(data)["train"]) == 4 + 6
 
 
 def test_a_data_root_that_cannot_be_written(tmp_path: Path, small: Path) -> None:

@@ -107,16 +107,15 @@ def test_what_is_missing_is_named_with_what_to_type(tmp_path: Path, whole: Path)
     with pytest.raises(DeepPoseError) as caught:
         parse.PARSE.read(data)
     assert line_of(caught) == (
-        f"parse is not in {data / 'parse'}; type: deeppose data prepare parse --from people.zip --data-root {data}; "
+        f"parse is not in {data / 'parse'}; people.zip from Deva Ramanan's page of the NIPS 2006 paper "
+        "(www.ics.uci.edu/~dramanan); "
+        f"type: deeppose data prepare parse --from people.zip --data-root {data}; "
         "without --from it is downloaded"
     )
     SMALL_SET.prepare([whole], data)
     for number in (6, 9):
-        (data / "parse" / "people_all" / f"im{number:04d}.jpg").unlink()
-    with pytest.raises(DeepPoseError, match=r"im0006\.jpg: no such file \(2 of 11 images missing\); type: deep"):
-        parse.PARSE.read(data)
-    (data / "parse" / "people_all" / "labels.npz").unlink()
-    with pytest.raises(DeepPoseError, match=r"people_all/labels\.npz: no such file; type: deep"):
+        (data / "parse" / "images" / "test" / f"im{number:04d}.jpg").unlink()
+    with pytest.raises(DeepPoseError, match=r"im0006\.jpg: no such file \(2 of 11 images missing\); .* type: deep"):
         parse.PARSE.read(data)
 
 
@@ -165,7 +164,7 @@ def test_the_whole_set_counts_beside_a_part(tmp_path: Path, whole: Path) -> None
 def test_what_is_not_here_is_told_by_split(tmp_path: Path, whole: Path) -> None:
     data = tmp_path / "data"
     SMALL_SET.prepare([write(tmp_path / "train", TRAIN)], data)
-    assert check_dataset("parse", data_root=data)["notes"] == ["test: not here: people_test"]
+    assert check_dataset("parse", data_root=data)["notes"] == ["test: not here: images/test"]
     SMALL_SET.prepare([whole], data)
     assert check_dataset("parse", data_root=data)["notes"] == []
 
@@ -193,9 +192,10 @@ def test_an_archive_gives_what_its_folder_holds(
     (whole / "drawn" / "im0001.jpg").write_bytes(b"no labels beside it")
     SMALL_SET.prepare([pack(whole, tmp_path)], tmp_path / "data")
     there = contents(tmp_path / "data" / "parse")
-    assert there.pop("people_all/labels.npz")
     del before["people_all/labels.mat"]
-    assert there == before
+    images = {name: data for name, data in there.items() if name.startswith("images/")}
+    assert {Path(name).name: data for name, data in images.items()} == {Path(n).name: d for n, d in before.items()}
+    assert {name.split("/")[1] for name in images} == {"train", "test"}
 
 
 BAD_SETS: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -219,11 +219,11 @@ BAD_SETS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "an image missing": (
         lambda folder: (folder / "im0007.jpg").unlink(),
-        r"1 of 11 images of people_all are missing, the first is im0007\.jpg",
+        r"1 of 7 images of test are missing, the first is im0007\.jpg",
     ),
     "no image": (
         lambda folder: [file.rename(file.with_suffix(".png")) for file in folder.glob("*.jpg")],
-        r"11 of 11 images of people_all are missing, the first is im0001\.jpg",
+        r"(4 of 4 images of train|7 of 7 images of test) are missing, the first is im000",
     ),
 }
 
@@ -240,7 +240,7 @@ def test_a_bad_archive_leaves_the_data_as_it_was(tmp_path: Path, whole: Path, ca
         SMALL_SET.prepare([archive], data)
     assert str(archive) in line_of(caught)
     assert contents(data) == before
-    assert {entry.name for entry in (data / "parse").iterdir()} == {"people_all"}
+    assert {entry.name for entry in (data / "parse" / "images").iterdir()} == {"train", "test"}
 
 
 def test_what_is_no_archive_of_this_set_is_refused(tmp_path: Path, whole: Path) -> None:

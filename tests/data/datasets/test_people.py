@@ -41,7 +41,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def parts_of(root: Path, split: str) -> tuple[Annotations, Annotations, Annotations]:
     """(LSP's rows, FLIC's, the joined ones)."""
-    return PARTS[0].read(root)[split], PARTS[1].read(root)[split], people.read(root)[split]
+    return PARTS[0].read(root)[split], PARTS[1].read(root)[split], people.PEOPLE.read(root)[split]
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -94,7 +94,7 @@ def test_what_is_not_prepared_is_named_with_what_to_type(root: Path, tmp_path: P
     for name in {"lsp", "flic"} - {*missing}:
         (tmp_path / name).symlink_to(root / name)
     with pytest.raises(DeepPoseError) as caught:
-        people.read(tmp_path)
+        people.PEOPLE.read(tmp_path)
     line = str(caught.value)
     assert line.startswith("people joins lsp and flic: ")
     assert "\n" not in line
@@ -155,7 +155,7 @@ def test_it_is_checked_and_its_initial_boxes_are_reported(root: Path, capsys: py
 def test_each_set_is_scored_from_the_boxes_that_the_model_expects(
     trained: str, box: str, scored: str, expected: str
 ) -> None:
-    assert registry.trained_box(trained, box, registry.get_dataset(scored)) == expected
+    assert registry.trained_box(trained, box, registry.DATASETS[scored]) == expected
 
 
 @pytest.mark.slow

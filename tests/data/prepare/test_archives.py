@@ -49,7 +49,7 @@ def make_folder(path: Path) -> Path:
 
 
 def everything(source: Path, names: Sequence[str]) -> Mapping[str, str]:
-    return {name: name for name in names}
+    return {name: (name,) for name in names}
 
 
 def list_members(source: Path) -> list[str]:
@@ -225,7 +225,7 @@ def test_damaged_archives_give_nothing_but_our_error_and_write_only_the_target(k
 
 def images(source: Path, names: Sequence[str]) -> Mapping[str, str]:
     """Members `x/1.jpg` belong to the part x."""
-    return {name: name for name in names if name.endswith(".jpg")}
+    return {name: (name,) for name in names if name.endswith(".jpg")}
 
 
 def test_members_are_chosen_from_several_sources(tmp_path: Path) -> None:

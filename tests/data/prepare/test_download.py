@@ -104,7 +104,7 @@ def unpack_into(folder: Path) -> Callable[[Path], None]:
     """In place of a data set's own `prepare`: one file for each archive."""
 
     def put(archive: Path) -> None:
-        part = folder / archive.stem
+        part = folder / "images" / archive.stem
         part.mkdir(parents=True, exist_ok=True)
         (part / "labels").write_bytes(archive.read_bytes())
 
@@ -120,15 +120,15 @@ def test_all_parts_come_once_and_no_archive_stays(
     site: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "set"
-    (folder / "a" / ".cache").mkdir(parents=True)  # a leftover is no part
+    (folder / "images" / "a" / ".cache").mkdir(parents=True)  # a leftover is no part
     run(site, folder, "a")
     run(site, folder, "ab")
     assert site.paths == ["/a.zip", "/b.zip"]
-    assert {part: (folder / part / "labels").read_bytes() for part in "ab"} == {"a": BODY, "b": BODY}
+    assert {part: (folder / "images" / part / "labels").read_bytes() for part in "ab"} == {"a": BODY, "b": BODY}
     assert os.listdir(tmp_path) == ["set"]
     assert capsys.readouterr().err.splitlines() == [
         f"downloading {site.address}/a.zip",
-        f"{folder / 'a'} is there already; --from replaces it",
+        f"{folder / 'images' / 'a'} is there already; --from replaces it",
         f"downloading {site.address}/b.zip",
     ]
 
@@ -138,7 +138,7 @@ def test_without_an_optional_part_the_rest_is_prepared(
 ) -> None:
     site.status = [0, 404]
     run(site, tmp_path / "set", "ab", optional="b")
-    assert os.listdir(tmp_path / "set") == ["a"]
+    assert os.listdir(tmp_path / "set" / "images") == ["a"]
     warning = capsys.readouterr().err.splitlines()[-1]
     assert warning.startswith(
         f"warning: {site.address}/b.zip: 127.0.0.1 refuses it (HTTP 404); set is prepared without"
