@@ -122,7 +122,7 @@ def test_the_table_of_images_leaves_unknown_joints_empty(tmp_path: Path) -> None
         cells = list(csv.DictReader(file))
     assert {cell[joint] for cell in cells for joint in ("left_knee", "head_top")} == {""}
     assert all(cell["left_elbow"] not in ("", "inf") for cell in cells)
-    errors = metrics.scale_by_errors(row.poses, truth, LSP14)[:, row.predicted]
+    errors = metrics.torso_errors(row.poses, truth, LSP14)[:, row.predicted]
     shares = (errors <= 0.2).mean(1)
     assert [float(cell["pdj"]) for cell in cells] == pytest.approx(list(shares), abs=1e-4)
 
@@ -355,6 +355,6 @@ def test_best_median_and_worst_are_that(n: int) -> None:
     if n == 40:
         assert list(picks) == ["best", "median", "worst"]
         assert all(np.mean(rank[:n] >= rank[i]) > 0.4 or rank[i] == np.median(rank[:n]) for i in picks["median"])
-        errors = metrics.scale_by_errors(pred, truth, LSP14)[:n].clip(max=2).mean(1)
+        errors = metrics.torso_errors(pred, truth, LSP14)[:n].clip(max=2).mean(1)
         order = np.argsort(errors)  # one shift for all joints: the share detected falls with the error
         assert {int(i) for i in order[18:22]} >= set(picks["median"]) or len(set(rank[:n])) < 5
