@@ -107,12 +107,16 @@ def test_the_demo_set_is_drawn(
     ("typed", "code", "expected"),
     [
         (["prepare", "lspx", "--from", "x"], 2, "NAME lspx: no public data set; valid: demo, lsp"),
-        (["check", "lspx"], 2, "NAME lspx: no public data set; valid: demo, lsp"),
+        (["check", "lspx"], 2, "NAME lspx: unknown; valid: demo, lsp"),
         (["prepare", "flic"], 2, "type: deeppose data prepare flic --from FLIC.zip"),
         (["prepare", "flic", "--from", "no.zip"], 1, "no.zip: no such file or folder"),
         (["prepare", "demo", "--from", "x"], 2, "--from x: demo has no archives; nothing to get"),
         (["prepare", "lsp", "--from", "no.zip"], 1, "no.zip: no such file or folder; valid: a .zip"),
-        (["check", "lsp"], 1, f"lsp is not in data/lsp; type: {GET}; without --from it is downloaded\n"),
+        (
+            ["check", "lsp"],
+            1,
+            f"lsp is not in data/lsp; archives from sam.johnson.io/research/lsp.html and lspet.html; type: {GET}; without --from it is downloaded\n",
+        ),
         (["check", "lsp", "--json"], 1, "lsp is not in"),
     ],
 )

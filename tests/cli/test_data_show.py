@@ -112,11 +112,11 @@ def test_the_default_place_is_below_the_data_root(
 def test_images_that_cannot_be_read_are_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = mini.make(tmp_path / "data")
     for number in range(33, 37):  # all but one of the test split
-        (root / "mini" / "images" / f"p{number}.png").write_bytes(b"no image")
+        (root / "mini" / "images" / f"p{number:02d}.png").write_bytes(b"no image")
     flags = ["--split", "test", "--stage", "1", "--data-root", str(root), "--out", str(tmp_path / "a.png")]
     assert main(["data", "show", "mini", *flags]) == 0
     assert capsys.readouterr().err.count("skipped: ") == 4
-    (root / "mini" / "p37.png").unlink()
+    (root / "mini" / "images" / "p37.png").unlink()
     (tmp_path / "a.png").unlink()
     assert main(["data", "show", "mini", *flags]) == 1
     assert capsys.readouterr().err.endswith("error: none of 5 images can be read; type: deeppose data check mini\n")

@@ -457,7 +457,7 @@ def test_files_alone_import_no_network(here: Path) -> None:
         from deeppose_cli.core.annotations import Annotations
         from deeppose_cli.core.skeleton import LSP14
         from deeppose_cli.data.datasets import registry
-        from deeppose_cli.data.datasets.spec import DatasetSpec
+        from tests.helpers.memory import dataset
         from deeppose_cli.visualization import figures
         points = np.load("labels.npz")["keypoints"]
         files = tuple(Path(f"data/test/im{i}.png") for i in range(len(points)))

@@ -22,7 +22,7 @@ class MemoryDataset(DatasetSpec):
         return dict(self.rows(data_root))
 
     def is_prepared(self, data_root: Path) -> bool:
-        return True
+        return (data_root / self.name).is_dir()
 
 
 def with_rows(spec: DatasetSpec, read: Read) -> MemoryDataset:

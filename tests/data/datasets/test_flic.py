@@ -59,9 +59,9 @@ def test_points_and_torsos_start_at_zero_and_the_neck_is_the_middle_of_the_shoul
     for row, person in enumerate(people):
         coords = np.asarray(person["coords"]) - 1
         for joint, column in [("left_shoulder", 0), ("left_wrist", 2), ("right_elbow", 4), ("left_hip", 6)]:
-            np.testing.assert_array_equal(test.keypoints[row, FLIC10.index(joint)], coords[:, column])
+            np.testing.assert_allclose(test.keypoints[row, FLIC10.index(joint)], coords[:, column])
         for joint, column in [("right_hip", 9), ("nose", 16), ("right_wrist", 5), ("left_elbow", 1)]:
-            np.testing.assert_array_equal(test.keypoints[row, FLIC10.index(joint)], coords[:, column])
+            np.testing.assert_allclose(test.keypoints[row, FLIC10.index(joint)], coords[:, column])
         np.testing.assert_allclose(test.keypoints[row, FLIC10.index("neck")], (coords[:, 0] + coords[:, 3]) / 2)
         assert test.torsos is not None
         cx, cy, w, h = test.torsos[row]
@@ -355,8 +355,8 @@ def test_a_set_in_two_archives_is_prepared_from_both(tmp_path: Path, small: Path
         SMALL_SET.prepare([first, second, first], tmp_path / "data")
 
 
-def cut(file: Path, size: int) -> None:
-    file.write_bytes(file.read_bytes()[:size])
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
 def archive_of(to: Path, **members: bytes) -> Path:
@@ -383,7 +383,7 @@ BAD_SOURCES: dict[str, tuple[Callable[[Path, Path], object], str]] = {
         "points outside the target folder",
     ),
     "labels cut": (
-        lambda small, to: (cut(small / "examples.mat", 3000), packed(small, to, "FLIC/")),
+        lambda small, to: (cut(small / "examples.mat"), packed(small, to, "FLIC/")),
         r"FLIC/examples\.mat: not a MATLAB file of versions 5 to 7.2, or damaged",
     ),
     "labels of another set": (
