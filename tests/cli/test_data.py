@@ -115,7 +115,8 @@ def test_the_demo_set_is_drawn(
         (
             ["check", "lsp"],
             1,
-            f"lsp is not in data/lsp; archives from sam.johnson.io/research/lsp.html and lspet.html; type: {GET}; without --from it is downloaded\n",
+            "lsp is not in data/lsp; archives from sam.johnson.io/research/lsp.html and lspet.html; "
+            f"type: {GET}; without --from it is downloaded\n",
         ),
         (["check", "lsp", "--json"], 1, "lsp is not in"),
     ],

@@ -116,7 +116,7 @@ def test_images_that_cannot_be_read_are_passed_over(tmp_path: Path, capsys: pyte
     flags = ["--split", "test", "--stage", "1", "--data-root", str(root), "--out", str(tmp_path / "a.png")]
     assert main(["data", "show", "mini", *flags]) == 0
     assert capsys.readouterr().err.count("skipped: ") == 4
-    (root / "mini" / "images" / "p37.png").unlink()
+    (root / "mini" / "images" / "p37.png").write_bytes(b"no image")
     (tmp_path / "a.png").unlink()
     assert main(["data", "show", "mini", *flags]) == 1
     assert capsys.readouterr().err.endswith("error: none of 5 images can be read; type: deeppose data check mini\n")
