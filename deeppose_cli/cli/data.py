@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deeppose_cli.cli import data_add
 from deeppose_cli.cli.options import SEED, DataRootOption, JsonOption, PresetOption, RunsRootOption, SeedOption
 from deeppose_cli.config.defaults import BOX_SOURCES, DATA_ROOT, RUNS_ROOT
 from deeppose_cli.core.errors import DeepPoseError, UsageError
@@ -46,6 +47,9 @@ COCO_FORM = (
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Data set; `deeppose data list` shows them.")]
 
 app = typer.Typer(help="Put data sets in place and check them.", rich_markup_mode=None)
+
+app.command("add")(data_add.add)
+app.command("remove")(data_add.remove)
 
 
 @app.callback(invoke_without_command=True)

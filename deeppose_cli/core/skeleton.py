@@ -117,6 +117,13 @@ class Skeleton:
         return None if self.scale_by is None else (self.index(self.scale_by[0]), self.index(self.scale_by[1]))
 
     @cached_property
+    def scale_name(self) -> str:
+        """What the diameter is, in words."""
+        if self.scale_by is None:
+            return "the pose's box"
+        return "the torso" if self.scale_by in (OPPOSING, BUFFY10.scale_by) else " to ".join(self.scale_by)
+
+    @cached_property
     def kinds(self) -> tuple[str, ...]:
         """(K,) kind of each joint: `left_elbow` and `right_elbow` are both `elbow`; a joint without a partner is one
         of its own."""

@@ -217,6 +217,7 @@ def evaluate(
         "unreadable": unreadable,
         **({"flip_test": True} if flip_test else {}),
         "joints": list(test.skeleton.joints),
+        **({} if test.skeleton.scale_name == "the torso" else {"unit": test.skeleton.scale_name}),
         "published": published,
         "rows": [
             scores.scores(row, truth, test.skeleton, pcp_rule, alpha, test.sticks, bootstrap, seed) for row in rows

@@ -158,6 +158,8 @@ def _both_ends(poses: FloatArray, skeleton: Skeleton) -> NDArray[np.float64]:
     """(2, N, L, 2) the limbs' starts and ends: means of their joints."""
 
     def means(ends: list[tuple[str, ...]]) -> NDArray[np.float64]:
+        if not ends:
+            return np.empty((len(poses), 0, 2))
         return np.stack([poses[:, [skeleton.index(joint) for joint in joints]].mean(1) for joints in ends], axis=1)
 
     return np.stack([means([limb.start for limb in skeleton.limbs]), means([limb.end for limb in skeleton.limbs])])

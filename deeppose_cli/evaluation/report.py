@@ -38,7 +38,7 @@ MAX_COLUMNS = 5
 
 def print_tables(console: Console, metrics: Sequence[str], document: Mapping[str, Any]) -> None:
     """Print one table for each metric, with its footnotes."""
-    for metric in metrics:
+    for metric in (metric for metric in metrics if metric in document["rows"][0]):  # no PCP without limbs
         published = [row for row in document["published"] if metric in row]
         console.print(_table(metric, document, published, wide=console.width >= WIDE))
         for line in _footnotes(metric, document, published):
@@ -54,7 +54,7 @@ def _table(metric: str, document: Mapping[str, Any], published: Sequence[Mapping
     rows = document["rows"]
     first, kinds = rows[0][metric], "limbs" if metric == "pcp" else "joints"
     headings = {
-        "pdj": "PDJ at {threshold} of the torso, %",
+        "pdj": f"PDJ at {{threshold}} of {document.get('unit', 'the torso')}, %",
         "pcp": "PCP ({rule}), %",
         "pck": "PCK at {alpha} of the labelled box, %",
     }
@@ -65,7 +65,8 @@ def _table(metric: str, document: Mapping[str, Any], published: Sequence[Mapping
     table.title = f"{heading}: {document['data']} {document['split']}, {document['images']} images{observer}"
     table.title_justify = "left"
     table.add_column("", overflow="fold", min_width=9)
-    columns = {kind: kind.replace("_", "\n") for kind in first[kinds]} | MEANS[metric]
+    columns = {kind: kind.replace("_", "\n").replace("-", "-\n") for kind in first[kinds]}
+    columns |= {name: title for name, title in MEANS[metric].items() if name in first}
     with_interval = WITH_INTERVAL if "interval" in first else ()
     for name, title in columns.items():
         table.add_column(title, justify="right", vertical="bottom", no_wrap=True)

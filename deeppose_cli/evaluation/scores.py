@@ -103,7 +103,9 @@ def scores(
     of_areas: ScoreGroups = {("auc",): (tuple(len(skeleton) + joints),)}
     kinds = pcp.limb_kinds(skeleton)
     arms_legs = tuple(index for kind, index in kinds.items() if kind in pcp.ARM_AND_LEG_KINDS)
-    of_limbs = _kind_groups("limbs", kinds) | {("mean_arms_legs",): arms_legs, ("mean",): tuple(kinds.values())}
+    of_limbs = _kind_groups("limbs", kinds) | {("mean",): tuple(kinds.values())}
+    if arms_legs:
+        of_limbs[("mean_arms_legs",)] = arms_legs
     official = {}
     if pcp_rule == "buffy" and windows:
         numbers = pcp.buffy_scores(limbs, pcp.window_hits(row.poses, truth, skeleton), skeleton)
@@ -112,7 +114,7 @@ def scores(
         official = {"buffy_official": {**numbers, "limbs_of_detected": of_detected}}
     missing = row.images_without_prediction
     curves = metrics.kind_rates(curve.rates(), skeleton.joint_kinds)
-    return {
+    scored = {
         "name": row.name,
         "joints_scored": [joint for joint, scored in zip(skeleton.joints, predicted, strict=True) if scored],
         **({} if missing is None else {"images_without_prediction": missing}),
@@ -138,6 +140,9 @@ def scores(
             **{kind: [_number(value) for value in values] for kind, values in curves.items()},
         },
     }
+    if not skeleton.limbs:
+        del scored["pcp"]
+    return scored
 
 
 def _kind_groups(part: str, kinds: Mapping[str, tuple[int, ...]]) -> ScoreGroups:

@@ -56,6 +56,8 @@ class CocoFile:
     names: tuple[str, ...]
     keypoints: NDArray[np.float64]
     """(N, K, 2) px, NaN where the visibility is 0."""
+    visibility: NDArray[np.float64]
+    """(N, K) COCO's flag: 0 not labelled, 1 labelled but hidden, 2 visible."""
     bboxes: NDArray[np.float64]
     """(N, 4) centre x, centre y, width, height in px; NaN where there is none."""
     areas: NDArray[np.float64]
@@ -138,6 +140,7 @@ def read_coco(file: Path, keep_unlabelled: bool = False, category: str | None = 
         file_names=tuple(row_files[i] for i in index),
         names=tuple(names[i] for i in index),
         keypoints=keypoints[index],
+        visibility=np.where(labelled, values[..., 2], 0)[index],
         bboxes=bboxes[index],
         areas=areas[index, 0],
         boxes=boxes[index],

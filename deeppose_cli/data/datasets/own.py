@@ -1,0 +1,338 @@
+"""A user's own labelled images as a data set: `deeppose data add` and `deeppose data remove`.
+
+<data root>/<name>/ then has the one form of every set (see coco.py, spec.py). Its images are links to the user's files,
+or copies of them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from deeppose_cli.config.defaults import DATA_ROOT
+from deeppose_cli.core.errors import DeepPoseError, UsageError
+from deeppose_cli.core.files import writing
+from deeppose_cli.core.skeleton import BOX, OPPOSING, Limb, Skeleton, split_side
+from deeppose_cli.data.datasets.coco import CocoFile, read_coco, to_coco_box, write_document
+from deeppose_cli.data.datasets.registry import DATASETS
+from deeppose_cli.data.datasets.release import describe_source
+from deeppose_cli.data.datasets.spec import DATASET_FILE, IMAGES, DatasetSpec, annotation_file, write_spec
+from deeppose_cli.data.datasets.splits import SPLITS, split_groups
+from deeppose_cli.data.prepare.archives import replace_folder, staging
+from deeppose_cli.media.images import image_size
+
+SplitBy = Literal["image", "folder", "video"]
+SIGMA_OF_PAIR, SIGMA_OF_BOX = 2.0, 0.6
+"""σ where poses are measured by two keypoints (the paper's, on LSP), and by the diagonal of their box, which on LSP is
+about three times as long."""
+MOST_OUTSIDE = 0.05
+"""Share of the labels that may be outside of their images: more are labels of images of another size."""
+FARTHEST_OUTSIDE = 0.5
+"""How far outside a label may be, in units of the image's longer side."""
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_FRAME_NUMBER = re.compile(r"[ _.-]*\d+$")
+
+
+@dataclass(frozen=True)
+class AddedDataset:
+    """What was added."""
+
+    spec: DatasetSpec
+    folder: Path
+    counts: Mapping[str, tuple[int, int]]
+    """Split → images, labelled people."""
+    crowds: int
+    unlabelled: int
+    """People who were left out: as they are a crowd, or as none of their keypoints is labelled."""
+    outside: int
+    """Labels outside of their image. They are kept."""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """One annotation file and the images that it names."""
+
+    split: str | None
+    labels: CocoFile
+    prefix: str
+    """Folder of its images below the set's folder of images, where several files are added."""
+    images: Mapping[str, Path]
+    """`file_name` → the user's file."""
+
+
+def add_dataset(
+    name: str,
+    annotations: Sequence[Path] = (),
+    *,
+    train: Path | None = None,
+    validation: Path | None = None,
+    test: Path | None = None,
+    images: Path | None = None,
+    validation_share: float = 0.15,
+    test_share: float = 0.0,
+    split_by: SplitBy = "image",
+    copy: bool = False,
+    mirror: Sequence[str] = (),
+    scale_by: str | None = None,
+    category: str | None = None,
+    title: str | None = None,
+    overwrite: bool = False,
+    data_root: Path = DATA_ROOT,
+) -> AddedDataset:
+    """Add labelled images as the data set `<data root>/<name>`.
+
+    Args:
+        name: Of the new set: small letters, digits, `-` and `_`.
+        annotations: COCO keypoint files, whose people are divided into splits.
+        train: The training people, in place of `annotations`.
+        validation: The validation people; without it a share of the training people.
+        test: The test people.
+        images: Folder of the images. Default: the annotation file's, or `images` in it.
+        validation_share: Share of the people that become validation.
+        test_share: Share of the people that become test.
+        split_by: What stays together: people of one image, of one folder, or of one video (images of one folder whose
+            names differ in their last number).
+        copy: Copy the images. Default: relative symbolic links.
+        mirror: `a:b`, keypoints that change places in a mirrored image. Default: by the sides in their names.
+        scale_by: `a:b`, the keypoints whose distance is the unit of scores and crops, or `box`.
+        category: The category, where more than one has keypoints.
+        title: One line about the set.
+        overwrite: Replace a set of that name.
+        data_root: Where data sets lie.
+
+    Raises:
+        UsageError: A flag that cannot be right.
+        DeepPoseError: One line that names the file, the record and the field of what cannot be right. Nothing is added.
+    """
+    _check_name(name)
+    folder = data_root / name
+    if folder.exists() and not (overwrite and (folder / DATASET_FILE).is_file()):
+        raise UsageError(f"NAME {name}: {folder} is there already; --overwrite replaces a data set")
+    for flag, share in (("--validation-share", validation_share), ("--test-share", test_share)):
+        if not 0 <= share < 1:
+            raise UsageError(f"{flag} {share:g}: valid: 0 or more, below 1")
+    given = {"train": train, "validation": validation, "test": test}
+    files: list[tuple[str | None, Path]] = [(split, file) for split, file in given.items() if file is not None]
+    if bool(annotations) == bool(files):
+        raise UsageError("--annotations: needed, or --train with --validation and --test, not both")
+    if files and train is None:
+        raise UsageError("--train: needed beside --validation and --test")
+    files = files or [(None, file) for file in annotations]
+    sources = [_read_source(split, file, images, category, len(files) > 1) for split, file in files]
+    first = sources[0].labels
+    for source in sources[1:]:
+        if source.labels.joints != first.joints:
+            raise DeepPoseError(f"{source.labels.file}: its keypoints are not those of {first.file}")
+    skeleton = _skeleton(name, first, mirror, scale_by)
+    outside = sum(_check_sizes(source) for source in sources)
+    rows = _divide(sources, split_by, validation_share, test_share)
+    has_boxes = any(~np.isnan(source.labels.bboxes).any(-1).all() for source in sources)
+    spec = DatasetSpec(
+        name=name,
+        title=title or f"{name}: {len(skeleton)} keypoints",
+        skeleton=skeleton,
+        sigma=SIGMA_OF_BOX if skeleton.scale_by is None else SIGMA_OF_PAIR,
+        initial_box="own" if has_boxes else "image",
+        sources=tuple(describe_source(file) for _, file in files),
+    )
+    counts = {}
+    with staging(folder) as new:
+        for source in sources:
+            _place_images(source, new / IMAGES, copy)
+        for split in SPLITS:
+            chosen = [(source, row) for source, splits in zip(sources, rows, strict=True) for row in splits[split]]
+            counts[split] = _write_split(annotation_file(new, split), skeleton, chosen)
+        write_spec(spec, new)
+        replace_folder(new, folder)
+    left_out = [(source.labels.crowds, source.labels.unlabelled) for source in sources]
+    return AddedDataset(spec, folder, counts, sum(a for a, _ in left_out), sum(b for _, b in left_out), outside)
+
+
+def remove_dataset(name: str, *, data_root: Path = DATA_ROOT) -> Path:
+    """Delete a data set's folder; files that its images are links to stay. Returns the folder.
+
+    Raises UsageError where the folder holds no data set.
+    """
+    folder = data_root / name
+    if Path(name).name != name or folder.is_symlink() or not (folder / DATASET_FILE).is_file():
+        raise UsageError(f"NAME {name}: {folder} holds no data set (no {DATASET_FILE} in it)")
+    with staging(folder) as temporary, writing(folder):
+        os.replace(folder, temporary / name)
+    return folder
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"NAME {name!r:.80}: valid: 1 to 64 small letters, digits, - and _")
+    if name in DATASETS:
+        raise UsageError(f"NAME {name}: a public data set; take another name, or type: deeppose data prepare {name}")
+
+
+def _read_source(split: str | None, file: Path, images: Path | None, category: str | None, several: bool) -> _Source:
+    labels = read_coco(file, category=category)
+    if not len(labels.names):
+        raise DeepPoseError(f"{file}: nobody has a labelled keypoint")
+    places = (images,) if images is not None else (file.parent, file.parent / "images")
+    found: dict[str, Path] = {}
+    for name in dict.fromkeys(labels.file_names):
+        place = next((place / name for place in places if (place / name).is_file()), None)
+        if place is None:
+            hint = "" if images is not None else "; --images names their folder"
+            raise DeepPoseError(f"{file}: image {name}: not in {' or '.join(map(str, places))}{hint}")
+        found[name] = place
+    return _Source(split, labels, f"{file.stem}/" if several else "", found)
+
+
+def _skeleton(name: str, labels: CocoFile, mirror: Sequence[str], scale_by: str | None) -> Skeleton:
+    joints = labels.joints
+    limbs: list[Limb] = []
+    for start, end in ((joints[start], joints[end]) for start, end in labels.limbs):
+        kind, reverse = (f"{split_side(a)[1]}-{split_side(b)[1]}" for a, b in ((start, end), (end, start)))
+        if any(limb.kind == reverse for limb in limbs):  # the other side's limb has its ends the other way round
+            kind, start, end = reverse, end, start
+        limbs.append(Limb(kind, (start,), (end,)))
+    scale = OPPOSING if scale_by is None and set(OPPOSING) <= set(joints) else None
+    if scale_by not in (None, BOX):
+        scale = _pair("--scale-by", str(scale_by), joints)
+    pairs = tuple(_pair("--mirror", text, joints) for text in mirror) or None
+    try:
+        return Skeleton(name, joints, tuple(limbs), scale, pairs)
+    except ValueError as error:
+        raise DeepPoseError(f"{labels.file}: {error}") from None
+
+
+def _pair(flag: str, text: str, joints: Sequence[str]) -> tuple[str, str]:
+    first, _, second = text.partition(":")
+    if first not in joints or second not in joints or first == second:
+        valid = "two keypoints as a:b" + (f", or {BOX}" if flag == "--scale-by" else "")
+        raise UsageError(f"{flag} {text}: valid: {valid}, of {', '.join(joints)}")
+    return first, second
+
+
+def _check_sizes(source: _Source) -> int:
+    """How many labels are outside of their image. Raises DeepPoseError where they cannot be labels of these images."""
+    labels = source.labels
+    sizes = {name: image_size(file) for name, file in source.images.items()}
+    size = np.array([sizes[name] for name in labels.file_names], dtype=float)[:, None]
+    beyond = np.maximum(-0.5 - labels.keypoints, labels.keypoints - (size - 0.5))
+    far = np.nan_to_num(beyond).max((1, 2)) > FARTHEST_OUTSIDE * size.max((1, 2))
+    outside = np.nan_to_num(beyond).max(-1) > 0
+    count, total = int(outside.sum()), int((labels.visibility > 0).sum())
+    if far.any() or count > MOST_OUTSIDE * total:
+        row = int(np.argmax(far)) if far.any() else int(np.argmax(outside.any(1)))
+        joint = labels.joints[int(np.argmax(np.nan_to_num(beyond[row]).max(-1)))]
+        width, height = sizes[labels.file_names[row]]
+        raise DeepPoseError(
+            f"{labels.file}: image {labels.file_names[row]}: {joint} is outside of it ({width} × {height} px), as are "
+            f"{count} of {total} labels; are they labels of images of another size?"
+        )
+    return count
+
+
+def _divide(sources: Sequence[_Source], by: SplitBy, validation: float, test: float) -> list[dict[str, list[int]]]:
+    """The rows of each source by split."""
+    rows = [{split: list[int]() for split in SPLITS} for _ in sources]
+    shares = {"validation": validation, "test": test}
+    for number, source in enumerate(sources):
+        if source.split is not None:
+            rows[number][source.split] = list(range(len(source.labels.names)))
+    has = {source.split for source in sources}
+    divided = [number for number, source in enumerate(sources) if source.split in (None, "train")]
+    places = [(number, row) for number in divided for row in range(len(sources[number].labels.names))]
+    groups = [f"{number}/{_group(sources[number].labels.file_names[row], by)}" for number, row in places]
+    left = np.arange(len(places))
+    for split, share in shares.items():
+        if not share or split in has or (None not in has and split == "test"):
+            continue
+        ids = np.unique(np.array(groups)[left], return_inverse=True)[1]
+        kept, taken = split_groups(ids, share * len(places) / len(left))
+        for number, row in (places[i] for i in left[taken]):
+            rows[number][split].append(row)
+        left = left[kept]
+    for number in divided:
+        rows[number]["train"] = []
+    for number, row in (places[i] for i in left):
+        rows[number]["train"].append(row)
+    for split in ("train", "validation"):
+        if not any(part[split] for part in rows):
+            flag = f"--{split}: nobody is in this split"
+            raise UsageError(f"{flag}; valid: another --validation-share, or --split-by image")
+    return rows
+
+
+def _group(file_name: str, by: SplitBy) -> str:
+    folder = file_name.rpartition("/")[0]
+    if by == "folder":
+        return folder
+    return file_name if by == "image" else _FRAME_NUMBER.sub("", file_name.rpartition(".")[0])
+
+
+def _place_images(source: _Source, folder: Path, copy: bool) -> None:
+    for name, file in source.images.items():
+        target = folder / f"{source.prefix}{name}"
+        with writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not copy:
+                try:
+                    target.symlink_to(os.path.relpath(os.path.realpath(file), os.path.realpath(target.parent)))
+                    continue
+                except (OSError, ValueError, NotImplementedError):
+                    pass  # the system has no links here: the image is copied
+            shutil.copyfile(file, target)
+
+
+def _write_split(file: Path, skeleton: Skeleton, chosen: Sequence[tuple[_Source, int]]) -> tuple[int, int]:
+    """Write a split; (images, people) in it."""
+    images: dict[str, dict[str, Any]] = {}
+    people = []
+    for number, (source, row) in enumerate(chosen, 1):
+        labels = source.labels
+        name = f"{source.prefix}{labels.file_names[row]}"
+        if name not in images:
+            width, height = image_size(source.images[labels.file_names[row]])
+            images[name] = {"id": len(images) + 1, "file_name": name, "width": width, "height": height}
+        person: dict[str, Any] = {"id": number, "image_id": images[name]["id"], "category_id": 1, "iscrowd": 0}
+        flags = labels.visibility[row].tolist()
+        values = zip(np.nan_to_num(labels.keypoints[row]).tolist(), flags, strict=True)
+        person["num_keypoints"] = sum(flag > 0 for flag in flags)
+        person["keypoints"] = [number for (x, y), flag in values for number in (x, y, int(flag))]
+        points = labels.keypoints[row]
+        box = labels.bboxes[row]
+        if np.isnan(box).any():
+            person["initial_box"] = None
+            low, high = np.fmin.reduce(points), np.fmax.reduce(points)
+            box = np.concatenate([(low + high) / 2, np.maximum(high - low, 1)])
+        person["bbox"] = to_coco_box(box)
+        area = labels.areas[row]
+        person["area"] = float(box[2] * box[3]) if np.isnan(area) else float(area)
+        if labels.names[row] != labels.file_names[row]:
+            person["name"] = labels.names[row]
+        people.append(person)
+    names = _unique_names([person.get("name", name) for person, name in zip(people, _names(chosen), strict=True)])
+    for person, name, file_name in zip(people, names, _names(chosen), strict=True):
+        person.pop("name", None)
+        if name != file_name:
+            person["name"] = name
+    write_document(file, skeleton, list(images.values()), people)
+    return len(images), len(people)
+
+
+def _names(chosen: Iterable[tuple[_Source, int]]) -> list[str]:
+    return [f"{source.prefix}{source.labels.file_names[row]}" for source, row in chosen]
+
+
+def _unique_names(names: Sequence[str]) -> list[str]:
+    """The second person of an image is named IMAGE#2, as FLIC's are."""
+    seen: dict[str, int] = {}
+    unique = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        unique.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
+    return unique
