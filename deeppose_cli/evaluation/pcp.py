@@ -140,7 +140,8 @@ def limb_kinds(skeleton: Skeleton) -> dict[str, tuple[int, ...]]:
 def limbs_of_joints(joints: NDArray[np.bool_], skeleton: Skeleton) -> NDArray[np.bool_]:
     """Which joints (K) → which limbs (L): those with all of their joints among them."""
     return np.array(
-        [joints[[skeleton.index(joint) for joint in (*limb.start, *limb.end)]].all() for limb in skeleton.limbs]
+        [joints[[skeleton.index(joint) for joint in (*limb.start, *limb.end)]].all() for limb in skeleton.limbs],
+        dtype=bool,
     )
 
 
