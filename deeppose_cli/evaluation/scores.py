@@ -114,7 +114,15 @@ def scores(
         official = {"buffy_official": {**numbers, "limbs_of_detected": of_detected}}
     missing = row.images_without_prediction
     curves = metrics.kind_rates(curve.rates(), skeleton.joint_kinds)
-    scored = {
+    of_pcp = {}
+    if skeleton.limbs:
+        of_pcp["pcp"] = {
+            "rule": pcp_rule,
+            **_metric(*limbs, of_limbs, draws, seed),
+            "per_limb": _by_name([pcp.limb_name(limb) for limb in skeleton.limbs], limbs.rates()),
+            **official,
+        }
+    return {
         "name": row.name,
         "joints_scored": [joint for joint, scored in zip(skeleton.joints, predicted, strict=True) if scored],
         **({} if missing is None else {"images_without_prediction": missing}),
@@ -124,12 +132,7 @@ def scores(
             **_metric(shares, valid, of_joints | of_areas, draws, seed),
             "per_joint": _by_name(skeleton.joints, detected.rates()),
         },
-        "pcp": {
-            "rule": pcp_rule,
-            **_metric(*limbs, of_limbs, draws, seed),
-            "per_limb": _by_name([pcp.limb_name(limb) for limb in skeleton.limbs], limbs.rates()),
-            **official,
-        },
+        **of_pcp,
         "pck": {
             "alpha": pck_alpha,
             **_metric(*near, of_joints, draws, seed),
@@ -140,9 +143,6 @@ def scores(
             **{kind: [_number(value) for value in values] for kind, values in curves.items()},
         },
     }
-    if not skeleton.limbs:
-        del scored["pcp"]
-    return scored
 
 
 def _kind_groups(part: str, kinds: Mapping[str, tuple[int, ...]]) -> ScoreGroups:

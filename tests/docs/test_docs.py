@@ -35,6 +35,8 @@ BLOCKS = [block for page in GUIDES for block in read_blocks(page)]
 SHELL = [block for block in BLOCKS if block.language == "bash"]
 PYTHON = [block for block in BLOCKS if block.language == "python"]
 PLACEHOLDERS = {"NAME", "FILE", "PATH", "NAME|FILE"}
+OWN = ("climbing",)
+"""Names of data sets that the documentation adds."""
 
 
 @pytest.mark.slow
@@ -131,7 +133,12 @@ def parse(words: list[str]) -> None:
         if type(error).__name__ in ("MissingParameter", "NoArgsIsHelpError"):
             return  # the text may name a command without its arguments
         raise AssertionError(f"{path} {' '.join(words)}: {error}") from None
-    valid = {"data": DATASETS, "preset": PRESETS, "name": {**DATASETS, **PRESETS}, "weights": dict.fromkeys(NAMES)}
+    valid = {
+        "data": [*DATASETS, *OWN],
+        "preset": PRESETS,
+        "name": {**DATASETS, **PRESETS, **dict.fromkeys(OWN)},
+        "weights": dict.fromkeys(NAMES),
+    }
     for parameter, names in valid.items():
         value = values.get(parameter)
         is_file = isinstance(value, str) and value.endswith((".safetensors", ".onnx"))
