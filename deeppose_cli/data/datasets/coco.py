@@ -1,6 +1,6 @@
 """Keypoint annotations in COCO's format, read and written: the form in which every prepared data set lies on disk.
 
-What COCO has no field for stands in extra fields of an annotation, which other tools do not look at:
+What COCO has no field for is in extra fields of an annotation, which other tools ignore:
 
 | field | what |
 |---|---|
