@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from deeppose_cli.core.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from deeppose_cli.data.datasets.own import add_dataset
     from deeppose_cli.data.datasets.registry import prepare
     from deeppose_cli.evaluation.evaluate import evaluate
     from deeppose_cli.exporting.exporter import export

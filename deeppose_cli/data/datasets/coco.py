@@ -71,8 +71,6 @@ class CocoFile:
     """Annotations that are left out as they mark a crowd."""
     unlabelled: int
     """Annotations that are left out as none of their keypoints is labelled."""
-    empty_images: int
-    """Images without an annotation."""
 
     def to_annotations(self, skeleton: Skeleton, folder: Path) -> Annotations:
         """Rows with the files below a folder."""
@@ -119,14 +117,14 @@ def read_coco(file: Path, keep_unlabelled: bool = False, category: str | None = 
     torsos = _boxes(rows, "torso_box", file) if any("torso_box" in row for row in rows) else None
     boxes = bboxes
     if any("initial_box" in row for row in rows):
-        boxes = _boxes([{"bbox": None} | row if "initial_box" not in row else row for row in rows], "initial_box", file)
+        boxes = _boxes(rows, "initial_box", file)
         without = np.array(["initial_box" not in row for row in rows])
         boxes[without] = bboxes[without]
     sticks = None
     if any("sticks" in row for row in rows):
         first = rows[0].get("sticks")
-        sticks = _numbers(rows, "sticks", len(first) if isinstance(first, list) else 4, file).reshape(-1, 1, 2, 2)
-        sticks = sticks.reshape(len(rows), -1, 2, 2)
+        limbs = max(1, len(first) // 4) if isinstance(first, list) else 1
+        sticks = _numbers(rows, "sticks", 4 * limbs, file).reshape(len(rows), limbs, 2, 2)
     kept = np.ones(len(rows), bool) if keep_unlabelled else labelled.any(1)
     index = np.flatnonzero(kept)
     row_files = [file_names[row["image_id"]] for row in rows]
@@ -148,8 +146,6 @@ def read_coco(file: Path, keep_unlabelled: bool = False, category: str | None = 
         sticks=None if sticks is None else sticks[index],
         crowds=len(own) - len(rows),
         unlabelled=len(rows) - len(index),
-        empty_images=len(images)
-        - len({row["image_id"] for row in own if _hashable(row.get("image_id")) in file_names}),
     )
 
 
@@ -169,11 +165,10 @@ def write_coco(file: Path, rows: Annotations, root: Path, sizes: Mapping[Path, t
     ]
     counts = rows.labelled.sum(1).tolist()
     points = rows.keypoints.round(DECIMALS)
-    low, high = np.fmin.reduce(points, axis=1), np.fmax.reduce(points, axis=1)
-    corners = np.nan_to_num(np.concatenate([low, np.maximum(high - low, 1)], axis=1), nan=1.0).round(DECIMALS).tolist()
+    boxes = label_boxes(points).round(DECIMALS).tolist()
     annotations = []
     for i, (path, name) in enumerate(zip(rows.files, rows.names, strict=True)):
-        bbox = corners[i]
+        bbox = boxes[i]
         row: dict[str, Any] = {"id": i + 1, "image_id": numbers[path], "category_id": 1, "iscrowd": 0}
         keypoints = [value for x, y in points[i].tolist() for value in ((0, 0, 0) if x != x or y != y else (x, y, 2))]
         area = round(bbox[2] * bbox[3], DECIMALS)
@@ -205,6 +200,12 @@ def write_document(
         lines = ",\n".join(json.dumps(record, ensure_ascii=False, allow_nan=False) for record in records)
         parts.append(f'"{key}": [\n{lines}\n]')
     write_text(file, "{" + ",\n".join(parts) + "}\n")
+
+
+def label_boxes(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, K, 2) px → (N, 4) left, top, width, height of the labelled points, no side below 1; all 1 without any."""
+    low, high = np.fmin.reduce(points, axis=1), np.fmax.reduce(points, axis=1)
+    return np.nan_to_num(np.concatenate([low, np.maximum(high - low, 1)], axis=1), nan=1.0)
 
 
 def to_coco_box(box: NDArray[np.float64]) -> list[float]:

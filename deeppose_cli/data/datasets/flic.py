@@ -34,7 +34,6 @@ request to cite the paper. Nothing of it is part of this project.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -46,7 +45,7 @@ from numpy.typing import NDArray
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.skeleton import FLIC10
 from deeppose_cli.data.datasets.coco import MAX_COORDINATE, WITHIN
-from deeppose_cli.data.datasets.release import Part, Release, join_parts, make_rows, public_dataset
+from deeppose_cli.data.datasets.release import Part, Release, join_parts, make_rows, public_dataset, unique_names
 from deeppose_cli.data.datasets.spec import DatasetSpec
 from deeppose_cli.data.datasets.splits import Splits, in_splits, split_groups
 from deeppose_cli.data.prepare.matlab import read_array, read_struct, require
@@ -136,16 +135,11 @@ def _in_splits(
     points = {joint: examples["coords"][..., place] - 1 for joint, place in PLACES.items()}
     points["neck"] = (points["left_shoulder"] + points["right_shoulder"]) / 2
     x1, y1, x2, y2 = examples["torsobox"].T - 1
-    count: Counter[str] = Counter()
-    names = []
-    for image in examples["filepath"].tolist():
-        count[image] += 1
-        names.append(image if count[image] == 1 else f"{image}#{count[image]}")
     rows = make_rows(
         FLIC10,
         examples["filepath"].tolist(),
         np.stack([points[joint] for joint in FLIC10.joints], axis=1),
-        names,
+        unique_names(examples["filepath"].tolist()),
         torsos=np.stack([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1], axis=1),
     )
     groups = scenes(examples["moviename"].tolist(), examples["currframe"])

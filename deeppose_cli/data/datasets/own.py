@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,9 +20,9 @@ from deeppose_cli.config.defaults import DATA_ROOT
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.files import writing
 from deeppose_cli.core.skeleton import BOX, OPPOSING, Limb, Skeleton, split_side
-from deeppose_cli.data.datasets.coco import CocoFile, read_coco, to_coco_box, write_document
+from deeppose_cli.data.datasets.coco import DECIMALS, CocoFile, label_boxes, read_coco, to_coco_box, write_document
 from deeppose_cli.data.datasets.registry import DATASETS
-from deeppose_cli.data.datasets.release import describe_source
+from deeppose_cli.data.datasets.release import describe_source, unique_names
 from deeppose_cli.data.datasets.spec import DATASET_FILE, IMAGES, DatasetSpec, annotation_file, write_spec
 from deeppose_cli.data.datasets.splits import SPLITS, split_groups
 from deeppose_cli.data.prepare.archives import replace_folder, staging
@@ -65,6 +65,8 @@ class _Source:
     """Folder of its images below the set's folder of images, where several files are added."""
     images: Mapping[str, Path]
     """`file_name` → the user's file."""
+    sizes: Mapping[str, tuple[int, int]]
+    """`file_name` → width and height, px."""
 
 
 def add_dataset(
@@ -187,7 +189,8 @@ def _read_source(split: str | None, file: Path, images: Path | None, category: s
             hint = "" if images is not None else "; --images names their folder"
             raise DeepPoseError(f"{file}: image {name}: not in {' or '.join(map(str, places))}{hint}")
         found[name] = place
-    return _Source(split, labels, f"{file.stem}/" if several else "", found)
+    sizes = {name: image_size(place) for name, place in found.items()}
+    return _Source(split, labels, f"{file.stem}/" if several else "", found, sizes)
 
 
 def _skeleton(name: str, labels: CocoFile, mirror: Sequence[str], scale_by: str | None) -> Skeleton:
@@ -218,8 +221,7 @@ def _pair(flag: str, text: str, joints: Sequence[str]) -> tuple[str, str]:
 
 def _check_sizes(source: _Source) -> int:
     """How many labels are outside of their image. Raises DeepPoseError where they cannot be labels of these images."""
-    labels = source.labels
-    sizes = {name: image_size(file) for name, file in source.images.items()}
+    labels, sizes = source.labels, source.sizes
     size = np.array([sizes[name] for name in labels.file_names], dtype=float)[:, None]
     beyond = np.maximum(-0.5 - labels.keypoints, labels.keypoints - (size - 0.5))
     far = np.nan_to_num(beyond).max((1, 2)) > FARTHEST_OUTSIDE * size.max((1, 2))
@@ -290,49 +292,35 @@ def _place_images(source: _Source, folder: Path, copy: bool) -> None:
 
 def _write_split(file: Path, skeleton: Skeleton, chosen: Sequence[tuple[_Source, int]]) -> tuple[int, int]:
     """Write a split; (images, people) in it."""
+    file_names = [f"{source.prefix}{source.labels.file_names[row]}" for source, row in chosen]
+    names = unique_names([_name(source, row) for source, row in chosen])
     images: dict[str, dict[str, Any]] = {}
     people = []
     for number, (source, row) in enumerate(chosen, 1):
-        labels = source.labels
-        name = f"{source.prefix}{labels.file_names[row]}"
-        if name not in images:
-            width, height = image_size(source.images[labels.file_names[row]])
-            images[name] = {"id": len(images) + 1, "file_name": name, "width": width, "height": height}
-        person: dict[str, Any] = {"id": number, "image_id": images[name]["id"], "category_id": 1, "iscrowd": 0}
+        labels, file_name = source.labels, file_names[number - 1]
+        if file_name not in images:
+            width, height = source.sizes[labels.file_names[row]]
+            images[file_name] = {"id": len(images) + 1, "file_name": file_name, "width": width, "height": height}
+        person: dict[str, Any] = {"id": number, "image_id": images[file_name]["id"], "category_id": 1, "iscrowd": 0}
         flags = labels.visibility[row].tolist()
         values = zip(np.nan_to_num(labels.keypoints[row]).tolist(), flags, strict=True)
         person["num_keypoints"] = sum(flag > 0 for flag in flags)
         person["keypoints"] = [number for (x, y), flag in values for number in (x, y, int(flag))]
-        points = labels.keypoints[row]
-        box = labels.bboxes[row]
-        if np.isnan(box).any():
+        if np.isnan(labels.bboxes[row]).any():
             person["initial_box"] = None
-            low, high = np.fmin.reduce(points), np.fmax.reduce(points)
-            box = np.concatenate([(low + high) / 2, np.maximum(high - low, 1)])
-        person["bbox"] = to_coco_box(box)
-        area = labels.areas[row]
-        person["area"] = float(box[2] * box[3]) if np.isnan(area) else float(area)
-        if labels.names[row] != labels.file_names[row]:
-            person["name"] = labels.names[row]
+            person["bbox"] = label_boxes(labels.keypoints[[row]])[0].round(DECIMALS).tolist()
+        else:
+            person["bbox"] = to_coco_box(labels.bboxes[row])
+        _, _, width, height = person["bbox"]
+        person["area"] = width * height if np.isnan(labels.areas[row]) else float(labels.areas[row])
+        if names[number - 1] != file_name:
+            person["name"] = names[number - 1]
         people.append(person)
-    names = _unique_names([person.get("name", name) for person, name in zip(people, _names(chosen), strict=True)])
-    for person, name, file_name in zip(people, names, _names(chosen), strict=True):
-        person.pop("name", None)
-        if name != file_name:
-            person["name"] = name
     write_document(file, skeleton, list(images.values()), people)
     return len(images), len(people)
 
 
-def _names(chosen: Iterable[tuple[_Source, int]]) -> list[str]:
-    return [f"{source.prefix}{source.labels.file_names[row]}" for source, row in chosen]
-
-
-def _unique_names(names: Sequence[str]) -> list[str]:
-    """The second person of an image is named IMAGE#2, as FLIC's are."""
-    seen: dict[str, int] = {}
-    unique = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        unique.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
-    return unique
+def _name(source: _Source, row: int) -> str:
+    """The example's own name; else its image's, below the set's folder of images."""
+    name, file_name = source.labels.names[row], source.labels.file_names[row]
+    return f"{source.prefix}{file_name}" if name == file_name else name

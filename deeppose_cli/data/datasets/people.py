@@ -20,7 +20,6 @@ of the joints would lie outside; with 2.0 FLIC loses nothing but resolution.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +28,7 @@ import numpy as np
 from deeppose_cli.config.defaults import TORSO_PLACEMENT
 from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError
-from deeppose_cli.core.skeleton import PEOPLE15, Skeleton
+from deeppose_cli.core.skeleton import PEOPLE15
 from deeppose_cli.data.datasets.flic import FLIC
 from deeppose_cli.data.datasets.lsp import LSP
 from deeppose_cli.data.datasets.spec import DatasetSpec
@@ -37,34 +36,31 @@ from deeppose_cli.data.datasets.splits import SPLITS, Splits
 from deeppose_cli.detection.initial_boxes import place
 
 
-def join(data_root: Path, parts: Mapping[str, DatasetSpec] | None = None, skeleton: Skeleton = PEOPLE15) -> Splits:
+def join(data_root: Path) -> Splits:
     """{"train", "validation", "test"}, the rows of the parts in their order. No image is decoded.
 
     Raises DeepPoseError where a part is not prepared, or not whole.
     """
     found, problems = [], []
-    parts = {LSP.name: LSP, FLIC.name: FLIC} if parts is None else parts
-    for part in parts.values():
+    for part in (LSP, FLIC):
         try:
             found.append(part.read(data_root))
         except DeepPoseError as error:
             problems.append(str(error))
     if problems:
-        raise DeepPoseError(f"people joins {' and '.join(parts)}: {'; '.join(problems)}")
-    return {
-        split: Annotations.join([to_combined_skeleton(rows[split], skeleton) for rows in found]) for split in SPLITS
-    }
+        raise DeepPoseError(f"people joins {' and '.join(PEOPLE.parts)}: {'; '.join(problems)}")
+    return {split: Annotations.join([to_combined_skeleton(rows[split]) for rows in found]) for split in SPLITS}
 
 
-def to_combined_skeleton(part: Annotations, skeleton: Skeleton = PEOPLE15) -> Annotations:
-    """A part's rows with the joints of another skeleton, matched by name, and its torso boxes, placed around the
+def to_combined_skeleton(part: Annotations) -> Annotations:
+    """A part's rows with PEOPLE15's joints, and its torso boxes, placed around the
     person, as `boxes`."""
-    keypoints = np.full((len(part), len(skeleton), 2), np.nan)
+    keypoints = np.full((len(part), len(PEOPLE15), 2), np.nan)
     for column, joint in enumerate(part.skeleton.joints):
-        if joint in skeleton.joints and joint not in part.skeleton.derived:
-            keypoints[:, skeleton.index(joint)] = part.keypoints[:, column]
+        if joint not in part.skeleton.derived:
+            keypoints[:, PEOPLE15.index(joint)] = part.keypoints[:, column]
     boxes = part.boxes if part.torsos is None else place(part.torsos, TORSO_PLACEMENT)
-    return replace(part, skeleton=skeleton, keypoints=keypoints, boxes=boxes, sticks=None)
+    return replace(part, skeleton=PEOPLE15, keypoints=keypoints, boxes=boxes, sticks=None)
 
 
 PEOPLE = DatasetSpec(

@@ -20,12 +20,13 @@ DATASETS: dict[str, DatasetSpec] = {
 def list_datasets(data_root: Path) -> tuple[str, ...]:
     """Names of the public sets, then of the user's own in `data_root`."""
     own = sorted(file.parent.name for file in data_root.glob(f"*/{DATASET_FILE}"))
-    return tuple(dict.fromkeys((*DATASETS, *(name for name in own if not name.startswith(".")))))
+    return tuple(dict.fromkeys((*DATASETS, *(name for name in own if _is_there(name, data_root)))))
 
 
 def is_prepared(name: str, data_root: Path) -> bool:
     """Whether a set of that name is known and there to be read. Nothing is made or checked."""
-    return name in list_datasets(data_root) and get_dataset(name, data_root).is_prepared(data_root)
+    known = name in DATASETS or _is_there(name, data_root)
+    return known and get_dataset(name, data_root).is_prepared(data_root)
 
 
 def get_dataset(name: str, data_root: Path, flag: str = "--data") -> DatasetSpec:
@@ -33,14 +34,19 @@ def get_dataset(name: str, data_root: Path, flag: str = "--data") -> DatasetSpec
 
     Raises UsageError, naming `flag`, for a name that no set has; DeepPoseError for a damaged `dataset.yaml`.
     """
-    names = list_datasets(data_root)
-    if name not in names:
-        hint = "; your own images: deeppose data add NAME"
-        raise UsageError(f"{flag} {name}: unknown; valid: {', '.join(names)}{hint}")
-    folder, public = data_root / name, DATASETS.get(name)
-    if public is not None and not (folder / DATASET_FILE).is_file():
-        return public
-    return read_spec(folder, public)
+    public = DATASETS.get(name)
+    if _is_there(name, data_root):
+        return read_spec(data_root / name, public)
+    if public is None:
+        valid = ", ".join(list_datasets(data_root))
+        raise UsageError(f"{flag} {name}: unknown; valid: {valid}; your own images: deeppose data add NAME")
+    return public
+
+
+def _is_there(name: str, data_root: Path) -> bool:
+    """Whether the data root holds a set in a folder of that name; names with a dot are leftovers and caches."""
+    plain = Path(name).name == name and not name.startswith(".")
+    return bool(name) and plain and (data_root / name / DATASET_FILE).is_file()
 
 
 def trained_box(trained: str, box: str, scored: DatasetSpec) -> str:

@@ -11,6 +11,7 @@ A part is what comes in one piece, such as LSPET; parts may come one after the o
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -174,6 +175,16 @@ def describe_source(source: Path) -> dict[str, str]:
         with source.open("rb") as stream:
             described["sha256"] = hashlib.file_digest(stream, "sha256").hexdigest()
     return described
+
+
+def unique_names(names: Sequence[str]) -> list[str]:
+    """The names, the second of a name as NAME#2, the third as NAME#3."""
+    count: Counter[str] = Counter()
+    unique = []
+    for name in names:
+        count[name] += 1
+        unique.append(name if count[name] == 1 else f"{name}#{count[name]}")
+    return unique
 
 
 def make_rows(
