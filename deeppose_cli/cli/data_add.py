@@ -20,7 +20,11 @@ def add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new data set.")],
     annotations: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="COCO keypoint file; may be given more than once.", rich_help_panel=FILES),
+        typer.Option(
+            metavar="FILE",
+            help="File of labels, or the folder of a data.yaml; may be given more than once.",
+            rich_help_panel=FILES,
+        ),
     ] = None,
     train: Annotated[
         Path | None, typer.Option(metavar="FILE", help="File of the training people.", rich_help_panel=FILES)
@@ -34,11 +38,21 @@ def add(
     images: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Folder of the images. Default: the file's, or its images.", rich_help_panel=FILES
+            metavar="DIR",
+            help="Folder below which the images are. Default: beside the file, or where it says.",
+            rich_help_panel=FILES,
         ),
     ] = None,
     category: Annotated[
         str | None, typer.Option(metavar="NAME", help="Category, if several have keypoints.", rich_help_panel=FILES)
+    ] = None,
+    box: Annotated[
+        Literal["image", "labels"] | None,
+        typer.Option(
+            help="Initial box: the image, or around the keypoints. Default: the file's; without one, the image, or "
+            "labels if an image shows several people.",
+            rich_help_panel=FILES,
+        ),
     ] = None,
     validation_share: Annotated[
         float, typer.Option(metavar="X", help="Share of the people for validation.", rich_help_panel=DIVIDE)
@@ -50,11 +64,18 @@ def add(
         Literal["image", "folder", "video"],
         typer.Option(help="What is never divided between two splits.", rich_help_panel=DIVIDE),
     ] = "image",
+    joints: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,…", help="Names of the keypoints, if a data.yaml has no kpt_names.", rich_help_panel=SKELETON
+        ),
+    ] = None,
     mirror: Annotated[
         list[str] | None,
         typer.Option(
             metavar="A:B",
-            help="Keypoints that change places in a mirrored image. Default: by left and right in the names.",
+            help="Keypoints that change places in a mirrored image. Default: the file's, else by left and right in the "
+            "names.",
             rich_help_panel=SKELETON,
         ),
     ] = None,
@@ -78,9 +99,10 @@ def add(
     ] = False,
     data_root: DataRootOption = DATA_ROOT,
 ) -> None:
-    """Add your own labelled images as a data set, from a file in COCO's keypoint format.
+    """Add your own labelled images as a data set.
 
-    A keypoint of visibility 0 is not labelled. Crowds, and people without a labelled keypoint, are left out.
+    Files of labels: a .json of COCO keypoints, a .csv of DeepLabCut or Lightning Pose, the data.yaml of a
+    YOLO-pose set. Crowds, and people without a labelled keypoint, are left out.
     """
     from deeppose_cli.data.datasets.own import add_dataset
 
@@ -95,8 +117,10 @@ def add(
         test_share=test_share,
         split_by=split_by,
         copy=copy,
+        joints=[name.strip() for name in joints.split(",")] if joints else [],
         mirror=mirror or [],
         scale_by=scale_by,
+        box=box,
         category=category,
         title=title,
         overwrite=overwrite,

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from deeppose_cli.core.errors import DeepPoseError
 
@@ -45,6 +46,25 @@ def write_bytes(file: Path, data: bytes) -> None:
 def write_text(file: Path, text: str) -> None:
     """Replace the file's content, in UTF-8. Raises DeepPoseError as `replacing`."""
     write_bytes(file, text.encode())
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """Names with values. Raises DeepPoseError, one line that names the file, where it holds nothing of that kind."""
+    import yaml
+
+    try:
+        values = yaml.safe_load(file.read_bytes())
+    except FileNotFoundError:
+        raise DeepPoseError(f"{file}: no such file") from None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, yaml.YAMLError) as error:
+        # Of a value such as `!!int ""` the library raises whatever its constructor does.
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        where = "" if mark is None else f" in line {mark.line + 1}"
+        reason = " ".join(str(problem or getattr(error, "strerror", None) or error).split())[:200]
+        raise DeepPoseError(f"{file}{where}: {reason or 'no YAML'}") from None
+    if not isinstance(values, dict):
+        raise DeepPoseError(f"{file}: holds no names with values")
+    return values
 
 
 @contextmanager

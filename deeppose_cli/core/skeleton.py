@@ -14,10 +14,10 @@ BOX = "box"
 MAX_JOINTS = 1000
 _WORD = "left|Left|LEFT|right|Right|RIGHT|[lLrR]"
 _SIDE = re.compile(
-    rf"(?P<first>{_WORD})(?:[ _.-]|(?=[A-Z]))(?P<rest>.+)"
+    rf"(?P<first>{_WORD})(?:[ _.-]|(?=[A-Z])|(?<=left)|(?<=right))(?P<rest>.+)"
     rf"|(?P<part>.+)(?:[ _.-]|(?<=[a-z])(?=[A-Z]))(?P<last>{_WORD})"
 )
-"""A side at one end of a joint's name: left_knee, L_knee, LKnee, leftKnee, knee_L, knee.right, kneeLeft."""
+"""A side at one end of a joint's name: left_knee, leftknee, L_knee, LKnee, leftKnee, knee_L, knee.right, kneeLeft."""
 
 
 def split_side(joint: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from deeppose_cli.config.defaults import BOX_SOURCES, DATA_ROOT, DEFAULT_DATA_PRESET
 from deeppose_cli.core.errors import DeepPoseError, UsageError
-from deeppose_cli.core.files import write_text
+from deeppose_cli.core.files import read_yaml, write_text
 from deeppose_cli.core.progress import Progress
 from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.data.datasets.coco import find_missing, read_coco
@@ -151,21 +151,12 @@ def read_spec(folder: Path, public: DatasetSpec | None = None) -> DatasetSpec:
     What the file does not have is taken from the `public` set of that name, or is the default. Raises DeepPoseError,
     one line that names the key.
     """
-    import yaml
-
     file = folder / DATASET_FILE
+    values = read_yaml(file)
     try:
-        values = yaml.safe_load(file.read_bytes())
-        if not isinstance(values, dict):
-            raise ValueError("holds no names with values")
         return _from_mapping(folder.name, values, public)
-    except FileNotFoundError:
-        raise DeepPoseError(f"{file}: no such file") from None
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        reason = getattr(error, "problem", None) or getattr(error, "strerror", None) or " ".join(str(error).split())
-        mark = getattr(error, "problem_mark", None)
-        where = "" if mark is None else f" in line {mark.line + 1}"
-        raise DeepPoseError(f"{file}{where}: {reason[:300]}") from None
+    except ValueError as error:
+        raise DeepPoseError(f"{file}: {' '.join(str(error).split())[:300]}") from None
 
 
 def _from_mapping(name: str, values: Mapping[str, Any], public: DatasetSpec | None) -> DatasetSpec:

@@ -143,6 +143,15 @@ def test_given_splits_are_kept_and_a_validation_part_is_drawn_where_none_is_give
     assert all(name.startswith("held-out/") for name in splits["test"].names)
 
 
+def test_two_files_of_one_name_keep_their_images_apart(tmp_path: Path) -> None:
+    files = [robot_arm.draw(tmp_path / folder, 4, seed) for seed, folder in enumerate("ab")]
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*.png")}
+    add_dataset("arm", files, data_root=tmp_path / "data")
+    assert {file: file.read_bytes() for file in before} == before
+    images = {file.resolve() for file in (tmp_path / "data").rglob("*.png")}
+    assert images == {file.resolve() for file in before}
+
+
 def test_without_boxes_the_initial_box_is_the_image(tmp_path: Path) -> None:
     added = add_dataset("arm", [robot_arm.draw(tmp_path / "a", 8, boxes=False)], data_root=tmp_path)
     assert added.spec.initial_box == "image"

@@ -1,0 +1,1 @@
+"""The formats of labelled images that `deeppose data add` reads, one a file."""
