@@ -49,6 +49,8 @@ def test_boxes_and_keypoints_are_shares_of_the_image(tmp_path: Path, numbers: in
     for split, folder in (("train", "train"), ("validation", "val")):
         boxes, points = reference(file.parent, folder, numbers)
         np.testing.assert_allclose(splits[split].boxes, boxes, atol=1e-5)
+        if numbers == 2:
+            points[(points < 0).any(-1)] = np.nan
         np.testing.assert_allclose(splits[split].keypoints, points, atol=1e-5)
     assert splits["train"].names[0] == "images/train/arm001.png"
 
