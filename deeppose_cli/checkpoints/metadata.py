@@ -6,12 +6,11 @@ Numbers from a file decide what is built, so each has bounds here. Needs no torc
 from __future__ import annotations
 
 import json
-from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
-from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from deeppose_cli.config.defaults import BOX_SOURCES
-from deeppose_cli.config.schema import RefinementPreset, StagePreset
+from deeppose_cli.config.schema import RefinementPreset, StagePreset, from_mapping, quote
 from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.models.confidence import Calibration
 from deeppose_cli.models.displacement import Displacement
@@ -69,26 +68,24 @@ class ModelMetadata:
 @dataclass(frozen=True)
 class _Document:
     format: int
-    skeleton: Any
+    skeleton: dict[str, Any]
     square_initial_box: bool
     initial_box: str
     stages: tuple[Any, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _InitialStage:
     settings: StagePreset
     training: TrainingRecord
     calibration: Calibration | None = None
 
 
-@dataclass(frozen=True)
-class _RefinementStage:
+@dataclass(frozen=True, kw_only=True)
+class _RefinementStage(_InitialStage):
     settings: RefinementPreset
-    training: TrainingRecord
     sigma: float
     displacement: Displacement
-    calibration: Calibration | None = None
 
 
 def to_json(metadata: ModelMetadata) -> str:
@@ -116,12 +113,18 @@ def from_json(text: str) -> ModelMetadata:
     """Read a JSON document. Raises ValueError, one line, for one that `to_json` does not write."""
     try:
         values = json.loads(text)
+        _check_values(values, "the document")
     except RecursionError:
         raise ValueError("nested too deep") from None
     if isinstance(values, dict) and type(values.get("format")) is int and values["format"] != FORMAT:
-        raise ValueError(f"format {_short(values['format'])}; this version of deeppose reads {FORMAT}")
-    document: _Document = _restore(_Document, values, "the document")
-    skeleton = _read_skeleton(document.skeleton)
+        raise ValueError(f"format {values['format']}; this version of deeppose reads {FORMAT}")
+    document = from_mapping(_Document, values, "the document")
+    if not isinstance(document.skeleton.get("name"), str):
+        raise ValueError(f"skeleton's name is {quote(document.skeleton.get('name'))}")
+    try:
+        skeleton = Skeleton.from_mapping(document.skeleton)
+    except ValueError as error:
+        raise ValueError(f"skeleton: {str(error)[:200]}") from None
     if document.initial_box not in BOX_SOURCES:
         raise ValueError(f"initial_box '{document.initial_box[:40]}'; valid: {', '.join(BOX_SOURCES)}")
     if not 1 <= len(document.stages) <= MAX_STAGES:
@@ -129,62 +132,30 @@ def from_json(text: str) -> ModelMetadata:
     stages, records = [], []
     for number, stage_values in enumerate(document.stages, start=1):
         try:
-            if number == 1:
-                first: _InitialStage = _restore(_InitialStage, stage_values, "it")
-                spec, record = StageSpec(first.settings, calibration=first.calibration), first.training
-            else:
-                later: _RefinementStage = _restore(_RefinementStage, stage_values, "it")
-                spec = StageSpec(later.settings, later.sigma, later.displacement, later.calibration)
-                record = later.training
-            _check_bounds(spec, record, len(skeleton))
+            stage = from_mapping(_InitialStage if number == 1 else _RefinementStage, stage_values, "it")
+            own = (stage.sigma, stage.displacement) if isinstance(stage, _RefinementStage) else (1.0, None)
+            spec = StageSpec(stage.settings, *own, stage.calibration)
+            _check_bounds(spec, stage.training, len(skeleton))
         except ValueError as error:
             raise ValueError(f"stage {number}: {error}") from None
         stages.append(spec)
-        records.append(record)
+        records.append(stage.training)
     cascade = CascadeSpec(skeleton, tuple(stages), document.square_initial_box)
     return ModelMetadata(cascade, document.initial_box, tuple(records))
 
 
-def _read_skeleton(values: Any) -> Skeleton:
-    if not isinstance(values, dict):
-        raise ValueError(f"skeleton is {_short(values)}")
-    _restore(str, values.get("name"), "skeleton's name")
-    try:
-        return Skeleton.from_mapping(values)
-    except ValueError as error:
-        raise ValueError(f"skeleton: {str(error)[:200]}") from None
-
-
-def _restore(hint: Any, value: Any, name: str) -> Any:
-    """Convert JSON to the hinted type: a dataclass, a tuple, an optional value, a number, text, or a truth value.
-
-    Raises ValueError that names a field which is missing, unknown, of another type, or out of all bounds.
-    """
-    arguments = get_args(hint)
-    if hint is Any:
-        return value
-    if isinstance(hint, UnionType):  # X | None
-        return None if value is None else _restore(arguments[0], value, name)
-    if is_dataclass(hint) and isinstance(value, dict):
-        hints = get_type_hints(hint)
-        if unknown := sorted(value.keys() - hints.keys()):
-            raise ValueError(f"{name} has an unknown field {unknown[0][:40]!a}")
-        for field in fields(hint):
-            if field.name not in value and field.default is MISSING and field.default_factory is MISSING:
-                raise ValueError(f"{field.name} is missing")
-        return hint(**{key: _restore(hints[key], item, key) for key, item in value.items()})  # type: ignore[operator]
-    if get_origin(hint) is tuple and isinstance(value, list):
-        kinds = arguments[:1] * len(value) if arguments[-1] is ... else arguments
-        if len(kinds) == len(value):
-            return tuple(_restore(kind, item, name) for kind, item in zip(kinds, value, strict=True))
-    if type(value) in (int, float):
-        valid = abs(value) < MAX_NUMBER  # not for NaN
-        value = float(value) if valid and hint is float else value
+def _check_values(value: Any, name: str) -> None:
+    """Raise ValueError that names the field of a number or a text that is out of all bounds."""
+    for key, item in value.items() if isinstance(value, dict) else ():
+        _check_values(item, key)
+    for item in value if isinstance(value, list) else ():
+        _check_values(item, name)
+    if isinstance(value, str):
+        valid = len(value) <= MAX_TEXT and value.isprintable()
     else:
-        valid = not isinstance(value, str) or (len(value) <= MAX_TEXT and value.isprintable())
-    if type(value) is not hint or not valid:
-        raise ValueError(f"{name} is {_short(value)}")
-    return value
+        valid = not isinstance(value, int | float) or abs(value) < MAX_NUMBER  # NaN is not
+    if not valid:
+        raise ValueError(f"{ascii(name)[1:-1][:40]} is {quote(value)}")
 
 
 def _check_bounds(spec: StageSpec, record: TrainingRecord, num_joints: int) -> None:
@@ -210,10 +181,3 @@ def _check_bounds(spec: StageSpec, record: TrainingRecord, num_joints: int) -> N
             raise ValueError(f"{name} {value:.12g}; valid: {least:g} to {most:g}")
     if not record.data:
         raise ValueError("training record names no data set")
-
-
-def _short(value: Any) -> str:
-    """Short, and safe to print."""
-    if isinstance(value, int) and abs(value) >= 10**20:
-        return "a huge number"
-    return ascii(value)[:60] if isinstance(value, str | int | float | bool | None) else f"a {type(value).__name__}"

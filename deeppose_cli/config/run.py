@@ -55,7 +55,7 @@ class StageRunConfig:
         if isinstance(values, Mapping) and "settings" in values:
             stage = values.get("stage")
             kind = RefinementPreset if isinstance(stage, int) and stage > 1 else StagePreset
-            values = {**values, "settings": from_mapping(kind, values["settings"])}
-        config = from_mapping(StageRunConfig, values)
+            values = {**values, "settings": from_mapping(kind, values["settings"], "settings")}
+        config = from_mapping(StageRunConfig, values, "configuration")
         Skeleton.from_mapping(config.skeleton)
         return config

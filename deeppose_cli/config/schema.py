@@ -81,10 +81,7 @@ class StagePreset:
     """`deeppose`: the paper's network, fully connected head. `integral`: small residual network whose K heatmaps are
     read by their expected coordinate. `backbone`: one made for ImageNet, with a head of choice."""
     backbone: str = _model("", "Network made for ImageNet under the head; with --preset modern.", metavar="NAME")
-    """One of `BACKBONES` (network `backbone` only)."""
     head: str = _model("integral", "integral (heatmaps) or regression.", metavar="NAME", choices=HEADS)
-    """`integral`: K heatmaps, each joint its heatmap's expected coordinate. `regression`: averaged features, one fully
-    connected layer (network `backbone` only)."""
     freeze_blocks: int = _model(0, "Keep the weights of the backbone's first N blocks.", zero=True)
     init_weights: str = _model(
         "random",
@@ -104,7 +101,6 @@ class StagePreset:
     head_channels: int = _model(0, "Channels in which the head merges the features.")
     """For network `integral` the channels of its first stride-4 block."""
     dropout: float = _model(0.6, "Probability of dropping.", zero=True, most=1.0, is_flag=False)
-    """On the two fully connected layers (network `deeppose` only)."""
     batch_size: int = setting(128, "Crops per step, over all devices together.")
     max_epochs: int = setting(100, "Epochs to train.")
     optimizer: str = setting("adagrad", f"{' or '.join(OPTIMIZERS)}.", metavar="NAME", choices=OPTIMIZERS)
@@ -115,7 +111,6 @@ class StagePreset:
     coordinate_loss: str = setting("l2", f"{', '.join(COORDINATE_LOSSES)}.", metavar="NAME", choices=COORDINATE_LOSSES)
     """`l2`: squared distance (paper, eq. 3); `l1`; `wing`: Feng et al., CVPR 2018."""
     heatmap_weight: float = setting(0.0, "Weight of the loss of the heatmaps.", metavar="X", zero=True)
-    """Of the cross-entropy between a head's heatmaps, where it has any, and a Gaussian around the label."""
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def input_size_at(self, epoch: int) -> int:
@@ -130,7 +125,6 @@ class RefinementPreset(StagePreset):
     """Settings of a stage s ≥ 2."""
 
     per_joint: bool = _model(False, "A network for each joint, or one for all.", flag="--per-joint/--shared")
-    """Shared: joint i is read from the i-th pair of outputs."""
     sigma: float | None = _model(None, "Side of the crops in units of the pose's diameter.", metavar="X")
     """σ; None: the data set's (paper, section 4.1)."""
     crops_per_joint: int = setting(40, "Displaced crops per image and joint in one epoch.")
@@ -179,7 +173,8 @@ def stage_settings(kind: type[StagePreset]) -> dict[str, tuple[type, Setting]]:
         for each in fields(owner):
             limits = each.metadata.get("setting")
             if limits is not None and (kind is StagePreset or not limits.initial_only):
-                found[each.name] = (_options(hints[each.name])[0], limits)
+                hint = hints[each.name]
+                found[each.name] = (get_args(hint)[0] if isinstance(hint, UnionType) else hint, limits)
     return found
 
 
@@ -279,7 +274,7 @@ def to_primitives(stage: StagePreset) -> dict[str, Any]:
 def from_primitives(kind: type[T], values: Mapping[str, Any]) -> T:
     """Inverse of `to_primitives`. Raises DeepPoseError for an unknown field or a value of another type."""
     try:
-        return from_mapping(kind, values)
+        return from_mapping(kind, values, "settings")
     except ValueError as error:
         raise DeepPoseError(f"stored settings do not fit this version: {error}") from None
 
@@ -287,37 +282,43 @@ def from_primitives(kind: type[T], values: Mapping[str, Any]) -> T:
 _ARTICLES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
-def from_mapping(kind: type[T], values: Any) -> T:
-    """Build a dataclass from a mapping; a field that is a dataclass takes a mapping too.
+def from_mapping(kind: type[T], values: Any, name: str) -> T:
+    """Build a dataclass from plain values: mappings for dataclasses within, lists for tuples.
 
-    Raises ValueError, one line, for an unknown or missing key or a value of another type.
+    Raises ValueError, one line that begins with the `name` of the values or of a field, for an unknown or missing field
+    or a value of another type.
     """
     if not isinstance(values, Mapping):
-        raise ValueError(f"{str(values)[:40]!a} is no mapping")
+        raise ValueError(f"{name} is {quote(values)}")
     known = {each.name: each for each in fields(kind)}  # type: ignore[arg-type]
-    hints = get_type_hints(kind)
     if unknown := [str(key)[:40] for key in values if key not in known]:
-        raise ValueError(f"unknown {unknown[0]!a}; valid: {', '.join(known)}")
-    made = {}
-    for name, own in known.items():
-        if name not in values:
-            if own.default is MISSING and own.default_factory is MISSING:
-                raise ValueError(f"{name} is missing")
-            continue
-        value, hint = values[name], hints[name]
-        if is_dataclass(hint) and isinstance(hint, type) and not isinstance(value, hint):
-            made[name] = from_mapping(hint, value)
-        elif any(_is_a(value, option) for option in _options(hint)):
-            made[name] = value
-        else:
-            raise ValueError(f"{name} is {str(value)[:40]!a}")
-    return kind(**made)
+        raise ValueError(f"{name}: unknown {unknown[0]!a}; valid: {', '.join(known)}")
+    for each in known.values():
+        if each.name not in values and each.default is MISSING and each.default_factory is MISSING:
+            raise ValueError(f"{each.name} is missing")
+    hints = get_type_hints(kind)
+    return kind(**{key: _restore(hints[key], value, key) for key, value in values.items()})
 
 
-def _options(hint: Any) -> tuple[type, ...]:
-    """Plain types of a hint: of each part of a union, `dict` of `dict[str, Any]`."""
-    parts = get_args(hint) if isinstance(hint, UnionType) else (hint,)
-    return tuple(get_origin(part) or part for part in parts)
+def _restore(hint: Any, value: Any, name: str) -> Any:
+    for option in get_args(hint) if isinstance(hint, UnionType) else (hint,):
+        plain, parts = get_origin(option) or option, get_args(option)
+        if is_dataclass(option) and isinstance(value, Mapping):
+            return from_mapping(option, value, name)  # type: ignore[arg-type]
+        if plain is tuple and isinstance(value, list | tuple):
+            kinds = parts[:1] * len(value) if parts[-1] is ... else parts
+            if len(kinds) == len(value):
+                return tuple(_restore(kind, item, name) for kind, item in zip(kinds, value, strict=True))
+        elif option is Any or _is_a(value, plain):
+            return value
+    raise ValueError(f"{name} is {quote(value)}")
+
+
+def quote(value: Any) -> str:
+    """A value from a file, short and safe to print."""
+    if isinstance(value, int) and abs(value) >= 10**20:
+        return "a huge number"
+    return ascii(value)[:60] if isinstance(value, str | int | float | bool | None) else f"a {type(value).__name__}"
 
 
 def _is_a(value: Any, kind: type) -> bool:

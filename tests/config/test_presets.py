@@ -67,7 +67,7 @@ def test_settings_of_another_version_are_refused() -> None:
         from_primitives(RefinementPreset, {**values, "heads": 4})
     with pytest.raises(DeepPoseError, match="input_size is '64'"):
         from_primitives(RefinementPreset, {**values, "input_size": "64"})
-    with pytest.raises(DeepPoseError, match="no mapping"):
+    with pytest.raises(DeepPoseError, match="augmentation is 1"):
         from_primitives(RefinementPreset, {**values, "augmentation": 1})
 
 
