@@ -6,7 +6,7 @@ Numbers from a file decide what is built, so each has bounds here. Needs no torc
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from deeppose_cli.config.defaults import BOX_SOURCES
@@ -133,8 +133,9 @@ def from_json(text: str) -> ModelMetadata:
     for number, stage_values in enumerate(document.stages, start=1):
         try:
             stage = from_mapping(_InitialStage if number == 1 else _RefinementStage, stage_values, "it")
-            own = (stage.sigma, stage.displacement) if isinstance(stage, _RefinementStage) else (1.0, None)
-            spec = StageSpec(stage.settings, *own, stage.calibration)
+            spec = StageSpec(stage.settings, calibration=stage.calibration)
+            if isinstance(stage, _RefinementStage):
+                spec = replace(spec, sigma=stage.sigma, displacement=stage.displacement)
             _check_bounds(spec, stage.training, len(skeleton))
         except ValueError as error:
             raise ValueError(f"stage {number}: {error}") from None

@@ -285,14 +285,14 @@ _ARTICLES = {int: "a whole number", float: "a number", bool: "true or false", st
 def from_mapping(kind: type[T], values: Any, name: str) -> T:
     """Build a dataclass from plain values: mappings for dataclasses within, lists for tuples.
 
-    Raises ValueError, one line that begins with the `name` of the values or of a field, for an unknown or missing field
+    Raises ValueError, one line that has the `name` of the values or of a field, for an unknown or missing field
     or a value of another type.
     """
     if not isinstance(values, Mapping):
         raise ValueError(f"{name} is {quote(values)}")
     known = {each.name: each for each in fields(kind)}  # type: ignore[arg-type]
     if unknown := [str(key)[:40] for key in values if key not in known]:
-        raise ValueError(f"{name}: unknown {unknown[0]!a}; valid: {', '.join(known)}")
+        raise ValueError(f"unknown {unknown[0]!a} in {name}; valid: {', '.join(known)}")
     for each in known.values():
         if each.name not in values and each.default is MISSING and each.default_factory is MISSING:
             raise ValueError(f"{each.name} is missing")
