@@ -67,7 +67,7 @@ FACE_TOLERANCE = 0.5
 """A detected face is taken for a torso box's if its centre is off by at most so many heights of the torso box …"""
 FACE_SIZES = (0.25, 1.0)
 """… and its own height is within these."""
-Metric = Literal["pdj", "pcp", "pck", "all"]
+Metric = Literal["pdj", "pcp", "pck", "pckh", "oks", "rmse", "all"]
 Split = Literal["train", "validation", "test"]
 Centric = Literal["person", "observer"]
 """Whose left and right: the person's own, or those of an observer of the image."""

@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 
 from deeppose_cli.core.skeleton import Skeleton
 
-_ARRAYS = ("keypoints", "boxes", "torsos", "sticks")
+_ARRAYS = ("keypoints", "boxes", "torsos", "sticks", "areas")
+BOX_AREA_SHARE = 0.53
+"""Share of a box that its person covers, where only the box is known. xtcocotools, which scores CrowdPose and others,
+and Ultralytics' pose validation take the same share."""
 
 
 def labelled(keypoints: NDArray[np.floating]) -> NDArray[np.bool_]:
@@ -42,10 +45,12 @@ class Annotations:
     sticks: NDArray[np.float64] | None = None
     """(N, L, 2, 2) start and end in px of the skeleton's limbs, where the data set labels limbs, not joints (Buffy):
     two of them that meet at a joint have each an end of their own."""
+    areas: NDArray[np.float64] | None = None
+    """(N) px² that the person covers in the image, COCO's `area`; NaN where it is not known."""
 
     def __post_init__(self) -> None:
         n, skeleton = len(self.files), self.skeleton
-        shapes = {"names": (n,), "keypoints": (n, len(skeleton), 2), "boxes": (n, 4), "torsos": (n, 4)}
+        shapes = {"names": (n,), "keypoints": (n, len(skeleton), 2), "boxes": (n, 4), "torsos": (n, 4), "areas": (n,)}
         for column, shape in (shapes | {"sticks": (n, len(skeleton.limbs), 2, 2)}).items():
             values = getattr(self, column)
             if values is not None and np.shape(values) != shape:

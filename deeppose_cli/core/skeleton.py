@@ -64,7 +64,7 @@ class Skeleton:
     """Joints that are by their definition the mean of these. Another skeleton's joint of that name is another point
     unless it is made in the same way; a model that predicts what it is made of predicts it too."""
     sigmas: Mapping[str, float] = field(default_factory=dict, hash=False)
-    """σ of COCO's object keypoint similarity; joints that are not named have `DEFAULT_SIGMA`."""
+    """σ of COCO's object keypoint similarity for joints that differ from `COCO_SIGMAS` and `DEFAULT_SIGMA`."""
 
     def __post_init__(self) -> None:
         if self.mirror_pairs is None:
@@ -120,8 +120,19 @@ class Skeleton:
     def scale_name(self) -> str:
         """What the diameter is, in words."""
         if self.scale_by is None:
-            return "the pose's box"
-        return "the torso" if self.scale_by in (OPPOSING, BUFFY10.scale_by) else " to ".join(self.scale_by)
+            return "the diagonal of the pose's box"
+        return (
+            "the torso"
+            if self.scale_by in (OPPOSING, BUFFY10.scale_by)
+            else f"the distance {' to '.join(self.scale_by)}"
+        )
+
+    @cached_property
+    def oks_sigmas(self) -> tuple[float, ...]:
+        """(K,) σ of COCO's object keypoint similarity: the data set's own, else COCO's by name, else the default."""
+        names = ("_".join(filter(None, split_side(joint))).lower() for joint in self.joints)
+        measured = (COCO_SIGMAS.get(name, DEFAULT_SIGMA) for name in names)
+        return tuple(self.sigmas.get(joint, sigma) for joint, sigma in zip(self.joints, measured, strict=True))
 
     @cached_property
     def kinds(self) -> tuple[str, ...]:
@@ -189,6 +200,15 @@ class Skeleton:
 
 DEFAULT_SIGMA = 0.1
 """σ of a joint in COCO's object keypoint similarity where nobody measured it."""
+COCO_SIGMAS = {"nose": 0.026} | {
+    f"{side}_{kind}": sigma
+    for kind, sigma in (
+        *(("eye", 0.025), ("ear", 0.035), ("shoulder", 0.079), ("elbow", 0.072)),
+        *(("wrist", 0.062), ("hip", 0.107), ("knee", 0.087), ("ankle", 0.089)),
+    )
+    for side in SIDES
+}
+"""σ that COCO measured on images labelled twice (pycocotools)."""
 
 
 def _mapping(value: Any, key: str) -> Mapping[str, Any]:

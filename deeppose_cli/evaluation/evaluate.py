@@ -139,9 +139,9 @@ def evaluate(
     data_root, runs_root = Path(data_root), Path(runs_root)
     with loading_notice("libraries"):
         from deeppose_cli.checkpoints.model_source import check_stage, model_line
-        from deeppose_cli.evaluation import external_predictions, predict_split, published_results, scores
+        from deeppose_cli.evaluation import external_predictions, oks, predict_split, published_results, scores
         from deeppose_cli.evaluation import report as output
-        from deeppose_cli.evaluation.metrics import observer_centric
+        from deeppose_cli.evaluation.metrics import head_limb, observer_centric
     prediction_files = [Path(file) for file in predictions]
     external_predictions.check_files(prediction_files)
     files_only = bool(predictions) and run is weights is None
@@ -152,6 +152,12 @@ def evaluate(
         raise UsageError(f"--stage {stage}: with --predictions alone no stage is scored; add --run NAME")
     elif flip_test:
         raise UsageError("--flip-test: with --predictions alone no network is run; add --run NAME or --weights FILE")
+    lacking = {} if dataset.skeleton.limbs else {"pcp": "limbs"}
+    if head_limb(dataset.skeleton) is None:
+        lacking["pckh"] = "head limb"
+    if metric in lacking:
+        valid = ", ".join(name for name in get_args(Metric) if name not in lacking)
+        raise UsageError(f"--metric {metric}: {dataset.name} has no {lacking[metric]}; valid: {valid}")
     observer = centric == "observer"
     if observer and (missing := [joint for joint in SIDE_JOINTS if joint not in dataset.skeleton.joints]):
         lacks = f"{dataset.name} has no {missing[0]}, which decides the sides"
@@ -220,7 +226,9 @@ def evaluate(
         **({} if test.skeleton.scale_name == "the torso" else {"unit": test.skeleton.scale_name}),
         "published": published,
         "rows": [
-            scores.scores(row, truth, test.skeleton, pcp_rule, alpha, test.sticks, bootstrap, seed) for row in rows
+            scores.scores(row, truth, test.skeleton, pcp_rule, alpha, test.sticks, bootstrap, seed)
+            | {"oks": oks.oks_scores(row, truth, test)}
+            for row in rows
         ],
     }
     files = [] if folder is None else output.write_files(folder, document, test, rows, truth)

@@ -3,7 +3,7 @@
 Two formats, by the file's suffix:
 
 - `.npz` with an array `keypoints`, numbers (N, K, 2) in px, 0-based, in the data set's joint order and the split's
-  image order. NaN: nothing predicted.
+  image order. NaN: nothing predicted. `scores` (N), if it is there: how sure the model is of each pose, for OKS AP.
 - `.json`, COCO keypoint results: a list of `{"image_id": …, "keypoints": [x, y, v] · K, "score": …}`. `image_id` is the
   example's 0-based number in the split, or its name (`im1001.jpg`). Of several results for one example the one with the
   highest score is taken (the first of equals; no score counts as 0); an example without a result has no prediction. A
@@ -46,25 +46,25 @@ def external_rows(paths: Sequence[Path], test: Annotations, data: str) -> list[S
     names = [path.name for path in paths]
     rows = []
     for path in paths:
-        poses = read_predictions(path, test.names, test.skeleton.joints, data)
+        poses, scores = read_predictions(path, test.names, test.skeleton.joints, data)
         missing = int(np.isnan(poses).any(-1).all(-1).sum())
         if missing:
             report(f"{path}: no prediction for {missing:,} of {len(poses):,} images; counted as wrong")
         name = path.name if names.count(path.name) == 1 else str(path)
-        rows.append(ScoredPredictions(name, poses, np.ones(len(test.skeleton), dtype=bool), missing))
+        rows.append(ScoredPredictions(name, poses, np.ones(len(test.skeleton), bool), missing, scores=scores))
     return rows
 
 
 def read_predictions(
     path: Path, names: Sequence[str], joints: Sequence[str], data: str = "NAME"
-) -> NDArray[np.float64]:
-    """Read a file: (N, K, 2) px for the N examples and K joints of these names; NaN where there is no prediction.
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """Read a file: (N, K, 2) px for the N examples and K joints of these names, NaN where there is no prediction.
 
-    `data` is the set's name, for the messages. No pickled code is run. Raises DeepPoseError, one line that names the
-    file, what was found and what was expected.
+    Also the scores (N) of the poses; None where the file has none. `data` is the set's name, for the messages. No
+    pickled code is run. Raises DeepPoseError, one line that names the file, what was found and what was expected.
     """
     check_files([path])
-    poses = _read_npz(path) if path.suffix.lower() == ".npz" else _read_coco(path, names, joints, data)
+    poses, scores = _read_npz(path) if path.suffix.lower() == ".npz" else _read_coco(path, names, joints, data)
     expected = (len(names), len(joints), 2)
     if poses.shape != expected:
         raise DeepPoseError(
@@ -78,26 +78,31 @@ def read_predictions(
         )
     if np.isnan(poses).any(-1).all():
         raise DeepPoseError(f"{path}: no prediction for any of the {len(names)} images")
-    return poses
+    if scores is not None and (scores.shape != (len(names),) or not np.isfinite(scores).all()):
+        raise DeepPoseError(f"{path}: scores has shape {scores.shape}; expected {len(names)} numbers, one an image")
+    return poses, scores
 
 
-def _read_npz(path: Path) -> NDArray[np.float64]:
+def _read_npz(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             names = archive.files
-            keypoints = archive["keypoints"] if "keypoints" in names else None
+            arrays = {name: archive[name] for name in ("keypoints", "scores") if name in names}
     except Exception as error:  # zipfile, zlib, lzma and NumPy have each their own errors for a damaged file
         raise DeepPoseError(f"{path}: not an .npz file of plain numbers ({_first_line(error)})") from None
-    if keypoints is None:
+    if "keypoints" not in arrays:
         raise DeepPoseError(f"{path}: no array 'keypoints'; arrays found: {', '.join(names) or 'none'}")
-    if not isinstance(keypoints, np.ndarray):  # NumPy returns the bytes of a member that is not its own
-        raise DeepPoseError(f"{path}: keypoints is not an array; expected what numpy.savez writes")
-    if keypoints.dtype.kind not in "fiu":
-        raise DeepPoseError(f"{path}: keypoints is of type {keypoints.dtype}; expected numbers (float)")
-    return keypoints.astype(np.float64)
+    for name, values in arrays.items():
+        if not isinstance(values, np.ndarray):  # NumPy returns the bytes of a member that is not its own
+            raise DeepPoseError(f"{path}: {name} is not an array; expected what numpy.savez writes")
+        if values.dtype.kind not in "fiu":
+            raise DeepPoseError(f"{path}: {name} is of type {values.dtype}; expected numbers (float)")
+    return arrays["keypoints"].astype(np.float64), arrays["scores"].astype(np.float64) if "scores" in arrays else None
 
 
-def _read_coco(path: Path, names: Sequence[str], joints: Sequence[str], data: str) -> NDArray[np.float64]:
+def _read_coco(
+    path: Path, names: Sequence[str], joints: Sequence[str], data: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
     try:
         results = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
@@ -127,7 +132,7 @@ def _read_coco(path: Path, names: Sequence[str], joints: Sequence[str], data: st
             raise DeepPoseError(f"{where}: score is nan; expected a number")
         if not score <= best[image]:  # NaN, before the first
             poses[image], best[image] = pose, score
-    return poses
+    return poses, np.nan_to_num(best) if any("score" in result for result in results) else None
 
 
 def _find_example(image_id: Any, names: Sequence[str], examples: dict[str, int], data: str, where: str) -> int:

@@ -1,14 +1,12 @@
-"""PDJ and PCK as pure functions of arrays, and what all rates share; PCP is in `pcp`.
+"""PDJ, PCK and PCKh as pure functions of arrays, and what all rates share; PCP is in `pcp`.
 
-`pred` and `truth` are (N, K, 2) in px of the source images. NaN in `truth` means not labelled: such a joint is left
-out of the denominator. A `pred` that is not finite means that nothing was predicted: a labelled joint without a
-prediction is wrong. Rates are fractions of 1, and NaN where nothing was labelled.
+`pred` and `truth` are (N, K, 2) in px of the source images. NaN in `truth`: not labelled, left out of the denominator.
+A `pred` that is not finite: nothing was predicted, which is wrong where there is a label. Rates are fractions of 1, and
+NaN where nothing was labelled.
 
-Each metric first gives `HitCounts`: per image which joints are right and which are valid. Rates, their intervals
-(`bootstrap`) and the sums of several processes (`training.metrics`) are computed from these.
-
-Nothing is divided by a torso, a limb or a box: an error is compared with a share of its length, so that on a length of
-zero an exact prediction is right and any other is wrong.
+A metric gives `HitCounts`: per image which joints are right and which are valid. Rates, their intervals (`scores`) and
+the sums of several processes (`training.metrics`) are computed from these. No error is divided by a torso, a limb or a
+box; it is compared with a share of that length: where the length is zero, only an exact prediction is right.
 """
 
 from __future__ import annotations
@@ -25,10 +23,11 @@ from deeppose_cli.core.skeleton import Skeleton
 
 THRESHOLDS: NDArray[np.float64] = np.arange(51) / 100
 """0, 0.01 … 0.5 of the torso: the thresholds of the PDJ curve."""
-
+PCKH_ALPHA = 0.5
+"""Share of the head's length at which PCKh is read (Andriluka et al., CVPR 2014)."""
 SLACK = 1 + 1e-9
-"""Limits are inclusive, and this much wider: an error equal to the limit on paper may be computed some rounding steps
-above it. A step of float64 is 1e-16 of a coordinate, and coordinates are up to some thousand times the limit."""
+"""Limits are inclusive, and this much wider: an error that equals the limit may be computed some rounding steps (1e-16
+of a coordinate, which is up to some thousand times the limit) above it."""
 
 
 class HitCounts(NamedTuple):
@@ -74,31 +73,31 @@ def torso_errors(pred: FloatArray, truth: FloatArray, skeleton: Skeleton) -> NDA
     return out
 
 
-def pdj_hits(pred: FloatArray, truth: FloatArray, skeleton: Skeleton, threshold: float) -> HitCounts:
-    """(N, K) which joints are detected at one threshold; see `pdj_curve_hits`."""
-    hits, valid = pdj_curve_hits(pred, truth, skeleton, np.array([threshold]))
-    return HitCounts(hits[0], valid)
+def hits_within(pred: FloatArray, truth: FloatArray, unit: FloatArray, thresholds: FloatArray | float) -> HitCounts:
+    """(N, K) which joints have an error ≤ threshold · unit (N) px; (T, N, K) for T thresholds.
 
-
-def pdj_curve_hits(
-    pred: FloatArray, truth: FloatArray, skeleton: Skeleton, thresholds: FloatArray = THRESHOLDS
-) -> HitCounts:
-    """(T, N, K) which joints are detected at each threshold, and (N, K) which are valid.
-
-    A joint is detected if its error ≤ threshold · torso, torso = |left shoulder − right hip| of the truth (paper,
-    section 4.1). It is valid if it is labelled and its torso is: an image without the torso is left out whole, as
-    there is no unit for its errors.
+    A joint is valid if it is labelled and its image's unit is not NaN.
     """
-    distance, torso = joint_errors(pred, truth), diameter(truth, skeleton)[:, None]
-    valid = ~np.isnan(distance) & ~np.isnan(torso)
-    limits = np.asarray(thresholds)[:, None, None] * torso * SLACK  # (T, N, 1)
+    distance, unit = joint_errors(pred, truth), np.asarray(unit)[:, None]
+    valid = ~np.isnan(distance) & ~np.isnan(unit)
+    limits = np.asarray(thresholds)[..., None, None] * unit * SLACK
     return HitCounts(valid & (distance <= limits), valid)
+
+
+def pdj_hits(
+    pred: FloatArray, truth: FloatArray, skeleton: Skeleton, thresholds: FloatArray | float = PDJ_THRESHOLD
+) -> HitCounts:
+    """Which joints are detected: error ≤ threshold · torso, the true left shoulder to right hip (paper, section 4.1).
+
+    An image without a labelled torso is left out whole. Other skeletons: see `Skeleton.scale_by`.
+    """
+    return hits_within(pred, truth, diameter(truth, skeleton), thresholds)
 
 
 def pdj(
     pred: FloatArray, truth: FloatArray, skeleton: Skeleton, threshold: float = PDJ_THRESHOLD
 ) -> NDArray[np.float64]:
-    """(K) percentage of detected joints (as a fraction of 1) at one threshold; see `pdj_curve_hits`."""
+    """(K) percentage of detected joints (as a fraction of 1) at one threshold."""
     return pdj_hits(pred, truth, skeleton, threshold).rates()
 
 
@@ -122,16 +121,41 @@ def intersection_and_union(a: FloatArray, b: FloatArray) -> tuple[NDArray[np.flo
 
 
 def pck_hits(pred: FloatArray, truth: FloatArray, alpha: float) -> HitCounts:
-    """(N, K) which joints have an error ≤ alpha · max(height, width) of the tight box around the labelled joints.
+    """Which joints have an error ≤ alpha · the longer side of the tight box around the labelled joints.
 
-    Source: Yang & Ramanan, PAMI 2013. The box's sides are max − min of the joints' coordinates. Their published MATLAB
-    code adds one pixel to each side, which widens the limit by α px; it is not added here.
+    Source: Yang & Ramanan, PAMI 2013. Their published MATLAB code adds one pixel to each side of the box; it is not
+    added here.
     """
-    distance = joint_errors(pred, truth)
-    valid = ~np.isnan(distance)
     left_top, right_bottom = np.split(extent(truth), 2)
-    side = np.where(valid.any(1), (right_bottom - left_top).max(0), np.nan)[:, None]
-    return HitCounts(valid & (distance <= alpha * side * SLACK), valid)
+    return hits_within(pred, truth, (right_bottom - left_top).max(0), alpha)
+
+
+def pckh_hits(pred: FloatArray, truth: FloatArray, skeleton: Skeleton, alpha: float = PCKH_ALPHA) -> HitCounts:
+    """Which joints have an error ≤ alpha · the length of the true head, a limb of the skeleton.
+
+    MPII, where PCKh comes from, takes 0.6 of the diagonal of its labelled head boxes instead; other data sets have no
+    such boxes. An image without a labelled head is left out whole. Raises ValueError for a skeleton without a head.
+    """
+    if (head := head_limb(skeleton)) is None:
+        raise ValueError(f"{skeleton.name} has no head limb")
+    start, end = limb_ends(truth, skeleton)[:, :, head]
+    return hits_within(pred, truth, np.linalg.norm(end - start, axis=-1), alpha)
+
+
+def head_limb(skeleton: Skeleton) -> int | None:
+    """The limb to measure PCKh by: of the kind `head`, else one that ends in `head_top`; None: there is none."""
+    limbs = [(limb.kind, *limb.start, *limb.end) for limb in skeleton.limbs]
+    heads = [i for name in ("head", "head_top") for i, names in enumerate(limbs) if name in names]
+    return heads[0] if heads else None
+
+
+def limb_ends(poses: FloatArray, skeleton: Skeleton) -> NDArray[np.float64]:
+    """(2, N, L, 2) the limbs' starts and ends: means of their joints."""
+    ends = np.empty((2, len(poses), len(skeleton.limbs), 2))
+    for number, limb in enumerate(skeleton.limbs):
+        for end, joints in enumerate((limb.start, limb.end)):
+            ends[end, :, number] = np.asarray(poses)[:, [skeleton.index(joint) for joint in joints]].mean(1)
+    return ends
 
 
 def kind_rates(rates: FloatArray, kinds: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[np.float64]]:
@@ -142,8 +166,8 @@ def kind_rates(rates: FloatArray, kinds: Mapping[str, tuple[int, ...]]) -> dict[
 def mean_rate(rates: FloatArray) -> NDArray[np.float64]:
     """Mean over the last axis of the rates that are defined; NaN where none is.
 
-    The means of PDJ and PCK are over all K joints, not over joint kinds: `neck` weighs half of `elbow`. That of PCP is
-    over limb kinds.
+    The means of joints' scores are over all K joints, not over joint kinds: `neck` weighs half of `elbow`. That of PCP
+    is over limb kinds.
     """
     defined = ~np.isnan(rates)
     return rate(np.where(defined, rates, 0.0).sum(-1), defined.sum(-1))

@@ -12,8 +12,16 @@ from numpy.typing import NDArray
 
 from deeppose_cli.config.defaults import PcpRule
 from deeppose_cli.core.geometry import FloatArray
-from deeppose_cli.core.skeleton import BUFFY10, SIDES, Limb, Skeleton
-from deeppose_cli.evaluation.metrics import SLACK, HitCounts, checked, intersection_and_union, kind_rates, rate
+from deeppose_cli.core.skeleton import BUFFY10, Skeleton, split_side
+from deeppose_cli.evaluation.metrics import (
+    SLACK,
+    HitCounts,
+    checked,
+    intersection_and_union,
+    kind_rates,
+    limb_ends,
+    rate,
+)
 
 ARM_AND_LEG_KINDS = ("upper_arm", "lower_arm", "upper_leg", "lower_leg")
 """The limb kinds over which DeepPose's average PCP is taken."""
@@ -35,22 +43,19 @@ def pcp_hits(
 ) -> HitCounts:
     """(N, L) which limbs are found, in the order of `skeleton.limbs`.
 
-    `strict`: both ends lie within half the limb's length of the truth.
-    `mean`: the mean of the two ends' errors is within half the length.
-    `buffy`: the two ends of a predicted stick change places if its first end is nearer to the second true end than to
-    the first, as the release's arms have no fixed order. Then, in the frame of the true stick, the mean absolute error
-    of the ends along it and the mean absolute error across it must both be less than half its length. On Buffy's own
-    skeleton a person's window must match first (`window_hits`), or all of its sticks are wrong; on other skeletons,
-    and with `windows=False`, the stick rule alone is applied.
+    `strict`: both ends lie within half the limb's length of the truth. `mean`: the mean of their errors does.
+    `buffy`: a predicted stick is turned round if its first end is nearer to the second true end than to the first, as
+    the release's arms have no fixed order. Then, in the frame of the true stick, the ends' mean absolute errors along
+    it and across it must both be less than half its length. On Buffy's own skeleton a person's window must match first
+    (`window_hits`), or all of its sticks are wrong; elsewhere, and with `windows=False`, the stick rule alone counts.
 
-    A limb's end may be the mean of several joints (the torso's: both shoulders, both hips); it is labelled, or
-    predicted, if all of them are. `marked` (N, L, 2, 2): start and end of the true limbs as they were marked, where
-    limbs that meet at a joint have different ends there (Buffy's sticks). The rule `buffy` uses them. `strict` and
-    `mean` use the joints, so that every data set is scored alike: on Buffy the elbow is then the mean of the two marked
-    ends. Raises ValueError for another rule.
+    An end that is the mean of several joints is labelled, or predicted, if all of them are. `marked` (N, L, 2, 2): the
+    true limbs' ends as they were marked, where limbs that meet at a joint have different ends there (Buffy's sticks);
+    only the rule `buffy` uses them: by the others every data set is scored alike, by its joints. Raises ValueError for
+    another rule.
     """
     pred, truth = checked(pred, truth)
-    p, q = _both_ends(pred, skeleton), _both_ends(truth, skeleton)  # (2, N, L, 2)
+    p, q = limb_ends(pred, skeleton), limb_ends(truth, skeleton)  # (2, N, L, 2)
     if rule == "buffy" and marked is not None:
         q = np.moveaxis(np.asarray(marked, np.float64), 2, 0)
     valid = np.asarray(~np.isnan(q).any((0, -1)))
@@ -73,7 +78,7 @@ def pcp_hits(
         across = np.abs(offset[..., 0] * stick[..., 1] - offset[..., 1] * stick[..., 0]).mean(0)
         exact = error.max(0) == 0  # also where the true stick has no length, and so no frame
         found = (np.maximum(along, across) < 0.5 * length**2) | exact
-        if windows and has_windows(skeleton):
+        if windows and window_limbs(skeleton):
             people = window_hits(pred, truth, skeleton)
             found &= people.hits | ~people.valid
     else:
@@ -81,14 +86,10 @@ def pcp_hits(
     return HitCounts(valid & found, valid)
 
 
-def has_windows(skeleton: Skeleton) -> bool:
-    """Whether the scorer's windows are defined: for Buffy's own sticks."""
-    return skeleton.name == BUFFY10.name
-
-
-def window_limbs(skeleton: Skeleton) -> NDArray[np.bool_]:
-    """(L) the limbs from which a window is made: torso and head."""
-    return np.array([limb.kind in ("torso", "head") for limb in skeleton.limbs])
+def window_limbs(skeleton: Skeleton) -> tuple[int, int] | None:
+    """Head and torso, the limbs from which the scorer makes its windows; None: not Buffy's own sticks."""
+    kinds = [limb.kind for limb in skeleton.limbs]
+    return (kinds.index("head"), kinds.index("torso")) if skeleton.name == BUFFY10.name else None
 
 
 def window_hits(pred: FloatArray, truth: FloatArray, skeleton: Skeleton) -> HitCounts:
@@ -99,7 +100,16 @@ def window_hits(pred: FloatArray, truth: FloatArray, skeleton: Skeleton) -> HitC
     intersection over union with that of the true ones greater than 0.5. A person is valid if the true head and torso
     are labelled; if the predicted head or torso is missing, the window does not match.
     """
-    found, true = (_windows(_both_ends(poses, skeleton), skeleton) for poses in checked(pred, truth))
+
+    def windows(poses: FloatArray) -> NDArray[np.float64]:
+        """(4, N) left, top, right, bottom, px; NaN where head or torso is missing."""
+        limbs = limb_ends(poses, skeleton)[:, :, list(window_limbs(skeleton) or ())]  # (2, N, 2, 2)
+        heights = np.stack([*limbs[:, :, 0, 1], limbs[:, :, 1, 1].mean(0)])
+        top, bottom = heights.min(0), heights.max(0)
+        x, width = limbs[..., 0].mean((0, 2)), (bottom - top) / WINDOW_ASPECT
+        return np.stack([x - width / 2, top, x + width / 2, bottom])
+
+    found, true = (windows(poses) for poses in checked(pred, truth))
     shared, union = intersection_and_union(found, true)
     # Windows without an extent have no overlap: two such windows match if they are equal.
     matched = np.asarray((shared > WINDOW_OVERLAP * union) | (found == true).all(0))
@@ -125,10 +135,14 @@ def buffy_scores(limbs: HitCounts, people: HitCounts, skeleton: Skeleton) -> dic
     }
 
 
-def limb_name(limb: Limb) -> str:
-    """`left_upper_arm`; `torso` for a limb of both sides or none."""
-    side = limb.start[0].partition("_")[0]
-    return f"{side}_{limb.kind}" if len(limb.start) == 1 and side in SIDES else limb.kind
+def limb_names(skeleton: Skeleton) -> tuple[str, ...]:
+    """(L) `left_upper_arm`; `torso` for a limb of both sides or none; with its ends where the name is not unique."""
+    names = []
+    for limb in skeleton.limbs:
+        sides = {split_side(joint)[0] for joint in (*limb.start, *limb.end)} - {""}
+        names.append(f"{sides.pop()}_{limb.kind}" if len(sides) == 1 else limb.kind)
+    ends = (f"{'+'.join(limb.start)}-{'+'.join(limb.end)}" for limb in skeleton.limbs)
+    return tuple(f"{name} {end}" if names.count(name) > 1 else name for name, end in zip(names, ends, strict=True))
 
 
 def limb_kinds(skeleton: Skeleton) -> dict[str, tuple[int, ...]]:
@@ -139,28 +153,5 @@ def limb_kinds(skeleton: Skeleton) -> dict[str, tuple[int, ...]]:
 
 def limbs_of_joints(joints: NDArray[np.bool_], skeleton: Skeleton) -> NDArray[np.bool_]:
     """Which joints (K) → which limbs (L): those with all of their joints among them."""
-    return np.array(
-        [joints[[skeleton.index(joint) for joint in (*limb.start, *limb.end)]].all() for limb in skeleton.limbs],
-        dtype=bool,
-    )
-
-
-def _windows(ends: FloatArray, skeleton: Skeleton) -> NDArray[np.float64]:
-    """(4, N) left, top, right, bottom, px, from limbs' ends (2, N, L, 2); NaN where head or torso is missing."""
-    kinds = [limb.kind for limb in skeleton.limbs]
-    head, torso = ends[:, :, kinds.index("head")], ends[:, :, kinds.index("torso")]
-    heights = np.stack([*head[..., 1], torso[..., 1].mean(0)])
-    top, bottom = heights.min(0), heights.max(0)
-    x, width = np.concatenate([head, torso])[..., 0].mean(0), (bottom - top) / WINDOW_ASPECT
-    return np.stack([x - width / 2, top, x + width / 2, bottom])
-
-
-def _both_ends(poses: FloatArray, skeleton: Skeleton) -> NDArray[np.float64]:
-    """(2, N, L, 2) the limbs' starts and ends: means of their joints."""
-
-    def means(ends: list[tuple[str, ...]]) -> NDArray[np.float64]:
-        if not ends:
-            return np.empty((len(poses), 0, 2))
-        return np.stack([poses[:, [skeleton.index(joint) for joint in joints]].mean(1) for joints in ends], axis=1)
-
-    return np.stack([means([limb.start for limb in skeleton.limbs]), means([limb.end for limb in skeleton.limbs])])
+    ends = [[skeleton.index(joint) for joint in (*limb.start, *limb.end)] for limb in skeleton.limbs]
+    return np.array([joints[index].all() for index in ends], dtype=bool)

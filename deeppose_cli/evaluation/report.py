@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError, UsageError
@@ -22,16 +22,32 @@ if TYPE_CHECKING:
 
 UNVERIFIED = "*"
 """Marks a published row that is quoted from memory."""
+HEADINGS = {
+    "pdj": "PDJ at {threshold} of {unit}, %",
+    "pcp": "PCP ({rule}), %",
+    "pck": "PCK at {alpha} of the labelled box, %",
+    "pckh": "PCKh at {alpha} of the head limb, %",
+    "oks": "OKS AP and AR, %",
+    "rmse": "RMSE, px",
+}
 MEANS = {
     "pdj": {"mean": "mean", "auc": "AUC"},
     "pcp": {"mean_arms_legs": "arms,\nlegs", "mean": "mean"},
     "pck": {"mean": "mean"},
+    "pckh": {"mean": "mean"},
+    "oks": {
+        **{"ap": "AP", "ap_50": "AP\n.50", "ap_75": "AP\n.75", "ap_medium": "AP\nmedium", "ap_large": "AP\nlarge"},
+        "ar": "AR",
+    },
+    "rmse": {"mean": "mean", "mean_error": "mean\nerror"},
 }
 """By metric: the scores in the columns after the kinds, and the titles of these columns."""
 WITH_INTERVAL = ("mean_arms_legs", "mean")
 """The scores with an interval in the table; scores.json has the intervals of all."""
 WIDE = 100
 """Characters of a terminal from which columns are two characters apart."""
+NAME_WIDTH = 9
+"""Characters of the first column, where longer names are folded if they must be."""
 MAX_COLUMNS = 5
 """Columns of the contact sheet beside the truth."""
 
@@ -40,52 +56,80 @@ def print_tables(console: Console, metrics: Sequence[str], document: Mapping[str
     """Print one table for each metric, with its footnotes."""
     for metric in (metric for metric in metrics if metric in document["rows"][0]):  # no PCP without limbs
         published = [row for row in document["published"] if metric in row]
-        console.print(_table(metric, document, published, wide=console.width >= WIDE))
+        console.print(_title(metric, document), style="table.title", markup=False)
+        console.print(_table(metric, document, published, console))
         for line in _footnotes(metric, document, published):
             console.print(line, markup=False, style="dim")
         console.print()
 
 
-def _table(metric: str, document: Mapping[str, Any], published: Sequence[Mapping[str, Any]], *, wide: bool) -> Table:
-    """One metric of all rows, in percent; published results below."""
+def _table(metric: str, document: Mapping[str, Any], published: Sequence[Mapping[str, Any]], console: Console) -> Table:
+    """One metric of all rows, in percent or px; published results below.
+
+    A line for each row of the document. A column for each row instead, and a line for each joint, where no joint has a
+    partner on the other side, or the terminal is too narrow.
+    """
+    rows = [*document["rows"], *published]
+    part = "limbs" if metric == "pcp" else "joints"
+    first = rows[0][metric]
+    kinds = first.get(part, {})
+    titles = {kind: kind.replace("_", "\n").replace("-", "-\n") for kind in kinds}
+    titles |= {name: title for name, title in MEANS[metric].items() if name in first}
+    scores, intervals = [], []
+    for row in rows:
+        scores.append({**row[metric].get(part, {}), **row[metric]})
+        ends = row[metric].get("interval", {})
+        intervals.append({**ends.get(part, {}), **ends})
+
+    def cell(row: int, name: str) -> str:
+        return _value(scores[row][name], metric) if name in scores[row] else ""
+
+    def half_width(row: int, name: str) -> str:
+        return _half_width(intervals[row][name], metric) if name in intervals[row] else ""
+
+    columns: list[tuple[str, list[str]]] = []
+    for name, title in titles.items():
+        columns.append((title, [cell(i, name) for i in range(len(rows))]))
+        if name in WITH_INTERVAL and name in intervals[0]:
+            columns.append(("±", [half_width(i, name) for i in range(len(rows))]))
+    width = NAME_WIDTH + sum(1 + max(map(len, (*title.split("\n"), *cells))) for title, cells in columns)
+    if width <= console.width and not (kinds and len(kinds) == len(first[f"per_{part[:-1]}"])):
+        table = _new_table(wide=console.width >= WIDE)
+        for title, _ in columns:
+            justify: Literal["left", "right"] = "left" if title == "±" else "right"
+            table.add_column(title, justify=justify, vertical="bottom", no_wrap=True)
+        for i, row in enumerate(rows):
+            style, last = "dim" if "source" in row else None, i + 1 == len(document["rows"]) < len(rows)
+            table.add_row(_row_name(row), *(cells[i] for _, cells in columns), style=style, end_section=last)
+        return table
+    table = _new_table(wide=True)
+    for row in rows:
+        table.add_column(_row_name(row), justify="right", vertical="bottom", overflow="fold")
+    for number, (name, title) in enumerate(titles.items(), 1):
+        values = (f"{cell(i, name)} {half_width(i, name)}".rstrip() for i in range(len(rows)))
+        title = name if name in kinds else title.replace("\n", " ")
+        table.add_row(title, *values, end_section=number == len(kinds))
+    return table
+
+
+def _title(metric: str, document: Mapping[str, Any]) -> str:
+    heading = HEADINGS[metric].format_map({"unit": "the torso", **document, **document["rows"][0][metric]})
+    observer = ", observer-centric" if document["centric"] == "observer" else ""
+    return f"{heading}: {document['data']} {document['split']}, {document['images']} images{observer}"
+
+
+def _new_table(*, wide: bool) -> Table:
     from rich import box
     from rich.table import Table
 
-    rows = document["rows"]
-    first, kinds = rows[0][metric], "limbs" if metric == "pcp" else "joints"
-    headings = {
-        "pdj": f"PDJ at {{threshold}} of {document.get('unit', 'the torso')}, %",
-        "pcp": "PCP ({rule}), %",
-        "pck": "PCK at {alpha} of the labelled box, %",
-    }
-    heading = headings[metric].format(**first)
-    observer = ", observer-centric" if document["centric"] == "observer" else ""
     # As narrow as possible: twelve columns and a file's name fit into 80 characters.
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1 if wide else 0, 0, 0), pad_edge=False, show_edge=False)
-    table.title = f"{heading}: {document['data']} {document['split']}, {document['images']} images{observer}"
-    table.title_justify = "left"
-    table.add_column("", overflow="fold", min_width=9)
-    columns = {kind: kind.replace("_", "\n").replace("-", "-\n") for kind in first[kinds]}
-    columns |= {name: title for name, title in MEANS[metric].items() if name in first}
-    with_interval = WITH_INTERVAL if "interval" in first else ()
-    for name, title in columns.items():
-        table.add_column(title, justify="right", vertical="bottom", no_wrap=True)
-        if name in with_interval:
-            table.add_column("±", vertical="bottom", no_wrap=True)
-    for row in [*rows, *published]:
-        values = {**row[metric].get(kinds, {}), **row[metric]}
-        cells = []
-        for name in columns:
-            cells.append(_percent(values[name]) if name in values else "")
-            if name in with_interval:
-                cells.append(_half_width(values["interval"][name]) if "interval" in values else "")
-        table.add_row(
-            row["name"] + UNVERIFIED * row.get("unverified", False),
-            *cells,
-            style="dim" if "source" in row else None,
-            end_section=row is rows[-1] and bool(published),
-        )
+    table.add_column("", overflow="fold", min_width=NAME_WIDTH)
     return table
+
+
+def _row_name(row: Mapping[str, Any]) -> str:
+    return row["name"] + UNVERIFIED * row.get("unverified", False)
 
 
 def _footnotes(metric: str, document: Mapping[str, Any], published: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -93,6 +137,10 @@ def _footnotes(metric: str, document: Mapping[str, Any], published: Sequence[Map
     rows, joints = document["rows"], document["joints"]
     if interval := rows[0][metric].get("interval"):
         yield f"±: half the {100 * interval['level']:.0f} % interval, {interval['draws']} draws of images"
+    if metric == "oks":
+        yield "one prediction a person, from a known initial box: not comparable with results that include a detector"
+    if metric == "pckh":
+        yield "the head's length is that of its limb; MPII's own PCKh takes 0.6 of its head boxes' diagonal"
     incomplete: dict[int, list[str]] = {}
     for row in rows:
         if len(row["joints_scored"]) < len(joints):
@@ -101,12 +149,14 @@ def _footnotes(metric: str, document: Mapping[str, Any], published: Sequence[Map
         yield f"{', '.join(names)}: over {count} of {len(joints)} joints, –: not predicted by the model"
     for row in rows:
         if official := row[metric].get("buffy_official"):
-            detected, found, total = (_percent(official[key]) for key in ("detection_rate", "pcp_of_detected", "total"))
+            keys = ("detection_rate", "pcp_of_detected", "total")
+            detected, found, total = (_value(official[key], metric) for key in keys)
             yield f"{row['name']}, official scorer: {detected} % detected × {found} % of their limbs = {total} %"
-    for row in rows:
         if metric == "pdj" and "confidence" in row:
-            error = _percent(row["confidence"]["error"])
+            error = _value(row["confidence"]["error"], metric)
             yield f"{row['name']}: the mean error of its confidence is {error} percentage points"
+        if missing := row[metric].get("missing"):
+            yield f"{row['name']}: {missing} labelled joints have no prediction; they are not in its RMSE"
     sources: dict[str, list[str]] = {}
     for row in published:
         source = f"{row['source']}; {row['note']}" if "note" in row else row["source"]
@@ -117,13 +167,14 @@ def _footnotes(metric: str, document: Mapping[str, Any], published: Sequence[Map
         yield f"{UNVERIFIED} quoted from memory of the paper, unverified"
 
 
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}"
+def _value(value: float | None, metric: str) -> str:
+    """In percent; px of RMSE."""
+    return "–" if value is None else f"{value * (1 if metric == 'rmse' else 100):.1f}"
 
 
-def _half_width(ends: tuple[float, float] | None) -> str:
+def _half_width(ends: tuple[float, float] | None, metric: str) -> str:
     """Half of the interval: with many images its two sides hardly differ."""
-    return "–" if ends is None else f"±{50 * (ends[1] - ends[0]):.1f}"
+    return "–" if ends is None else f"±{_value((ends[1] - ends[0]) / 2, metric)}"
 
 
 def to_json(document: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,8 +43,6 @@ _WEIGHTS_IN_MEMORY = 2_000_000
 
 Groups = tuple[tuple[int, ...], ...]
 """A score is the mean over groups of the mean over each group's columns: ((3, 4),) is the mean of two joints."""
-ScoreGroups = dict[tuple[str, ...], Groups]
-"""The groups of each score, by the score's path in the document: ("joints", "elbow")."""
 
 
 @dataclass(eq=False)
@@ -60,11 +58,21 @@ class ScoredPredictions:
     """Images for which a file predicts nothing; None where the predictions are not from a file."""
     confidence: NDArray[np.float64] | None = None
     """(N, K) the model's estimate of how likely each joint is detected; NaN or None where it has none."""
+    scores: NDArray[np.float64] | None = None
+    """(N) scores of the whole poses, from a file."""
 
     @staticmethod
     def of_all(name: str, poses: FloatArray) -> ScoredPredictions:
         """Predictions of a model that predicts every joint."""
         return ScoredPredictions(name, np.asarray(poses, np.float64), np.ones(np.shape(poses)[-2], dtype=bool))
+
+    def person_scores(self) -> NDArray[np.float64]:
+        """(N) scores from the file, else the mean confidence of the person's joints, else 1."""
+        if self.scores is not None:
+            return self.scores
+        if self.confidence is None:
+            return np.ones(len(self.poses))
+        return np.nan_to_num(metrics.mean_rate(self.confidence))
 
 
 def scores(
@@ -77,76 +85,82 @@ def scores(
     draws: int = 0,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Score poses against the truth (N, K, 2) px by every metric: one row of the scores document.
+    """Score poses against the truth (N, K, 2) px by every metric but OKS: one row of the scores document.
 
-    Values are fractions of 1, to 6 digits; None (JSON: null) where nothing is labelled and for joints that the model
-    does not predict. Joint and limb kinds are the mean of left and right; limb kinds that the skeleton lacks are left
-    out. `per_joint` and `per_limb` hold the joints and limbs one by one. The means of PDJ, its area under the curve
-    (trapezoid rule over 0 to 0.5, divided by 0.5) and PCK are over all K joints, those of PCP over limb kinds.
+    Values are fractions of 1, RMSE px, to 6 digits; None (JSON: null) where nothing is labelled and for joints that the
+    model does not predict. `joints` and `limbs` hold kinds, the mean of left and right; `per_joint` and `per_limb` each
+    one. Means are over all K joints, those of PCP over limb kinds. PCP is left out without limbs, PCKh without a head.
+    `auc`: area under the PDJ curve (trapezoid rule over 0 to 0.5, divided by 0.5). RMSE is of the predicted joints;
+    its `mean_error` is the mean distance, `missing` the number of labelled joints without a prediction.
     `interval` (with `draws` of the bootstrap, by `seed`) has the shape of the values beside it, with [low, high] for
-    each; None where fewer than two images count. `marked`: see `pcp.pcp_hits`. `buffy_official` (Buffy's own people
-    and rule) holds the scorer's three numbers, and by limb kind the share of the matched people's limbs that is found.
+    each; None where fewer than two images count. `marked`: see `pcp.pcp_hits`. `buffy_official`: see
+    `pcp.buffy_scores`.
     """
-    predicted, predicted_limbs = row.predicted, pcp.limbs_of_joints(row.predicted, skeleton)
-    windows = pcp.has_windows(skeleton) and bool(predicted_limbs[pcp.window_limbs(skeleton)].all())
-    detected = metrics.pdj_hits(row.poses, truth, skeleton, PDJ_THRESHOLD).restrict_to(predicted)
-    curve = metrics.pdj_curve_hits(row.poses, truth, skeleton).restrict_to(predicted)
-    limbs = pcp.pcp_hits(row.poses, truth, skeleton, pcp_rule, windows=windows, marked=marked)
-    limbs = limbs.restrict_to(predicted_limbs)
-    near = metrics.pck_hits(row.poses, truth, pck_alpha).restrict_to(predicted)
+    predicted, poses = row.predicted, row.poses
+    joints = tuple(range(len(skeleton)))
+    kinds = skeleton.joint_kinds
+
+    def of_joints(shares: NDArray[Any], valid: NDArray[np.bool_], root: bool = False, **more: Groups) -> dict[str, Any]:
+        groups = {"joints": {kind: (index,) for kind, index in kinds.items()}, "mean": (joints,), **more}
+        per_joint = {joint: ((i,),) for i, joint in enumerate(skeleton.joints)}
+        found = _metric(shares, valid, groups, draws, seed, root=root)
+        return found | _metric(shares, valid, {"per_joint": per_joint}, root=root)
+
+    detected = metrics.pdj_hits(poses, truth, skeleton).restrict_to(predicted)
+    curve = metrics.pdj_hits(poses, truth, skeleton, metrics.THRESHOLDS).restrict_to(predicted)
     # A joint's area under the curve is the mean of the images' own areas, as its detection rate is a mean over images.
     areas = metrics.area_under(curve.hits.astype(np.float64))
     shares, valid = np.concatenate([detected.hits, areas], axis=1), np.tile(detected.valid, 2)
+    near = metrics.pck_hits(poses, truth, pck_alpha).restrict_to(predicted)
+    errors = np.where(predicted, metrics.joint_errors(poses, truth), np.nan)
+    measured = np.isfinite(errors)
+    curves = metrics.kind_rates(curve.rates(), kinds)
 
-    joints = np.arange(len(skeleton))
-    of_joints = _kind_groups("joints", skeleton.joint_kinds) | {("mean",): (tuple(joints),)}
-    of_areas: ScoreGroups = {("auc",): (tuple(len(skeleton) + joints),)}
-    kinds = pcp.limb_kinds(skeleton)
-    arms_legs = tuple(index for kind, index in kinds.items() if kind in pcp.ARM_AND_LEG_KINDS)
-    of_limbs = _kind_groups("limbs", kinds) | {("mean",): tuple(kinds.values())}
-    if arms_legs:
-        of_limbs[("mean_arms_legs",)] = arms_legs
-    official = {}
-    if pcp_rule == "buffy" and windows:
-        numbers = pcp.buffy_scores(limbs, pcp.window_hits(row.poses, truth, skeleton), skeleton)
-        of_detected = {kind: _number(rate) for kind, rate in numbers.pop("limbs_of_detected").items()}
-        numbers = {name: _number(value) for name, value in numbers.items()}
-        official = {"buffy_official": {**numbers, "limbs_of_detected": of_detected}}
-    missing = row.images_without_prediction
-    curves = metrics.kind_rates(curve.rates(), skeleton.joint_kinds)
-    of_pcp = {}
+    found: dict[str, Any] = {"name": row.name}
+    found["joints_scored"] = [joint for joint, scored in zip(skeleton.joints, predicted, strict=True) if scored]
+    if row.images_without_prediction is not None:
+        found["images_without_prediction"] = row.images_without_prediction
+    if row.confidence is not None:
+        found["confidence"] = _reliability(row.confidence, detected)
+    auc = (tuple(len(joints) + joint for joint in joints),)
+    found["pdj"] = {"threshold": PDJ_THRESHOLD, **of_joints(shares, valid, auc=auc)}
     if skeleton.limbs:
-        of_pcp["pcp"] = {
-            "rule": pcp_rule,
-            **_metric(*limbs, of_limbs, draws, seed),
-            "per_limb": _by_name([pcp.limb_name(limb) for limb in skeleton.limbs], limbs.rates()),
-            **official,
-        }
-    return {
-        "name": row.name,
-        "joints_scored": [joint for joint, scored in zip(skeleton.joints, predicted, strict=True) if scored],
-        **({} if missing is None else {"images_without_prediction": missing}),
-        **({} if row.confidence is None else {"confidence": _reliability(row.confidence, detected)}),
-        "pdj": {
-            "threshold": PDJ_THRESHOLD,
-            **_metric(shares, valid, of_joints | of_areas, draws, seed),
-            "per_joint": _by_name(skeleton.joints, detected.rates()),
-        },
-        **of_pcp,
-        "pck": {
-            "alpha": pck_alpha,
-            **_metric(*near, of_joints, draws, seed),
-            "per_joint": _by_name(skeleton.joints, near.rates()),
-        },
-        "curve": {
-            "thresholds": metrics.THRESHOLDS.tolist(),
-            **{kind: [_number(value) for value in values] for kind, values in curves.items()},
-        },
-    }
+        found["pcp"] = _pcp(row, truth, skeleton, pcp_rule, marked, draws, seed)
+    found["pck"] = {"alpha": pck_alpha, **of_joints(*near)}
+    if metrics.head_limb(skeleton) is not None:
+        within = metrics.pckh_hits(poses, truth, skeleton).restrict_to(predicted)
+        found["pckh"] = {"alpha": metrics.PCKH_ALPHA, **of_joints(*within)}
+    found["rmse"] = of_joints(np.where(measured, errors, 0) ** 2, measured, root=True)
+    found["rmse"]["mean_error"] = _number(errors[measured].mean()) if measured.any() else None
+    found["rmse"]["missing"] = int(np.isinf(errors).sum())
+    found["curve"] = {"thresholds": metrics.THRESHOLDS.tolist()}
+    found["curve"] |= {kind: [_number(value) for value in values] for kind, values in curves.items()}
+    return found
 
 
-def _kind_groups(part: str, kinds: Mapping[str, tuple[int, ...]]) -> ScoreGroups:
-    return {(part, kind): (index,) for kind, index in kinds.items()}
+def _pcp(
+    row: ScoredPredictions,
+    truth: FloatArray,
+    skeleton: Skeleton,
+    rule: PcpRule,
+    marked: FloatArray | None,
+    draws: int,
+    seed: int,
+) -> dict[str, Any]:
+    scored = pcp.limbs_of_joints(row.predicted, skeleton)
+    windows = pcp.window_limbs(skeleton)
+    matched = windows is not None and bool(scored[list(windows)].all())
+    limbs = pcp.pcp_hits(row.poses, truth, skeleton, rule, windows=matched, marked=marked).restrict_to(scored)
+    kinds = pcp.limb_kinds(skeleton)
+    groups: dict[str, Any] = {"limbs": {kind: (index,) for kind, index in kinds.items()}, "mean": tuple(kinds.values())}
+    if arms_legs := tuple(index for kind, index in kinds.items() if kind in pcp.ARM_AND_LEG_KINDS):
+        groups["mean_arms_legs"] = arms_legs
+    found = {"rule": rule, **_metric(*limbs, groups, draws, seed)}
+    found["per_limb"] = dict(zip(pcp.limb_names(skeleton), map(_number, limbs.rates()), strict=True))
+    if rule == "buffy" and matched:
+        people = pcp.window_hits(row.poses, truth, skeleton)
+        found["buffy_official"] = _map(_number, pcp.buffy_scores(limbs, people, skeleton))
+    return found
 
 
 def group_means(rates: FloatArray, groups: Groups) -> NDArray[np.float64]:
@@ -154,23 +168,37 @@ def group_means(rates: FloatArray, groups: Groups) -> NDArray[np.float64]:
     return metrics.mean_rate(np.stack([metrics.mean_rate(rates[..., list(group)]) for group in groups], axis=-1))
 
 
-def _metric(hits: NDArray[Any], valid: NDArray[np.bool_], groups: ScoreGroups, draws: int, seed: int) -> dict[str, Any]:
+def _metric(
+    shares: NDArray[Any],
+    valid: NDArray[np.bool_],
+    groups: Mapping[str, Any],
+    draws: int = 0,
+    seed: int = 0,
+    *,
+    root: bool = False,
+) -> dict[str, Any]:
     """The scores of a metric and their intervals, from (N, J) shares that are right, and which count at all.
 
-    Every metric and row is resampled with the same draws of images, so that rows can be compared.
+    `groups`: `Groups` by name, nested as the scores will be. `root`: the columns' means are squares; their roots are
+    the scores. Every metric and row is resampled with the same draws of images, so that rows can be compared.
     """
-    rates = metrics.rate(hits.sum(0), valid.sum(0))
-    found = _nested({path: _number(group_means(rates, columns)) for path, columns in groups.items()})
+
+    def rates(sums: FloatArray, counts: FloatArray) -> NDArray[np.float64]:
+        means = metrics.rate(sums, counts)
+        return np.sqrt(means) if root else means
+
+    whole = rates(shares.sum(0), valid.sum(0))
+    found = _map(lambda columns: _number(group_means(whole, columns)), groups)
     if not draws:
         return found
-    sums = resampled_sums(np.concatenate([hits, valid], axis=1), draws, seed)
-    drawn_rates = metrics.rate(*np.split(sums, 2, axis=1))  # (D, J)
-    intervals: dict[tuple[str, ...], list[float | None] | None] = {}
-    for path, columns in groups.items():
+    drawn = rates(*np.split(resampled_sums(np.concatenate([shares, valid], axis=1), draws, seed), 2, axis=1))  # (D, J)
+
+    def ends(columns: Groups) -> list[float | None] | None:
         used = [column for group in columns for column in group]
-        ends = interval(group_means(drawn_rates, columns)) if valid[:, used].any(1).sum() > 1 else None
-        intervals[path] = None if ends is None else [_number(end) for end in ends]
-    return {**found, "interval": {"level": INTERVAL_LEVEL, "draws": draws, **_nested(intervals)}}
+        limits = interval(group_means(drawn, columns)) if valid[:, used].any(1).sum() > 1 else None
+        return None if limits is None else [_number(end) for end in limits]
+
+    return {**found, "interval": {"level": INTERVAL_LEVEL, "draws": draws, **_map(ends, groups)}}
 
 
 def resampled_sums(columns: NDArray[np.number], draws: int, seed: int) -> NDArray[np.float64]:
@@ -212,15 +240,13 @@ def _reliability(confidence: FloatArray, detected: HitCounts) -> dict[str, Any]:
 
 def per_image_pdj(row: ScoredPredictions, truth: FloatArray, skeleton: Skeleton) -> NDArray[np.float64]:
     """(N) share of each image's valid joints that are detected at 0.2; NaN where no joint is valid."""
-    hits, valid = metrics.pdj_hits(row.poses, truth, skeleton, PDJ_THRESHOLD).restrict_to(row.predicted)
+    hits, valid = metrics.pdj_hits(row.poses, truth, skeleton).restrict_to(row.predicted)
     return metrics.mean_rate(np.where(valid, hits, np.nan))
 
 
 def report_unmatched(rows: Sequence[ScoredPredictions], skeleton: Skeleton) -> None:
     """Report the rows without the head and torso from which Buffy's scorer makes its windows."""
-    if not pcp.has_windows(skeleton):
-        return
-    needed = pcp.window_limbs(skeleton)
+    needed = list(pcp.window_limbs(skeleton) or ())
     without = [row.name for row in rows if not pcp.limbs_of_joints(row.predicted, skeleton)[needed].all()]
     if without:
         report(f"{', '.join(without)}: no head or torso to match windows by; the stick rule alone is applied")
@@ -269,19 +295,9 @@ def _errors(row: ScoredPredictions, truth: FloatArray, skeleton: Skeleton) -> ND
     return np.where(row.predicted, metrics.torso_errors(row.poses, truth, skeleton), np.nan)
 
 
-def _by_name(names: Sequence[str], rates: FloatArray) -> dict[str, float | None]:
-    return {name: _number(rate) for name, rate in zip(names, rates, strict=True)}
-
-
-def _nested(values: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
-    """{("joints", "elbow"): x, ("mean",): y} → {"joints": {"elbow": x}, "mean": y}."""
-    nested: dict[str, Any] = {}
-    for (*path, last), value in values.items():
-        part = nested
-        for key in path:
-            part = part.setdefault(key, {})
-        part[last] = value
-    return nested
+def _map(function: Callable[[Any], Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Apply a function to the leaves of nested mappings."""
+    return {k: _map(function, v) if isinstance(v, Mapping) else function(v) for k, v in values.items()}
 
 
 def _number(value: FloatArray | float) -> float | None:

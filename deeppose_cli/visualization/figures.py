@@ -40,7 +40,6 @@ LEAST_JOINTS = 20
 """Joints of a bin of confidences that is drawn: fewer give no reliable share."""
 _CELL = 420
 """Longer side of an image on the contact sheet, px."""
-_THRESHOLD = "threshold, in torsos"
 
 
 def pdj_figure(document: Mapping[str, Any]) -> Figure:
@@ -57,11 +56,10 @@ def pdj_figure(document: Mapping[str, Any]) -> Figure:
     for place, panel in enumerate(panels):
         panel.set_visible(place < len(kinds))
         if place < len(kinds) <= place + columns:  # nothing below it
-            panel.set_xlabel(_THRESHOLD, fontsize=8)
             panel.tick_params(labelbottom=True)
     figure.suptitle(_title(document), fontsize=10)
     figure.supylabel("detected joints, %", fontsize=9)
-    _legend(figure, handles, [row["name"] for row in rows])
+    _legend(figure, handles, [row["name"] for row in rows], _threshold(document))
     return figure
 
 
@@ -88,10 +86,9 @@ def comparison_figure(document: Mapping[str, Any]) -> Figure | None:
             # Hollow, as two results may nearly agree.
             line.set(markersize=8, markerfacecolor="none", markeredgewidth=1.2, clip_on=False, zorder=5)
             handles.append(line)
-        panel.set_xlabel(_THRESHOLD, fontsize=9)
     figure.axes[0].set_ylabel("detected joints, %", fontsize=9)
     figure.suptitle(_title(document), fontsize=10)
-    _legend(figure, handles, names)
+    _legend(figure, handles, names, _threshold(document))
     return figure
 
 
@@ -120,7 +117,7 @@ def reliability_figure(document: Mapping[str, Any]) -> Figure | None:
         return None
     panel.set(xlim=(0, 100), ylim=(0, 100), aspect="equal")
     panel.set_xlabel("confidence, %", fontsize=9)
-    panel.set_ylabel("joints detected within 0.2 of the torso, %", fontsize=9)
+    panel.set_ylabel(f"joints detected within 0.2 of {document.get('unit', 'the torso')}, %", fontsize=9)
     panel.tick_params(labelsize=8)
     panel.grid(color="0.9", linewidth=0.5)
     figure.suptitle(_title(document, "Confidence of joints"), fontsize=10)
@@ -191,14 +188,22 @@ def _draw_panel(panel: Any, rows: Sequence[Mapping[str, Any]], kind: str) -> lis
     return handles
 
 
+def _threshold(document: Mapping[str, Any]) -> str:
+    return f"threshold, share of {document['unit']}" if "unit" in document else "threshold, in torsos"
+
+
 def _percent(values: Sequence[float | None]) -> list[float]:
     return [math.nan if value is None else 100 * value for value in values]
 
 
-def _legend(figure: Figure, handles: Sequence[Any], names: Sequence[str]) -> None:
-    """Add a legend below the panels, in as many lines as the names need."""
+def _legend(figure: Figure, handles: Sequence[Any], names: Sequence[str], x_label: str | None = None) -> None:
+    """Add a legend below the panels, in as many lines as the names need, and between them a label of all x axes.
+
+    The label is the legend's title: matplotlib would draw its own label of all x axes over the legend.
+    """
     columns = math.ceil(len(names) / _legend_lines(names, figure.get_figwidth()))
-    figure.legend(handles, names, loc="outside lower center", ncols=columns, handlelength=3, fontsize=8, frameon=False)
+    place: dict[str, Any] = {"loc": "outside lower center", "ncols": columns, "title": x_label}
+    figure.legend(handles, names, handlelength=3, fontsize=8, title_fontsize=9, frameon=False, **place)
 
 
 def _legend_lines(names: Sequence[str], width: float) -> int:

@@ -46,7 +46,7 @@ def test_it_is_trained_refined_scored_exported_and_predicts(capsys: pytest.Captu
     capsys.readouterr()
     assert main(["eval", "--json", "--bootstrap", "0"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert (document["data"], document["unit"]) == ("arm", "the pose's box")
+    assert (document["data"], document["unit"]) == ("arm", "the diagonal of the pose's box")
     assert [row["name"] for row in document["rows"]] == ["mean pose", "stage 1", "stage 2"]
     assert list(document["rows"][1]["pdj"]["joints"]) == list(robot_arm.JOINTS)
     assert "mean_arms_legs" not in document["rows"][1]["pcp"]
@@ -74,5 +74,12 @@ def test_a_skeleton_without_limbs_has_no_pcp(capsys: pytest.CaptureFixture[str])
     capsys.readouterr()
     assert main(["eval", "--data", "arm", "--predictions", "them.npz", "--bootstrap", "0", "--metric", "all"]) == 0
     out = capsys.readouterr().out
-    assert "PDJ at 0.2 of the pose's box, %" in out
+    assert "PDJ at 0.2 of the diagonal of the pose's box, %" in out
     assert "PCP" not in out
+    assert "PCKh" not in out
+    joints = get_dataset("arm", Path("data")).skeleton.joints
+    lines = [line.split() for line in out.splitlines()]
+    for joint in joints:  # a line of each joint for PDJ, PCK and RMSE: mean pose and them.npz
+        assert [line[2] for line in lines if line[:1] == [joint]] == ["100.0", "100.0", "0.0"]
+    assert main(["eval", "--data", "arm", "--predictions", "them.npz", "--metric", "pckh"]) == 2
+    assert "--metric pckh: arm has no head limb; valid: pdj, pck, oks, rmse, all" in capsys.readouterr().err

@@ -264,13 +264,14 @@ def test_tables_are_neither_cut_nor_wrapped(run: Path, capsys: Any, monkeypatch:
     lines = capsys.readouterr().out.splitlines()
     rows = [line.split() for line in lines if line.startswith("stage 2")]
     mean = ["100.0", "±0.0"]
-    expected = [["100.0"] * 8 + [*mean, "100.0"], ["100.0"] * 6 + mean * 2, ["100.0"] * 8 + mean]
-    assert [row[2:] for row in rows] == expected
+    expected = [["100.0"] * 8 + [*mean, "100.0"], ["100.0"] * 6 + mean * 2, *[["100.0"] * 8 + mean] * 2]
+    expected += [["100.0"] * 6, ["0.0"] * 9 + ["±0.0", "0.0"]]
+    assert [[cell if cell != "–" else "100.0" for cell in row[2:]] for row in rows] == expected
     assert max(len(line) for line in lines if "/" not in line) <= width
     assert not any("…" in line for line in lines)
-    titles = [line for line in lines if line.startswith(("PDJ", "PCP", "PCK"))]
-    assert len(titles) == 3
-    assert all(", %: demo test" in title for title in titles)
+    titles = [line for line in lines if line.startswith(("PDJ", "PCP", "PCK", "OKS", "RMSE"))]
+    assert [title.split()[0].strip(",") for title in titles] == ["PDJ", "PCP", "PCK", "PCKh", "OKS", "RMSE"]
+    assert all(": demo test" in title for title in titles)
 
 
 def test_published_results_are_below_the_rows_and_not_among_them(run: Path, capsys: Any, monkeypatch: Any) -> None:
@@ -561,7 +562,7 @@ def test_without_a_run_the_error_names_the_command(here: Path, capsys: Any) -> N
         (["--stage", "0"], 2, "--stage 0: valid: all, or the number of a stage"),
         (["--stage", "two"], 2, "--stage two: valid: all"),
         (["--stage", "²"], 2, "--stage ²: valid: all"),
-        (["--metric", "map"], 2, "'pdj', 'pcp', 'pck', 'all'"),
+        (["--metric", "map"], 2, "'pdj', 'pcp', 'pck', 'pckh', 'oks', 'rmse', 'all'"),
         (["--box", "head"], 2, "--box head: unknown; valid: image, own, face, torso, person, joints, or x,y,w,h"),
         (["--data", "coco"], 2, "--data coco: unknown; valid: demo, upper, bare, sticks"),
         (["--data", "bare", "--split", "train"], 2, "--split train: bare has no images in it; valid: validation, test"),

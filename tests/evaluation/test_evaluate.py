@@ -78,7 +78,7 @@ def test_progress_is_called(predictions: Path) -> None:
     ("arguments", "message"),
     [
         ({"split": "dev"}, "--split dev: unknown; valid: train, validation, test"),
-        ({"metric": "map"}, "--metric map: unknown; valid: pdj, pcp, pck, all"),
+        ({"metric": "map"}, "--metric map: unknown; valid: pdj, pcp, pck, pckh, oks, rmse, all"),
         ({"pcp_rule": "loose"}, "--pcp-rule loose: unknown; valid: strict, mean, buffy"),
         ({"centric": "camera"}, "--centric camera: unknown; valid: person, observer"),
         ({"stage": 0}, "--stage 0: valid: all, or the number of a stage"),

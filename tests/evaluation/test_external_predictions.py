@@ -36,7 +36,7 @@ def as_json(folder: Path, content: Any) -> Path:
 
 
 def read(path: Path) -> np.ndarray:
-    return read_predictions(path, NAMES, JOINTS, "mine")
+    return read_predictions(path, NAMES, JOINTS, "mine")[0]
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -65,6 +65,15 @@ def test_coco_takes_the_highest_score_in_any_order(tmp_path: Path) -> None:
     assert (found[0, 0, 0], found[1, 0, 0]) == (2, 4)
 
 
+def test_scores_of_poses_are_read(tmp_path: Path) -> None:
+    results = [result(0, score=0.2), result(0, score=0.9), result(2)]
+    _, scores = read_predictions(as_json(tmp_path, results), NAMES, JOINTS)
+    assert scores.tolist() == [0.9, 0, 0]
+    assert read_predictions(as_json(tmp_path, results[2:]), NAMES, JOINTS)[1] is None
+    np.savez(tmp_path / "them.npz", keypoints=poses(), scores=np.array([1, 2, 3]))
+    assert read_predictions(tmp_path / "them.npz", NAMES, JOINTS)[1].tolist() == [1, 2, 3]
+
+
 def test_coco_joint_of_zeros_is_none_and_a_visible_corner_is_not(tmp_path: Path) -> None:
     keypoints = [0, 0, 0, 0, 0, 2, 3, 4, 0, float("nan"), 1, 1]
     found = read(as_json(tmp_path, [{"image_id": 0, "keypoints": keypoints}]))
@@ -89,6 +98,8 @@ def test_coco_joint_of_zeros_is_none_and_a_visible_corner_is_not(tmp_path: Path)
         ({"keypoints": np.full((3, 4, 2), np.nan)}, "no prediction for any of the 3 images"),
         ({"keypoints": np.full((3, 4, 2), "1")}, "type <U1; expected numbers"),
         ({"keypoints": np.full((3, 4, 2), 1j)}, "type complex128; expected numbers"),
+        ({"keypoints": poses(), "scores": np.ones(2)}, r"scores has shape \(2,\); expected 3 numbers, one an image"),
+        ({"keypoints": poses(), "scores": np.array([1, np.nan, 1])}, "scores .* expected 3 numbers"),
         ({"keypoints": np.full((3, 4, 2), None)}, "not an .npz file of plain numbers"),
     ],
 )
@@ -200,7 +211,7 @@ def test_an_image_with_several_examples_is_named_once_or_by_example(tmp_path: Pa
     names = ("x.jpg", "y.jpg", "x.jpg#2", "z.jpg#2")
 
     def of(*results: dict[str, Any]) -> list[bool]:
-        found = read_predictions(as_json(tmp_path, list(results)), names, JOINTS)
+        found, _ = read_predictions(as_json(tmp_path, list(results)), names, JOINTS)
         return [not np.isnan(pose).any() for pose in found]
 
     assert of(result("x.jpg")) == [True, False, False, False]

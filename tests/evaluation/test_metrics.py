@@ -12,8 +12,8 @@ import pytest
 import scipy.io
 from numpy.typing import NDArray
 
-from deeppose_cli.core.skeleton import LSP14, Skeleton
-from deeppose_cli.evaluation import metrics
+from deeppose_cli.core.skeleton import BUFFY10, FLIC10, LSP14, PEOPLE15, Limb, Skeleton
+from deeppose_cli.evaluation import metrics, scores
 from deeppose_cli.evaluation.metrics import THRESHOLDS
 from tests.helpers.poses import INPUTS, SKELETONS, Make, Poses, is_defined, random_poses, share, with_gaps, zero_lengths
 
@@ -55,6 +55,35 @@ def slow_pck(pred: Poses, truth: Poses, alpha: float) -> list[float]:
     return rates
 
 
+HEADS = {"lsp14": ("neck", "head_top"), "people15": ("neck", "head_top"), "buffy10": ("chin", "head_top")}
+
+
+def slow_pckh(pred: Poses, truth: Poses, skeleton: Skeleton, alpha: float) -> list[float]:
+    rates = []
+    for joint in range(len(skeleton)):
+        outcomes = []
+        for p, t in zip(pred, truth, strict=True):
+            a, b = (t[skeleton.index(name)] for name in HEADS[skeleton.name])
+            if is_defined(a) and is_defined(b) and is_defined(t[joint]):
+                outcomes.append(is_defined(p[joint]) and math.dist(p[joint], t[joint]) <= alpha * math.dist(a, b))
+        rates.append(share(outcomes))
+    return rates
+
+
+def slow_rmse(pred: Poses, truth: Poses) -> tuple[list[float], float, int]:
+    """Of each joint; the mean distance; the number of labelled joints without a prediction."""
+    roots, distances, missing = [], [], 0
+    for joint in range(truth.shape[1]):
+        own = []
+        for p, t in zip(pred[:, joint], truth[:, joint], strict=True):
+            if is_defined(t) and is_defined(p):
+                own.append(math.dist(p, t))
+            missing += is_defined(t) and not is_defined(p)
+        roots.append(math.sqrt(sum(d * d for d in own) / len(own)))
+        distances += own
+    return roots, sum(distances) / len(distances), missing
+
+
 # --- Against the references ------------------------------------------------------------------------------------------
 
 
@@ -64,7 +93,7 @@ def test_pdj_is_its_definition(make: Make, skeleton: Skeleton) -> None:
     pred, truth = make(skeleton)
     thresholds = THRESHOLDS[::7]
     expected = [slow_pdj(pred, truth, skeleton, float(t)) for t in thresholds]
-    np.testing.assert_allclose(metrics.pdj_curve_hits(pred, truth, skeleton, thresholds).rates(), expected)
+    np.testing.assert_allclose(metrics.pdj_hits(pred, truth, skeleton, thresholds).rates(), expected)
 
 
 @SKELETONS
@@ -75,11 +104,54 @@ def test_pck_is_its_definition(make: Make, skeleton: Skeleton) -> None:
         np.testing.assert_allclose(metrics.pck_hits(pred, truth, alpha).rates(), slow_pck(pred, truth, alpha))
 
 
+@pytest.mark.parametrize("skeleton", [LSP14, BUFFY10, PEOPLE15], ids=lambda skeleton: skeleton.name)
+@INPUTS
+def test_pckh_is_its_definition(make: Make, skeleton: Skeleton) -> None:
+    pred, truth = make(skeleton)
+    for alpha in (0.1, 0.5):
+        found = metrics.pckh_hits(pred, truth, skeleton, alpha).rates()
+        np.testing.assert_allclose(found, slow_pckh(pred, truth, skeleton, alpha))
+
+
+def test_the_head_is_the_limb_of_that_name_or_the_one_to_the_top_of_the_head() -> None:
+    joints = ("hip", "upper_neck", "head_top")
+    limbs = (
+        Limb("hip-upper_neck", ("hip",), ("upper_neck",)),
+        Limb("upper_neck-head_top", ("upper_neck",), ("head_top",)),
+    )
+    assert metrics.head_limb(Skeleton("mpii", joints, limbs)) == 1
+    assert metrics.head_limb(Skeleton("none", joints, limbs[:1])) is None
+    assert metrics.head_limb(Skeleton("named", joints, (*limbs, Limb("head", ("hip",), ("head_top",))))) == 2
+    with pytest.raises(ValueError, match="flic10 has no head limb"):
+        metrics.pckh_hits(*random_poses(FLIC10), FLIC10)
+
+
+@SKELETONS
+@pytest.mark.parametrize("make", [random_poses, with_gaps])
+def test_rmse_is_its_definition(make: Make, skeleton: Skeleton) -> None:
+    pred, truth = make(skeleton)
+    found = scores.scores(scores.ScoredPredictions.of_all("x", pred), truth, skeleton)["rmse"]
+    roots, mean_error, missing = slow_rmse(pred, truth)
+    assert list(found["per_joint"].values()) == pytest.approx(roots, abs=1e-6)
+    assert found["mean"] == pytest.approx(np.mean(roots), abs=1e-6)
+    assert (found["mean_error"], found["missing"]) == (pytest.approx(mean_error, abs=1e-6), missing)
+    if "elbow" in found["joints"]:
+        sides = [found["per_joint"][f"{side}_elbow"] for side in ("left", "right")]
+        assert found["joints"]["elbow"] == pytest.approx(np.mean(sides), abs=1e-6)
+
+
+def test_rmse_without_any_prediction_is_none() -> None:
+    pred, truth = random_poses(LSP14)
+    found = scores.scores(scores.ScoredPredictions.of_all("x", np.full_like(pred, np.nan)), truth, LSP14, draws=100)
+    assert found["rmse"]["mean"] is found["rmse"]["mean_error"] is found["rmse"]["joints"]["knee"] is None
+    assert found["rmse"]["missing"] == truth[..., 0].size
+
+
 # --- Properties ------------------------------------------------------------------------------------------------------
 
 
 def every_rate(pred: Poses, truth: Poses, skeleton: Skeleton) -> list[NDArray[np.float64]]:
-    return [metrics.pdj_curve_hits(pred, truth, skeleton).rates(), metrics.pck_hits(pred, truth, 0.1).rates()]
+    return [metrics.pdj_hits(pred, truth, skeleton, THRESHOLDS).rates(), metrics.pck_hits(pred, truth, 0.1).rates()]
 
 
 @SKELETONS
@@ -130,7 +202,7 @@ def test_a_missing_prediction_is_wrong_and_an_unlabelled_joint_does_not_count() 
 def test_columns_that_are_left_out_leave_every_denominator() -> None:
     pred, truth = with_gaps(LSP14)
     chosen = np.arange(14) % 3 > 0
-    counts = metrics.pdj_curve_hits(pred, truth, LSP14)
+    counts = metrics.pdj_hits(pred, truth, LSP14, THRESHOLDS)
     rates = counts.restrict_to(chosen).rates()
     assert np.isnan(rates[:, ~chosen]).all()
     np.testing.assert_array_equal(rates[:, chosen], counts.rates()[:, chosen])

@@ -144,7 +144,7 @@ def test_unknown_rules_are_refused() -> None:
 
 def test_kinds_and_names_of_limbs() -> None:
     assert list(pcp.limb_kinds(FLIC10)) == ["upper_arm", "lower_arm", "torso"]
-    names = [pcp.limb_name(limb) for limb in LSP14.limbs]
+    names = pcp.limb_names(LSP14)
     assert sorted(names) == sorted(
         [f"{side}_{part}_{of}" for side in ("left", "right") for part in ("upper", "lower") for of in ("arm", "leg")]
         + ["torso", "head"]
@@ -156,7 +156,7 @@ def test_kinds_and_names_of_limbs() -> None:
 
 def test_a_limb_is_predicted_if_all_its_joints_are() -> None:
     chosen = np.array([joint not in ("left_elbow", "left_hip") for joint in LSP14.joints])
-    lost = [pcp.limb_name(limb) for limb in np.array(LSP14.limbs, dtype=object)[~pcp.limbs_of_joints(chosen, LSP14)]]
+    lost = np.array(pcp.limb_names(LSP14))[~pcp.limbs_of_joints(chosen, LSP14)]
     assert sorted(lost) == ["left_lower_arm", "left_upper_arm", "left_upper_leg", "torso"]
 
 

@@ -25,7 +25,8 @@ def test_a_row_holds_every_metric_by_kind(skeleton: Skeleton) -> None:
     kinds = list(skeleton.joint_kinds)
     limbs = ["upper_arm", "lower_arm", *(["upper_leg", "lower_leg"] if skeleton is LSP14 else []), "torso"]
     limbs += ["head"] if skeleton is LSP14 else []
-    assert list(row) == ["name", "joints_scored", "pdj", "pcp", "pck", "curve"]
+    heads = ["pckh"] if skeleton is LSP14 else []
+    assert list(row) == ["name", "joints_scored", "pdj", "pcp", "pck", *heads, "rmse", "curve"]
     assert list(row["pdj"]["joints"]) == list(row["pck"]["joints"]) == kinds
     assert list(row["pcp"]["limbs"]) == limbs
     assert list(row["curve"]) == ["thresholds", *kinds]
@@ -260,16 +261,17 @@ def test_every_value_has_an_interval_around_it(make: Make, skeleton: Skeleton) -
     pred, truth = make(skeleton)
     row = scores.scores(ScoredPredictions.of_all("x", pred), truth, skeleton, draws=200, seed=1)
     plain = scores.scores(ScoredPredictions.of_all("x", pred), truth, skeleton)
-    for part in ("pdj", "pcp", "pck"):
+    for part in row.keys() & {"pdj", "pcp", "pck", "pckh", "rmse"}:
         interval = row[part].pop("interval")
         assert (interval["level"], interval["draws"]) == (0.95, 200)
-        values, ends = leaves(row[part]), leaves(interval)
+        ends = leaves(interval)
+        values = {key: value for key, value in leaves(row[part]).items() if key in ends}
         assert values.keys() == ends.keys()
         for key, value in values.items():
             if value is None or len(pred) < 2:
                 assert ends[key] is None
             else:
-                assert 0 <= ends[key][0] <= value <= ends[key][1] <= 1
+                assert 0 <= ends[key][0] <= value <= ends[key][1] <= (np.inf if part == "rmse" else 1)
     assert row == plain
 
 
@@ -281,7 +283,7 @@ def test_an_interval_is_that_of_the_scores_of_images_drawn_again() -> None:
     for weights in scores.resampled_sums(np.eye(len(pred)), 100, 5):
         images = np.repeat(np.arange(len(pred)), weights.astype(int))
         again.append(scores.scores(ScoredPredictions.of_all("x", pred[images]), truth[images], LSP14))
-    for part in ("pdj", "pcp", "pck"):
+    for part in ("pdj", "pcp", "pck", "pckh", "rmse"):
         for key, ends in leaves(row[part]["interval"]).items():
             values = [leaves(other[part])[key] for other in again]
             assert ends == pytest.approx(np.quantile(values, [0.025, 0.975]), abs=2e-6)

@@ -134,7 +134,7 @@ def test_results_hold_every_stage_and_the_names(tmp_path: Path) -> None:
 def test_results_can_be_scored_like_anyones(tmp_path: Path) -> None:
     names = ["im2.png", "im1.png"]
     run([image(tmp_path / name) for name in sorted(names)], tmp_path / "out")
-    poses = read_predictions(tmp_path / "out" / "predictions.json", names, LSP14.joints)
+    poses, _ = read_predictions(tmp_path / "out" / "predictions.json", names, LSP14.joints)
     expected = denormalise(FakeCascade().normalized_pose, np.array(Box.of_image(40, 60))) + RIGHT
     assert np.allclose(poses, expected, atol=1e-3)
 

@@ -47,6 +47,14 @@ def test_the_pdj_figure_has_a_panel_for_each_kind_and_a_line_for_each_row(skelet
     assert all(word in figure.get_suptitle() for word in ("lsp", "test", "30 images"))
 
 
+def test_the_axis_of_thresholds_names_the_unit() -> None:
+    document = scores_document(LSP14, ["stage 1"])
+    assert figures.pdj_figure(document).legends[0].get_title().get_text() == "threshold, in torsos"
+    document["unit"] = "the diagonal of the pose's box"
+    title = figures.pdj_figure(document).legends[0].get_title().get_text()
+    assert title == "threshold, share of the diagonal of the pose's box"
+
+
 def test_nothing_in_the_pdj_figure_overlaps_or_is_cut() -> None:
     figure = figures.pdj_figure(scores_document(LSP14, MANY))
     figure.draw_without_rendering()

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppose_cli.core.annotations import Annotations
+from deeppose_cli.core.annotations import BOX_AREA_SHARE, Annotations
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.files import write_text
 from deeppose_cli.core.skeleton import Skeleton
@@ -61,7 +61,7 @@ class CocoFile:
     bboxes: NDArray[np.float64]
     """(N, 4) centre x, centre y, width, height in px; NaN where there is none."""
     areas: NDArray[np.float64]
-    """(N) px²: COCO's `area`, NaN where there is none."""
+    """(N) px²: COCO's `area`, else `BOX_AREA_SHARE` of the `bbox`; NaN where there is neither."""
     boxes: NDArray[np.float64]
     """(N, 4) the box of `--box own`: `initial_box` where there is such a field, else `bbox`."""
     torsos: NDArray[np.float64] | None
@@ -76,7 +76,9 @@ class CocoFile:
         """Rows with the files below a folder."""
         paths = {name: folder / name for name in self.file_names}
         files = tuple(paths[name] for name in self.file_names)
-        return Annotations(skeleton, files, self.keypoints, self.boxes, self.names, self.torsos, self.sticks)
+        return Annotations(
+            skeleton, files, self.keypoints, self.boxes, self.names, self.torsos, self.sticks, self.areas
+        )
 
 
 def read_coco(file: Path, keep_unlabelled: bool = False, category: str | None = None) -> CocoFile:
@@ -114,6 +116,8 @@ def read_coco(file: Path, keep_unlabelled: bool = False, category: str | None = 
     _check_within(keypoints, rows, "keypoints", file)
     bboxes = _boxes(rows, "bbox", file)
     areas = _numbers([{"area": [np.nan if row.get("area") is None else row["area"]]} for row in rows], "area", 1, file)
+    known = (areas[:, 0] > 0) & np.isfinite(areas[:, 0])
+    areas = np.where(known, areas[:, 0], BOX_AREA_SHARE * bboxes[:, 2] * bboxes[:, 3])
     torsos = _boxes(rows, "torso_box", file) if any("torso_box" in row for row in rows) else None
     boxes = bboxes
     if any("initial_box" in row for row in rows):
@@ -140,7 +144,7 @@ def read_coco(file: Path, keep_unlabelled: bool = False, category: str | None = 
         keypoints=keypoints[index],
         visibility=np.where(labelled, values[..., 2], 0)[index],
         bboxes=bboxes[index],
-        areas=areas[index, 0],
+        areas=areas[index],
         boxes=boxes[index],
         torsos=None if torsos is None else torsos[index],
         sticks=None if sticks is None else sticks[index],
@@ -153,8 +157,8 @@ def write_coco(file: Path, rows: Annotations, root: Path, sizes: Mapping[Path, t
     """Write the rows of a split as a COCO keypoint file.
 
     `root`: the folder of the images, whose relative paths become `file_name`; `sizes`: (width, height) px by file.
-    `bbox` is the box of the labelled joints where the rows have no box of the person. Raises DeepPoseError where the
-    file cannot be written.
+    `bbox` is the box of the labelled joints, `area` its `BOX_AREA_SHARE` where the rows have none. Raises DeepPoseError
+    where the file cannot be written.
     """
     files = list(dict.fromkeys(rows.files))
     relative = {path: path.relative_to(root).as_posix() for path in files}
@@ -171,7 +175,8 @@ def write_coco(file: Path, rows: Annotations, root: Path, sizes: Mapping[Path, t
         bbox = boxes[i]
         row: dict[str, Any] = {"id": i + 1, "image_id": numbers[path], "category_id": 1, "iscrowd": 0}
         keypoints = [value for x, y in points[i].tolist() for value in ((0, 0, 0) if x != x or y != y else (x, y, 2))]
-        area = round(bbox[2] * bbox[3], DECIMALS)
+        area = np.nan if rows.areas is None else float(rows.areas[i])
+        area = round(BOX_AREA_SHARE * bbox[2] * bbox[3] if np.isnan(area) else area, DECIMALS)
         row |= {"num_keypoints": counts[i], "keypoints": keypoints, "bbox": bbox, "area": area}
         row["initial_box"] = None if np.isnan(rows.boxes[i]).any() else to_coco_box(rows.boxes[i])
         if rows.torsos is not None:

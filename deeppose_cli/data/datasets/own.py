@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeppose_cli.config.defaults import DATA_ROOT
+from deeppose_cli.core.annotations import BOX_AREA_SHARE
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.files import writing
 from deeppose_cli.core.skeleton import BOX, OPPOSING, Limb, Skeleton, split_side
@@ -334,7 +335,8 @@ def _write_split(file: Path, skeleton: Skeleton, chosen: Sequence[tuple[LabelFil
         else:
             person["bbox"] = to_coco_box(source.boxes[row])
         _, _, width, height = person["bbox"]
-        person["area"] = width * height if np.isnan(source.areas[row]) else float(source.areas[row])
+        area = BOX_AREA_SHARE * width * height if np.isnan(source.areas[row]) else float(source.areas[row])
+        person["area"] = round(area, DECIMALS)
         if names[number - 1] != file_name:
             person["name"] = names[number - 1]
         people.append(person)

@@ -81,7 +81,7 @@ def test_the_elbow_is_the_middle_of_the_two_ends_that_lie_closest(
     limbs = buffy.to_limbs(ends[None])
     np.testing.assert_allclose(buffy.to_joints(limbs)[0], expected, atol=1e-9)
     # The limbs keep the ends that were marked, from the body outwards.
-    named = {sticks_module.limb_name(limb): limbs[0, place].tolist() for place, limb in enumerate(BUFFY10.limbs)}
+    named = dict(zip(sticks_module.limb_names(BUFFY10), limbs[0].tolist(), strict=True))
     assert named[f"{side}_upper_arm"] == [shoulder.tolist(), upper.tolist()]
     assert named[f"{side}_lower_arm"] == [lower.tolist(), wrist.tolist()]
     assert named["head"] == EXPECTED[[BUFFY10.index("chin"), BUFFY10.index("head_top")]].tolist()
