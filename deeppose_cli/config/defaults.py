@@ -78,6 +78,8 @@ BOOTSTRAP_DRAWS = 1000
 """Draws of images for an interval: its ends then vary by about a fiftieth of its length."""
 LEAST_BOOTSTRAP_DRAWS = 100
 """Fewer have hardly anything outside of the middle 95 %."""
+LABEL_BOX_SCALE = 1.7
+"""Largest side of a training box drawn around the labels, in sides of their tight square."""
 BLUR_SIGMA = (0.5, 2.0)
 """Standard deviation of a training crop's blur, px of the network's input."""
 NOISE_STD = (0.01, 0.08)
@@ -89,9 +91,10 @@ ERASED_AREA = (0.02, 0.3)
 ERASED_ASPECT = (0.3, 1 / 0.3)
 """Width of an erased patch over its height (Zhong et al., AAAI 2020)."""
 NETWORKS = ("deeppose", "integral", "backbone")
-BACKBONES = ("mobilenet_v1", "mobilenet_v3_small", "mobilenet_v3_large", "resnet18", "resnet50")
-"""torchvision has published weights of all but the first."""
+TORCHVISION_BACKBONES = ("mobilenet_v3_small", "mobilenet_v3_large", "resnet18", "resnet50")
+"""Backbones with weights that torchvision can download."""
+BACKBONES = ("mobilenet_v1", "movenet_lightning", "movenet_thunder", *TORCHVISION_BACKBONES)
 OPTIMIZERS = ("adagrad", "adamw")
 SCHEDULES = ("constant", "cosine")
 COORDINATE_LOSSES = ("l1", "l2", "wing")
-HEADS = ("integral", "regression")
+HEADS = ("integral", "pyramid", "regression")

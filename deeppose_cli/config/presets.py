@@ -116,17 +116,54 @@ FLIC_RECIPE = replace(
 )
 """Crops of σ = 1.0 are 107 px of the image in the median: 64 would lose detail, and stage 1 sees 260 px at 192."""
 
+_PEOPLE_STAGE = replace(
+    MODERN.initial,
+    backbone="movenet_thunder",
+    head="pyramid",
+    head_channels=0,
+    input_size=256,
+    batch_size=128,
+    max_epochs=24,
+    learning_rate=0.0006,
+    freeze_blocks=4,
+    distill_weight=0.5,
+    augmentation=Augmentation(
+        flip=0.5,
+        translate=0.06,
+        scale=0.2,
+        rotate=40.0,
+        any_angle=0.1,
+        label_box=0.4,
+        color=0.4,
+        gray=0.15,
+        gamma=0.5,
+        blur=0.2,
+        noise=0.2,
+        jpeg=0.2,
+        erase=0.2,
+    ),
+)
 PEOPLE_RECIPE = replace(
     MODERN,
     name="people",
-    title="whole and upper bodies, one model: LSP, LSPET and FLIC",
+    title="whole and upper bodies, one model: LSP, LSPET, FLIC and MPII; starts from MoveNet Thunder",
     cost="not measured",
     data="people",
-    initial=replace(MODERN.initial, progressive_size="96:0.5", freeze_blocks=4),
-    refinement=replace(MODERN.refinement, freeze_blocks=4),
+    initial=_PEOPLE_STAGE,
+    refinement=replace(MODERN.refinement, backbone="movenet_thunder", head="pyramid", head_channels=0),
+)
+PEOPLE_FAST_RECIPE = replace(
+    PEOPLE_RECIPE,
+    name="people-fast",
+    title="the same at 192 px; starts from MoveNet Lightning",
+    initial=replace(_PEOPLE_STAGE, backbone="movenet_lightning", input_size=192),
+    refinement=replace(PEOPLE_RECIPE.refinement, backbone="movenet_lightning"),
 )
 
-PRESETS = {preset.name: preset for preset in (PAPER, TINY, SMALL, MODERN, LSP_RECIPE, FLIC_RECIPE, PEOPLE_RECIPE)}
+PRESETS = {
+    preset.name: preset
+    for preset in (PAPER, TINY, SMALL, MODERN, LSP_RECIPE, FLIC_RECIPE, PEOPLE_RECIPE, PEOPLE_FAST_RECIPE)
+}
 RECIPES = {name: preset for name, preset in PRESETS.items() if preset.data}
 
 

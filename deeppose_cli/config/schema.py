@@ -12,7 +12,15 @@ from itertools import pairwise
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from deeppose_cli.config.defaults import BACKBONES, COORDINATE_LOSSES, HEADS, NETWORKS, OPTIMIZERS, SCHEDULES
+from deeppose_cli.config.defaults import (
+    BACKBONES,
+    COORDINATE_LOSSES,
+    HEADS,
+    NETWORKS,
+    OPTIMIZERS,
+    SCHEDULES,
+    TORCHVISION_BACKBONES,
+)
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 
 T = TypeVar("T")
@@ -46,15 +54,15 @@ def _model(default: Any, help: str, **more: Any) -> Any:
     return setting(default, help, "Model", **more)
 
 
-def _random(default: float, help: str, metavar: str = "X", most: float = 1.0) -> Any:
-    return setting(default, help, "Augmentation", metavar=metavar, zero=True, most=most)
+def _random(default: float, help: str, metavar: str = "X", most: float = 1.0, initial_only: bool = False) -> Any:
+    return setting(default, help, "Augmentation", metavar=metavar, zero=True, most=most, initial_only=initial_only)
 
 
 @dataclass(frozen=True)
 class Augmentation:
     """Random changes of training images. Every draw is a function of (seed, epoch, row) alone.
 
-    The first four move the crop, the others change its colors; `data/loading/augmentation.py` applies them. 0 is off.
+    The first six move the crop, the others change its colors; `data/loading/augmentation.py` applies them. 0 is off.
     """
 
     flip: float = _random(0.5, "Share of images that are mirrored.", "P")
@@ -63,6 +71,11 @@ class Augmentation:
     """"Translated crops" (paper, section 4)."""
     scale: float = _random(0.0, "Standard deviation of the logarithm of the crop's size.")
     rotate: float = _random(0.0, "Largest rotation, degrees either way.", "DEG", 180.0)
+    any_angle: float = _random(0.0, "Share of images that are turned by any angle instead.", "P")
+    label_box: float = _random(
+        0.0, "Share of initial boxes that are drawn around the labels instead.", "P", initial_only=True
+    )
+    """1 to 1.7 times as large as the tight box: so the network is not tied to one source of boxes."""
     color: float = _random(0.0, "Strength of brightness, contrast, saturation and hue changes.")
     gray: float = _random(0.0, "Share of images that are made gray.", "P")
     gamma: float = _random(0.0, "Strength of gamma changes: the exponent is between 1 / (1 + X) and 1 + X.")
@@ -81,7 +94,10 @@ class StagePreset:
     """`deeppose`: the paper's network, fully connected head. `integral`: small residual network whose K heatmaps are
     read by their expected coordinate. `backbone`: one made for ImageNet, with a head of choice."""
     backbone: str = _model("", "Network made for ImageNet under the head; with --preset modern.", metavar="NAME")
-    head: str = _model("integral", "integral (heatmaps) or regression.", metavar="NAME", choices=HEADS)
+    """One of `BACKBONES` (network `backbone` only)."""
+    head: str = _model("integral", "integral or pyramid (heatmaps), or regression.", metavar="NAME", choices=HEADS)
+    """`integral`: K heatmaps, each joint its heatmap's expected coordinate. `pyramid`: the same with MoveNet's layers.
+    `regression`: averaged features, one fully connected layer. The last two for network `backbone` only."""
     freeze_blocks: int = _model(0, "Keep the weights of the backbone's first N blocks.", zero=True)
     init_weights: str = _model(
         "random",
@@ -111,6 +127,16 @@ class StagePreset:
     coordinate_loss: str = setting("l2", f"{', '.join(COORDINATE_LOSSES)}.", metavar="NAME", choices=COORDINATE_LOSSES)
     """`l2`: squared distance (paper, eq. 3); `l1`; `wing`: Feng et al., CVPR 2018."""
     heatmap_weight: float = setting(0.0, "Weight of the loss of the heatmaps.", metavar="X", zero=True)
+    """Of the cross-entropy between a head's heatmaps, where it has any, and a Gaussian around the label."""
+    distill_weight: float = setting(
+        0.0,
+        "Weight of the initial network's heatmaps as labels of joints without one.",
+        metavar="X",
+        zero=True,
+        initial_only=True,
+    )
+    """Knowledge distillation (Hinton et al., 2015): what the initial weights can and no data set here labels is kept.
+    Each joint counts by the initial network's peak mass."""
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def input_size_at(self, epoch: int) -> int:
@@ -239,7 +265,7 @@ def check_network(settings: StagePreset) -> None:
         raise UsageError(f"--head {head}: needs a backbone, such as --preset modern has; valid: integral")
     if network == "backbone" and backbone not in BACKBONES:
         raise UsageError(f"--backbone {backbone or 'none'}: unknown; valid: {', '.join(BACKBONES)}")
-    if settings.init_weights == "torchvision" and backbone == "mobilenet_v1":
+    if settings.init_weights == "torchvision" and backbone not in ("", *TORCHVISION_BACKBONES):
         raise UsageError(f"--init-weights torchvision: torchvision has no {backbone}; valid: random, or a file")
     smaller = [size for size, _ in parse_schedule(settings.progressive_size)]
     if smaller and smaller[-1] >= side:
@@ -254,7 +280,7 @@ def check_network(settings: StagePreset) -> None:
         if size % 32 or size <= 0:
             nearest = max(32, round(size / 32) * 32)
             raise UsageError(f"--input-size {size}: this network takes multiples of 32, such as {nearest}")
-    if head != "regression" and settings.head_channels < LEAST_HEAD_CHANNELS:
+    if head == "integral" and settings.head_channels < LEAST_HEAD_CHANNELS:
         raise UsageError(f"--head-channels {settings.head_channels}: valid: {LEAST_HEAD_CHANNELS} or more")
 
 

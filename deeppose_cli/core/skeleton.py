@@ -293,6 +293,13 @@ BUFFY10 = Skeleton(
 """Buffy Stickmen: the ends of its six sticks (Ferrari, Marin-Jimenez & Zisserman, CVPR 2008). It has no hips: the torso
 stick, neck to mid-hip, is used as the diameter."""
 
-PEOPLE15 = Skeleton("people15", (*LSP14.joints, "nose"), LSP14.limbs, OPPOSING)
-"""Every point that LSP or FLIC labels. The neck is LSP's: on its test images the shoulders' midpoint, which is FLIC's
-neck, lies 0.15 diam beside it in the median, and more than 0.2 in a quarter of them."""
+COCO17 = (
+    *("nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow"),
+    *("right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee"),
+    *("left_ankle", "right_ankle"),
+)
+"""Names of COCO's keypoints, in COCO's order (Lin et al., ECCV 2014)."""
+
+PEOPLE19 = Skeleton("people19", (*COCO17, "neck", "head_top"), LSP14.limbs, OPPOSING)
+"""COCO's keypoints, and the two that LSP and MPII label beside them. The neck is LSP's: on its test images the
+shoulders' midpoint, which is FLIC's neck, lies 0.15 diam beside it in the median, and more than 0.2 in a quarter."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from deeppose_cli.core.errors import DeepPoseError, UsageError
-from deeppose_cli.media.cropping import COLOR_SCALE, MEAN_COLOR
+from deeppose_cli.models import movenet
 
 STRIDES = (4, 8, 16, 32)
 """Input px per cell of the four feature levels."""
@@ -27,11 +28,12 @@ _LAYER = re.compile(r"(?:conv1|blocks\.(\d+)\.([01]))\.(conv|bn)\.(\w+)")
 class Backbone(nn.Module):
     """A sequence of blocks: (B, 3, S, S) → four feature levels (B, C_l, S / stride_l, S / stride_l)."""
 
-    def __init__(self, blocks: list[nn.Module]) -> None:
+    def __init__(self, blocks: list[nn.Module], feature_levels: tuple[int, ...] | None = None) -> None:
+        """`feature_levels`: numbers of the blocks whose outputs are the features; None: the last of each stride."""
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
         self.frozen = 0
-        self.feature_levels, self.channels = _find_feature_levels(blocks)
+        self.feature_levels, self.channels = _find_feature_levels(blocks, feature_levels)
 
     def freeze(self, count: int) -> None:
         """Freeze the first `count` blocks: neither their weights nor their batch statistics change any more."""
@@ -56,8 +58,10 @@ class Backbone(nn.Module):
         return features
 
 
-def _find_feature_levels(blocks: list[nn.Module]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Find the last block at each stride and its channels, by a forward pass of zeros."""
+def _find_feature_levels(
+    blocks: list[nn.Module], chosen: tuple[int, ...] | None
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Find the last block at each stride, of the chosen ones, and its channels, by a forward pass of zeros."""
     side = 64
     last: dict[int, tuple[int, int]] = {}
     with torch.no_grad():
@@ -65,39 +69,28 @@ def _find_feature_levels(blocks: list[nn.Module]) -> tuple[tuple[int, ...], tupl
         for number, block in enumerate(blocks):
             x = block.eval()(x)  # in training the batch statistics would change
             block.train()
-            last[side // x.shape[-1]] = (number, x.shape[1])
+            if chosen is None or number in chosen:
+                last[side // x.shape[-1]] = (number, x.shape[1])
     numbers, channels = zip(*(last[stride] for stride in STRIDES), strict=True)
     return numbers, channels
 
 
-class _SamePad(nn.Module):
-    """TensorFlow's padding of a 3×3 convolution with stride 2 on an even side: one row and column, right and bottom."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.pad(x, (0, 1, 0, 1))
-
-
 def _mobilenet_v1() -> list[nn.Module]:
     """MobileNetV1, width 0.75 (Howard et al., 2017), with TensorFlow's padding, as its published weights expect it."""
-
-    def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
-        padding = kernel // 2 if stride == 1 else 0
-        return nn.Sequential(
-            *([_SamePad()] if stride == 2 else []),
-            nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False),
-            nn.BatchNorm2d(outputs, eps=0.001),
-            nn.ReLU6(inplace=True),
-        )
-
     widths = (48, 96, 96, 192, 192, 384, 384, 384, 384, 384, 384, 768, 768)
-    blocks: list[nn.Module] = [convolution(3, 24, 3, stride=2)]
+    blocks: list[nn.Module] = [_unnamed(3, 24, 3, stride=2)]
     inputs = 24
     for number, width in enumerate(widths):
         stride = 2 if number in (1, 3, 5, 11) else 1
-        depthwise, pointwise = convolution(inputs, inputs, 3, stride, groups=inputs), convolution(inputs, width, 1)
+        depthwise, pointwise = _unnamed(inputs, inputs, 3, stride, groups=inputs), _unnamed(inputs, width, 1)
         blocks.append(nn.Sequential(depthwise, pointwise))
         inputs = width
     return blocks
+
+
+def _unnamed(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    """The same layers by number: stored weights of this network have these names."""
+    return nn.Sequential(*movenet.convolution(inputs, outputs, kernel, stride, groups).children())
 
 
 def _torchvision(name: str) -> Callable[..., list[nn.Module]]:
@@ -118,6 +111,7 @@ def _torchvision(name: str) -> Callable[..., list[nn.Module]]:
 
 BACKBONES: dict[str, Callable[..., list[nn.Module]]] = {
     "mobilenet_v1": _mobilenet_v1,
+    **{name: partial(movenet.mobilenet_v2, width) for name, width in movenet.WIDTHS.items()},
     **{name: _torchvision(name) for name in ("mobilenet_v3_small", "mobilenet_v3_large", "resnet18", "resnet50")},
 }
 """Name → function that builds the blocks."""
@@ -127,7 +121,7 @@ def build_backbone(name: str) -> Backbone:
     """Build a backbone with random weights. Raises UsageError for an unknown name."""
     if name not in BACKBONES:
         raise UsageError(f"--backbone {name or 'none'}: unknown; valid: {', '.join(BACKBONES)}")
-    return Backbone(BACKBONES[name]())
+    return Backbone(BACKBONES[name](), movenet.FEATURE_LEVELS if name in movenet.WIDTHS else None)
 
 
 def initialize_backbone(backbone: Backbone, name: str, source: str) -> None:
@@ -196,17 +190,10 @@ def _load_file(backbone: Backbone, name: str, file: Path) -> None:
     _adapt_input(backbone, half, half)
 
 
-@torch.no_grad()
 def _adapt_input(backbone: Backbone, mean: Tensor, std: Tensor) -> None:
-    """Adapt weights made for (RGB − mean) / std to the crops here, (RGB − MEAN_COLOR) / COLOR_SCALE.
-
-    The first convolution takes the factor, and the batch normalization after it the shift. Outputs stay the same but
-    at the crop's edge, which is padded with MEAN_COLOR and not with `mean`.
-    """
+    """Adapt weights made for (RGB − mean) / std to the crops here."""
     layers = [layer for layer in backbone.blocks[0].modules() if isinstance(layer, nn.Conv2d | nn.BatchNorm2d)]
     convolution, normalization = layers[:2]
     assert isinstance(normalization, nn.BatchNorm2d)
     assert normalization.running_mean is not None
-    shift = (torch.tensor(MEAN_COLOR, dtype=torch.float32) - mean) / std
-    normalization.running_mean -= (convolution.weight.sum((2, 3)) * shift).sum(1)
-    convolution.weight *= (COLOR_SCALE / std).view(1, 3, 1, 1)
+    movenet.adapt_input(convolution.weight, normalization.running_mean, mean, std)

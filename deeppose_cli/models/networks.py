@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from deeppose_cli.config.schema import StagePreset, check_network
 from deeppose_cli.models.backbones import build_backbone
 from deeppose_cli.models.heads import HeadOutput, IntegralHead, RegressionHead, decode_heatmaps, upsample
+from deeppose_cli.models.movenet import PyramidHead
 
 HEATMAP_STRIDE = 4
 """Input px per cell of a heatmap."""
@@ -148,8 +149,10 @@ class BackboneNetwork(PoseNetwork):
         super().__init__()
         self.backbone = build_backbone(settings.backbone)
         channels = self.backbone.channels
-        self.head: IntegralHead | RegressionHead
-        if settings.head == "integral":
+        self.head: IntegralHead | PyramidHead | RegressionHead
+        if settings.head == "pyramid":
+            self.head = PyramidHead(channels, num_joints, settings.heatmap_weight > 0)
+        elif settings.head == "integral":
             self.head = IntegralHead(channels, num_joints, settings.head_channels, settings.heatmap_weight > 0)
         else:
             self.head = RegressionHead(channels, num_joints)

@@ -7,7 +7,7 @@ part for each joint are matched joint by joint, by the joints' names. `models/ba
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -39,6 +39,8 @@ class SourceStage:
     """Whether it has a network for each joint."""
     weights: Mapping[str, Tensor]
     """By the names of `Regressor.state_dict()`."""
+    folded: bool = False
+    """Whether its batch normalizations have no statistics of their own: a training must measure them first."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +73,33 @@ def find_source(init_weights: str, run: RunFolder, number: int) -> SourceStage |
         skeleton = stored_skeleton(file, stored)
         return SourceStage(str(file), skeleton, per_joint, regressor_values(checkpoint))
     if init_weights not in NAMES and not is_weights_file(Path(init_weights)):
-        return None
+        return _read_movenet(Path(init_weights))
     from deeppose_cli.checkpoints.weights_file import read_file_stages
 
     header, regressors = read_file_stages(weights_path(init_weights, "--init-weights"))
     chosen = number if number <= len(regressors) else 1
     regressor, skeleton = regressors[chosen - 1], header.metadata.spec.skeleton
     return SourceStage(f"{init_weights}, stage {chosen}", skeleton, regressor.per_joint, regressor.state_dict())
+
+
+def _read_movenet(file: Path) -> SourceStage | None:
+    """MoveNet's published values as a source; None for a file that holds other weights."""
+    if file.suffix != ".safetensors" or not file.is_file():
+        return None
+    from safetensors import SafetensorError, safe_open
+    from safetensors.torch import load_file
+
+    from deeppose_cli.models import movenet
+
+    try:
+        with safe_open(file, "pt") as opened:
+            if not movenet.is_movenet(opened.keys()):
+                return None
+        weights = movenet.to_own_names(load_file(file))
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise DeepPoseError(f"--init-weights {file}: not a readable file of MoveNet's values ({error})") from None
+    named = {f"networks.0.{name}": value for name, value in weights.items()}
+    return SourceStage(str(file), movenet.SOURCE_SKELETON, False, named, folded=True)
 
 
 def check_initial_weights(settings: StagePreset, skeleton: Skeleton, source: SourceStage | None) -> None:
@@ -111,19 +133,33 @@ def check_initial_weights(settings: StagePreset, skeleton: Skeleton, source: Sou
         )
 
 
-def initialize_weights(module: StageLightningModule, settings: StagePreset, source: SourceStage | None) -> str | None:
-    """Set a stage's initial weights; one line about them if they are another stage's."""
-    if source is not None:
-        matched = match_weights(module.regressor, module.skeleton, source)
-        module.regressor.load_state_dict(dict(matched.weights), strict=False)
-        return f"starts from {source.name}: {matched.summary(len(module.skeleton))}"
+def initialize_weights(
+    module: StageLightningModule,
+    settings: StagePreset,
+    source: SourceStage | None,
+    example_crops: Callable[[], Tensor],
+) -> str | None:
+    """Set a stage's initial weights; one line about them if they are another stage's.
+
+    example_crops: gives training crops (M, size, size, 3) uint8, for batch normalizations without statistics.
+    """
     from deeppose_cli.models.backbones import initialize_backbone
+    from deeppose_cli.models.movenet import recentre_norms
     from deeppose_cli.models.networks import BackboneNetwork
 
-    for network in module.regressor.networks:
-        if isinstance(network, BackboneNetwork):
-            initialize_backbone(network.backbone, settings.backbone, settings.init_weights)
-    return None
+    if source is None:
+        for network in module.regressor.networks:
+            if isinstance(network, BackboneNetwork):
+                initialize_backbone(network.backbone, settings.backbone, settings.init_weights)
+        return None
+    matched = match_weights(module.regressor, module.skeleton, source)
+    module.regressor.load_state_dict(dict(matched.weights), strict=False)
+    if source.folded:
+        crops = module.regressor.prepare(example_crops())
+        for network in module.regressor.networks:
+            recentre_norms(network, crops)
+    module.keep_teacher(source.skeleton.joints)
+    return f"starts from {source.name}: {matched.summary(len(module.skeleton))}"
 
 
 def match_weights(own: Regressor, skeleton: Skeleton, source: SourceStage) -> MatchedWeights:

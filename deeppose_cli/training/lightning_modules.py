@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
@@ -20,7 +21,7 @@ from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.models.displacement import Displacement
 from deeppose_cli.models.heads import HeadOutput
 from deeppose_cli.models.regressor import JointPrior, Regressor
-from deeppose_cli.training.losses import coordinate_loss, heatmap_loss, labelled
+from deeppose_cli.training.losses import coordinate_loss, distillation_loss, heatmap_loss, labelled
 from deeppose_cli.training.metrics import PDJ, PredictionDiversity
 
 Batch = dict[str, Tensor]
@@ -48,6 +49,9 @@ class StageLightningModule(L.LightningModule):
         self.pdj = PDJ(self.skeleton)
         self.diversity = PredictionDiversity(len(self.skeleton))
         self._num_labels = 0.0  # of the current batch, in all processes
+
+    def keep_teacher(self, joints: Sequence[str]) -> None:
+        """Keep the present weights, if they are to teach: their heatmaps are labels of these joints without one."""
 
     @abstractmethod
     def batch_loss(self, batch: Batch) -> Tensor:
@@ -125,15 +129,34 @@ class StageLightningModule(L.LightningModule):
 class InitialStageModule(StageLightningModule):
     """y¹ = N⁻¹(ψ(N(x; b⁰); θ₁); b⁰)."""
 
+    taught_joints: Tensor
+
     def __init__(self, skeleton: dict[str, Any], settings: dict[str, Any], square_initial_box: bool, seed: int) -> None:
         super().__init__(skeleton, from_primitives(StagePreset, settings), False, seed)
         self.save_hyperparameters()
+        self.teacher: Regressor | None = None
+        if self.settings.distill_weight:
+            self.teacher = Regressor(self.settings, len(self.skeleton)).requires_grad_(False)
+            self.register_buffer("taught_joints", torch.zeros(len(self.skeleton), dtype=torch.bool))
+
+    def keep_teacher(self, joints: Sequence[str]) -> None:
+        if self.teacher is not None:
+            self.teacher.load_state_dict(self.regressor.state_dict())
+            taught = [joint in joints for joint in self.skeleton.joints]
+            self.taught_joints = torch.tensor(taught, device=self.device)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["input_size"] = self.settings.input_size_at(self.current_epoch)
 
     def batch_loss(self, batch: Batch) -> Tensor:
-        return self.output_loss(self.regressor(batch["image"]), batch["target"])
+        output = self.regressor(batch["image"])
+        loss = self.output_loss(output, batch["target"])
+        if self.teacher is None or output.logits is None:
+            return loss
+        with torch.no_grad():
+            teacher = self.teacher.eval().outputs(batch["image"])
+        joints = self.taught_joints & ~labelled(batch["target"])
+        return loss + self.settings.distill_weight * distillation_loss(output.logits, teacher, joints)
 
     def batch_poses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         image, size = batch["image"], self.settings.input_size_at(self.current_epoch)

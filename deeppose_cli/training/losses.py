@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from deeppose_cli.models.heads import cell_centres
+from deeppose_cli.models.heads import cell_centres, peak_coordinates, to_shares
 
 
 def labelled(target: Tensor) -> Tensor:
@@ -60,6 +60,18 @@ def heatmap_loss(logits: Tensor, target: Tensor) -> Tensor:
     share = rows.unsqueeze(-1) * columns.unsqueeze(-2)
     entropy = -(share.flatten(2) * logits.flatten(2).log_softmax(-1)).sum(-1)
     return torch.where(inside, entropy, 0.0).sum()
+
+
+def distillation_loss(logits: Tensor, teacher: Tensor, joints: Tensor) -> Tensor:
+    """Sum over chosen joints of the cross-entropy between heatmaps and a teacher's, each times the teacher's peak mass.
+
+    logits, teacher: (B, K, H, H). joints: (B, K) bool. A teacher in doubt, such as of a joint outside the crop, counts
+    little.
+    """
+    output = peak_coordinates(teacher)
+    assert output.peak_mass is not None
+    entropy = -(to_shares(teacher).flatten(2) * logits.flatten(2).log_softmax(-1)).sum(-1)
+    return torch.where(joints, entropy * output.peak_mass, 0.0).sum()
 
 
 def _gaussian(position: Tensor, cells: int) -> Tensor:

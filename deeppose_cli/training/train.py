@@ -191,7 +191,9 @@ def _train(
         L.seed_everything(config.seed, verbose=False)  # before the network is built
         workers = options.workers if options.workers is not None else default_workers()
         module, loaders = _modules(config, data, previous, workers)
-        origin = initialize_weights(module, config.settings, source) if resume_from is None else None
+        origin = None
+        if resume_from is None:
+            origin = initialize_weights(module, config.settings, source, loaders.example_crops)
         if origin is not None and leader:
             console.print(f"stage {folder.number}: {origin}", highlight=False)
         if not continues:  # every check has passed: now the old stage may go

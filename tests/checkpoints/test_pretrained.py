@@ -15,7 +15,7 @@ from deeppose_cli.checkpoints.model_source import (
     resolve_model,
 )
 from deeppose_cli.core.errors import DeepPoseError, UsageError
-from deeppose_cli.core.skeleton import BUFFY10, FLIC10, LSP14, PEOPLE15
+from deeppose_cli.core.skeleton import BUFFY10, FLIC10, LSP14, PEOPLE19
 from tests.helpers.run_configs import write_config
 from tests.helpers.weights_files import tiny_metadata, write
 
@@ -49,7 +49,7 @@ def chosen(default: DefaultModel) -> str:
 
 
 def test_legs_decide_which_weights_fit() -> None:
-    for skeleton, name in ((LSP14, "full"), (PEOPLE15, "full"), (FLIC10, "upper"), (BUFFY10, "upper")):
+    for skeleton, name in ((LSP14, "full"), (PEOPLE19, "full"), (FLIC10, "upper"), (BUFFY10, "upper")):
         assert pretrained.weights_for(skeleton) == f"{name}-body"
     assert pretrained.weights_for(None) == "full-body"
 

@@ -22,7 +22,7 @@ ARCHIVE = Path(__file__).parents[3] / "shared" / "data" / "lsp_dataset.zip"
 TORSOS = {
     "lsp14": ("left_shoulder", "right_hip"),
     "flic10": ("left_shoulder", "right_hip"),
-    "people15": ("left_shoulder", "right_hip"),
+    "people19": ("left_shoulder", "right_hip"),
     "buffy10": ("neck", "mid_hip"),
 }
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError, UsageError
-from deeppose_cli.core.skeleton import BUFFY10, FLIC10, LSP14, PEOPLE15, Skeleton
+from deeppose_cli.core.skeleton import BUFFY10, FLIC10, LSP14, PEOPLE19, Skeleton
 from deeppose_cli.detection.initial_boxes import initial_boxes
 from deeppose_cli.evaluation import metrics, predict_split
 
@@ -155,7 +155,7 @@ def test_the_mid_hip_of_a_model_with_hips_is_their_mean() -> None:
     assert np.isnan(found[..., BUFFY10.index("chin"), :]).all()
 
 
-@pytest.mark.parametrize("source", [LSP14, PEOPLE15, BUFFY10], ids=lambda skeleton: skeleton.name)
+@pytest.mark.parametrize("source", [LSP14, PEOPLE19, BUFFY10], ids=lambda skeleton: skeleton.name)
 def test_the_neck_that_flic_means_is_the_middle_of_the_shoulders(source: Skeleton) -> None:
     """Another point than the neck that these models learned. A model of FLIC predicts it."""
     poses = np.random.default_rng(0).uniform(0, 100, (2, 3, len(source), 2))
@@ -168,10 +168,10 @@ def test_the_neck_that_flic_means_is_the_middle_of_the_shoulders(source: Skeleto
 
 @pytest.mark.parametrize("target", [LSP14, BUFFY10], ids=lambda skeleton: skeleton.name)
 def test_a_labelled_neck_is_taken_from_the_model_of_all_joints(target: Skeleton) -> None:
-    poses = np.random.default_rng(0).uniform(0, 100, (2, len(PEOPLE15), 2))
-    found = predict_split.to_skeleton(poses, PEOPLE15, target)
-    for joint in {*target.joints} & {*PEOPLE15.joints}:
-        np.testing.assert_array_equal(found[:, target.index(joint)], poses[:, PEOPLE15.index(joint)])
+    poses = np.random.default_rng(0).uniform(0, 100, (2, len(PEOPLE19), 2))
+    found = predict_split.to_skeleton(poses, PEOPLE19, target)
+    for joint in {*target.joints} & {*PEOPLE19.joints}:
+        np.testing.assert_array_equal(found[:, target.index(joint)], poses[:, PEOPLE19.index(joint)])
 
 
 @pytest.mark.parametrize(
@@ -182,10 +182,10 @@ def test_a_labelled_neck_is_taken_from_the_model_of_all_joints(target: Skeleton)
         (LSP14, BUFFY10, ["chin"]),
         (FLIC10, BUFFY10, ["chin", "head_top"]),
         (BUFFY10, FLIC10, ["nose", "left_hip", "right_hip"]),
-        (PEOPLE15, LSP14, []),
-        (PEOPLE15, FLIC10, []),
-        (PEOPLE15, BUFFY10, ["chin"]),
-        (LSP14, PEOPLE15, ["nose"]),
+        (PEOPLE19, LSP14, []),
+        (PEOPLE19, FLIC10, []),
+        (PEOPLE19, BUFFY10, ["chin"]),
+        (LSP14, PEOPLE19, ["nose"]),
     ],
 )
 def test_which_joints_of_another_set_a_model_predicts(source: Skeleton, target: Skeleton, lacking: list[str]) -> None:

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from deeppose_cli.core.skeleton import BUFFY10, FLIC10, LSP14, PEOPLE15, Skeleton
+from deeppose_cli.core.skeleton import BUFFY10, FLIC10, LSP14, PEOPLE19, Skeleton
 
 Poses = NDArray[np.float64]
 Make = Callable[[Skeleton], tuple[Poses, Poses]]
 
 ARM7 = Skeleton("arm7", ("base", "turret", "shoulder", "elbow", "wrist", "flange", "tool"))
 """A robot arm: no sides, no limbs, no pair for the diameter."""
-SKELETONS = pytest.mark.parametrize("skeleton", [LSP14, FLIC10, BUFFY10, PEOPLE15], ids=lambda skeleton: skeleton.name)
+SKELETONS = pytest.mark.parametrize("skeleton", [LSP14, FLIC10, BUFFY10, PEOPLE19], ids=lambda skeleton: skeleton.name)
 
 
 def is_defined(point: Any) -> bool:

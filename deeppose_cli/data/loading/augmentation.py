@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from deeppose_cli.config.defaults import BLUR_SIGMA, ERASED_AREA, ERASED_ASPECT, JPEG_QUALITY, NOISE_STD
+from deeppose_cli.config.defaults import (
+    BLUR_SIGMA,
+    ERASED_AREA,
+    ERASED_ASPECT,
+    JPEG_QUALITY,
+    LABEL_BOX_SCALE,
+    NOISE_STD,
+)
 from deeppose_cli.config.schema import Augmentation
 from deeppose_cli.core.geometry import Box, FloatArray, mirror_points
 from deeppose_cli.core.skeleton import Skeleton
@@ -87,6 +94,8 @@ class Augmenter:
         Shape: keypoints (K, 2) px, NaN where unlabelled.
         """
         s = self.settings
+        if s.label_box and rng.random() < s.label_box:
+            box = draw_label_box(keypoints, box, rng)
         cx, cy, w, h = box
         if s.translate:
             dx, dy = rng.normal(0.0, s.translate, 2)
@@ -104,8 +113,9 @@ class Augmenter:
             keypoints = mirror_points(keypoints, width, self.skeleton)
             box = Box(width - 1 - box[0], *box[1:])
         turn = None
-        if s.rotate:
-            turn = np.asarray(cv2.getRotationMatrix2D(box[:2], rng.uniform(-s.rotate, s.rotate), 1.0), np.float64)
+        if s.rotate or s.any_angle:
+            largest = 180.0 if s.any_angle and rng.random() < s.any_angle else s.rotate
+            turn = np.asarray(cv2.getRotationMatrix2D(box[:2], rng.uniform(-largest, largest), 1.0), np.float64)
             keypoints = keypoints @ turn[:, :2].T + turn[:, 2]
         if self._changes_image:
             image = self._run(0, image, int(rng.integers(2**31)))
@@ -122,6 +132,18 @@ class Augmenter:
         # `set_random_seed` would give every transform the same numbers: what is blurred would always be noisy too.
         self._pipeline.set_random_state(np.random.default_rng(seed), random.Random(seed))
         return np.asarray(self._pipeline[part](image=image, force_apply=True)["image"], dtype=np.uint8)
+
+
+def draw_label_box(keypoints: FloatArray, box: Box, rng: np.random.Generator) -> Box:
+    """A square around the labelled joints (K, 2) px, 1 to `LABEL_BOX_SCALE` times as large as their tight box.
+
+    `box` where they have no extent.
+    """
+    scale = rng.uniform(1.0, LABEL_BOX_SCALE)
+    if np.isnan(keypoints).any(-1).all():
+        return box
+    tight = Box.around(keypoints).square()
+    return Box(tight[0], tight[1], tight[2] * scale, tight[3] * scale) if tight[2] > 1 else box
 
 
 def _window(image: Image, keypoints: FloatArray, box: Box, sides: float) -> tuple[Image, FloatArray, Box]:

@@ -8,7 +8,9 @@ from typing import Any
 
 import lightning as L
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from deeppose_cli.config.schema import RefinementPreset, StagePreset
@@ -23,12 +25,16 @@ from deeppose_cli.data.loading.samplers import (
     EpochSampler,
     EvaluationSampler,
     ResumableLoader,
+    SampleKey,
     start_worker,
 )
 from deeppose_cli.data.loading.shared_memory import SharedMemoryCollate
 from deeppose_cli.detection.initial_boxes import InitialBoxes, initial_boxes, training_source
 from deeppose_cli.media.images import Image, read_image
 from deeppose_cli.models.displacement import Displacement
+
+EXAMPLES = 256
+"""Training images whose crops give a network's batch normalizations their statistics."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +124,13 @@ class PoseDataModule(L.LightningDataModule):
 
     def validation_names(self, rows: list[int]) -> list[str]:
         return [self.data.validation.names[row] for row in dict.fromkeys(rows)]
+
+    def example_crops(self) -> Tensor:
+        """Some of the training crops, (M, size, size, 3) uint8, prepared in this process."""
+        rows = np.random.default_rng(self.seed).permutation(len(self.data.train))[:EXAMPLES]
+        dataset = self.training_set()
+        crops = [dataset[SampleKey(0, int(row), 0)]["image"] for row in rows]
+        return torch.from_numpy(np.concatenate([crop.reshape(-1, *crop.shape[-3:]) for crop in crops]))
 
     def train_dataloader(self) -> ResumableLoader:
         dataset = self.training_set()

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from deeppose_cli.cli.app import main
 from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError
-from deeppose_cli.core.skeleton import FLIC10, LSP14, PEOPLE15
+from deeppose_cli.core.skeleton import FLIC10, LSP14, PEOPLE19, Skeleton
 from deeppose_cli.data.datasets import flic, lsp, people, registry
-from deeppose_cli.data.datasets.spec import SPLITS
+from deeppose_cli.data.datasets.release import make_rows, write_dataset
+from deeppose_cli.data.datasets.spec import SPLITS, DatasetSpec
 from deeppose_cli.data.loading.datamodules import TrainingData
 from deeppose_cli.detection.initial_boxes import initial_boxes
 from deeppose_cli.evaluation import predict_split
@@ -40,8 +42,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def parts_of(root: Path, split: str) -> tuple[Annotations, Annotations, Annotations]:
-    """(LSP's rows, FLIC's, the joined ones)."""
-    return PARTS[0].read(root)[split], PARTS[1].read(root)[split], people.PEOPLE.read(root)[split]
+    """(LSP's rows, FLIC's, the joined ones). In training LSP's own rows are there three times in a row."""
+    whole, upper = (part.read(root)[split] for part in PARTS)
+    if split == "train":
+        own = [3 if path.parent.name == "lsp" else 1 for path in whole.files]
+        assert {*own} == {1, 3}
+        whole = whole.take(np.repeat(np.arange(len(whole)), own))
+    return whole, upper, people.PEOPLE.read(root)[split]
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -49,20 +56,21 @@ def test_rows_and_labels_are_those_of_the_parts(root: Path, split: str) -> None:
     whole, upper, joined = parts_of(root, split)
     assert joined.names == whole.names + upper.names
     assert joined.files == whole.files + upper.files
-    assert joined.skeleton is PEOPLE15
+    assert joined.skeleton is PEOPLE19
     for part, rows in ((whole, slice(0, len(whole))), (upper, slice(len(whole), None))):
-        for joint in PEOPLE15.joints:
-            found = joined.keypoints[rows, PEOPLE15.index(joint)]
-            if joint in part.skeleton.joints and (part.skeleton, joint) != (FLIC10, "neck"):
+        for joint in PEOPLE19.joints:
+            found = joined.keypoints[rows, PEOPLE19.index(joint)]
+            other_points = ["neck", "left_hip", "right_hip"] if split == "train" else ["neck"]
+            if joint in part.skeleton.joints and not (part.skeleton == FLIC10 and joint in other_points):
                 np.testing.assert_array_equal(found, part.keypoints[:, part.skeleton.index(joint)])
             else:
-                assert np.isnan(found).all(), "not labelled; FLIC's neck is another point than LSP's"
+                assert np.isnan(found).all(), "not labelled, or another point than in the other sets"
 
 
 def test_every_point_that_a_part_labels_is_in_the_union_once() -> None:
-    assert set(PEOPLE15.joints) == {*LSP14.joints, *FLIC10.joints}
-    assert len(set(PEOPLE15.joints)) == len(PEOPLE15) == 15
-    assert sorted(PEOPLE15.mirror) == list(range(15))
+    assert set(PEOPLE19.joints) > {*LSP14.joints, *FLIC10.joints}
+    assert len(set(PEOPLE19.joints)) == len(PEOPLE19) == 19
+    assert sorted(PEOPLE19.mirror) == list(range(19))
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -78,14 +86,14 @@ def test_what_is_trained_on_is_no_part_of_any_test(root: Path) -> None:
     tests = {name for part in PARTS for name in part.read(root)["test"].names}
     assert tests
     assert not tests & {*data.train.names, *data.validation.names}
-    assert len(data.train) == sum(len(part.read(root)["train"]) for part in PARTS)
+    assert set(data.train.names) == {name for part in PARTS for name in part.read(root)["train"].names}
     assert "own" in data.summary
 
 
 def test_the_truth_in_the_union_scores_whole_on_flic(root: Path) -> None:
     """Through the union and back nothing is lost, the neck included."""
     _, upper, joined = parts_of(root, "test")
-    back = predict_split.to_skeleton(joined.keypoints[-len(upper) :], PEOPLE15, FLIC10)
+    back = predict_split.to_skeleton(joined.keypoints[-len(upper) :], PEOPLE19, FLIC10)
     np.testing.assert_allclose(back, upper.keypoints)
 
 
@@ -101,6 +109,29 @@ def test_what_is_not_prepared_is_named_with_what_to_type(root: Path, tmp_path: P
     for name in ("lsp", "flic"):
         assert (f"deeppose data prepare {name} --from" in line) == (name in missing)
     assert str(tmp_path) in line
+
+
+def test_mpii_joins_where_it_is_there(root: Path, tmp_path: Path) -> None:
+    """By its own joint names, from either folder, three times in training."""
+    skeleton = Skeleton("mpii", ("right_hip", "left_shoulder", "thorax", "upper_neck", "head_top"))
+    (tmp_path / "mpii-sample/images").mkdir(parents=True)
+    for i in range(3):
+        cv2.imwrite(str(tmp_path / f"mpii-sample/images/{i}.png"), np.full((40, 50, 3), 90, np.uint8))
+    labels = np.random.default_rng(0).uniform(5, 35, (3, 5, 2)).round(3)
+    boxes = np.tile([25.0, 20.0, 40.0, 36.0], (3, 1))
+    rows = make_rows(skeleton, [f"{i}.png" for i in range(3)], labels, boxes=boxes)
+    splits = {"train": rows.take([0, 1]), "validation": rows.take([2]), "test": rows.take([])}
+    write_dataset(DatasetSpec("mpii-sample", "MPII", skeleton), splits, tmp_path / "mpii-sample")
+    for name in ("lsp", "flic"):
+        (tmp_path / name).symlink_to(root / name)
+    joined, without = people.PEOPLE.read(tmp_path), people.PEOPLE.read(root)
+    assert len(joined["train"]) == len(without["train"]) + 3 * 2
+    assert len(joined["validation"]) == len(without["validation"]) + 1
+    assert len(joined["test"]) == len(without["test"])
+    found = joined["validation"].keypoints[-1]
+    np.testing.assert_allclose(found[PEOPLE19.index("neck")], labels[2, 3])
+    np.testing.assert_allclose(found[PEOPLE19.index("right_hip")], labels[2, 0])
+    assert np.isfinite(found).all(-1).sum() == 4, "the thorax has no place in PEOPLE19"
 
 
 # ---- the commands
