@@ -139,5 +139,5 @@ def test_a_prior_moves_the_integral_head_to_where_it_says() -> None:
 def test_a_backbone_refuses_what_it_cannot_be() -> None:
     with pytest.raises(UsageError, match=r"--input-size 100: this network takes multiples of 32, such as 96"):
         build_network(replace(MODERN.initial, input_size=100), 14)
-    with pytest.raises(UsageError, match=r"--head tail: unknown; valid: integral, regression"):
+    with pytest.raises(UsageError, match=r"--head tail: unknown; valid: integral, pyramid, regression"):
         build_network(replace(MODERN.initial, head="tail"), 14)

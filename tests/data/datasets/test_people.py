@@ -140,7 +140,7 @@ def test_mpii_joins_where_it_is_there(root: Path, tmp_path: Path) -> None:
 def test_preparing_it_is_preparing_its_parts(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "prepare", "people", "--data-root", str(root)]) == 0
     said = capsys.readouterr().out
-    assert said.startswith(f"people is in {root / 'lsp'} and {root / 'flic'}: train 18,")
+    assert said.startswith(f"people is in {root / 'lsp'} and {root / 'flic'}: train 26,")
     assert not (root / "people").exists()
     assert main(["data", "prepare", "people", "--data-root", str(tmp_path)]) == 1
     assert "deeppose data prepare flic --from" in capsys.readouterr().err
@@ -162,7 +162,7 @@ def test_it_is_checked_and_its_initial_boxes_are_reported(root: Path, capsys: py
     assert main(["data", "check", "people", "--json", "--data-root", str(root)]) == 0
     report = json.loads(capsys.readouterr().out)
     train = report["splits"]["train"]
-    assert train["joints"]["nose"] == pytest.approx(8 / 18, abs=1e-6)
+    assert train["joints"]["nose"] == pytest.approx(8 / 26, abs=1e-6)
     assert report["problems"] == []
     assert main(["data", "boxes", "people", "--box", "own", "--json", "--data-root", str(root)]) == 0
     assert json.loads(capsys.readouterr().out)["learned"].keys() == {"torso"}
@@ -199,7 +199,7 @@ def test_it_is_trained_refined_and_scored_on_its_parts(
     assert main(["train", "--data", "people", *common, *places]) == 0
     assert "initial box: own" in capsys.readouterr().err
     assert main(["refine", "--stage", "2", *common, *places]) == 0
-    for flags, box, joints in ((["--data", "lsp"], "image", 14), (["--data", "flic"], "torso", 10), ([], "own", 15)):
+    for flags, box, joints in ((["--data", "lsp"], "image", 14), (["--data", "flic"], "torso", 10), ([], "own", 19)):
         capsys.readouterr()
         assert main(["eval", "--json", "--bootstrap", "0", *flags, *places]) == 0
         document = json.loads(capsys.readouterr().out)
