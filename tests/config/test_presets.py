@@ -95,7 +95,7 @@ def test_reading_settings_leaves_what_was_read_alone() -> None:
 
 
 def test_recipes_bring_a_data_set_that_there_is_and_can_be_trained_on(tmp_path: Path) -> None:
-    assert set(RECIPES) == {"lsp", "flic", "people"}
+    assert set(RECIPES) == {"lsp", "flic", "people", "people-fast"}
     for recipe in RECIPES.values():
         known = get_dataset(recipe.data, tmp_path)
         known.check_trainable()
