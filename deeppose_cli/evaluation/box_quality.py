@@ -55,10 +55,9 @@ def _available_sources(annotations: Annotations) -> list[str]:
 def describe(annotations: Annotations, initial: InitialBoxes) -> dict[str, Any]:
     """Measure the boxes of one source; values of JSON's own types, None for a share of nobody.
 
-    `source`; `people`; `found`: share of people for whom the source has a box; `all_inside`: share of people with all
-    labelled joints inside of b⁰, edges included; `all_inside_found`: the same of those found; `joints_inside`: share
-    of joints; `overlap`: mean intersection over union of b⁰ and the joints' tight box; `size`: median of b⁰'s longer
-    side over that of the tight box.
+    `found`: share of people for whom the source has a box; `all_inside`: with all labelled joints inside of b⁰;
+    `all_inside_found`: of those found; `joints_inside`: share of joints; `overlap`: mean intersection over union of b⁰
+    and the joints' tight box; `size`: median of b⁰'s longer side over that of the tight box.
     """
     keypoints, boxes = annotations.keypoints, initial.boxes
     is_labelled = labelled(keypoints)
@@ -84,8 +83,8 @@ def describe(annotations: Annotations, initial: InitialBoxes) -> dict[str, Any]:
 def learn_placement(parts: FloatArray, keypoints: FloatArray, share: float = PLACEMENT_SHARE) -> Placement:
     """The smallest placement around parts (N, 4) that holds all labelled joints (N, K, 2) of `share` of the people.
 
-    It reaches equally far left and right; its reach to the sides, up and down is the same quantile of the people's.
-    Rows without a part (NaN) or without a label are left out. Raises ValueError where nobody is left.
+    Its reach to the sides (the same left and right), up and down is one quantile of the people's. Rows without a part
+    (NaN) or a label are left out. Raises ValueError where nobody is left.
     """
     some = ~np.isnan(parts).any(-1) & labelled(keypoints).any(-1)
     if not some.any():

@@ -33,16 +33,13 @@ if TYPE_CHECKING:
     from deeppose_cli.detection.initial_boxes import InitialBoxes
     from deeppose_cli.evaluation.scores import ScoredPredictions
 
-SIDE_JOINTS = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
-"""They decide which side is left for an observer."""
-
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """Scores of one split of a data set."""
 
     document: dict[str, Any]
-    """What `scores.json` holds: fractions of 1."""
+    """What `scores.json` holds: fractions of 1; RMSE px."""
     files: tuple[Path, ...]
     """The files written; empty without `out`."""
     metrics: tuple[str, ...]
@@ -113,16 +110,13 @@ def evaluate(
         metric: Metric that `Evaluation.print_tables` prints; the document holds all of them.
         pcp_rule: When a limb counts as found by PCP; see `pcp.pcp_hits`.
         centric: "observer" changes left and right of the labels and of the predictions to an observer's.
-        predictions_centric: "observer" where the files of predictions have an observer's left and right already: they
-            are then compared as they are. Valid with `centric="observer"` only.
+        predictions_centric: "observer" where the files of predictions have an observer's left and right already.
         box: Source of the initial box, or "x,y,w,h" in px; None: as the model was trained, or the data set's.
         predictions: Files of external predictions; see `external_predictions`.
         flip_test: Average the poses of each image and of its mirror image.
-        bootstrap: Draws of images for the 95 % intervals; 0: no intervals.
-        seed: Seed of these draws.
+        bootstrap: Draws of images for the 95 % intervals, by `seed`; 0: no intervals.
         batch_size: Images in memory at a time.
-        out: Folder for scores.json, per-image.csv and the figures; None: nothing is written; "auto": the folder
-            `eval/DATA-SPLIT` of the run.
+        out: Folder for the files; None: nothing is written; "auto": the folder `eval/DATA-SPLIT` of the run.
         progress: Is called with (task, done, total) after each step.
 
     Raises:
@@ -132,34 +126,34 @@ def evaluate(
     _check_choices(split=(split, Split), metric=(metric, Metric), pcp_rule=(pcp_rule, PcpRule))
     _check_choices(centric=(centric, Centric), predictions_centric=(predictions_centric, Centric))
     _check_numbers(bootstrap, seed, stage)
-    if predictions_centric == "observer" and centric != "observer":
+    observer = centric == "observer"
+    if predictions_centric == "observer" and not observer:
         raise UsageError("--predictions-centric observer: valid with --centric observer only")
     if predictions_centric == "observer" and not predictions:
         raise UsageError("--predictions-centric observer: there are no predictions; add --predictions FILE")
     data_root, runs_root = Path(data_root), Path(runs_root)
     with loading_notice("libraries"):
         from deeppose_cli.checkpoints.model_source import check_stage, model_line
-        from deeppose_cli.evaluation import external_predictions, oks, predict_split, published_results, scores
+        from deeppose_cli.evaluation import external_predictions, metrics, oks, predict_split, scores
         from deeppose_cli.evaluation import report as output
-        from deeppose_cli.evaluation.metrics import head_limb, observer_centric
+        from deeppose_cli.evaluation.published_results import comparable_results
     prediction_files = [Path(file) for file in predictions]
     external_predictions.check_files(prediction_files)
     files_only = bool(predictions) and run is weights is None
     model, dataset = _resolve_model(run, weights, runs_root, data, data_root, files_only=files_only)
+    skeleton = dataset.skeleton
     if model is not None:
         report(model_line(model, check_stage(model, stage)))
     elif stage is not None:
         raise UsageError(f"--stage {stage}: with --predictions alone no stage is scored; add --run NAME")
     elif flip_test:
         raise UsageError("--flip-test: with --predictions alone no network is run; add --run NAME or --weights FILE")
-    lacking = {} if dataset.skeleton.limbs else {"pcp": "limbs"}
-    if head_limb(dataset.skeleton) is None:
-        lacking["pckh"] = "head limb"
+    lacking = {} if skeleton.limbs else {"pcp": "limbs"}
+    lacking |= {"pckh": "head limb"} if metrics.head_limb(skeleton) is None else {}
     if metric in lacking:
         valid = ", ".join(name for name in get_args(Metric) if name not in lacking)
         raise UsageError(f"--metric {metric}: {dataset.name} has no {lacking[metric]}; valid: {valid}")
-    observer = centric == "observer"
-    if observer and (missing := [joint for joint in SIDE_JOINTS if joint not in dataset.skeleton.joints]):
+    if observer and (missing := [joint for joint in metrics.SIDE_JOINTS if joint not in skeleton.joints]):
         lacks = f"{dataset.name} has no {missing[0]}, which decides the sides"
         raise UsageError(f"--centric observer: {lacks}; valid: person")
     folder = None if out is None else Path(out)
@@ -169,8 +163,8 @@ def evaluate(
         output.check_target(folder)
 
     splits = dataset.read(data_root)
-    test = splits.get(split)
-    if test is None or not len(test):
+    test = splits[split]
+    if not len(test):
         filled = ", ".join(name for name, part in splits.items() if len(part)) or "none, the set is empty"
         raise UsageError(f"--split {split}: {dataset.name} has no images in it; valid: {filled}")
     external = external_predictions.external_rows(prediction_files, test, dataset.name)
@@ -187,10 +181,8 @@ def evaluate(
             name, train = training
             # Images of another data set start from the boxes that the model was trained with.
             source = initial.source if model is None or name == dataset.name else model.initial_box
-            mean_pose = predict_split.mean_pose_row(
-                train, data_root / name, source, test, initial.boxes, progress, observer_centric=observer
-            )
-            rows.append(mean_pose)
+            boxes = predict_split.training_boxes(train, source, data_root / name, progress)
+            rows.append(predict_split.mean_pose_row(train, boxes, test, initial.boxes, observer_centric=observer))
         if model is not None:
             stages, unreadable = predict_split.stage_rows(
                 model, stage, test, initial.boxes, batch_size, progress, flip_test=flip_test
@@ -198,39 +190,37 @@ def evaluate(
             rows += stages
     truth = test.keypoints
     if observer:
-        truth = observer_centric(truth, test.skeleton)
-        relabelled = rows if predictions_centric == "observer" else [*rows, *external]
-        for row in relabelled:
-            row.poses = observer_centric(row.poses, test.skeleton)
+        truth = metrics.observer_centric(truth, skeleton)
+        for row in rows if predictions_centric == "observer" else [*rows, *external]:
+            row.poses = metrics.observer_centric(row.poses, skeleton)
     rows += external
     if pcp_rule == "buffy":
-        scores.report_unmatched(rows, test.skeleton)
+        scores.report_unmatched(rows, skeleton)
 
     alpha = scores.PCK_ALPHA.get(dataset.name, scores.OTHER_PCK_ALPHA)
     usual_box = initial is None or initial.source == dataset.initial_box or (model is None and box is None)
-    published = published_results.comparable_results(
+    document: dict[str, Any] = {"data": dataset.name, "split": split, "images": len(test), "run": None}
+    if model is not None:
+        document[model.kind] = model.name
+    document["centric"] = centric
+    if predictions_centric == "observer":
+        document["predictions_centric"] = "observer"
+    if initial is not None:
+        document |= {"box": initial.source, "box_found_rate": round(float(initial.found.mean()), 6)}
+    document["unreadable"] = unreadable
+    if flip_test:
+        document["flip_test"] = True
+    document["joints"] = list(skeleton.joints)
+    if skeleton.scale_name != "the torso":
+        document["unit"] = skeleton.scale_name
+    document["published"] = comparable_results(
         dataset.name, split, len(test), centric=centric, usual_box=usual_box, pcp_rule=pcp_rule
     )
-    document = {
-        "data": dataset.name,
-        "split": split,
-        "images": len(test),
-        "run": model.name if model is not None and model.kind == "run" else None,
-        **({"weights": model.name} if model is not None and model.kind == "weights" else {}),
-        "centric": centric,
-        **({"predictions_centric": "observer"} if predictions_centric == "observer" else {}),
-        **({} if initial is None else {"box": initial.source, "box_found_rate": round(float(initial.found.mean()), 6)}),
-        "unreadable": unreadable,
-        **({"flip_test": True} if flip_test else {}),
-        "joints": list(test.skeleton.joints),
-        **({} if test.skeleton.scale_name == "the torso" else {"unit": test.skeleton.scale_name}),
-        "published": published,
-        "rows": [
-            scores.scores(row, truth, test.skeleton, pcp_rule, alpha, test.sticks, bootstrap, seed)
-            | {"oks": oks.oks_scores(row, truth, test)}
-            for row in rows
-        ],
-    }
+    document["rows"] = [
+        scores.scores(row, truth, skeleton, pcp_rule, alpha, test.sticks, bootstrap, seed)
+        | {"oks": oks.oks_scores(row, truth, test)}
+        for row in rows
+    ]
     files = [] if folder is None else output.write_files(folder, document, test, rows, truth)
     return Evaluation(document, tuple(files), tuple(output.MEANS) if metric == "all" else (metric,), initial)
 
@@ -243,7 +233,7 @@ def _check_choices(**arguments: tuple[str, Any]) -> None:
 
 
 def _check_numbers(bootstrap: int, seed: int, stage: int | None) -> None:
-    if bootstrap < 0 or 0 < bootstrap < LEAST_BOOTSTRAP_DRAWS:
+    if bootstrap and bootstrap < LEAST_BOOTSTRAP_DRAWS:
         least = LEAST_BOOTSTRAP_DRAWS
         raise UsageError(f"--bootstrap {bootstrap}: too few draws for an interval; valid: 0 or at least {least}")
     if seed < 0:
@@ -253,37 +243,29 @@ def _check_numbers(bootstrap: int, seed: int, stage: int | None) -> None:
 
 
 def _resolve_model(
-    run: str | None,
-    weights: str | Path | None,
-    runs_root: Path,
-    data: str | None,
-    data_root: Path,
-    *,
-    files_only: bool,
+    run: str | None, weights: str | Path | None, runs_root: Path, data: str | None, data_root: Path, *, files_only: bool
 ) -> tuple[TrainedModel | None, DatasetSpec]:
     """The model to score, None where only files are scored, and the data set."""
     from deeppose_cli.checkpoints.model_source import resolve_model
     from deeppose_cli.checkpoints.run_folder import list_runs
     from deeppose_cli.data.datasets.registry import get_dataset, list_datasets
 
-    names = list_datasets(data_root)
-    dataset, valid = None if data is None else get_dataset(data, data_root), ", ".join(names)
-    if not files_only:
+    dataset = None if data is None else get_dataset(data, data_root)
+    model = None
+    if files_only:
+        name = next((found.data_name for found in list_runs(runs_root) if found.stages), None)
+        reason = f"--predictions: needs --data NAME, as no run in {runs_root} names a data set that is here"
+    else:
         skeleton = None if dataset is None else dataset.skeleton
         model = resolve_model(runs_root, run, None if weights is None else str(weights), skeleton)
-        if dataset is None and model.data_name not in names:
-            trained = f"{model.kind} {model.name} was trained on '{model.data_name}'"
-            raise UsageError(f"--data: needed, as {trained}; valid: {valid}")
-        return model, dataset or get_dataset(model.data_name, data_root)
+        name = model.data_name
+        reason = f"--data: needed, as {model.kind} {model.name} was trained on '{name}'"
     if dataset is None:
-        newest = next((found.data_name for found in list_runs(runs_root) if found.stages), None)
-        if newest is None:
-            raise UsageError(
-                f"--predictions: no data set is given, and there is no run in {runs_root}; add --data NAME, "
-                f"valid: {valid}"
-            )
-        dataset = get_dataset(newest, data_root)
-    return None, dataset
+        names = list_datasets(data_root)
+        if name is None or name not in names:
+            raise UsageError(f"{reason}; valid: {', '.join(names)}")
+        dataset = get_dataset(name, data_root)
+    return model, dataset
 
 
 def _initial_boxes(

@@ -1,16 +1,12 @@
 """Read external predictions: files by any other model. Needs no torch.
 
-Two formats, by the file's suffix:
-
 - `.npz` with an array `keypoints`, numbers (N, K, 2) in px, 0-based, in the data set's joint order and the split's
   image order. NaN: nothing predicted. `scores` (N), if it is there: how sure the model is of each pose, for OKS AP.
 - `.json`, COCO keypoint results: a list of `{"image_id": …, "keypoints": [x, y, v] · K, "score": …}`. `image_id` is the
   example's 0-based number in the split, or its name (`im1001.jpg`). Of several results for one example the one with the
   highest score is taken (the first of equals; no score counts as 0); an example without a result has no prediction. A
-  joint whose x, y and v are all 0 has no prediction, as COCO defines it; v has no other effect.
-
-Where an image shows several examples (FLIC's `x.jpg`, `x.jpg#2`), several results for `x.jpg` are refused: each of them
-may be meant for any of the examples.
+  joint whose x, y and v are all 0 has no prediction, as COCO defines it; v has no other effect. Where an image shows
+  several examples (FLIC's `x.jpg`, `x.jpg#2`), several results for `x.jpg` are refused: each may be meant for any.
 """
 
 from __future__ import annotations
@@ -28,6 +24,8 @@ from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.progress import report
 from deeppose_cli.evaluation.scores import ScoredPredictions
+
+_Predictions = tuple[NDArray[np.float64], NDArray[np.float64] | None]
 
 
 def check_files(paths: Sequence[Path]) -> None:
@@ -55,9 +53,7 @@ def external_rows(paths: Sequence[Path], test: Annotations, data: str) -> list[S
     return rows
 
 
-def read_predictions(
-    path: Path, names: Sequence[str], joints: Sequence[str], data: str = "NAME"
-) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+def read_predictions(path: Path, names: Sequence[str], joints: Sequence[str], data: str = "NAME") -> _Predictions:
     """Read a file: (N, K, 2) px for the N examples and K joints of these names, NaN where there is no prediction.
 
     Also the scores (N) of the poses; None where the file has none. `data` is the set's name, for the messages. No
@@ -83,13 +79,13 @@ def read_predictions(
     return poses, scores
 
 
-def _read_npz(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+def _read_npz(path: Path) -> _Predictions:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             names = archive.files
             arrays = {name: archive[name] for name in ("keypoints", "scores") if name in names}
     except Exception as error:  # zipfile, zlib, lzma and NumPy have each their own errors for a damaged file
-        raise DeepPoseError(f"{path}: not an .npz file of plain numbers ({_first_line(error)})") from None
+        raise DeepPoseError(f"{path}: not an .npz file of plain numbers ({_reason(error)})") from None
     if "keypoints" not in arrays:
         raise DeepPoseError(f"{path}: no array 'keypoints'; arrays found: {', '.join(names) or 'none'}")
     for name, values in arrays.items():
@@ -97,27 +93,26 @@ def _read_npz(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64] | No
             raise DeepPoseError(f"{path}: {name} is not an array; expected what numpy.savez writes")
         if values.dtype.kind not in "fiu":
             raise DeepPoseError(f"{path}: {name} is of type {values.dtype}; expected numbers (float)")
-    return arrays["keypoints"].astype(np.float64), arrays["scores"].astype(np.float64) if "scores" in arrays else None
+    numbers = {name: values.astype(np.float64) for name, values in arrays.items()}
+    return numbers["keypoints"], numbers.get("scores")
 
 
-def _read_coco(
-    path: Path, names: Sequence[str], joints: Sequence[str], data: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+def _read_coco(path: Path, names: Sequence[str], joints: Sequence[str], data: str) -> _Predictions:
     try:
         results = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        raise DeepPoseError(f"{path}: not a JSON file ({_first_line(error)})") from None
+        raise DeepPoseError(f"{path}: not a JSON file ({_reason(error)})") from None
     if not isinstance(results, list):
         raise DeepPoseError(f"{path}: holds one {type(results).__name__}; expected a list of COCO keypoint results")
+    poses, best = np.full((len(names), len(joints), 2), np.nan), np.full(len(names), np.nan)
+    labels = [f"{axis} of {joint}" for joint in joints for axis in "xyv"]
     examples = {name: number for number, name in enumerate(names)}
-    poses = np.full((len(names), len(joints), 2), np.nan)
-    best = np.full(len(names), np.nan)
     used = set()
     for number, result in enumerate(results):
         where = f"{path}: result {number}"
         if not isinstance(result, dict) or not {"image_id", "keypoints"} <= result.keys():
             raise DeepPoseError(f"{where}: expected an object with image_id and keypoints")
-        image_id = result["image_id"]
+        image_id, keypoints = result["image_id"], result["keypoints"]
         image = _find_example(image_id, names, examples, data, where)
         others = [name for name in names if name.startswith(f"{image_id}#")] if image_id in used else []
         if others:
@@ -126,12 +121,23 @@ def _read_coco(
                 f"example's own name, such as {others[0]!r}, or its 0-based number in the split"
             )
         used.add(image_id)
-        pose = _parse_pose(result["keypoints"], joints, data, where)
+        if not isinstance(keypoints, list):
+            raise DeepPoseError(f"{where}: keypoints is {_shorten(keypoints)}; expected a list of numbers")
+        if len(keypoints) != len(labels):
+            raise DeepPoseError(
+                f"{where}: keypoints has {len(keypoints)} numbers; expected {len(labels)}: x, y, v of {len(joints)} "
+                f"joints; their order: deeppose data list {data}"
+            )
+        numbers = [
+            _parse_number(value, f"{where}: keypoints: {label}") for value, label in zip(keypoints, labels, strict=True)
+        ]
         score = _parse_number(result.get("score", 0), f"{where}: score")
         if math.isnan(score):
             raise DeepPoseError(f"{where}: score is nan; expected a number")
         if not score <= best[image]:  # NaN, before the first
-            poses[image], best[image] = pose, score
+            triples = np.array(numbers).reshape(-1, 3)
+            poses[image] = np.where((triples == 0).all(-1)[:, None], np.nan, triples[:, :2])
+            best[image] = score
     return poses, np.nan_to_num(best) if any("score" in result for result in results) else None
 
 
@@ -151,23 +157,6 @@ def _find_example(image_id: Any, names: Sequence[str], examples: dict[str, int],
     return examples[image_id]
 
 
-def _parse_pose(keypoints: Any, joints: Sequence[str], data: str, where: str) -> NDArray[np.float64]:
-    """(K, 2) px from COCO's list of x, y, v."""
-    if not isinstance(keypoints, list):
-        raise DeepPoseError(f"{where}: keypoints is {_shorten(keypoints)}; expected a list of numbers")
-    if len(keypoints) != 3 * len(joints):
-        raise DeepPoseError(
-            f"{where}: keypoints has {len(keypoints)} numbers; expected {3 * len(joints)}: x, y, v of {len(joints)} "
-            f"joints; their order: deeppose data list {data}"
-        )
-    numbers = [
-        _parse_number(value, f"{where}: keypoints: {'xyv'[i % 3]} of {joints[i // 3]}")
-        for i, value in enumerate(keypoints)
-    ]
-    triples = np.array(numbers).reshape(len(joints), 3)
-    return np.where((triples == 0).all(-1)[:, None], np.nan, triples[:, :2])
-
-
 def _parse_number(value: Any, name: str) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise DeepPoseError(f"{name} is {_shorten(value)}; expected a number")
@@ -178,10 +167,9 @@ def _parse_number(value: Any, name: str) -> float:
 
 
 def _shorten(value: Any) -> str:
-    """A value of the file, short enough for one line."""
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:30]}… ({len(text)} characters)"
 
 
-def _first_line(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]

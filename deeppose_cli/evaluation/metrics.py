@@ -28,6 +28,8 @@ PCKH_ALPHA = 0.5
 SLACK = 1 + 1e-9
 """Limits are inclusive, and this much wider: an error that equals the limit may be computed some rounding steps (1e-16
 of a coordinate, which is up to some thousand times the limit) above it."""
+SIDE_JOINTS = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
+"""They decide which side is left for an observer."""
 
 
 class HitCounts(NamedTuple):
@@ -62,15 +64,10 @@ def joint_errors(pred: FloatArray, truth: FloatArray) -> NDArray[np.float64]:
 
 
 def torso_errors(pred: FloatArray, truth: FloatArray, skeleton: Skeleton) -> NDArray[np.float64]:
-    """(N, K) `joint_errors` in units of the true torso; NaN also where the torso is not labelled.
-
-    On a torso of length zero an exact prediction has error 0 and any other +inf.
-    """
+    """(N, K) `joint_errors` in true torsos (0 px are 0, however short); NaN also where the torso is not labelled."""
     distance, torso = joint_errors(pred, truth), diameter(truth, skeleton)[:, None]
-    out = np.where(distance == 0, 0.0, np.inf)
-    np.divide(distance, torso, out=out, where=torso > 0)
-    out[np.isnan(distance) | np.isnan(torso)] = np.nan
-    return out
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where((distance == 0) & (torso == 0), 0.0, distance / torso)
 
 
 def hits_within(pred: FloatArray, truth: FloatArray, unit: FloatArray, thresholds: FloatArray | float) -> HitCounts:
@@ -115,7 +112,7 @@ def extent(keypoints: FloatArray) -> NDArray[np.float64]:
 
 
 def intersection_and_union(a: FloatArray, b: FloatArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(N) areas, px², that the rectangles (4, N) left, top, right, bottom share, and that they cover together."""
+    """(N) areas that the rectangles (4, N) left, top, right, bottom share, and that they cover together."""
     shared = np.maximum(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0).prod(0)
     return shared, (a[2:] - a[:2]).prod(0) + (b[2:] - b[:2]).prod(0) - shared
 
@@ -159,16 +156,12 @@ def limb_ends(poses: FloatArray, skeleton: Skeleton) -> NDArray[np.float64]:
 
 
 def kind_rates(rates: FloatArray, kinds: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[np.float64]]:
-    """Rates (…, J) → kind → (…): the mean of the left and the right joint's or limb's rate."""
+    """Rates (…, J) → kind → (…): the mean of left and right."""
     return {kind: mean_rate(rates[..., list(index)]) for kind, index in kinds.items()}
 
 
 def mean_rate(rates: FloatArray) -> NDArray[np.float64]:
-    """Mean over the last axis of the rates that are defined; NaN where none is.
-
-    The means of joints' scores are over all K joints, not over joint kinds: `neck` weighs half of `elbow`. That of PCP
-    is over limb kinds.
-    """
+    """Mean over the last axis of the rates that are defined; NaN where none is."""
     defined = ~np.isnan(rates)
     return rate(np.where(defined, rates, 0.0).sum(-1), defined.sum(-1))
 
@@ -178,13 +171,11 @@ def observer_centric(poses: FloatArray, skeleton: Skeleton) -> NDArray[np.float6
 
     Each person is turned so that the torso (mid-shoulder to mid-hip) points down. If then the right hip lies right of
     the left hip, both legs change sides; independently, if the right shoulder lies right of the left one, both arms do.
-    A person whose four torso joints are not all there, or whose torso has no length, stays as it is.
+    A person without all four torso joints, or without a torso length, stays as it is.
     """
     relabelled = np.array(poses, dtype=np.float64)
-    left_shoulder, right_shoulder, left_hip, right_hip = (
-        relabelled[:, skeleton.index(joint)].copy()
-        for joint in ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
-    )
+    places = [skeleton.index(joint) for joint in SIDE_JOINTS]
+    left_shoulder, right_shoulder, left_hip, right_hip = np.moveaxis(relabelled[:, places], 1, 0)
     torso = (left_hip + right_hip - left_shoulder - right_shoulder) / 2
     rightwards = np.stack([torso[:, 1], -torso[:, 0]], axis=-1)  # points right when the torso points down
     mirrored = relabelled[:, list(skeleton.mirror)]
@@ -202,11 +193,9 @@ def observer_centric(poses: FloatArray, skeleton: Skeleton) -> NDArray[np.float6
 def calibration_error(
     confidence: FloatArray, right: NDArray[np.bool_], bins: int = 10
 ) -> tuple[float, NDArray[np.float64]]:
-    """Compare the confidences of joints (J) with how often these joints are right.
+    """The expected calibration error of confidences (J): their mean distance to the share right, over bins by size.
 
-    Returns the expected calibration error (mean distance of confidence and share right, over bins weighted by size),
-    and of each bin that has any joint (B, 3): mean confidence, share right, number of joints. Joints without a
-    confidence (NaN) are left out.
+    Also of each bin that has any joint (B, 3): mean confidence, share right, number of joints. NaN: no confidence.
     """
     defined = ~np.isnan(confidence)
     confidence, right = confidence[defined], right[defined]

@@ -7,7 +7,6 @@ exp(−d² / (2 · area · (2σ)²)): d the distance in px, area the person's in
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from typing import Any
@@ -39,29 +38,23 @@ def oks_scores(row: ScoredPredictions, truth: FloatArray, test: Annotations) -> 
     missing, has_label = ~labelled(row.poses), labelled(truth)
     poses = np.where(missing[..., None], 0, row.poses)
     numbers = {file: number for number, file in enumerate(dict.fromkeys(test.files), 1)}
-    images = [numbers[file] for file in test.files]
     areas, person_scores = person_areas(test), row.person_scores()
     people, predictions = [], []
-    for i, image in enumerate(images):
-        if not has_label[i].any():
-            continue
-        person: dict[str, Any] = {"id": i + 1, "image_id": image, "category_id": 1, "iscrowd": 0, "bbox": [0.0] * 4}
-        person |= {"num_keypoints": int(has_label[i].sum()), "area": float(areas[i])}
-        people.append(person | {"keypoints": _triples(np.where(has_label[i, :, None], truth[i], 0), has_label[i])})
+    for i in np.flatnonzero(has_label.any(1)).tolist():
+        record: dict[str, Any] = {"id": i + 1, "image_id": numbers[test.files[i]], "category_id": 1}
+        facts = {"iscrowd": 0, "bbox": [0] * 4, "num_keypoints": int(has_label[i].sum()), "area": float(areas[i])}
+        people.append(record | facts | {"keypoints": _triples(np.nan_to_num(truth[i]), has_label[i])})
         if not missing[i].all():
-            width, height = np.ptp(poses[i], axis=0).tolist()
-            found = {"id": i + 1, "image_id": image, "category_id": 1, "score": float(person_scores[i])}
-            predictions.append(found | {"area": width * height, "keypoints": _triples(poses[i], ~missing[i])})
-
-    def coco(annotations: Sequence[Mapping[str, Any]]) -> Any:
-        file = COCO()
-        file.dataset = {"images": [{"id": number} for number in numbers.values()]}
-        file.dataset |= {"categories": [{"id": 1}], "annotations": annotations}
-        file.createIndex()
-        return file
+            facts = {"score": float(person_scores[i]), "area": float(np.ptp(poses[i], axis=0).prod())}
+            predictions.append(record | facts | {"keypoints": _triples(poses[i], ~missing[i])})
 
     with redirect_stdout(StringIO()):  # pycocotools prints its progress
-        evaluation = COCOeval(coco(people), coco(predictions), "keypoints")
+        files = COCO(), COCO()
+        for file, annotations in zip(files, (people, predictions), strict=True):
+            file.dataset = {"images": [{"id": n} for n in numbers.values()], "categories": [{"id": 1}]}
+            file.dataset["annotations"] = annotations
+            file.createIndex()
+        evaluation = COCOeval(*files, "keypoints")
         evaluation.params.kpt_oks_sigmas = np.array(test.skeleton.oks_sigmas)
         evaluation.evaluate()
         evaluation.accumulate()

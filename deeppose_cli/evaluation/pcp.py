@@ -13,15 +13,8 @@ from numpy.typing import NDArray
 from deeppose_cli.config.defaults import PcpRule
 from deeppose_cli.core.geometry import FloatArray
 from deeppose_cli.core.skeleton import BUFFY10, Skeleton, split_side
-from deeppose_cli.evaluation.metrics import (
-    SLACK,
-    HitCounts,
-    checked,
-    intersection_and_union,
-    kind_rates,
-    limb_ends,
-    rate,
-)
+from deeppose_cli.evaluation import metrics
+from deeppose_cli.evaluation.metrics import SLACK, HitCounts, checked, limb_ends
 
 ARM_AND_LEG_KINDS = ("upper_arm", "lower_arm", "upper_leg", "lower_leg")
 """The limb kinds over which DeepPose's average PCP is taken."""
@@ -29,7 +22,6 @@ ARM_AND_LEG_KINDS = ("upper_arm", "lower_arm", "upper_leg", "lower_leg")
 WINDOW_ASPECT = 0.9
 """Height over width of the window by which Buffy's scorer matches a person."""
 WINDOW_OVERLAP = 0.5
-"""A predicted window matches if its intersection over union with the true one is greater than this."""
 
 
 def pcp_hits(
@@ -92,13 +84,18 @@ def window_limbs(skeleton: Skeleton) -> tuple[int, int] | None:
     return (kinds.index("head"), kinds.index("torso")) if skeleton.name == BUFFY10.name else None
 
 
+def predicts_windows(joints: NDArray[np.bool_], skeleton: Skeleton) -> bool:
+    """Whether there are windows, and a model of these joints (K) predicts their limbs."""
+    limbs = window_limbs(skeleton)
+    return limbs is not None and bool(limbs_of_joints(joints, skeleton)[list(limbs)].all())
+
+
 def window_hits(pred: FloatArray, truth: FloatArray, skeleton: Skeleton) -> HitCounts:
     """(N, 1) which people's windows match: the first step of Buffy's scorer.
 
     A window reaches in y over both ends of the head stick and the centre of the torso stick; its width is its height /
-    0.9, and in x it is centred on the mean of the two sticks' centres. The window of the predicted sticks must have an
-    intersection over union with that of the true ones greater than 0.5. A person is valid if the true head and torso
-    are labelled; if the predicted head or torso is missing, the window does not match.
+    0.9, and in x it is centred on the mean of the two sticks' centres. A predicted window matches if its intersection
+    over union with the true one is greater than 0.5. A person is valid if the true head and torso are labelled.
     """
 
     def windows(poses: FloatArray) -> NDArray[np.float64]:
@@ -110,7 +107,7 @@ def window_hits(pred: FloatArray, truth: FloatArray, skeleton: Skeleton) -> HitC
         return np.stack([x - width / 2, top, x + width / 2, bottom])
 
     found, true = (windows(poses) for poses in checked(pred, truth))
-    shared, union = intersection_and_union(found, true)
+    shared, union = metrics.intersection_and_union(found, true)
     # Windows without an extent have no overlap: two such windows match if they are equal.
     matched = np.asarray((shared > WINDOW_OVERLAP * union) | (found == true).all(0))
     valid = np.asarray(~np.isnan(true).any(0))
@@ -120,18 +117,17 @@ def window_hits(pred: FloatArray, truth: FloatArray, skeleton: Skeleton) -> HitC
 def buffy_scores(limbs: HitCounts, people: HitCounts, skeleton: Skeleton) -> dict[str, Any]:
     """The numbers of Buffy's scorer, from `pcp_hits` by the rule `buffy` and `window_hits` of the same images.
 
-    `detection_rate`: share of the people whose window matches; NaN where there is nobody. `pcp_of_detected`: share of
-    the limbs of matched people that are found; NaN where nobody is matched. `total`: the product. `limbs_of_detected`:
-    the second number by limb kind.
+    `detection_rate`: share of the people whose window matches. `pcp_of_detected`: share of the matched people's limbs
+    that are found, NaN where nobody is matched; `limbs_of_detected`: the same by limb kind. `total`: the product.
     """
     detection = float(people.rates()[0])
     of_matched = HitCounts(limbs.hits & people.hits, limbs.valid & people.hits)
-    found = float(rate(of_matched.hits.sum(), of_matched.valid.sum()))
+    found = float(metrics.rate(of_matched.hits.sum(), of_matched.valid.sum()))
     return {
         "detection_rate": detection,
         "pcp_of_detected": found,
         "total": detection * found if people.hits.any() else detection,
-        "limbs_of_detected": kind_rates(of_matched.rates(), limb_kinds(skeleton)),
+        "limbs_of_detected": metrics.kind_rates(of_matched.rates(), limb_kinds(skeleton)),
     }
 
 

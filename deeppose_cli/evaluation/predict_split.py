@@ -42,10 +42,15 @@ class Predictor(Protocol):
         """An object with `poses` (S, B, K, 2) px, `confidence` and, for a calibration, `peak_mass`, both (S, B, K)."""
 
 
-def mean_pose_predictions(
-    train: Annotations, train_boxes: FloatArray, test_boxes: FloatArray, *, observer_centric: bool = False
-) -> NDArray[np.float64]:
-    """(M, K, 2) px: the predictions of a model that never uses the image.
+def mean_pose_row(
+    train: Annotations,
+    train_boxes: FloatArray,
+    test: Annotations,
+    test_boxes: FloatArray,
+    *,
+    observer_centric: bool = False,
+) -> ScoredPredictions:
+    """The predictions of a model that never uses the image.
 
     Per joint the mean of N(y; b⁰) over the training images (boxes (N, 4)) in which it is labelled, put into each test
     image's b⁰ (M, 4). NaN for a joint that is labelled in none.
@@ -54,23 +59,23 @@ def mean_pose_predictions(
     relative = normalise(poses, train_boxes[:, None])
     labelled = ~np.isnan(relative).any(-1, keepdims=True)
     mean = metrics.rate(np.where(labelled, relative, 0).sum(0), labelled.sum(0))
-    return np.asarray(denormalise(mean[None], np.asarray(test_boxes)[:, None]))
+    poses = to_skeleton(denormalise(mean[None], np.asarray(test_boxes)[:, None]), train.skeleton, test.skeleton)
+    return ScoredPredictions(MEAN_POSE, poses, shared_joints(train.skeleton, test.skeleton))
+
+
+def training_boxes(train: Annotations, source: str, folder: Path, progress: Progress | None) -> FloatArray:
+    """(N, 4) the training images' initial boxes where the scored ones come from `source`, or are given in px."""
+    return initial_boxes(train, training_source(source if source in BOX_SOURCES else "image"), folder, progress).boxes
 
 
 def find_training_images(
     dataset: DatasetSpec, splits: Mapping[str, Annotations], model: TrainedModel | None, data_root: Path
 ) -> tuple[str, Annotations] | str:
-    """A data set's name and training images, or one line that explains why there are none.
-
-    For a data set without training images, or for evaluation only: those of the data set that the model was trained
-    on, if it is prepared.
-    """
-    reason = f"no row '{MEAN_POSE}': {dataset.name} is not for training"
-    if not dataset.evaluation_only:
-        train = splits.get("train")
-        if train is not None and len(train):
-            return dataset.name, train
-        reason = f"no row '{MEAN_POSE}': {dataset.name} has no training images"
+    """The name and the training images of the data set, or of the model's own, or one line that explains why none."""
+    if not dataset.evaluation_only and len(splits["train"]):
+        return dataset.name, splits["train"]
+    lacks = "is not for training" if dataset.evaluation_only else "has no training images"
+    reason = f"no row '{MEAN_POSE}': {dataset.name} {lacks}"
     if model is None or model.data_name == dataset.name:
         return reason
     try:
@@ -81,27 +86,6 @@ def find_training_images(
         return f"{reason}, and those of the {model.kind}: {error}"
     owner = "the run's" if model.kind == "run" else "the weights'"
     return f"{reason}, and {own.name}, {owner} own set, is not in {data_root}"
-
-
-def mean_pose_row(
-    train: Annotations,
-    folder: Path,
-    source: str,
-    test: Annotations,
-    test_boxes: FloatArray,
-    progress: Progress | None,
-    *,
-    observer_centric: bool,
-) -> ScoredPredictions:
-    """The mean pose of the training images in `folder`, put into the scored images' initial boxes (N, 4).
-
-    `source`: of the training images' initial boxes; a box in px is the scored images' only.
-    """
-    source = training_source(source if source in BOX_SOURCES else "image")
-    train_boxes = initial_boxes(train, source, folder, progress).boxes
-    poses = mean_pose_predictions(train, train_boxes, test_boxes, observer_centric=observer_centric)
-    poses = to_skeleton(poses, train.skeleton, test.skeleton)
-    return ScoredPredictions(MEAN_POSE, poses, shared_joints(train.skeleton, test.skeleton))
 
 
 def predict_split(
@@ -117,9 +101,8 @@ def predict_split(
 ) -> NDArray[np.float64]:
     """Run a cascade over a split, from initial boxes (N, 4): (S, N, K, 2) px, in the cascade's joint order.
 
-    At most `batch_size` images are in memory at a time. An image that cannot be read is reported, appended to
-    `unreadable` and left out: its poses are NaN, which the metrics count as wrong. `flip_test`: see `Cascade.predict`.
-    `outputs`: arrays (S, N, K), filled with the results' fields of these names.
+    An image that cannot be read is reported and appended to `unreadable`: its poses are NaN, which count as wrong.
+    `flip_test`: see `Cascade.predict`. `outputs`: arrays (S, N, K) to fill with the results' fields of these names.
     """
     n = len(annotations)
     poses = np.full((cascade.num_stages, n, len(cascade.skeleton), 2), np.nan)
@@ -181,9 +164,9 @@ def stage_rows(
 
 
 def calibrate(cascade: Predictor, annotations: Annotations, boxes: FloatArray) -> list[Calibration | None]:
-    """Fit each stage's confidence to the heatmap peaks on images that it was not trained on.
+    """Fit each stage's confidence, by PDJ, to the heatmap peaks on images that it was not trained on.
 
-    A joint is right where PDJ counts it. None for a stage without heatmaps, or with too few images (`confidence.fit`).
+    None for a stage without heatmaps, or with too few images (`confidence.fit`).
     """
     peak_mass = np.full((cascade.num_stages, len(annotations), len(cascade.skeleton)), np.nan)
     poses = predict_split(cascade, annotations, boxes, outputs={"peak_mass": peak_mass})
@@ -197,9 +180,8 @@ def calibrate(cascade: Predictor, annotations: Annotations, boxes: FloatArray) -
 def to_skeleton(values: FloatArray, source: Skeleton, target: Skeleton, *, derive: bool = True) -> NDArray[np.float64]:
     """Values (…, K, C) of one skeleton's joints in another's joint order; poses: C = 2.
 
-    A derived joint of the target (`Skeleton.derived`: FLIC's neck, the shoulders' midpoint) is computed from the
-    source's joints, unless the source derives it in the same way; all others are matched by name. NaN where the source
-    has neither, and with `derive=False` where a joint is computed.
+    A derived joint of the target (FLIC's neck, the shoulders' midpoint) is computed, unless the source derives it in
+    the same way; all others are matched by name. NaN where neither works, and with `derive=False` for computed joints.
     """
     out = np.full((*values.shape[:-2], len(target), values.shape[-1]), np.nan)
     for place, joints in enumerate(_source_joints(source, target)):

@@ -1,9 +1,4 @@
-"""Published results, printed beside the scores. None is computed here.
-
-A result is shown only where it and the scores are taken on the whole test split, with the person's own left and right,
-from the data set's usual initial box, and for PCP by the same rule. For two sources it is not certain that they measure
-the same; their notes below the table state it.
-"""
+"""Published results, printed beside the scores where they are taken in the same way. None is computed here."""
 
 from __future__ import annotations
 
@@ -62,7 +57,7 @@ def comparable_results(
 ) -> list[dict[str, Any]]:
     """The results that may be shown beside the scores of so many images of a data set's split.
 
-    `usual_box`: the initial box is the data set's default for evaluation.
+    They need the whole test split, the person's own left and right, the data set's usual initial box, and PCP's rule.
     """
     if split != "test" or centric != "person" or not usual_box or images != TEST_IMAGES.get(data):
         return []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
@@ -75,23 +76,18 @@ def _table(metric: str, document: Mapping[str, Any], published: Sequence[Mapping
     kinds = first.get(part, {})
     titles = {kind: kind.replace("_", "\n").replace("-", "-\n") for kind in kinds}
     titles |= {name: title for name, title in MEANS[metric].items() if name in first}
-    scores, intervals = [], []
+    values, widths = [], []
     for row in rows:
-        scores.append({**row[metric].get(part, {}), **row[metric]})
-        ends = row[metric].get("interval", {})
-        intervals.append({**ends.get(part, {}), **ends})
-
-    def cell(row: int, name: str) -> str:
-        return _value(scores[row][name], metric) if name in scores[row] else ""
-
-    def half_width(row: int, name: str) -> str:
-        return _half_width(intervals[row][name], metric) if name in intervals[row] else ""
-
+        found, ends = row[metric], row[metric].get("interval", {})
+        named = {**found.get(part, {}), **found}
+        values.append({name: _value(named[name], metric) if name in named else "" for name in titles})
+        named = {**ends.get(part, {}), **ends}
+        widths.append({name: _half_width(named[name], metric) if name in named else "" for name in titles})
     columns: list[tuple[str, list[str]]] = []
     for name, title in titles.items():
-        columns.append((title, [cell(i, name) for i in range(len(rows))]))
-        if name in WITH_INTERVAL and name in intervals[0]:
-            columns.append(("±", [half_width(i, name) for i in range(len(rows))]))
+        columns.append((title, [cells[name] for cells in values]))
+        if name in WITH_INTERVAL and widths[0][name]:
+            columns.append(("±", [cells[name] for cells in widths]))
     width = NAME_WIDTH + sum(1 + max(map(len, (*title.split("\n"), *cells))) for title, cells in columns)
     if width <= console.width and not (kinds and len(kinds) == len(first[f"per_{part[:-1]}"])):
         table = _new_table(wide=console.width >= WIDE)
@@ -106,9 +102,9 @@ def _table(metric: str, document: Mapping[str, Any], published: Sequence[Mapping
     for row in rows:
         table.add_column(_row_name(row), justify="right", vertical="bottom", overflow="fold")
     for number, (name, title) in enumerate(titles.items(), 1):
-        values = (f"{cell(i, name)} {half_width(i, name)}".rstrip() for i in range(len(rows)))
+        cells = (f"{value[name]} {half[name]}".rstrip() for value, half in zip(values, widths, strict=True))
         title = name if name in kinds else title.replace("\n", " ")
-        table.add_row(title, *values, end_section=number == len(kinds))
+        table.add_row(title, *cells, end_section=number == len(kinds))
     return table
 
 
@@ -190,10 +186,9 @@ def to_json(document: Mapping[str, Any]) -> str:
 def write_files(
     folder: Path, document: Mapping[str, Any], test: Annotations, rows: Sequence[ScoredPredictions], truth: FloatArray
 ) -> list[Path]:
-    """Write all files of one evaluation; returns their paths.
+    """Write all files of one evaluation; returns their paths. Raises DeepPoseError, one line that names --out.
 
-    They are written to a temporary folder within `folder`, and moved when the last one is complete. Raises
-    DeepPoseError, one line that names --out.
+    They are written to a temporary folder within `folder`, and moved when the last one is complete.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -205,10 +200,7 @@ def write_files(
 
 
 def check_target(folder: Path) -> None:
-    """Check the output folder before the work; nothing is created.
-
-    Raises UsageError where it or a folder above it is a file, DeepPoseError where it cannot be written.
-    """
+    """Raises UsageError where the output folder cannot be one, DeepPoseError where it cannot be written."""
     existing = folder
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
@@ -227,39 +219,29 @@ def _write(
 ) -> list[Path]:
     from deeppose_cli.visualization import figures  # matplotlib
 
-    document_file, table = folder / "scores.json", folder / "per-image.csv"
-    document_file.write_text(to_json(document) + "\n", encoding="utf-8")
-    scores.write_per_image(table, test.names, rows, truth, test.skeleton)
+    files = [folder / "scores.json", folder / "per-image.csv"]
+    files[0].write_text(to_json(document) + "\n", encoding="utf-8")
+    scores.write_per_image(files[1], test.names, rows, truth, test.skeleton)
     drawn = {
         "pdj": figures.pdj_figure(document),
         "comparison": figures.comparison_figure(document),
         "confidence": figures.reliability_figure(document),
     }
-    files = [document_file, table]
     for name, figure in drawn.items():
         if figure is not None:
             files += figures.save(figure, folder / f"{name}.png", folder / f"{name}.svg")
-    columns = [row for row in rows if row.name.startswith("stage ")] or [row for row in rows if row.name != MEAN_POSE]
-    columns = (columns or list(rows))[:MAX_COLUMNS]
-    cells = _sheet_cells(columns, test, truth) if columns else []
+    stages = [row for row in rows if row.name.startswith("stage ")]
+    columns = (stages or [row for row in rows if row.name != MEAN_POSE] or rows)[:MAX_COLUMNS]
+    shares = [scores.per_image_pdj(row, truth, test.skeleton) for row in columns]
+    cells: list[tuple[str, Any, list[FloatArray], list[str]]] = []
+    # Best, median and worst by the last column's scores.
+    for word, images in (scores.best_median_worst(columns[-1], truth, test.skeleton) if columns else {}).items():
+        for i in images:
+            with suppress(DeepPoseError):  # already reported when the model ran
+                captions = [test.names[i], *(f"PDJ {share[i]:.0%}" for share in shares)]
+                poses = [truth[i], *(row.poses[i] for row in columns)]
+                cells.append((word, read_image(test.files[i]), poses, captions))
     if cells:
         sheet = figures.contact_sheet(cells, ["truth", *(row.name for row in columns)], test.skeleton)
         files += figures.save(sheet, folder / "poses.png")
     return files
-
-
-def _sheet_cells(
-    columns: Sequence[ScoredPredictions], test: Annotations, truth: FloatArray
-) -> list[tuple[str, Any, list[FloatArray], list[str]]]:
-    """The lines of the contact sheet: best, median and worst images by the last column's scores."""
-    shares = [scores.per_image_pdj(row, truth, test.skeleton) for row in columns]
-    cells = []
-    for word, images in scores.best_median_worst(columns[-1], truth, test.skeleton).items():
-        for i in images:
-            try:
-                image = read_image(test.files[i])
-            except DeepPoseError:
-                continue  # already reported when the model ran
-            captions = [test.names[i], *(f"PDJ {share[i]:.0%}" for share in shares)]
-            cells.append((word, image, [truth[i], *(row.poses[i] for row in columns)], captions))
-    return cells

@@ -2,9 +2,8 @@
 
 The intervals are those of the bootstrap over images (Efron, 1979): a draw takes N images with replacement from the N
 images of the split, and the score is computed again; an interval holds the middle 95 % of these scores. Images are
-drawn, not joints, since the joints of one person are right or wrong together. The interval does not cover the
-difference to other videos or sports. Where every image is right it is [1, 1], however few images there are. To draw an
-image w times is to weigh its hits by w, so all draws of all scores are one product: weights (D, N) @ columns (N, C).
+drawn, not joints, since the joints of one person are right or wrong together. Where every image is right it is [1, 1].
+To draw an image w times is to weigh its hits by w: all draws are one product, weights (D, N) @ columns (N, C).
 
 Shape letters: N images of the split, K joints, L limbs, D draws of the bootstrap, J joints or limbs, C columns.
 """
@@ -26,18 +25,13 @@ from deeppose_cli.core.geometry import FloatArray
 from deeppose_cli.core.progress import report
 from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.evaluation import metrics, pcp
-from deeppose_cli.evaluation.metrics import HitCounts
 
 MEAN_POSE = "mean pose"
 """Name of the row of a model that never uses the image."""
 PCK_ALPHA = {"parse": 0.1, "buffy": 0.2}
 """α of PCK by data set (Yang & Ramanan, PAMI 2013)."""
 OTHER_PCK_ALPHA = 0.2
-"""α of PCK for other data sets."""
-
 INTERVAL_LEVEL = 0.95
-"""Share of the draws within an interval."""
-
 _DIGITS = 6
 _WEIGHTS_IN_MEMORY = 2_000_000
 
@@ -89,12 +83,10 @@ def scores(
 
     Values are fractions of 1, RMSE px, to 6 digits; None (JSON: null) where nothing is labelled and for joints that the
     model does not predict. `joints` and `limbs` hold kinds, the mean of left and right; `per_joint` and `per_limb` each
-    one. Means are over all K joints, those of PCP over limb kinds. PCP is left out without limbs, PCKh without a head.
-    `auc`: area under the PDJ curve (trapezoid rule over 0 to 0.5, divided by 0.5). RMSE is of the predicted joints;
-    its `mean_error` is the mean distance, `missing` the number of labelled joints without a prediction.
-    `interval` (with `draws` of the bootstrap, by `seed`) has the shape of the values beside it, with [low, high] for
-    each; None where fewer than two images count. `marked`: see `pcp.pcp_hits`. `buffy_official`: see
-    `pcp.buffy_scores`.
+    one. Means are over all K joints, those of PCP over limb kinds. `auc`: area under the PDJ curve (trapezoid rule over
+    0 to 0.5, divided by 0.5). RMSE is of the predicted joints; `mean_error` is the mean distance, `missing` the number
+    of labelled joints without a prediction. `interval` (`draws` of the bootstrap) has [low, high] for the values beside
+    it; None where fewer than two images count. `marked`: see `pcp.pcp_hits`; `buffy_official`: `pcp.buffy_scores`.
     """
     predicted, poses = row.predicted, row.poses
     joints = tuple(range(len(skeleton)))
@@ -121,7 +113,10 @@ def scores(
     if row.images_without_prediction is not None:
         found["images_without_prediction"] = row.images_without_prediction
     if row.confidence is not None:
-        found["confidence"] = _reliability(row.confidence, detected)
+        counted = detected.valid
+        error, bins = metrics.calibration_error(row.confidence[counted], detected.hits[counted])
+        listed = [[_number(confidence), _number(share), int(count)] for confidence, share, count in bins]
+        found["confidence"] = {"error": _number(error), "bins": listed}
     auc = (tuple(len(joints) + joint for joint in joints),)
     found["pdj"] = {"threshold": PDJ_THRESHOLD, **of_joints(shares, valid, auc=auc)}
     if skeleton.limbs:
@@ -147,10 +142,9 @@ def _pcp(
     draws: int,
     seed: int,
 ) -> dict[str, Any]:
-    scored = pcp.limbs_of_joints(row.predicted, skeleton)
-    windows = pcp.window_limbs(skeleton)
-    matched = windows is not None and bool(scored[list(windows)].all())
-    limbs = pcp.pcp_hits(row.poses, truth, skeleton, rule, windows=matched, marked=marked).restrict_to(scored)
+    matched = pcp.predicts_windows(row.predicted, skeleton)
+    limbs = pcp.pcp_hits(row.poses, truth, skeleton, rule, windows=matched, marked=marked)
+    limbs = limbs.restrict_to(pcp.limbs_of_joints(row.predicted, skeleton))
     kinds = pcp.limb_kinds(skeleton)
     groups: dict[str, Any] = {"limbs": {kind: (index,) for kind, index in kinds.items()}, "mean": tuple(kinds.values())}
     if arms_legs := tuple(index for kind, index in kinds.items() if kind in pcp.ARM_AND_LEG_KINDS):
@@ -179,8 +173,8 @@ def _metric(
 ) -> dict[str, Any]:
     """The scores of a metric and their intervals, from (N, J) shares that are right, and which count at all.
 
-    `groups`: `Groups` by name, nested as the scores will be. `root`: the columns' means are squares; their roots are
-    the scores. Every metric and row is resampled with the same draws of images, so that rows can be compared.
+    `groups`: `Groups` by name, nested as the scores will be. `root`: the scores are roots of the columns' means. Every
+    metric and row is resampled with the same draws of images, so that rows can be compared.
     """
 
     def rates(sums: FloatArray, counts: FloatArray) -> NDArray[np.float64]:
@@ -202,10 +196,7 @@ def _metric(
 
 
 def resampled_sums(columns: NDArray[np.number], draws: int, seed: int) -> NDArray[np.float64]:
-    """(D, C) sums of the columns (N, C) over the images of each draw; exact for whole numbers.
-
-    The same numbers of images and draws and the same seed give the same draws.
-    """
+    """(D, C) sums of the columns (N, C) over the images of each draw; the same seed and sizes give the same draws."""
     values = np.asarray(columns, dtype=np.float64)
     images, rng = len(values), np.random.default_rng(seed)
     if not images:
@@ -229,15 +220,6 @@ def interval(values: NDArray[np.float64], level: float = INTERVAL_LEVEL) -> tupl
     return float(low), float(high)
 
 
-def _reliability(confidence: FloatArray, detected: HitCounts) -> dict[str, Any]:
-    """How the confidences compare with the shares detected: `error`, the expected calibration error, and `bins`.
-
-    A bin is [mean confidence, share detected, number of joints] of a tenth of the range that has any joint.
-    """
-    error, bins = metrics.calibration_error(confidence[detected.valid], detected.hits[detected.valid])
-    return {"error": _number(error), "bins": [[_number(c), _number(share), int(n)] for c, share, n in bins]}
-
-
 def per_image_pdj(row: ScoredPredictions, truth: FloatArray, skeleton: Skeleton) -> NDArray[np.float64]:
     """(N) share of each image's valid joints that are detected at 0.2; NaN where no joint is valid."""
     hits, valid = metrics.pdj_hits(row.poses, truth, skeleton).restrict_to(row.predicted)
@@ -246,9 +228,8 @@ def per_image_pdj(row: ScoredPredictions, truth: FloatArray, skeleton: Skeleton)
 
 def report_unmatched(rows: Sequence[ScoredPredictions], skeleton: Skeleton) -> None:
     """Report the rows without the head and torso from which Buffy's scorer makes its windows."""
-    needed = list(pcp.window_limbs(skeleton) or ())
-    without = [row.name for row in rows if not pcp.limbs_of_joints(row.predicted, skeleton)[needed].all()]
-    if without:
+    without = [row.name for row in rows if not pcp.predicts_windows(row.predicted, skeleton)]
+    if without and pcp.window_limbs(skeleton):
         report(f"{', '.join(without)}: no head or torso to match windows by; the stick rule alone is applied")
 
 
@@ -257,9 +238,8 @@ def write_per_image(
 ) -> None:
     """Write a CSV table with one line for each image and row.
 
-    Columns: `image`; `row`, the predictions' name; `pdj`, the share of the image's joints detected at 0.2; then for
-    each joint its error in units of the true torso. Empty: not labelled, not predicted by this model at all, or no
-    torso to measure by; `inf`: labelled, not predicted in this image.
+    Columns: `image`; `row`, the predictions' name; `pdj`, the share of the image's joints detected at 0.2; each joint's
+    error in true torsos. Empty: not labelled, not of this model, or no torso; `inf`: not predicted in this image.
     """
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -282,11 +262,10 @@ def best_median_worst(
     share = per_image_pdj(row, truth, skeleton)
     error = metrics.mean_rate(np.minimum(_errors(row, truth, skeleton), 2))
     order = [int(i) for i in np.lexsort((error, -share)) if not np.isnan(share[i])]
-    count = min(count, len(order))
     best, rest = order[:count], order[count:]
-    worst, rest = rest[len(rest) - min(count, len(rest)) :], rest[: len(rest) - min(count, len(rest))]
-    middle = max(0, (len(rest) - count) // 2)
-    picks = {"best": best, "median": rest[middle : middle + count], "worst": worst}
+    last = max(0, len(rest) - count)
+    middle = max(0, (last - count) // 2)
+    picks = {"best": best, "median": rest[:last][middle : middle + count], "worst": rest[last:]}
     return {word: images for word, images in picks.items() if images}
 
 

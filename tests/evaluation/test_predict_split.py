@@ -63,7 +63,7 @@ def test_the_mean_pose_is_the_mean_of_relative_positions_put_into_each_box() -> 
     points[0, 4], points[1, 4] = (10, 10), (120, 50)  # 0 and a half box right: a quarter in the mean
     points[:, 5] = np.nan
     train = Annotations(LSP14, (Path("a"), Path("b")), points, train_boxes, ("a", "b"))
-    found = predict_split.mean_pose_predictions(train, train_boxes, test_boxes)
+    found = predict_split.mean_pose_row(train, train_boxes, train, test_boxes).poses
     assert found.shape == (1, 14, 2)
     assert found[0, 0].tolist() == found[0, 3].tolist() == [25, 50]
     assert found[0, 4].tolist() == [25, 0]
@@ -73,7 +73,7 @@ def test_the_mean_pose_is_the_mean_of_relative_positions_put_into_each_box() -> 
 def test_the_mean_pose_is_the_same_place_in_every_box(tmp_path: Path) -> None:
     train = split(tmp_path)
     boxes = initial_boxes(train, "image").boxes
-    found = predict_split.mean_pose_predictions(train, boxes, boxes)
+    found = predict_split.mean_pose_row(train, boxes, train, boxes).poses
     relative = (found - boxes[:, None, :2]) / boxes[:, None, 2:]
     assert np.ptp(relative, axis=0).max() < 1e-9
 
