@@ -254,7 +254,7 @@ def _resolve_model(
     model = None
     if files_only:
         name = next((found.data_name for found in list_runs(runs_root) if found.stages), None)
-        reason = f"--predictions: needs --data NAME, as no run in {runs_root} names a data set that is here"
+        reason = f"--predictions: no run in {runs_root} names a data set that is here; add --data NAME"
     else:
         skeleton = None if dataset is None else dataset.skeleton
         model = resolve_model(runs_root, run, None if weights is None else str(weights), skeleton)
@@ -263,7 +263,7 @@ def _resolve_model(
     if dataset is None:
         names = list_datasets(data_root)
         if name is None or name not in names:
-            raise UsageError(f"{reason}; valid: {', '.join(names)}")
+            X
         dataset = get_dataset(name, data_root)
     return model, dataset
 

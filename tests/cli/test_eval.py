@@ -515,7 +515,7 @@ def test_images_without_prediction_are_reported_and_counted(here: Path, capsys: 
 @pytest.mark.parametrize(
     ("flags", "code", "message"),
     [
-        (["--predictions", "them.npz"], 2, "add --data NAME, valid: demo, upper"),
+        (["--predictions", "them.npz"], 2, "add --data NAME; valid: demo, upper"),
         (["--predictions", "none.npz", "--data", "demo"], 1, "none.npz: no such file"),
         (["--predictions", "them.txt", "--data", "demo"], 2, "them.txt: unknown kind of file"),
     ],
