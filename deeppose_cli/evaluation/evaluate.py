@@ -263,7 +263,7 @@ def _resolve_model(
     if dataset is None:
         names = list_datasets(data_root)
         if name is None or name not in names:
-            X
+            raise UsageError(f"{reason}; valid: {', '.join(names)}")
         dataset = get_dataset(name, data_root)
     return model, dataset
 

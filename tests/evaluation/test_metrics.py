@@ -12,7 +12,7 @@ import pytest
 import scipy.io
 from numpy.typing import NDArray
 
-from deeppose_cli.core.skeleton import BUFFY10, FLIC10, LSP14, PEOPLE15, Limb, Skeleton
+from deeppose_cli.core.skeleton import BUFFY10, FLIC10, LSP14, PEOPLE19, Limb, Skeleton
 from deeppose_cli.evaluation import metrics, scores
 from deeppose_cli.evaluation.metrics import THRESHOLDS
 from tests.helpers.poses import INPUTS, SKELETONS, Make, Poses, is_defined, random_poses, share, with_gaps, zero_lengths
@@ -55,7 +55,7 @@ def slow_pck(pred: Poses, truth: Poses, alpha: float) -> list[float]:
     return rates
 
 
-HEADS = {"lsp14": ("neck", "head_top"), "people15": ("neck", "head_top"), "buffy10": ("chin", "head_top")}
+HEADS = {"lsp14": ("neck", "head_top"), "people19": ("neck", "head_top"), "buffy10": ("chin", "head_top")}
 
 
 def slow_pckh(pred: Poses, truth: Poses, skeleton: Skeleton, alpha: float) -> list[float]:
@@ -104,7 +104,7 @@ def test_pck_is_its_definition(make: Make, skeleton: Skeleton) -> None:
         np.testing.assert_allclose(metrics.pck_hits(pred, truth, alpha).rates(), slow_pck(pred, truth, alpha))
 
 
-@pytest.mark.parametrize("skeleton", [LSP14, BUFFY10, PEOPLE15], ids=lambda skeleton: skeleton.name)
+@pytest.mark.parametrize("skeleton", [LSP14, BUFFY10, PEOPLE19], ids=lambda skeleton: skeleton.name)
 @INPUTS
 def test_pckh_is_its_definition(make: Make, skeleton: Skeleton) -> None:
     pred, truth = make(skeleton)
