@@ -117,8 +117,6 @@ def random_figure(rng: Rng) -> Figure:
     points: dict[str, NDArray[np.float64]] = {"pelvis": np.zeros(3), "neck": torso @ (0, TORSO * tall, 0)}
     points["head"] = points["neck"] + head @ (0, NECK + HEAD_LONG, 0)
     points["head_top"] = points["head"] + head @ (0, HEAD_LONG, 0)
-    points["nape"] = points["head"] + head @ (0, 0, -0.45 * HEAD_WIDE)
-    points["tress"] = points["nape"] + head @ (0, -0.155, -0.02)
 
     arms = [_pick(ARMS, rng) for _ in SIDES]
     if rng.random() < SAME_ARMS:
@@ -173,7 +171,7 @@ class Projection:
 
 def framing(figure: Figure, rng: Rng) -> tuple[tuple[int, int], float, tuple[float, float]]:
     """Random framing: image (height, width) px, px per stature, position of the figure's origin px."""
-    flat = np.array([_project(point)[:2] for name, point in figure.points.items() if name != "tress"])
+    flat = np.array([_project(point)[:2] for point in figure.points.values()])
     low, high = flat.min(0) - MARGIN, flat.max(0) + MARGIN
     extent = high - low
     aspect = float(np.clip(np.sqrt(extent[0] / extent[1]) * np.exp(rng.normal(0, 0.16)), 0.6, 1.6))

@@ -8,18 +8,26 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from deeppose_cli.core.skeleton import LSP14
-from deeppose_cli.data.synthetic.background import paint_background, paint_occluder, photograph
-from deeppose_cli.data.synthetic.body import Projection, framing, random_figure
-from deeppose_cli.data.synthetic.canvas import ARM, LEG, Canvas, Part, Rng, random_color, random_light
-from deeppose_cli.data.synthetic.painter import PersonPainter, random_appearance
+from deeppose_cli.data.synthetic.body import Projection, Rng, framing, random_figure
+from deeppose_cli.data.synthetic.painter import (
+    ARM,
+    LEG,
+    Canvas,
+    Part,
+    PersonPainter,
+    paint_background,
+    paint_occluder,
+    random_appearance,
+    random_color,
+)
 
-DRAWING_VERSION = 1
+DRAWING_VERSION = 2
 """Raise it with every change that changes an image: data sets of another version are generated again."""
-
 OCCLUDER = 0.15
 """Share of the images with an object in front of the person."""
 
@@ -41,23 +49,24 @@ def draw_person(rng: Rng, *, clutter: bool = True) -> SyntheticPerson:
     `clutter=False` leaves out the background's contents, occluders, blur and noise: the person is on one even color,
     that of pixel (0, 0).
     """
-    figure = random_figure(rng)
-    style = random_appearance(rng)
+    figure, style = random_figure(rng), random_appearance(rng)
     size, scale, origin = framing(figure, rng)
-    canvas = Canvas(*size, light=random_light(rng))
+    canvas, body = Canvas(*size), Projection(figure, scale, origin)
     if clutter:
         paint_background(canvas, (style.skin, style.hair, style.top, style.bottom), scale, rng)
     else:
-        canvas.pixels[:] = random_color(rng, saturation=(0.1, 0.4), value=(0.6, 0.95))
-    body = Projection(figure, scale, origin)
+        canvas.pixels[:] = random_color(rng, saturation=(0.1, 0.4), value=(0.6, 0.95)).astype(np.uint8)
     PersonPainter(canvas, body, style).paint()
     if clutter and rng.random() < OCCLUDER:
         paint_occluder(canvas, body, rng)
-    joints = np.array([body.at(figure.points[joint])[:2] for joint in LSP14.joints])
+    joints = np.array([body[joint][:2] for joint in LSP14.joints])
     occluded = np.array([_is_covered(canvas, body, joint) for joint in LSP14.joints])
-    pixels = np.ascontiguousarray(canvas.pixels.transpose(1, 2, 0))
-    if clutter:
-        pixels = photograph(pixels, rng)
+    pixels = canvas.reduced()
+    if clutter:  # a photograph's blur, exposure and noise
+        if rng.random() < 0.5:
+            pixels = np.asarray(cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.3, 0.6)), np.float32)
+        noise = rng.normal(0, rng.uniform(0, 4), (*size, 1))
+        pixels = (pixels * rng.uniform(0.8, 1.12) + noise).astype(np.float32)
     return SyntheticPerson(np.clip(pixels + 0.5, 0, 255).astype(np.uint8), joints, occluded)
 
 
@@ -68,18 +77,10 @@ def _is_covered(canvas: Canvas, body: Projection, joint: str) -> bool:
         # The joint is on the head's edge, where half a pixel decides; a little lower it is inside.
         cx, cy, _ = body["head"]
         x, y = x + 0.25 * (cx - x), y + 0.25 * (cy - y)
-    height, width = canvas.owner.shape
-    owner = canvas.owner[min(max(round(y), 0), height - 1), min(max(round(x), 0), width - 1)]
-    return int(owner) not in _own_parts(joint)
-
-
-def _own_parts(joint: str) -> set[int]:
-    """The parts of the body that may lie over a joint without hiding it."""
     side, _, kind = joint.partition("_")
-    if joint == "neck":
-        return {Part.TORSO, Part.HEAD, Part.HAIR}
-    if joint == "head_top":
-        return {Part.HEAD, Part.HAIR}
-    if kind in ("shoulder", "elbow", "wrist"):
-        return {ARM[side], *([Part.TORSO] if kind == "shoulder" else [])}
-    return {LEG[side], *([Part.TORSO, Part.SKIRT] if kind == "hip" else [])}
+    if joint in ("neck", "head_top"):
+        own = [Part.HEAD, Part.TORSO] if joint == "neck" else [Part.HEAD]
+    else:
+        own = [(ARM if kind in ("shoulder", "elbow", "wrist") else LEG)[side]]
+        own += [Part.TORSO] if kind in ("shoulder", "hip") else []
+    return int(canvas.owner[canvas.place(x, y)]) not in own

@@ -1,31 +1,103 @@
-"""One synthetic person: build, clothes and colors; all parts of the body, painted from the farthest to the nearest."""
+"""A synthetic person and the surroundings, painted at several times their size and reduced at the end: smooth edges."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from colorsys import hsv_to_rgb
 from dataclasses import dataclass
+from enum import IntEnum
+from itertools import pairwise
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppose_cli.core.skeleton import SIDES
-from deeppose_cli.data.synthetic.body import HEAD_LONG, HEAD_WIDE, Projection
-from deeppose_cli.data.synthetic.canvas import (
-    ARM,
-    LEG,
-    OUTLINE,
-    Canvas,
-    Color,
-    Float,
-    Part,
-    Point,
-    Rng,
-    Shape,
-    different_color,
-    mix,
-    paint_jointed,
-    random_color,
-    rgb,
-)
+from deeppose_cli.core.skeleton import LSP14, SIDES
+from deeppose_cli.data.synthetic.body import HEAD_LONG, HEAD_WIDE, Projection, Range, Rng, turn
+
+Float = NDArray[np.floating]
+Color = Float
+"""(3) RGB, 0 to 255."""
+Shape = tuple[Float, Color]
+"""A polygon's corners (M, 2) px, and its color."""
+
+ENLARGEMENT = 3
+_SHIFT = 4
+"""cv2 takes whole numbers: these are 1/16 px."""
+OUTLINE = 0.0065
+"""Width of the dark line around each part, in units of the stature."""
+_CIRCLE = np.stack([f(np.linspace(0, 2 * np.pi, 24, endpoint=False)) for f in (np.cos, np.sin)], axis=-1)
+SKINS = ((255, 222, 196), (240, 194, 158), (222, 170, 126), (190, 134, 92), (150, 100, 66), (108, 70, 46))
+HAIRS = ((28, 24, 24), (62, 40, 26), (104, 66, 36), (206, 164, 84), (166, 70, 32), (146, 146, 150), (150, 40, 120))
+
+
+class Part(IntEnum):
+    """What painted a pixel last. A joint is visible where a part that it belongs to is on top."""
+
+    BACKGROUND, TORSO, HEAD, OCCLUDER, LEFT_ARM, RIGHT_ARM, LEFT_LEG, RIGHT_LEG = range(8)
+
+
+ARM = {"left": Part.LEFT_ARM, "right": Part.RIGHT_ARM}
+LEG = {"left": Part.LEFT_LEG, "right": Part.RIGHT_LEG}
+
+
+class Canvas:
+    """Pixels, and the part that painted each last, ENLARGEMENT times as many on each side as in the image."""
+
+    def __init__(self, height: int, width: int) -> None:
+        self.pixels: NDArray[np.uint8] = np.zeros((height * ENLARGEMENT, width * ENLARGEMENT, 3), np.uint8)
+        self.owner: NDArray[np.uint8] = np.zeros(self.pixels.shape[:2], np.uint8)
+        self.height, self.width = height, width
+
+    def paint(self, shapes: Sequence[Shape], part: Part, line: float = 0.0, grow: float = 0.0) -> None:
+        """Paint polygons, each wider by `grow` px on all sides, with one dark line of `line` px around all of them."""
+        scale = ENLARGEMENT * 2**_SHIFT
+        polygons = [np.round((corners + 0.5) * scale - 2 ** (_SHIFT - 1)).astype(np.int32) for corners, _ in shapes]
+        if line:
+            for polygon, (_, color) in zip(polygons, shapes, strict=True):
+                _fill(self.pixels, polygon, (0.28 * color).tolist(), line + grow)
+        for polygon, (_, color) in zip(polygons, shapes, strict=True):
+            _fill(self.pixels, polygon, color.tolist(), grow)
+            _fill(self.owner, polygon, int(part), grow)
+
+    def place(self, x: float, y: float) -> tuple[int, int]:
+        """Row and column of the nearest pixel."""
+        row, column = (round((value + 0.5) * ENLARGEMENT - 0.5) for value in (y, x))
+        return min(max(row, 0), len(self.owner) - 1), min(max(column, 0), self.owner.shape[1] - 1)
+
+    def reduced(self) -> NDArray[np.float32]:
+        """(H, W, 3) the image."""
+        return np.asarray(cv2.resize(self.pixels, (self.width, self.height), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _fill(target: NDArray[np.uint8], polygon: NDArray[np.int32], value: Any, grow: float) -> None:
+    cv2.fillPoly(target, [polygon], value, cv2.LINE_8, _SHIFT)
+    if width := round(2 * grow * ENLARGEMENT):
+        cv2.polylines(target, [polygon], True, value, width, cv2.LINE_8, _SHIFT)
+
+
+def capsule(a: Sequence[float] | Float, b: Sequence[float] | Float, ra: float, rb: float) -> Float:
+    """The outline of a limb whose axis ends at a and b (x, y px), with these radii there."""
+    circles = np.concatenate([np.array(a[:2]) + ra * _CIRCLE, np.array(b[:2]) + rb * _CIRCLE])
+    return np.asarray(cv2.convexHull(circles.astype(np.float32)), np.float64)[:, 0]
+
+
+def rectangle(x: float, y: float, width: float, height: float, degrees: float = 0.0) -> Float:
+    corners = np.array([(-1, -1), (-1, 1), (1, 1), (1, -1)]) * (width / 2, height / 2)
+    return np.asarray(corners @ turn("z", degrees)[:2, :2].T + (x, y))
+
+
+def random_color(rng: Rng, saturation: Range = (0.5, 0.9), value: Range = (0.35, 0.9)) -> Color:
+    """A random color; the hue is uniform."""
+    return 255 * np.array(hsv_to_rgb(rng.random(), rng.uniform(*saturation), rng.uniform(*value)))
+
+
+def different_color(rng: Rng, reference: Color) -> Color:
+    """A random color that differs clearly from another one."""
+    while np.abs((color := random_color(rng)) - reference).sum() < 150:
+        pass
+    return color
 
 
 @dataclass(frozen=True)
@@ -39,52 +111,29 @@ class Appearance:
     trim: Color
     bottom: Color
     shoes: Color
-    belt: Color
-    pattern: str
-    """`plain`, `hoops`, `stripes`, `halves` or `dots`, on the torso and sleeves."""
-    front: str
-    """On the chest only: `v-neck`, `buttons`, `badge` or `tie`."""
+    is_striped: bool
     sleeves: float
     """Share of the arm, 0 to 2, from the shoulder (0) over the elbow (1) to the wrist (2)."""
     legs: float
     """The same for trousers and the leg."""
-    skirt: float
-    """Share of the thighs that a skirt covers; 0: no skirt."""
-    tress: float
-    """Width of long hair, in head widths; 0: short hair."""
-
-
-SKINS = ((255, 222, 196), (240, 194, 158), (222, 170, 126), (190, 134, 92), (150, 100, 66), (108, 70, 46))
-HAIRS = ((28, 24, 24), (62, 40, 26), (104, 66, 36), (206, 164, 84), (166, 70, 32), (146, 146, 150), (150, 40, 120))
 
 
 def random_appearance(rng: Rng) -> Appearance:
-    skin = rgb(*SKINS[int(rng.integers(len(SKINS)))]) * np.float32(rng.uniform(0.94, 1.04))
-    hair = rgb(*HAIRS[int(rng.integers(len(HAIRS)))]) * np.float32(rng.uniform(0.85, 1.15))
-    if np.abs(hair - skin).sum() < 110:
-        hair = rgb(*HAIRS[0])
+    skin = np.array(SKINS[int(rng.integers(len(SKINS)))]) * rng.uniform(0.94, 1.0)
+    hair = np.array(HAIRS[int(rng.integers(len(HAIRS)))]) * rng.uniform(0.85, 1.15)
     top = different_color(rng, skin)
-    skirted = rng.random() < 0.14
     return Appearance(
         stout=rng.uniform(0.88, 1.22),
         skin=skin,
-        hair=hair,
+        hair=hair if np.abs(hair - skin).sum() >= 110 else np.array(HAIRS[0], float),
         top=top,
         trim=different_color(rng, top),
         bottom=different_color(rng, top),
         shoes=random_color(rng, value=(0.15, 0.9)),
-        belt=random_color(rng, value=(0.1, 0.4)),
-        pattern=str(rng.choice(["plain", "hoops", "stripes", "halves", "dots"], p=[0.42, 0.22, 0.14, 0.12, 0.1])),
-        front=str(rng.choice(["v-neck", "buttons", "badge", "tie"])),
+        is_striped=bool(rng.random() < 0.4),
         sleeves=float(rng.choice([0.12, rng.uniform(0.4, 0.75), rng.uniform(1.75, 1.95)], p=[0.15, 0.4, 0.45])),
-        legs=float(rng.uniform(0.05, 0.2) if skirted else rng.choice([rng.uniform(0.5, 0.95), 1.93], p=[0.35, 0.65])),
-        skirt=float(rng.uniform(0.5, 0.95) if skirted else 0),
-        tress=float(rng.uniform(0.35, 0.9) if rng.random() < 0.4 else 0),
+        legs=float(rng.choice([0.15, rng.uniform(0.5, 0.95), 1.93], p=[0.1, 0.3, 0.6])),
     )
-
-
-def _pair(kind: str) -> tuple[str, str]:
-    return f"left_{kind}", f"right_{kind}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,172 +151,137 @@ class PersonPainter:
         over the collar.
         """
         depth = self.body.depth
-        chest = depth("neck", "neck", "pelvis")
-        legs = {side: depth(f"{side}_knee", f"{side}_ankle") - 0.05 for side in SIDES}
-        layers = [(chest, Part.TORSO, ""), (depth("head") + 0.06, Part.HEAD, "")]
+        layers = [(depth("neck", "neck", "pelvis"), Part.TORSO, ""), (depth("head") + 0.06, Part.HEAD, "")]
         layers += [(depth(f"{s}_elbow", f"{s}_wrist", f"{s}_wrist") + 0.06, ARM[s], s) for s in SIDES]
-        layers += [(legs[side], LEG[side], side) for side in SIDES]
-        if self.style.skirt:
-            layers.append((max(legs.values()) + 1e-3, Part.SKIRT, ""))
-        if self.style.tress:
-            # From behind it lies over head and back; from the front the body hides all but the part beside the neck.
-            behind = self.body.figure.head[2, 2] < 0
-            layers.append((depth("nape") + 0.07 if behind else min(layers[:2])[0] - 1e-3, Part.HAIR, ""))
-        paints = {Part.TORSO: self._torso, Part.HEAD: self.head, Part.SKIRT: self._skirt, Part.HAIR: self._tress}
+        layers += [(depth(f"{s}_knee", f"{s}_ankle") - 0.05, LEG[s], s) for s in SIDES]
         for _, part, side in sorted(layers):
-            if part in paints:
-                paints[part]()
-            elif part == ARM[side]:
-                self._arm(side)
+            if part == Part.TORSO:
+                self.torso()
+            elif part == Part.HEAD:
+                self.head()
             else:
-                self._leg(side)
+                self.limb(part, side)
 
-    def _points(self, side: str, *kinds: str) -> list[Point]:
-        return [self.body[f"{side}_{kind}"] for kind in kinds]
+    @property
+    def _line(self) -> float:
+        return OUTLINE * self.body.scale
 
-    def _outline(self, shape: Shape, color: Color, darkness: float = 0.28) -> None:
-        self.canvas.line(shape, OUTLINE * self.body.scale, np.float32(darkness) * color)
-
-    def _pattern(self, shape: Shape, repeats: float) -> Float:
-        """(3, h, w) the top's cloth."""
-        if self.style.pattern == "hoops":
-            share = 0.5 + 3 * np.sin(2 * np.pi * repeats * shape.along)
-        elif self.style.pattern == "stripes":
-            share = 0.5 + 3 * np.sin(2 * np.pi * 2.2 * shape.across)
-        elif self.style.pattern == "dots":
-            share = 4 * (np.cos(2 * np.pi * repeats * shape.along) * np.cos(2 * np.pi * 2 * shape.across) - 0.4)
-        elif self.style.pattern == "halves":
-            share = (shape.along - 0.45) * 20
+    def limb(self, part: Part, side: str) -> None:
+        """Paint an arm with its hand or a leg with its foot: three bones, the nearest on top."""
+        style = self.style
+        if part == ARM[side]:
+            joints, radii = ("shoulder", "elbow", "wrist", "hand"), (0.038, 0.029, 0.02, 0.024)
+            covered, cloth, end = style.sleeves, style.top, style.skin
         else:
-            share = np.zeros_like(shape.along)
-        return mix(self.style.top, self.style.trim, share.astype(np.float32))
+            joints, radii = ("hip", "knee", "ankle", "foot"), (0.056, 0.04, 0.026, 0.024)
+            covered, cloth, end = style.legs, style.bottom, style.shoes
+        names = [f"{side}_{joint}" for joint in joints]
+        points = [np.array(self.body[name]) for name in names]
+        widths = [radius * style.stout * point[2] for radius, point in zip(radii, points, strict=True)]
+        bones = []
+        for i, (first, last) in enumerate(pairwise(range(4))):
+            (a, b), (ra, rb) = (points[first], points[last]), (widths[first], widths[last])
+            shapes = [(capsule(a, b, ra, rb), end if i == 2 else style.skin)]
+            if i < 2 and (share := min(covered - i, 1.0)) > 0:
+                shapes.append((capsule(a, a + share * (b - a), ra, ra + share * (rb - ra)), cloth))
+            bones.append((self.body.depth(names[first], names[last]), shapes))
+        bones.sort(key=lambda bone: bone[0])
+        self.canvas.paint([shape for _, shapes in bones for shape in shapes], part, self._line)
 
-    def _clothed(self, shape: Shape, cloth: Float, covered: float, start: Point, end: Point) -> Float:
-        """(3, h, w) cloth on the first `covered` of the bone, then skin; the seam is smooth over one px."""
-        if not 0 < covered < 1:
-            return cloth if covered > 0 else self.style.skin
-        length = max(float(np.hypot(end[0] - start[0], end[1] - start[1])), 1.0)
-        return mix(cloth, self.style.skin, (shape.along - np.float32(covered)) * np.float32(length) + 0.5)
-
-    def _arm(self, side: str) -> None:
-        style, capsule = self.style, self.canvas.capsule
-        shoulder, elbow, wrist, hand = self._points(side, "shoulder", "elbow", "wrist", "hand")
-        upper = capsule(shoulder, elbow, 0.038 * style.stout * shoulder[2], 0.029 * style.stout * elbow[2])
-        lower = capsule(elbow, wrist, 0.029 * style.stout * elbow[2], 0.02 * wrist[2])
-        palm = capsule(wrist, hand, 0.021 * wrist[2], 0.026 * hand[2])
-        cloths = [self._pattern(upper, 2.0), self._pattern(lower, 2.0)]
-        if style.pattern == "halves":
-            cloths = [style.top, style.trim]
-        upper_color = self._clothed(upper, cloths[0], style.sleeves, shoulder, elbow)
-        lower_color = self._clothed(lower, cloths[1], style.sleeves - 1, elbow, wrist)
-        colors = [style.skin, lower_color, upper_color]
-        paint_jointed(self.canvas, [palm, lower, upper], colors, OUTLINE * self.body.scale, ARM[side])
-
-    def _leg(self, side: str) -> None:
-        style, capsule = self.style, self.canvas.capsule
-        hip, knee, ankle, foot = self._points(side, "hip", "knee", "ankle", "foot")
-        upper = capsule(hip, knee, 0.056 * style.stout * hip[2], 0.04 * style.stout * knee[2])
-        lower = capsule(knee, ankle, 0.039 * style.stout * knee[2], 0.026 * ankle[2])
-        shoe = capsule(ankle, foot, 0.028 * ankle[2], 0.024 * foot[2])
-        upper_color = self._clothed(upper, style.bottom, style.legs, hip, knee)
-        lower_color = self._clothed(lower, style.bottom, style.legs - 1, knee, ankle)
-        shapes, paints = [upper, lower, shoe], [upper_color, lower_color, style.shoes]
-        if self.body.depth(f"{side}_ankle") < self.body.depth(f"{side}_knee"):
-            shapes, paints = shapes[::-1], paints[::-1]
-        paint_jointed(self.canvas, shapes, paints, OUTLINE * self.body.scale, LEG[side])
-
-    def _torso(self) -> None:
-        """Shoulders to hips. The clothes on the chest differ from those on the back."""
+    def torso(self) -> None:
+        """Paint shoulders to hips. The collar is on the chest only."""
         style = self.style
-        corners = {name: np.array(self.body[name][:2]) for name in ("neck", *_pair("shoulder"), *_pair("hip"))}
-        outline: dict[str, list[NDArray[np.float64]]] = {}
-        for side in SIDES:
-            shoulder, hip = corners[f"{side}_shoulder"], corners[f"{side}_hip"]
-            middle = (corners["neck"] + (corners["left_hip"] + corners["right_hip"]) / 2) / 2
-            waist = 0.22 * middle + 0.78 * (0.45 * shoulder + 0.55 * hip)
-            outline[side] = [0.86 * shoulder + 0.14 * corners["neck"], waist, hip]
-        shape = self.canvas.polygon(
-            np.array([*outline["left"], *reversed(outline["right"])]), 0.04 * style.stout * self.body.scale
+        shoulders, hips = (
+            np.array([self.body[f"{side}_{kind}"][:2] for side in SIDES]) for kind in ("shoulder", "hip")
         )
-        cloth = self._pattern(shape, 3.5)
-        along, across = shape.along, shape.across
-        sharp = np.float32(0.25 * self.body.scale)  # about one px, in units of `along`
+        neck = np.array(self.body["neck"][:2])
+        middle = (neck + hips.mean(0)) / 2
+        waists = 0.22 * middle + 0.78 * (0.45 * shoulders + 0.55 * hips)
+        tops = 0.86 * shoulders + 0.14 * neck
+        outline = np.array([tops[0], waists[0], hips[0], hips[1], waists[1], tops[1]])
+        self.canvas.paint([(outline, style.top)], Part.TORSO, self._line, 0.04 * style.stout * self.body.scale)
+
+        def band(start: float, end: float, color: Color) -> Shape:
+            """From one side to the other; 0: shoulders, 1: hips."""
+            sides = [tops + share * (hips - tops) for share in (start, end)]
+            return np.array([*sides[0], *sides[1][::-1]]), color
+
+        bands = [band(0.86, 1.0, style.bottom)]
+        if style.is_striped:
+            bands += [band(start, start + 0.12, style.trim) for start in (0.2, 0.44, 0.68)]
         if self.body.figure.torso[2, 2] > 0.15:
-            if style.front == "v-neck":
-                cloth = mix(cloth, style.skin, (0.2 - along - 0.45 * np.abs(across)) * sharp)
-            elif style.front == "buttons":
-                cloth = mix(cloth, np.float32(0.35) * style.top, (0.05 - np.abs(across)) * sharp)
-                cloth = mix(cloth, rgb(245, 245, 245), (np.cos(along * 30) - 0.3) * (np.abs(across) < 0.09) * 4)
-            elif style.front == "badge":
-                cloth = mix(cloth, style.trim, (0.24 - np.hypot(along - 0.38, 0.55 * across)) * sharp)
-            else:
-                tie = (0.06 + 0.1 * along - np.abs(across)) * sharp * (along < 0.62)
-                cloth = mix(cloth, style.trim * np.float32(0.8), tie)
-        cloth = mix(cloth, style.bottom, (along - 0.86) * sharp)
-        if not style.skirt:
-            cloth = mix(cloth, style.belt, (0.03 - np.abs(along - 0.86)) * sharp)
-        self._outline(shape, style.top)
-        self.canvas.fill(shape, cloth, Part.TORSO)
-
-    def _skirt(self) -> None:
-        style = self.style
-        waist = [np.array(self.body[name][:2]) for name in _pair("hip")]
-        knees = [np.array(self.body[name][:2]) for name in _pair("knee")]
-        left, right = (hip + style.skirt * (knee - hip) for hip, knee in zip(waist, knees, strict=True))
-        flare = 0.12 * (left - right)
-        corners = np.array([waist[0], left + flare, right - flare, waist[1]])
-        shape = self.canvas.polygon(corners, 0.05 * style.stout * self.body.scale)
-        folds = style.bottom * (1 + 0.12 * np.sin(9 * shape.across))
-        self._outline(shape, style.bottom)
-        self.canvas.fill(shape, folds.astype(np.float32), Part.SKIRT)
-
-    def _tress(self) -> None:
-        nape, tip, width = self.body["nape"], self.body["tress"], self.style.tress
-        shape = self.canvas.capsule(nape, tip, HEAD_WIDE * (0.35 + 0.6 * width) * nape[2], HEAD_WIDE * width * tip[2])
-        strands = self.style.hair * (1 + 0.1 * np.sin(11 * shape.across))
-        self._outline(shape, self.style.hair)
-        self.canvas.fill(shape, strands.astype(np.float32), Part.HAIR)
+            bands.append((np.array([*(0.5 * (tops + tops.mean(0))), 0.6 * tops.mean(0) + 0.4 * middle]), style.skin))
+        self.canvas.paint(bands, Part.TORSO)
 
     def head(self) -> None:
         """Paint an ellipsoid with a face on its front and hair on the rest, from any viewpoint."""
-        style, canvas = self.style, self.canvas
-        neck, centre = self.body["neck"], self.body["head"]
-        throat = canvas.capsule(neck, centre, 0.031 * style.stout * neck[2], 0.028 * style.stout * centre[2])
-        self._outline(throat, style.skin, 0.4)
-        canvas.fill(throat, style.skin * np.float32(0.9), Part.HEAD)
-
-        window, x, y = canvas.window(centre[:1], centre[1:2], HEAD_LONG * centre[2] + 3)
-        # (3, 3) view coordinates to the unit sphere's. For each pixel find its nearest point to the viewer on the
-        # sphere.
-        to_sphere = (self.body.figure.head.T / np.array([[HEAD_WIDE], [HEAD_LONG], [HEAD_WIDE]])).astype(np.float32)
-        vx, vy = (
-            (x - np.float32(centre[0])) / np.float32(centre[2]),
-            (np.float32(centre[1]) - y) / np.float32(centre[2]),
+        style, canvas, (x, y, size) = self.style, self.canvas, self.body["head"]
+        throat = capsule(self.body["neck"], (x, y), 0.031 * style.stout * size, 0.028 * style.stout * size)
+        canvas.paint([(throat, 0.9 * style.skin)], Part.HEAD, self._line)
+        top, left = canvas.place(x - HEAD_LONG * size - 3, y - HEAD_LONG * size - 3)
+        bottom, right = canvas.place(x + HEAD_LONG * size + 3, y + HEAD_LONG * size + 3)
+        rows, columns = np.mgrid[top : bottom + 1, left : right + 1]
+        view = np.stack([(columns + 0.5) / ENLARGEMENT - 0.5 - x, y - (rows + 0.5) / ENLARGEMENT + 0.5]) / size
+        # View coordinates → the unit sphere's. Each pixel shows the point of the sphere that is nearest to the viewer.
+        to_sphere = self.body.figure.head.T / np.array([[HEAD_WIDE], [HEAD_LONG], [HEAD_WIDE]])
+        flat, deep = np.tensordot(to_sphere[:, :2], view, 1), to_sphere[:, 2]
+        a, b = deep @ deep, np.tensordot(deep, flat, 1)
+        beyond = (flat**2).sum(0) - b * b / a - 1  # above 0 outside of the sphere
+        left_, up, front = flat + deep[:, None, None] * (np.sqrt(np.maximum(-a * beyond, 0)) - b) / a
+        eyes = np.hypot(np.abs(left_) - 0.38, 0.85 * (up - 0.02))
+        inside, facing = beyond < 0, front > 0
+        areas = (
+            (np.sqrt(beyond + 1) < 1 + self._line / (HEAD_WIDE * size), 0.3 * style.hair),
+            (inside, style.hair),
+            (inside & (up < 0.42) & (front > 0.12 - 0.5 * np.maximum(-0.45 - up, 0)), style.skin),
+            (inside & facing & (eyes < 0.27), np.array((250, 250, 250))),
+            (inside & facing & (eyes < 0.14), np.array((20, 20, 30))),
+            (inside & facing & (np.hypot(left_, 0.8 * (up + 0.24)) < 0.12), 0.78 * style.skin),
+            (inside & facing & (np.abs(left_) < 0.26) & (np.abs(up + 0.53) < 0.08), np.array((150, 40, 44))),
         )
-        flat = [row[0] * vx + row[1] * vy for row in to_sphere]
-        deep = to_sphere[:, 2]
-        a, b = float(deep @ deep), sum(f * d for f, d in zip(flat, deep, strict=True))
-        rest = sum(f * f for f in flat) - b * b / a
-        z = (-b + np.sqrt(np.maximum(a * (1 - rest), 0))) / a
-        left, up, front = (f + d * z for f, d in zip(flat, deep, strict=True))
-        radius = np.float32(HEAD_WIDE * centre[2])
-        light = 1 + 0.16 * (vx * canvas.light[0] - vy * canvas.light[1]) / HEAD_WIDE - 0.1 * rest
-        shape = Shape(window, (np.sqrt(np.maximum(rest, 0)) - 1) * radius, up, left, light.astype(np.float32))
+        window = canvas.pixels[top : bottom + 1, left : right + 1]
+        for area, color in areas:
+            window[area] = color.astype(np.uint8)
+        canvas.owner[top : bottom + 1, left : right + 1][inside] = Part.HEAD
 
-        def spot(distance: Float) -> Float:
-            """Cover of a spot on the face, from its signed distance on the sphere."""
-            return np.where(front > 0, np.clip(0.5 - distance * radius, 0, 1), 0).astype(np.float32)
 
-        hairy = np.maximum(up - 0.42, 0.12 - front - 0.5 * np.maximum(-0.45 - up, 0))
-        color = mix(style.skin, style.hair, hairy * radius + 0.5)
-        ear = np.hypot(np.hypot(up + 0.08, front - 0.02), np.abs(left) - 0.97)
-        color = mix(color, style.skin * np.float32(0.85), (0.26 - ear) * radius)
-        for eye in (-0.38, 0.38):
-            offset = np.hypot(left - eye, 0.85 * (up - 0.02))
-            color = mix(color, rgb(250, 250, 250), spot(offset - 0.27))
-            color = mix(color, rgb(20, 20, 30), spot(offset - 0.14))
-        color = mix(color, style.skin * np.float32(0.78), spot(np.hypot(left, 0.8 * (up + 0.24)) - 0.12))
-        mouth = np.hypot(np.maximum(np.abs(left) - 0.2, 0), up + 0.53 - 0.5 * left * left) - 0.08
-        color = mix(color, rgb(150, 40, 44), spot(mouth))
-        self._outline(shape, style.hair, 0.3)
-        canvas.fill(shape, color, Part.HEAD)
+def paint_background(canvas: Canvas, colors: Sequence[Color], scale: float, rng: Rng) -> None:
+    """Paint sky and ground, or a wall; texture; objects; limb-like sticks, some in the person's colors."""
+    height, width = canvas.height, canvas.width
+    upper, lower, ground = (random_color(rng, saturation=(0.02, 0.28), value=(0.6, 1.0)) for _ in range(3))
+    wall = upper + np.linspace(0, 1, height)[:, None, None] * (lower - upper) + np.zeros((1, width, 1))
+    if rng.random() < 0.65:
+        wall[int(rng.uniform(0.5, 0.92) * height) :] = ground
+    # One value for all channels, and a little of each channel's own: texture rather than confetti.
+    cells = rng.integers(4, 24, 2)
+    grain = rng.uniform(1, 8) * (rng.normal(0, 1, (*cells, 1)) + rng.normal(0, 0.3, (*cells, 3)))
+    wall += cv2.resize(grain, (width, height), interpolation=cv2.INTER_CUBIC)
+    canvas.pixels[:] = cv2.resize(np.clip(wall, 0, 255).astype(np.uint8), canvas.owner.shape[::-1])
+    for _ in range(int(rng.integers(0, 5))):
+        x, y, w, h = rng.uniform(0, (width, height, 0.5 * width, 0.6 * height))
+        color = random_color(rng, saturation=(0.02, 0.3), value=(0.5, 1.0))
+        corners = (
+            rectangle(x, y, w, h, rng.normal(0, 12)) if rng.random() < 0.5 else capsule((x, y), (x, y), w / 3, w / 3)
+        )
+        canvas.paint([(corners, color)], Part.BACKGROUND, float(rng.random() < 0.4))
+    for _ in range(int(rng.integers(0, 3))):
+        start, angle = rng.uniform(0, (width, height)), rng.uniform(0, 2 * np.pi)
+        end = start + scale * rng.uniform(0.12, 0.3) * np.array([np.cos(angle), np.sin(angle)])
+        color = colors[int(rng.integers(len(colors)))] if rng.random() < 0.5 else random_color(rng)
+        stick = capsule(start, end, *(scale * rng.uniform(0.02, 0.045, 2)))
+        canvas.paint([(stick, color)], Part.BACKGROUND, OUTLINE * scale)
+
+
+def paint_occluder(canvas: Canvas, body: Projection, rng: Rng) -> None:
+    """Paint a crate, a post or a ball in front of a part of the person."""
+    # Not the neck or the head: without the face, left and right may be indistinguishable.
+    limbs = [joint for joint in LSP14.joints if joint.startswith(SIDES)]
+    x, y, scale = body[limbs[int(rng.integers(len(limbs)))]]
+    x, y = x + scale * rng.normal(0, 0.05), y + scale * rng.normal(0, 0.05)
+    size = scale * rng.uniform(0.05, 0.1)
+    shapes = (
+        rectangle(x, y, 2 * size * rng.uniform(0.9, 1.5), 2 * size),
+        capsule((x, y), (x, canvas.height + 9), 0.3 * size, 0.3 * size),
+        capsule((x, y), (x, y), size, size),
+    )
+    canvas.paint([(shapes[int(rng.integers(len(shapes)))], random_color(rng))], Part.OCCLUDER, OUTLINE * body.scale)

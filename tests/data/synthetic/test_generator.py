@@ -19,9 +19,8 @@ from deeppose_cli.data.synthetic.body import (
     framing,
     random_figure,
 )
-from deeppose_cli.data.synthetic.canvas import Canvas, Part, rgb
 from deeppose_cli.data.synthetic.generator import SyntheticPerson, _is_covered, draw_person
-from deeppose_cli.data.synthetic.painter import PersonPainter, random_appearance
+from deeppose_cli.data.synthetic.painter import ENLARGEMENT, Canvas, Part, PersonPainter, capsule, random_appearance
 
 
 @cache
@@ -126,19 +125,18 @@ def test_sides_are_the_persons(yaw: float, sign: int) -> None:
 
 
 def head_colors(yaw: float) -> np.ndarray:
-    """(n, 3) the head's pixels of that figure, painted with red skin and green hair, without long hair."""
+    """(n, 3) the head's pixels of that figure, painted with red skin and green hair."""
     person = figure(yaw)
     rng = np.random.default_rng(0)
     size, scale, origin = framing(person, rng)
     style = random_appearance(rng)
-    canvas = Canvas(*size, light=(0.0, -1.0))
+    canvas = Canvas(*size)
     body = Projection(person, scale, origin)
-    red, green = rgb(255, 0, 0), rgb(0, 255, 0)
-    PersonPainter(canvas, body, dataclasses.replace(style, skin=red, hair=green, tress=0.0)).head()
+    red, green = np.array([255.0, 0, 0]), np.array([0, 255.0, 0])
+    PersonPainter(canvas, body, dataclasses.replace(style, skin=red, hair=green)).head()
     x, y, near = body["head"]
-    rows, columns = np.indices(canvas.owner.shape)
-    within = np.hypot(columns - x, rows - y) < 0.9 * HEAD_WIDE * near
-    return canvas.pixels[:, within].T
+    rows, columns = np.indices(size)
+    return canvas.reduced()[np.hypot(columns - x, rows - y) < 0.9 * HEAD_WIDE * near]
 
 
 def test_faces_are_in_front_and_hair_is_behind() -> None:
@@ -170,11 +168,11 @@ def test_occluded_is_what_something_else_covers() -> None:
     rng = np.random.default_rng(5)
     person = figure(0)
     size, scale, origin = framing(person, rng)
-    canvas, body = Canvas(*size, light=(0.0, -1.0)), Projection(person, scale, origin)
+    canvas, body = Canvas(*size), Projection(person, scale, origin)
     PersonPainter(canvas, body, random_appearance(rng)).paint()
     before = [_is_covered(canvas, body, joint) for joint in LSP14.joints]
     knee = body["right_knee"]
-    canvas.fill(canvas.capsule(knee, knee, 4.0, 4.0), rgb(0, 0, 0), Part.OCCLUDER)
+    canvas.paint([(capsule(knee, knee, 4.0, 4.0), np.zeros(3))], Part.OCCLUDER)
     after = [_is_covered(canvas, body, joint) for joint in LSP14.joints]
     changed = [joint for joint, a, b in zip(LSP14.joints, before, after, strict=True) if a != b]
     assert changed == ["right_knee"]
@@ -187,21 +185,22 @@ def test_some_joints_are_occluded_but_not_many() -> None:
 
 
 def test_a_capsules_ends_are_its_axis() -> None:
-    """The distance to a limb's surface is minus its radius on both ends of its axis, at fractions of a pixel."""
-    canvas = Canvas(40, 60, light=(0.0, -1.0))
-    shape = canvas.capsule((10.0, 12.0), (43.0, 25.0), 5.0, 3.0)
-    rows, columns = shape.window
-    assert shape.distance[12 - rows.start, 10 - columns.start] == pytest.approx(-5.0, abs=1e-4)
-    assert shape.distance[25 - rows.start, 43 - columns.start] == pytest.approx(-3.0, abs=1e-4)
-    moved = canvas.capsule((10.25, 12.0), (43.25, 25.0), 5.0, 3.0)
-    assert moved.distance[12 - moved.window[0].start, 5 - moved.window[1].start] == pytest.approx(0.25, abs=1e-3)
+    """Half of the axis lies on each side of its middle, and the ends reach beyond it by their radii, at fractions of a
+    pixel."""
+    canvas = Canvas(40, 60)
+    canvas.paint([(capsule((10.25, 12.0), (43.25, 12.0), 5.0, 3.0), np.full(3, 200.0))], Part.LEFT_ARM)
+    covered = canvas.reduced()[..., 0].astype(float) / 200
+    assert covered[12].sum() == pytest.approx(43.25 + 3 - (10.25 - 5), abs=0.5)
+    assert covered[:, 10].sum() == pytest.approx(2 * 5.0, abs=0.5)
+    assert covered[:, 43].sum() == pytest.approx(2 * 3.0, abs=0.5)
+    assert (canvas.owner[canvas.place(10, 12)], canvas.owner[0, 0]) == (Part.LEFT_ARM, Part.BACKGROUND)
 
 
 def test_shapes_beyond_the_image_are_cut_off() -> None:
-    canvas = Canvas(20, 20, light=(0.0, -1.0))
-    color = rgb(200, 0, 0)
-    canvas.fill(canvas.capsule((-50.0, -50.0), (-40.0, -40.0), 4.0, 4.0), color, Part.OCCLUDER)
+    canvas = Canvas(20, 20)
+    color = np.array([200.0, 0, 0])
+    canvas.paint([(capsule((-50.0, -50.0), (-40.0, -40.0), 4.0, 4.0), color)], Part.OCCLUDER)
     assert not canvas.pixels.any()
-    canvas.fill(canvas.capsule((-5.0, 10.0), (40.0, 10.0), 2.0, 2.0), color, Part.OCCLUDER)
-    assert canvas.pixels[0, 10].min() > 100
-    assert not canvas.pixels[:, :7].any()
+    canvas.paint([(capsule((-5.0, 10.0), (40.0, 10.0), 2.0, 2.0), color)], Part.OCCLUDER)
+    assert canvas.pixels[10 * ENLARGEMENT, :, 0].min() > 100
+    assert not canvas.pixels[: 7 * ENLARGEMENT].any()
