@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deeppose_cli.cli import data_add
-from deeppose_cli.cli.options import SEED, DataRootOption, JsonOption, PresetOption, RunsRootOption, SeedOption
-from deeppose_cli.config.defaults import BOX_SOURCES, DATA_ROOT, RUNS_ROOT
+from deeppose_cli.cli.options import SEED, DataRootOption, JsonOption, PresetOption, SeedOption
+from deeppose_cli.config.defaults import BOX_SOURCES, DATA_ROOT
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 
 if TYPE_CHECKING:
@@ -98,13 +98,9 @@ def show(
     ] = None,
     stage: Annotated[
         int | None,
-        typer.Option("--stage", metavar="N", min=1, help="Only inputs of stage N. Default: 1 and 2, or the run's."),
+        typer.Option("--stage", metavar="N", min=1, help="Only inputs of stage 1 or of stage 2."),
     ] = None,
     count: Annotated[int, typer.Option("--count", metavar="N", min=1, max=40, help="Examples, drawn by --seed.")] = 6,
-    run: Annotated[
-        str | None,
-        typer.Option("--run", metavar="NAME", help="Settings of a run; its stages place the refinement crops."),
-    ] = None,
     preset: PresetOption = None,
     box: Annotated[
         str | None, typer.Option("--box", metavar="BOX", help="Initial box, as in `eval`. Default: the data set's.")
@@ -114,12 +110,11 @@ def show(
     ] = None,
     seed: SeedOption = SEED,
     data_root: DataRootOption = DATA_ROOT,
-    runs_root: RunsRootOption = RUNS_ROOT,
 ) -> None:
     """Draw examples with the networks' inputs: initial box, inputs, augmented copies, refinement boxes.
 
     Left and right have their own colors, so that swapped sides are visible. Each change of colors that the preset has
-    is also drawn alone. Without --run the refinement boxes are around the labels, with it around the run's poses.
+    is also drawn alone. The refinement boxes are around the labels.
     """
     from deeppose_cli.data.preview.preview import preview
 
@@ -129,13 +124,11 @@ def show(
             split=split,
             stage=stage,
             count=count,
-            run=run,
             preset=preset,
             box=box,
             out=out,
             seed=seed,
             data_root=data_root,
-            runs_root=runs_root,
         )
     )
 

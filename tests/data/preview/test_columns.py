@@ -15,15 +15,15 @@ from deeppose_cli.core.skeleton import LSP14
 from deeppose_cli.data.loading.samplers import SampleKey
 from deeppose_cli.data.loading.stage_datasets import InitialTrainDataset, RefinementTrainDataset
 from deeppose_cli.data.preview import columns, sheet
-from deeppose_cli.data.preview.columns import Examples, PreviewStage, initial_columns, refinement_columns
+from deeppose_cli.data.preview.columns import Examples, initial_columns, refinement_columns
 from deeppose_cli.detection.initial_boxes import initial_boxes
 from deeppose_cli.media.images import read_image
 from deeppose_cli.models.displacement import Displacement
 from tests.helpers import dots
 
 MOVING = Augmentation(flip=0.5, translate=0.03, scale=0.05, rotate=15.0)
-INITIAL = PreviewStage(1, StagePreset(input_size=160, augmentation=MOVING), square=True, sigma=1.5)
-REFINEMENT = PreviewStage(2, RefinementPreset(input_size=160, augmentation=MOVING, crops_per_visit=3), True, 1.5)
+INITIAL = StagePreset(input_size=160, augmentation=MOVING)
+REFINEMENT = RefinementPreset(input_size=160, augmentation=MOVING, crops_per_visit=3)
 SEED = 4
 ROWS = [2, 0]
 
@@ -74,7 +74,7 @@ def dots_of(pixels: np.ndarray, target: np.ndarray) -> tuple[int, int]:
 
 
 def test_initial_box_and_plain_input_with_labels(examples: Examples, everyone: Annotations) -> None:
-    (_, whole), (_, inputs) = initial_columns(examples, INITIAL, SEED)[:2]
+    (_, whole), (_, inputs) = initial_columns(examples, INITIAL, True, SEED)[:2]
     assert [caption.partition(" px")[2] for _, _, caption in whole] == ["", ", no box found"]
     for row, (pose, [(box, _, _)], _) in zip(ROWS, whole, strict=True):
         np.testing.assert_array_equal(pose, everyone.keypoints[row])
@@ -89,7 +89,7 @@ def test_copies_are_varied_and_labels_follow_mirrored_ones_with_sides_swapped(
     examples: Examples, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(columns, "COPIES", 6)
-    copies = [cells for _, cells in initial_columns(examples, INITIAL, SEED)[2:]]
+    copies = [cells for _, cells in initial_columns(examples, INITIAL, True, SEED)[2:]]
     assert len({pixels.tobytes() for cells in copies for pixels, _ in cells}) == 12
     mirrored = {True: 0, False: 0}
     for cells in copies:
@@ -102,16 +102,16 @@ def test_copies_are_varied_and_labels_follow_mirrored_ones_with_sides_swapped(
 
 
 def test_copies_are_those_of_a_training_with_the_same_seed(examples: Examples, everyone: Annotations) -> None:
-    training = InitialTrainDataset(everyone, initial_boxes(everyone).boxes, True, INITIAL.settings, SEED)
-    for epoch, (title, cells) in enumerate(initial_columns(examples, INITIAL, SEED)[2:]):
+    training = InitialTrainDataset(everyone, initial_boxes(everyone).boxes, True, INITIAL, SEED)
+    for epoch, (title, cells) in enumerate(initial_columns(examples, INITIAL, True, SEED)[2:]):
         assert title == f"stage 1, epoch {epoch + 1}"
         for row, (pixels, _) in zip(ROWS, cells, strict=True):
             np.testing.assert_array_equal(pixels, training[SampleKey(epoch, row, 0)]["image"])
 
 
 def test_each_photometric_change_of_the_settings_is_there_alone(examples: Examples) -> None:
-    changes = replace(INITIAL.settings, augmentation=replace(MOVING, color=0.5, jpeg=0.1))
-    plain, changed = (initial_columns(examples, s, SEED) for s in (INITIAL, replace(INITIAL, settings=changes)))
+    changes = replace(INITIAL, augmentation=replace(MOVING, color=0.5, jpeg=0.1))
+    plain, changed = (initial_columns(examples, settings, True, SEED) for settings in (INITIAL, changes))
     assert len(plain) == 2 + columns.COPIES
     assert [title for title, _ in changed[len(plain) :]] == ["stage 1,\ncolor alone", "stage 1,\njpeg alone"]
     for _, cells in changed[len(plain) :]:
@@ -120,8 +120,8 @@ def test_each_photometric_change_of_the_settings_is_there_alone(examples: Exampl
             assert np.abs(pixels.astype(int) - unchanged).mean() < 60, "nothing moved"
 
 
-def test_without_a_run_refinement_crops_lie_around_the_labels(examples: Examples, everyone: Annotations) -> None:
-    boxes, *crops = [cells for _, cells in refinement_columns(examples, REFINEMENT, SEED, None)]
+def test_refinement_crops_lie_around_the_labels(examples: Examples, everyone: Annotations) -> None:
+    boxes, *crops = [cells for _, cells in refinement_columns(examples, REFINEMENT, True, 1.5, SEED)]
     for row, (pose, drawn, caption) in zip(ROWS, boxes, strict=True):
         labels = everyone.keypoints[row]
         side = 1.5 * np.clip(diameter(labels, LSP14), 20, 120)
@@ -135,36 +135,24 @@ def test_without_a_run_refinement_crops_lie_around_the_labels(examples: Examples
             np.testing.assert_allclose(target[joint], [0, 0], atol=1e-5)
 
 
-def test_with_a_runs_poses_refinement_crops_lie_around_them(examples: Examples, everyone: Annotations) -> None:
-    shift = np.array([8.0, -5.0])
-    poses = everyone.keypoints[ROWS] + shift
-    boxes, *crops = [cells for _, cells in refinement_columns(examples, REFINEMENT, SEED, poses)]
-    for i, (pose, drawn, _) in enumerate(boxes):
-        np.testing.assert_allclose(pose, poses[i])
-        np.testing.assert_allclose([box[:2] for box, _, _ in drawn], poses[i])
-        for pixels, target, joint in (cells[i] for cells in crops[:14]):
-            np.testing.assert_allclose(target[joint], -shift / drawn[0][0][2], atol=1e-5)
-            np.testing.assert_allclose(dots.find(pixels, joint), in_px(target[joint]), atol=1.0)
-
-
-def test_augmented_refinement_crops_are_displaced_as_in_training(examples: Examples, everyone: Annotations) -> None:
-    displacement = Displacement(((0.05, 0.1),) * 14, ((0.1, 0.1),) * 14)
-    once = replace(REFINEMENT.settings, crops_per_visit=1)
+def test_augmented_refinement_crops_are_those_of_training(examples: Examples, everyone: Annotations) -> None:
+    still = Displacement(((0.0, 0.0),) * 14, ((0.0, 0.0),) * 14)
+    once = replace(REFINEMENT, crops_per_visit=1)
     boxes = initial_boxes(everyone).boxes
-    training = RefinementTrainDataset(everyone, boxes, True, once, 1.5, displacement, SEED)  # type: ignore[arg-type]
-    crops = refinement_columns(examples, replace(REFINEMENT, displacement=displacement), SEED, None)[15:]
+    training = RefinementTrainDataset(everyone, boxes, True, once, 1.5, still, SEED)
+    crops = refinement_columns(examples, REFINEMENT, True, 1.5, SEED)[15:]
     for i, row in enumerate(ROWS):
         example = training[SampleKey(0, row, 0)]
         for pixels, target, joint in (cells[i] for _, cells in crops):
             np.testing.assert_array_equal(pixels, example["image"][joint])
-            assert np.linalg.norm(target[joint]) > 0.5 / 160
+            np.testing.assert_array_equal(target, example["target"][joint])
 
 
 def test_joints_without_a_label_have_no_refinement_crop(tmp_path: Path) -> None:
     some = dots.annotations(tmp_path, 2)
     some.keypoints[0, 3] = np.nan
     some.keypoints[1] = np.nan
-    (_, boxes), *crops = refinement_columns(chosen(some, [0, 1]), REFINEMENT, SEED, None)
+    (_, boxes), *crops = refinement_columns(chosen(some, [0, 1]), REFINEMENT, True, 1.5, SEED)
     assert [len(drawn) for _, drawn, _ in boxes] == [13, 0]
     assert boxes[1][2] == "no labels"
     for i, expected in enumerate(([j for j in range(14) if j != 3], [])):
