@@ -20,7 +20,7 @@ from benchmarks.predicting import image
 from benchmarks.program import DEEPPOSE
 from benchmarks.result import Options, Result, in_turns
 from deeppose_cli.checkpoints.pretrained import pretrained_files
-from deeppose_cli.checkpoints.weights_header import read_header
+from deeppose_cli.checkpoints.weights_file import read_header
 
 RATIO = 1.25
 SECONDS = {"onnx": 1.5}

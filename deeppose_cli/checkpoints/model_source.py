@@ -197,7 +197,7 @@ def _weights_model(name: str, engine: str | None) -> TrainedModel:
         onnx = open_onnx(path)
         metadata = onnx[1]
     else:
-        from deeppose_cli.checkpoints.weights_header import read_header
+        from deeppose_cli.checkpoints.weights_file import read_header
 
         metadata = read_header(path).metadata
     is_pretrained = path.parent == pretrained.FOLDER

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeppose_cli.checkpoints.metadata import ModelMetadata, from_json
-from deeppose_cli.checkpoints.weights_header import KEY, MAX_MESSAGE
+from deeppose_cli.checkpoints.weights_file import KEY, MAX_MESSAGE
 from deeppose_cli.config.defaults import PEAK_REACH
 from deeppose_cli.core.errors import DeepPoseError, one_line
 from deeppose_cli.core.geometry import FloatArray

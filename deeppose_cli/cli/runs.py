@@ -78,7 +78,7 @@ def _stage_row(stage: StageFolder) -> dict[str, Any]:
 def _print_pretrained() -> None:
     """A line for each weights file that comes with the package."""
     from deeppose_cli.checkpoints.pretrained import pretrained_files
-    from deeppose_cli.checkpoints.weights_header import read_header
+    from deeppose_cli.checkpoints.weights_file import read_header
 
     for name, file in pretrained_files().items():
         try:

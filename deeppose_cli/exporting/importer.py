@@ -9,7 +9,7 @@ from typing import Any
 from deeppose_cli.checkpoints.lightning import fingerprint, write_calibration
 from deeppose_cli.checkpoints.metadata import ModelMetadata, TrainingRecord
 from deeppose_cli.checkpoints.run_folder import RunFolder, StageFolder
-from deeppose_cli.checkpoints.weights_header import WeightsHeader
+from deeppose_cli.checkpoints.weights_file import WeightsHeader
 from deeppose_cli.config.run import StageRunConfig
 from deeppose_cli.config.schema import to_primitives
 from deeppose_cli.core.errors import DeepPoseError, UsageError

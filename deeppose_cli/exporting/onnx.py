@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from deeppose_cli.checkpoints.metadata import ModelMetadata, to_json
 from deeppose_cli.checkpoints.onnx_cascade import INSTALL, build_onnx_cascade, open_onnx
-from deeppose_cli.checkpoints.weights_header import KEY
+from deeppose_cli.checkpoints.weights_file import KEY
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.files import replacing
 from deeppose_cli.core.geometry import FloatArray
@@ -44,22 +44,14 @@ _LEAST_HALVED = 1000
 
 
 def write_onnx(
-    file: Path,
-    metadata: ModelMetadata,
-    regressors: Sequence[Regressor],
-    images: Sequence[Image],
-    boxes: FloatArray,
-    *,
-    overwrite: bool = False,
+    file: Path, metadata: ModelMetadata, regressors: Sequence[Regressor], images: Sequence[Image], boxes: FloatArray
 ) -> float:
     """Write a cascade, read it back, and compare its poses with torch's on N images with initial boxes (N, 4).
 
     Returns the largest distance between both over all joints and stages, px.
     Raises DeepPoseError, and leaves no file, where more than a few joints differ by more than MAX_DISTANCE px, where
-    the file is there already or cannot be written, or where the packages for it are not installed.
+    the file cannot be written, or where the packages for it are not installed.
     """
-    if file.exists() and not overwrite:
-        raise DeepPoseError(f"{file}: is there already; --overwrite replaces it, --out writes to another")
     model = _model(metadata, [regressor.cpu().eval() for regressor in regressors])
     with replacing(file) as temporary:
         temporary.write_bytes(model.SerializeToString())

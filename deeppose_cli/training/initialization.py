@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 from deeppose_cli.checkpoints.lightning import read_checkpoint, regressor_values, stored_skeleton
 from deeppose_cli.checkpoints.pretrained import NAMES, weights_path
 from deeppose_cli.checkpoints.run_folder import RunFolder
-from deeppose_cli.checkpoints.weights_header import is_weights_file
+from deeppose_cli.checkpoints.weights_file import is_weights_file
 from deeppose_cli.config.schema import StagePreset
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.skeleton import Skeleton

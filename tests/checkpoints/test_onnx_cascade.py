@@ -20,8 +20,7 @@ from deeppose_cli.checkpoints.metadata import ModelMetadata, to_json
 from deeppose_cli.checkpoints.onnx_cascade import build_onnx_cascade, open_onnx
 from deeppose_cli.checkpoints.onnx_cascade import peak_coordinates as numpy_peak_coordinates
 from deeppose_cli.checkpoints.pretrained import NAMES
-from deeppose_cli.checkpoints.weights_file import load_weights, write_weights
-from deeppose_cli.checkpoints.weights_header import read_header
+from deeppose_cli.checkpoints.weights_file import load_weights, read_header, write_weights
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.skeleton import FLIC10, LSP14
 from deeppose_cli.data.synthetic.generator import draw_person

@@ -19,8 +19,14 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deeppose_cli.checkpoints.weights_file import as_stored, load_weights, read_file_stages, write_weights
-from deeppose_cli.checkpoints.weights_header import is_weights_file, read_header
+from deeppose_cli.checkpoints.weights_file import (
+    as_stored,
+    is_weights_file,
+    load_weights,
+    read_file_stages,
+    read_header,
+    write_weights,
+)
 from deeppose_cli.config.presets import PAPER, PRESETS
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.skeleton import FLIC10, LSP14
@@ -145,22 +151,12 @@ def test_weights_that_are_no_numbers_are_not_written(file: Path, bad: float) -> 
     assert not list(file.parent.iterdir())
 
 
-def test_a_file_is_replaced_only_when_asked(whole: bytes, file: Path) -> None:
-    file.write_text("mine")
-    metadata = tiny_metadata()
-    with pytest.raises(DeepPoseError, match="--overwrite"):
-        write_weights(file, metadata, random_values(metadata))
-    assert file.read_text() == "mine"
-    write_weights(file, metadata, random_values(metadata), overwrite=True)
-    assert file.read_bytes() == whole
-
-
 def test_no_lightning_is_imported(whole: bytes, file: Path) -> None:
     file.write_bytes(whole)
     script = f"""if True:
         import sys
         from pathlib import Path
-        from deeppose_cli.checkpoints.weights_header import read_header
+        from deeppose_cli.checkpoints.weights_file import read_header
         assert read_header(Path({str(file)!r})).num_stages == 2
         print("torch" in sys.modules)
         from deeppose_cli.checkpoints.weights_file import load_weights

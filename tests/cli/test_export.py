@@ -12,8 +12,7 @@ from PIL import Image as PilImage
 
 from deeppose_cli.checkpoints.lightning import load_cascade
 from deeppose_cli.checkpoints.run_folder import RunFolder
-from deeppose_cli.checkpoints.weights_file import load_weights
-from deeppose_cli.checkpoints.weights_header import read_header
+from deeppose_cli.checkpoints.weights_file import load_weights, read_header
 from deeppose_cli.cli.app import main
 from deeppose_cli.config.schema import to_primitives
 from deeppose_cli.core.skeleton import LSP14

@@ -8,7 +8,7 @@ import pytest
 
 from deeppose_cli import export
 from deeppose_cli.checkpoints.run_folder import RunFolder
-from deeppose_cli.checkpoints.weights_header import read_header
+from deeppose_cli.checkpoints.weights_file import read_header
 from deeppose_cli.core.errors import UsageError
 from deeppose_cli.exporting.importer import import_cascade
 from tests.helpers.weights_files import tiny_metadata, write

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from deeppose_cli import export
 from deeppose_cli.checkpoints.lightning import load_cascade
 from deeppose_cli.checkpoints.run_folder import RunFolder
 from deeppose_cli.checkpoints.weights_file import load_weights
 from deeppose_cli.cli.app import main
 from deeppose_cli.core.errors import DeepPoseError, UsageError
-from deeppose_cli.exporting.exportable import ExportableCascade
 from deeppose_cli.exporting.importer import import_cascade
 from tests.helpers.weights_files import tiny_metadata, write
 
@@ -27,7 +27,7 @@ def file(tmp_path: Path) -> Path:
 def test_export_gives_the_same_file_again(file: Path, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "runs" / "ours")
     import_cascade(file, run)
-    ExportableCascade.from_run(run, commit="another").save(tmp_path / "again.safetensors")
+    export(run="ours", commit="another", out=tmp_path / "again.safetensors", runs_root=tmp_path / "runs")
     assert (tmp_path / "again.safetensors").read_bytes() == file.read_bytes()
 
 

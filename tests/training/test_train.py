@@ -489,15 +489,15 @@ def test_a_usage_error_is_one(mini_root: Path, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def exported(trained: tuple[Path, list[str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The trained run as a weights file."""
-    from deeppose_cli.exporting.exportable import ExportableCascade
+    from deeppose_cli import export
 
     file = tmp_path_factory.mktemp("exported") / "mini.safetensors"
-    ExportableCascade.from_run(RunFolder(trained[0] / mini.NAME)).save(file)
+    export(run=mini.NAME, out=file, runs_root=trained[0])
     return file
 
 
 def test_the_record_of_a_run_counts_its_images(exported: Path) -> None:
-    from deeppose_cli.checkpoints.weights_header import read_header
+    from deeppose_cli.checkpoints.weights_file import read_header
 
     records = read_header(exported).metadata.records
     assert [(record.data, record.num_train_images, record.epochs) for record in records] == [
@@ -529,10 +529,10 @@ def test_a_training_goes_on_from_a_weights_file(mini_root: Path, runs: Path, exp
 def test_a_stage_that_the_file_lacks_starts_from_its_first(
     mini_root: Path, trained: tuple[Path, list[str]], runs: Path, tmp_path: Path
 ) -> None:
-    from deeppose_cli.exporting.exportable import ExportableCascade
+    from deeppose_cli import export
 
     file = tmp_path / "one.safetensors"
-    ExportableCascade.from_run(RunFolder(trained[0] / mini.NAME), 1).save(file)
+    export(run=mini.NAME, stages=1, out=file, runs_root=trained[0])
     _, text = train(mini_root, runs, 2, overwrite=True, settings={**REFINE, "init_weights": str(file)})
     assert f"stage 2: starts from {file}, stage 1: " in text
 
@@ -583,11 +583,11 @@ def test_a_training_is_taken_up_again_without_the_file_it_began_from(
 def test_each_training_measures_its_confidence_and_a_file_carries_it(
     trained: tuple[Path, list[str]], tmp_path: Path, mini_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from deeppose_cli import export
     from deeppose_cli.checkpoints.lightning import load_cascade
     from deeppose_cli.checkpoints.weights_file import load_weights
     from deeppose_cli.core.progress import progress_bar
     from deeppose_cli.data.loading.datamodules import TrainingData
-    from deeppose_cli.exporting.exportable import ExportableCascade
     from deeppose_cli.exporting.importer import import_cascade
     from deeppose_cli.training.train import calibrate_stages
 
@@ -602,7 +602,7 @@ def test_each_training_measures_its_confidence_and_a_file_carries_it(
     assert None not in found
     assert [stage.calibration.read_text() for stage in run.stages] == kept
 
-    ExportableCascade.from_run(run).save(tmp_path / "kept.safetensors")
+    export(run=mini.NAME, out=tmp_path / "kept.safetensors", runs_root=tmp_path / "runs")
     assert [stage.calibration for stage in load_weights(tmp_path / "kept.safetensors").stages] == found
     other = RunFolder(tmp_path / "runs" / "imported")
     import_cascade(tmp_path / "kept.safetensors", other)
