@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from benchmarks.box_quality import describe, learn_placement
 from deeppose_cli.config.defaults import FACE_PLACEMENT, TORSO_PLACEMENT, Placement
 from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError, UsageError
@@ -21,7 +22,6 @@ from deeppose_cli.detection.initial_boxes import (
     initial_boxes,
     place,
 )
-from deeppose_cli.evaluation.box_quality import describe, learn_placement
 from deeppose_cli.media.images import image_size
 from tests.detection.test_detectors import scene
 
