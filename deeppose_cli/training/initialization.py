@@ -83,7 +83,7 @@ def find_source(init_weights: str, run: RunFolder, number: int) -> SourceStage |
 
 
 def _read_movenet(file: Path) -> SourceStage | None:
-    """MoveNet's published values as a source; None for a file that holds other weights."""
+    """MoveNet's published values as a source; None for a file that holds other weights, or cannot be read."""
     if file.suffix != ".safetensors" or not file.is_file():
         return None
     from safetensors import SafetensorError, safe_open
@@ -96,8 +96,10 @@ def _read_movenet(file: Path) -> SourceStage | None:
             if not movenet.is_movenet(opened.keys()):
                 return None
         weights = movenet.to_own_names(load_file(file))
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise DeepPoseError(f"--init-weights {file}: not a readable file of MoveNet's values ({error})") from None
+    except (SafetensorError, OSError):
+        return None
+    except ValueError as error:
+        raise DeepPoseError(f"--init-weights {file}: {error}") from None
     named = {f"networks.0.{name}": value for name, value in weights.items()}
     return SourceStage(str(file), movenet.SOURCE_SKELETON, False, named, folded=True)
 

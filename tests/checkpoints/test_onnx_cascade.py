@@ -160,13 +160,6 @@ def test_a_file_that_differs_from_torch_is_not_kept(made: Any, tmp_path: Path, m
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_is_there_is_not_written_over(made: Any) -> None:
-    before = made[0].read_bytes()
-    with pytest.raises(DeepPoseError, match="is there already"):
-        onnx_export.write_onnx(made[0], made[1], [], IMAGES, BOXES)
-    assert made[0].read_bytes() == before
-
-
 def test_no_folder_of_this_machine_is_in_the_file(made: Any) -> None:
     data = made[0].read_bytes()
     assert os.fsencode(Path(onnx.__file__).parent.parent) not in data

@@ -58,7 +58,7 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["train", "--optimizer", "sgd"], ["--optimizer sgd", "adagrad, adamw"]),
         (["train", "--schedule", "step"], ["--schedule step", "constant, cosine"]),
         (["train", "--coordinate-loss", "huber"], ["--coordinate-loss huber", "l1, l2, wing"]),
-        (["refine", "--head", "round"], ["--head round", "integral, regression"]),
+        (["refine", "--head", "round"], ["--head round", "integral, pyramid, regression"]),
         (["train", "--weight-decay", "-1"], ["--weight-decay -1", "0 or more"]),
         (["train", "--heatmap-weight", "nan"], ["--heatmap-weight nan", "0 or more"]),
         (["refine", "--erase", "1.5"], ["--erase 1.5", "0 to 1"]),
