@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from deeppose_cli.checkpoints.lightning import fingerprint, how_to_train
 from deeppose_cli.checkpoints.pretrained import NAMES
 from deeppose_cli.checkpoints.run_folder import RunFolder, StageFolder
-from deeppose_cli.config.defaults import BOX_SOURCES, CHECKPOINT_SECONDS, DATA_ROOT, RUNS_ROOT
+from deeppose_cli.config.defaults import BOX_SOURCES, CHECKPOINT_SECONDS, DATA_ROOT, RUNS_ROOT, TORCHVISION_BACKBONES
 from deeppose_cli.config.presets import preset_by_name
 from deeppose_cli.config.run import StageRunConfig
 from deeppose_cli.config.schema import (
@@ -151,8 +151,9 @@ def new_config(run: RunFolder, folder: StageFolder, options: TrainOptions, datas
         kept = {name: getattr(first.settings, name) for name in ("network", "backbone", "head", "head_channels")}
         changes = {**kept, **changes}
     settings = with_changes(preset.initial if first is None else preset.refinement, changes)
-    if settings.init_weights == "random" and "freeze_blocks" not in options.settings:
-        settings = replace(settings, freeze_blocks=0)  # random weights must learn
+    if settings.init_weights == "random":  # random weights must learn, and cannot teach
+        needless = {"freeze_blocks": 0, "distill_weight": 0.0}
+        settings = with_changes(settings, {k: v for k, v in needless.items() if k not in options.settings})
     _check_effect(settings, options.settings, preset.name)
     check_network(settings)
     config = StageRunConfig(
@@ -199,8 +200,8 @@ def starting_advice(config: StageRunConfig, options: TrainOptions) -> list[str]:
     random = settings.network == "backbone" and settings.init_weights == "random"
     if options.resume or options.stage > 1 or not random or "init_weights" in options.settings:
         return []
-    file = "FILE (mobilenet_v1, .safetensors)"
-    flag = f"--init-weights {file if settings.backbone == 'mobilenet_v1' else 'torchvision'}"
+    file = f"FILE ({settings.backbone}, .safetensors)"
+    flag = f"--init-weights {'torchvision' if settings.backbone in TORCHVISION_BACKBONES else file}"
     return [
         "initial weights: random; weights learned on ImageNet save most of the time (small backbones on LSP: PCP 51 % "
         f"after 66,000 images with them, 46 % after 360,000 without): {flag}"

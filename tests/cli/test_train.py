@@ -260,6 +260,7 @@ def test_starting_again_by_a_recipe_takes_its_data_whatever_the_run_held(
     [
         ("lsp", {}, 0, "--init-weights FILE (mobilenet_v1"),
         ("lsp", {"backbone": "resnet18"}, 0, "--init-weights torchvision"),
+        ("people", {}, 0, "--init-weights FILE (movenet_thunder"),
         ("lsp", {"init_weights": __file__}, 4, ""),
         ("lsp", {"init_weights": "random"}, 0, ""),
         ("lsp", {"freeze_blocks": 2}, 2, "--init-weights FILE"),
@@ -276,6 +277,7 @@ def test_random_values_are_not_frozen_and_one_line_tells_of_better_ones(
     run = run_folder(tmp_path, "mine")
     config = new_config(run, run.stage(1), options, mini.MINI)
     assert config.settings.freeze_blocks == freeze_blocks
+    assert config.settings.init_weights != "random" or not config.settings.distill_weight
     lines = starting_advice(config, options)
     assert len(lines) == bool(advised)
     assert all(line.startswith("initial weights: random") and advised in line for line in lines)
