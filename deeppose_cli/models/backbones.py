@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from deeppose_cli.config.defaults import TORCHVISION_BACKBONES
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.models import movenet
 
@@ -112,7 +113,7 @@ def _torchvision(name: str) -> Callable[..., list[nn.Module]]:
 BACKBONES: dict[str, Callable[..., list[nn.Module]]] = {
     "mobilenet_v1": _mobilenet_v1,
     **{name: partial(movenet.mobilenet_v2, width) for name, width in movenet.WIDTHS.items()},
-    **{name: _torchvision(name) for name in ("mobilenet_v3_small", "mobilenet_v3_large", "resnet18", "resnet50")},
+    **{name: _torchvision(name) for name in TORCHVISION_BACKBONES},
 }
 """Name → function that builds the blocks."""
 

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -147,7 +146,7 @@ _BACKBONE_LAYER = re.compile(r"(?:(conv1|conv_last)|blocks\.(\d+)\.(expand|depth
 _HEAD_LAYER = re.compile(r"(?:fpn\.(lateral_\d+|smooth_\d+)|heatmap)(?:\.(depthwise|pointwise|last))?\.(weight|bias)")
 
 
-def is_movenet(keys: Any) -> bool:
+def is_movenet(keys: Iterable[str]) -> bool:
     """Whether these are the keys of a file of MoveNet's published values."""
     return {"conv1.weight", "conv_last.weight", "fpn.lateral_32.weight"} <= set(keys)
 

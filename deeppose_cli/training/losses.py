@@ -57,9 +57,7 @@ def heatmap_loss(logits: Tensor, target: Tensor) -> Tensor:
     safe = torch.where(inside.unsqueeze(-1), target, 0.0)
 
     columns, rows = _gaussian(safe[..., 0], width), _gaussian(safe[..., 1], height)
-    share = rows.unsqueeze(-1) * columns.unsqueeze(-2)
-    entropy = -(share.flatten(2) * logits.flatten(2).log_softmax(-1)).sum(-1)
-    return torch.where(inside, entropy, 0.0).sum()
+    return torch.where(inside, _cross_entropy(rows.unsqueeze(-1) * columns.unsqueeze(-2), logits), 0.0).sum()
 
 
 def distillation_loss(logits: Tensor, teacher: Tensor, joints: Tensor) -> Tensor:
@@ -70,8 +68,12 @@ def distillation_loss(logits: Tensor, teacher: Tensor, joints: Tensor) -> Tensor
     """
     output = peak_coordinates(teacher)
     assert output.peak_mass is not None
-    entropy = -(to_shares(teacher).flatten(2) * logits.flatten(2).log_softmax(-1)).sum(-1)
-    return torch.where(joints, entropy * output.peak_mass, 0.0).sum()
+    return torch.where(joints, _cross_entropy(to_shares(teacher), logits) * output.peak_mass, 0.0).sum()
+
+
+def _cross_entropy(shares: Tensor, logits: Tensor) -> Tensor:
+    """(B, K) of each heatmap: shares (B, K, H, W) that sum to 1 against logits."""
+    return -(shares.flatten(2) * logits.flatten(2).log_softmax(-1)).sum(-1)
 
 
 def _gaussian(position: Tensor, cells: int) -> Tensor:

@@ -31,11 +31,16 @@ TORSOS = {
 
 
 def slow_pdj(pred: Poses, truth: Poses, skeleton: Skeleton, threshold: float) -> list[float]:
+    return slow_rates(pred, truth, skeleton, TORSOS[skeleton.name], threshold)
+
+
+def slow_rates(pred: Poses, truth: Poses, skeleton: Skeleton, unit: tuple[str, str], threshold: float) -> list[float]:
+    """Of each joint; `unit`: the two joints whose distance is the unit of the threshold."""
     rates = []
     for joint in range(len(skeleton)):
         outcomes = []
         for p, t in zip(pred, truth, strict=True):
-            a, b = (t[skeleton.index(joint)] for joint in TORSOS[skeleton.name])
+            a, b = (t[skeleton.index(name)] for name in unit)
             if is_defined(a) and is_defined(b) and is_defined(t[joint]):
                 outcomes.append(is_defined(p[joint]) and math.dist(p[joint], t[joint]) <= threshold * math.dist(a, b))
         rates.append(share(outcomes))
@@ -59,15 +64,7 @@ HEADS = {"lsp14": ("neck", "head_top"), "people19": ("neck", "head_top"), "buffy
 
 
 def slow_pckh(pred: Poses, truth: Poses, skeleton: Skeleton, alpha: float) -> list[float]:
-    rates = []
-    for joint in range(len(skeleton)):
-        outcomes = []
-        for p, t in zip(pred, truth, strict=True):
-            a, b = (t[skeleton.index(name)] for name in HEADS[skeleton.name])
-            if is_defined(a) and is_defined(b) and is_defined(t[joint]):
-                outcomes.append(is_defined(p[joint]) and math.dist(p[joint], t[joint]) <= alpha * math.dist(a, b))
-        rates.append(share(outcomes))
-    return rates
+    return slow_rates(pred, truth, skeleton, HEADS[skeleton.name], alpha)
 
 
 def slow_rmse(pred: Poses, truth: Poses) -> tuple[list[float], float, int]:

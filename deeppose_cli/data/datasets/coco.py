@@ -175,8 +175,7 @@ def write_coco(file: Path, rows: Annotations, root: Path, sizes: Mapping[Path, t
         bbox = boxes[i]
         row: dict[str, Any] = {"id": i + 1, "image_id": numbers[path], "category_id": 1, "iscrowd": 0}
         keypoints = [value for x, y in points[i].tolist() for value in ((0, 0, 0) if x != x or y != y else (x, y, 2))]
-        area = np.nan if rows.areas is None else float(rows.areas[i])
-        area = round(BOX_AREA_SHARE * bbox[2] * bbox[3] if np.isnan(area) else area, DECIMALS)
+        area = to_coco_area(np.nan if rows.areas is None else float(rows.areas[i]), bbox)
         row |= {"num_keypoints": counts[i], "keypoints": keypoints, "bbox": bbox, "area": area}
         row["initial_box"] = None if np.isnan(rows.boxes[i]).any() else to_coco_box(rows.boxes[i])
         if rows.torsos is not None:
@@ -217,6 +216,11 @@ def to_coco_box(box: NDArray[np.float64]) -> list[float]:
     """Centre x, centre y, width, height → left, top, width, height."""
     x, y, width, height = box.tolist()
     return [round(value, DECIMALS) for value in (x - width / 2, y - height / 2, width, height)]
+
+
+def to_coco_area(area: float, bbox: Sequence[float]) -> float:
+    """`area` px²; where it is NaN `BOX_AREA_SHARE` of the `bbox`."""
+    return round(BOX_AREA_SHARE * bbox[2] * bbox[3] if np.isnan(area) else area, DECIMALS)
 
 
 def is_plain_path(name: str) -> bool:

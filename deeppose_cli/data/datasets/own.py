@@ -18,11 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deeppose_cli.config.defaults import DATA_ROOT
-from deeppose_cli.core.annotations import BOX_AREA_SHARE
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.files import writing
 from deeppose_cli.core.skeleton import BOX, OPPOSING, Limb, Skeleton, split_side
-from deeppose_cli.data.datasets.coco import DECIMALS, label_boxes, to_coco_box, write_document
+from deeppose_cli.data.datasets.coco import DECIMALS, label_boxes, to_coco_area, to_coco_box, write_document
 from deeppose_cli.data.datasets.formats.labels import LabelFile
 from deeppose_cli.data.datasets.formats.reader import read_labels
 from deeppose_cli.data.datasets.registry import DATASETS
@@ -334,9 +333,7 @@ def _write_split(file: Path, skeleton: Skeleton, chosen: Sequence[tuple[LabelFil
             person["bbox"] = label_boxes(source.keypoints[[row]])[0].round(DECIMALS).tolist()
         else:
             person["bbox"] = to_coco_box(source.boxes[row])
-        _, _, width, height = person["bbox"]
-        area = BOX_AREA_SHARE * width * height if np.isnan(source.areas[row]) else float(source.areas[row])
-        person["area"] = round(area, DECIMALS)
+        person["area"] = to_coco_area(float(source.areas[row]), person["bbox"])
         if names[number - 1] != file_name:
             person["name"] = names[number - 1]
         people.append(person)

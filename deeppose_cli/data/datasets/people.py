@@ -27,6 +27,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deeppose_cli.config.defaults import TORSO_PLACEMENT
 from deeppose_cli.core.annotations import Annotations
@@ -59,21 +60,21 @@ def join(data_root: Path) -> Splits:
         try:
             splits = part.read(data_root)
             not_taken = _NOT_TAKEN.get(part.name, {})
-            found.append({split: _to_people(rows, not_taken.get(split, ())) for split, rows in splits.items()})
+            joined = {split: _to_people(rows, not_taken.get(split, ())) for split, rows in splits.items()}
+            joined["train"] = joined["train"].take(_repeated_rows(part.name, joined["train"]))
+            found.append(joined)
         except DeepPoseError as error:
             problems.append(str(error))
     if problems:
         raise DeepPoseError(f"people joins {' and '.join(PEOPLE.parts)}: {'; '.join(problems)}")
-    for number, splits in enumerate(found):
-        if number != 1:  # all but FLIC
-            splits["train"] = _repeat_exact(splits["train"], whole_images=number == 0)
     return {split: Annotations.join([rows[split] for rows in found]) for split in SPLITS}
 
 
-def _repeat_exact(rows: Annotations, *, whole_images: bool) -> Annotations:
-    """Training rows with those of exact labels `REPEATS` times: of LSP those without a box, of MPII all."""
-    exact = np.isnan(rows.boxes).any(-1) if whole_images else np.ones(len(rows), dtype=bool)
-    return rows.take(np.repeat(np.arange(len(rows)), np.where(exact, REPEATS, 1)))
+def _repeated_rows(name: str, train: Annotations) -> NDArray[np.int64]:
+    """Rows of a part's training split, those of exact labels `REPEATS` times: of LSP the ones without a box, of MPII
+    all. FLIC has enough."""
+    exact = {LSP.name: np.isnan(train.boxes).any(-1), FLIC.name: np.zeros(len(train), dtype=bool)}
+    return np.repeat(np.arange(len(train)), np.where(exact.get(name, True), REPEATS, 1))
 
 
 def _to_people(part: Annotations, not_taken: Sequence[str]) -> Annotations:

@@ -131,12 +131,18 @@ def test_csv(tmp_path: Path, data: st.DataObject) -> None:
 @many
 @given(data=st.data())
 def test_data_yaml(tmp_path: Path, data: st.DataObject) -> None:
-    good = tmp_path / "good" / "data.yaml"
-    if not good.exists():
-        label_formats.yolo(good.parent, 6)
+    good = yolo(tmp_path)
     file = good.with_name("damaged.yaml")
     file.write_bytes(damage_yaml(data, good))
     attempt(tmp_path, file)
+
+
+def yolo(tmp_path: Path) -> Path:
+    """The data.yaml of a set that is written once for all examples of a test."""
+    good = tmp_path / "good" / "data.yaml"
+    if not good.exists():
+        label_formats.yolo(good.parent, 6)
+    return good
 
 
 def damage_yaml(data: st.DataObject, good: Path) -> bytes:
@@ -147,9 +153,7 @@ def damage_yaml(data: st.DataObject, good: Path) -> bytes:
 @many
 @given(data=st.data())
 def test_label_txt(tmp_path: Path, data: st.DataObject) -> None:
-    good = tmp_path / "good" / "data.yaml"
-    if not good.exists():
-        label_formats.yolo(good.parent, 6)
+    good = yolo(tmp_path)
     file = good.parent / "labels" / "train" / "arm001.txt"
     before = file.read_bytes()
     lines = damage_values(data, [line.split() for line in before.decode().splitlines() * 2])

@@ -140,13 +140,12 @@ def _values(file: Path, rows: Sequence[_Row], columns: Sequence[int], joints: Se
         for place, cell in np.ndenumerate(cells):
             with suppress(ValueError):
                 values[place] = float(cell)
-    single = np.isnan(values[:, 0::2]) != np.isnan(values[:, 1::2])
+    single = np.repeat(np.isnan(values[:, 0::2]) != np.isnan(values[:, 1::2]), 2, axis=1)
     for bad, valid in (
         (np.abs(values) > MAX_COORDINATE, f"a number {WITHIN}, or nothing"),
         (single, "x and y, or none"),
     ):
         for row, place in np.argwhere(bad)[:1].tolist():
-            place *= 1 if valid.startswith("a") else 2
             joint = joints[place // 2 % len(joints)]
             cell = cells[row, place]
             raise DeepPoseError(
