@@ -1,10 +1,10 @@
 """A cascade run by ONNX Runtime: the same crops and the same order of stages, without torch.
 
 The file (`exporting/onnx.py` writes it) is one ONNX model for the whole cascade. Shape letters: M crops, K joints,
-J = K in stage 1 and 1 later (the joint of each crop).
+J = K in stages that see the whole person, as stage 1 does, and 1 in others (the joint of each crop).
 
 - inputs: `images` (M, side, side, 3) uint8 RGB; with more than one stage also `stage` (), int64, from 1, and
-  `joint_index` (M) int64, the joint of each crop, without effect in stage 1;
+  `joint_index` (M) int64, the joint of each crop, without effect where J = K;
 - outputs: `keypoints` (M, J, 2) normalized coordinates; from networks with heatmaps also `peak_mass` (M, J) and
   `heatmaps` (M, J, H, H), logits;
 - metadata `deeppose`: that of a weights file (`metadata.py`).
@@ -132,7 +132,7 @@ def build_onnx_cascade(session: Any, metadata: ModelMetadata, stages: int | None
     """Build the cascade of an open file (its first `stages` stages)."""
     spec = metadata.spec
     chosen = [
-        Stage(OnnxStage(session, number), stage.settings.input_size, stage.sigma, stage.calibration)
+        Stage(OnnxStage(session, number), stage.settings.input_size, stage.sigma, stage.view, stage.calibration)
         for number, stage in enumerate(spec.stages[:stages], start=1)
     ]
     return Cascade(spec.skeleton, chosen, square_initial_box=spec.square_initial_box)

@@ -95,4 +95,7 @@ BACKBONES = ("mobilenet_v1", "movenet_lightning", "movenet_thunder", *TORCHVISIO
 OPTIMIZERS = ("adagrad", "adamw")
 SCHEDULES = ("constant", "cosine")
 COORDINATE_LOSSES = ("l1", "l2", "wing")
+VIEWS = ("joint", "person")
+PERSON_SIGMA = 1.3
+"""σ of a crop of the whole person: its side in units of the upright pose's box."""
 HEADS = ("integral", "pyramid", "regression")

@@ -143,6 +143,35 @@ _PEOPLE_STAGE = replace(
         erase=0.2,
     ),
 )
+_PEOPLE_REFINEMENT = RefinementPreset(
+    **vars(
+        replace(
+            _PEOPLE_STAGE,
+            batch_size=64,
+            max_epochs=3,
+            learning_rate=0.0003,
+            freeze_blocks=11,
+            init_weights="previous",
+            progressive_size="192:0.67",
+            augmentation=Augmentation(
+                flip=0.5,
+                translate=0.05,
+                scale=0.12,
+                rotate=15.0,
+                any_angle=0.05,
+                color=0.3,
+                gray=0.15,
+                gamma=0.4,
+                blur=0.15,
+                noise=0.15,
+                jpeg=0.15,
+                erase=0.15,
+            ),
+        )
+    ),
+    view="person",
+    displacement_split="validation",
+)
 PEOPLE_RECIPE = replace(
     MODERN,
     name="people",
@@ -150,7 +179,7 @@ PEOPLE_RECIPE = replace(
     cost="six minutes on an H100, beside people-fast",
     data="people",
     initial=_PEOPLE_STAGE,
-    refinement=replace(MODERN.refinement, backbone="movenet_thunder", head="pyramid", head_channels=0),
+    refinement=_PEOPLE_REFINEMENT,
 )
 PEOPLE_FAST_RECIPE = replace(
     PEOPLE_RECIPE,
@@ -158,7 +187,7 @@ PEOPLE_FAST_RECIPE = replace(
     title="the same at 192 px; starts from MoveNet Lightning",
     cost="five minutes on an H100, beside people",
     initial=replace(_PEOPLE_STAGE, backbone="movenet_lightning", input_size=192),
-    refinement=replace(PEOPLE_RECIPE.refinement, backbone="movenet_lightning"),
+    refinement=replace(_PEOPLE_REFINEMENT, backbone="movenet_lightning", input_size=192, progressive_size=""),
 )
 
 PRESETS = {

@@ -18,8 +18,10 @@ from deeppose_cli.config.defaults import (
     HEADS,
     NETWORKS,
     OPTIMIZERS,
+    PERSON_SIGMA,
     SCHEDULES,
     TORCHVISION_BACKBONES,
+    VIEWS,
 )
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 
@@ -151,8 +153,17 @@ class RefinementPreset(StagePreset):
     """Settings of a stage s ≥ 2."""
 
     per_joint: bool = _model(False, "A network for each joint, or one for all.", flag="--per-joint/--shared")
-    sigma: float | None = _model(None, "Side of the crops in units of the pose's diameter.", metavar="X")
-    """σ; None: the data set's (paper, section 4.1)."""
+    view: str = _model(
+        "joint",
+        "joint: a crop around each joint. person: one upright crop of the whole person, merged with the stage before.",
+        metavar="NAME",
+        choices=VIEWS,
+    )
+    """`joint`: the paper. `person`: `models/person_view.py`."""
+    sigma: float | None = _model(
+        None, "Side of the crops in units of the pose's diameter; with --view person, of its box.", metavar="X"
+    )
+    """σ; None: the data set's (paper, section 4.1), or `PERSON_SIGMA`."""
     crops_per_joint: int = setting(40, "Displaced crops per image and joint in one epoch.")
     """Paper, section 3.2."""
     crops_per_visit: int = setting(2, "Crops of a joint that are cut when an image is decoded.", is_flag=False)
@@ -164,6 +175,10 @@ class RefinementPreset(StagePreset):
     )
     """The paper takes `train` (section 3.2). On images that it has learned by heart a stage errs less: FLIC's wrists
     .067 diam on training images, .157 on others, after 84 epochs."""
+
+    def sigma_on(self, of_data: float) -> float:
+        """σ on a data set whose own is `of_data`."""
+        return self.sigma or (PERSON_SIGMA if self.view == "person" else of_data)
 
 
 @dataclass(frozen=True)
@@ -256,6 +271,8 @@ LEAST_HEAD_CHANNELS = 2
 
 def check_network(settings: StagePreset) -> None:
     """Raise UsageError, naming the flag, where no network has these settings."""
+    if isinstance(settings, RefinementPreset) and settings.view not in VIEWS:
+        raise UsageError(f"--view {settings.view}: unknown; valid: {', '.join(VIEWS)}")
     network, backbone, head, side = settings.network, settings.backbone, settings.head, settings.input_size
     if network not in NETWORKS:
         raise UsageError(f"network '{network}' is unknown; valid: {', '.join(NETWORKS)}")

@@ -124,6 +124,28 @@ def crop_matrix(box: Box | FloatArray, size: int) -> NDArray[np.float64]:
     return np.array([[sx, 0.0, half - sx * cx], [0.0, sy, half - sy * cy]])
 
 
+def turn_points(points: FloatArray, centres: FloatArray, angles: FloatArray) -> NDArray[np.float64]:
+    """Turn points (..., 2) around centres (..., 2) by angles (...), degrees counter-clockwise as one sees the image."""
+    cos, sin = np.cos(np.radians(angles)), np.sin(np.radians(angles))
+    x, y = np.moveaxis(points - centres, -1, 0)
+    return np.stack([cos * x + sin * y, cos * y - sin * x], axis=-1) + centres
+
+
+def turn_matrix(centre: FloatArray | Box, angle: float) -> NDArray[np.float64]:
+    """(2, 3) affine map of `turn_points`."""
+    cos, sin = float(np.cos(np.radians(angle))), float(np.sin(np.radians(angle)))
+    cx, cy = centre[:2]
+    return np.array([[cos, sin, (1 - cos) * cx - sin * cy], [-sin, cos, sin * cx + (1 - cos) * cy]])
+
+
+def box_corners(box: Box | FloatArray, angle: float = 0.0) -> NDArray[np.float64]:
+    """(4, 2) px of the image: corners of a box (4) of the image turned by `angle` around the box's centre."""
+    cx, cy, w, h = box
+    offsets = np.array([(-w, -h), (w, -h), (w, h), (-w, h)]) / 2
+    centre = np.array([cx, cy])
+    return turn_points(centre + offsets, centre, np.array(-angle))
+
+
 def mirror_points(poses: FloatArray, width: int, skeleton: Skeleton) -> FloatArray:
     """Poses (..., K, 2) of the mirrored image: x is reflected, and left and right joints change places."""
     mirrored = poses[..., list(skeleton.mirror), :].copy()

@@ -117,6 +117,18 @@ class Skeleton:
         return None if self.scale_by is None else (self.index(self.scale_by[0]), self.index(self.scale_by[1]))
 
     @cached_property
+    def upright_axis(self) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+        """Indices of both hips and of both shoulders: a person stands upright where these are above those.
+
+        None: the skeleton lacks one of them.
+        """
+        ends = [tuple(f"{side}_{kind}" for side in SIDES) for kind in ("hip", "shoulder")]
+        if not {joint for end in ends for joint in end} <= set(self.joints):
+            return None
+        hips, shoulders = (tuple(map(self.index, end)) for end in ends)
+        return hips, shoulders
+
+    @cached_property
     def scale_name(self) -> str:
         """What the diameter is, in words."""
         if self.scale_by is None:

@@ -87,8 +87,8 @@ def _model(metadata: ModelMetadata, regressors: Sequence[Regressor]) -> onnx.Mod
     except ImportError:
         raise DeepPoseError(f"--format onnx: needs more packages; to install them, type: {INSTALL}") from None
     models = [
-        _stage_model(_StageGraph(regressor), stage.settings.input_size, number)
-        for number, (regressor, stage) in enumerate(zip(regressors, metadata.spec.stages, strict=True), start=1)
+        _stage_model(_StageGraph(regressor), stage.settings.input_size, around_joint=stage.view == "joint")
+        for regressor, stage in zip(regressors, metadata.spec.stages, strict=True)
     ]
     model = models[0] if len(models) == 1 else _one_of(models)
     _halve(model.graph)
@@ -99,12 +99,12 @@ def _model(metadata: ModelMetadata, regressors: Sequence[Regressor]) -> onnx.Mod
     return model
 
 
-def _stage_model(network: nn.Module, side: int, number: int) -> onnx.ModelProto:
-    """Export one stage."""
+def _stage_model(network: nn.Module, side: int, *, around_joint: bool) -> onnx.ModelProto:
+    """Export one stage. `around_joint`: its crops show one joint each."""
     example: tuple[Tensor, ...] = (torch.zeros(3, side, side, 3, dtype=torch.uint8),)
     count = torch.export.Dim("crops")
     shapes: list[Any] = [{0: count}]
-    if number > 1:
+    if around_joint:
         example, shapes = (*example, torch.zeros(3, dtype=torch.int64)), [*shapes, {0: count}]
     with torch.no_grad(), warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")

@@ -8,7 +8,8 @@ A record is one JSON object: `source`, the image as it was named, and either `er
 - `box`: the initial box as left, top, width, height;
 - `keypoints`: [x, y] of each joint;
 - `confidence`: for each joint the probability that it is within 0.2 of the torso, where that was measured;
-- `stages`: for each stage its `keypoints`, and the `crop_boxes` that it predicted them from.
+- `stages`: for each stage its `keypoints`, and the `crop_boxes` that it predicted them from; where these are turned,
+  each around its centre, also `crop_angle`, degrees.
 
 Coordinates are px of the image after its EXIF rotation, 0-based, pixel centres at integers. Imports no NumPy.
 """
@@ -111,8 +112,12 @@ def _person_record(person: Person) -> Record:
         "keypoints": person.poses[-1].round(3).tolist(),
         **({} if math.isnan(confidence.sum()) else {"confidence": confidence.round(4).tolist()}),
         "stages": [
-            {"keypoints": pose.round(3).tolist(), "crop_boxes": _left_top_boxes(boxes)}
-            for pose, boxes in zip(person.poses, person.boxes, strict=True)
+            {
+                "keypoints": pose.round(3).tolist(),
+                "crop_boxes": _left_top_boxes(boxes),
+                **({"crop_angle": round(float(angle), 3)} if angle else {}),
+            }
+            for pose, boxes, angle in zip(person.poses, person.boxes, person.angles, strict=True)
         ],
     }
 

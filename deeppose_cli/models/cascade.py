@@ -4,6 +4,8 @@
     stage s ≥ 2:  y_iˢ = N⁻¹(ψ_i(N(x; b_i); θ_s); b_i)        each joint i from its own crop,
                   b_i = (y_iˢ⁻¹, side σ · diam(yˢ⁻¹))         a square around the joint's last position
 
+A stage may also see the whole person once more, upright (`person_view.py`; ours, not the paper's).
+
 N(x; b) is the image x cropped to b; N⁻¹ turns normalized coordinates into px of the image (`core/geometry.py`).
 
 This file needs no torch: the model ψ of each stage is passed in (`regressor.py`, `checkpoints/onnx_cascade.py`).
@@ -20,12 +22,21 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppose_cli.core.geometry import Box, FloatArray, bounded_diameter, denormalise, joint_boxes
+from deeppose_cli.core.geometry import (
+    Box,
+    FloatArray,
+    bounded_diameter,
+    denormalise,
+    joint_boxes,
+    turn_matrix,
+    turn_points,
+)
 from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.media.cropping import crop
 from deeppose_cli.media.images import Image
 from deeppose_cli.models.confidence import Calibration, confidence
 from deeppose_cli.models.displacement import diameter_bounds
+from deeppose_cli.models.person_view import merge_poses, place_person_crops
 
 IntArray = NDArray[np.int64]
 
@@ -41,7 +52,7 @@ class CropBatch:
     image_index: IntArray
     """(M) the image of each crop."""
     joint_index: IntArray | None
-    """(M) the joint of each crop; None in stage 1, whose crops show all joints."""
+    """(M) the joint of each crop; None where the crops show the whole person."""
     mirrored: bool = False
     """Whether `pixels` and `joint_index` are mirrored; `boxes` never are."""
 
@@ -52,7 +63,7 @@ class CropBatch:
 
 
 class StageOutput(NamedTuple):
-    """Output of a stage for M crops: of all joints (M, K, …) in stage 1, of each crop's own joint (M, …) later."""
+    """Output of a stage for M crops: of all joints (M, K, …) of whole people, else of each crop's own joint (M, …)."""
 
     coordinates: FloatArray
     """(…, 2) normalized coordinates."""
@@ -89,7 +100,9 @@ class Stage:
     input_size: int
     """px, side of the square crops."""
     sigma: float = 1.0
-    """σ: side of the refinement crops in units of diam; not used by stage 1."""
+    """σ: side of the refinement crops in units of diam, or of the pose's box; not used by stage 1."""
+    view: str = "joint"
+    """What a refinement crop shows: `joint` or `person`."""
     calibration: Calibration | None = None
     """Turns peak masses into confidences; None where it was not measured."""
 
@@ -102,6 +115,8 @@ class CascadeResult:
     """(S, B, K, 2) px."""
     boxes: NDArray[np.float64]
     """(S, B, K, 4) px: the crop of each joint; in stage 1 all joints share b⁰."""
+    angles: NDArray[np.float64]
+    """(S, B) degrees by which the crops are turned around their own centres (`turn_points`)."""
     peak_mass: NDArray[np.float64]
     """(S, B, K) the share of each joint's heatmap around its peak; NaN where there is no such heatmap."""
     confidence: NDArray[np.float64]
@@ -110,7 +125,7 @@ class CascadeResult:
     def person(self, index: int, initial_box: Box, track: int | None = None) -> Person:
         """The person of one image."""
         poses, boxes, confidences = self.poses[:, index], self.boxes[:, index], self.confidence[:, index]
-        return Person(initial_box, poses, boxes, confidences, track)
+        return Person(initial_box, poses, boxes, self.angles[:, index], confidences, track)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +137,8 @@ class Person:
     """(S, K, 2) px."""
     boxes: NDArray[np.float64]
     """(S, K, 4) px: the crop of each joint."""
+    angles: NDArray[np.float64]
+    """(S) degrees by which the crops are turned around their own centres."""
     confidence: NDArray[np.float64]
     """(S, K) probability that the joint is within 0.2 of the torso; NaN where it was not measured."""
     track: int | None = None
@@ -165,15 +182,24 @@ class Cascade:
         poses = np.full((self.num_stages, count, k, 2), np.nan)
         peak_mass = np.full((self.num_stages, count, k), np.nan)
         crop_boxes = np.tile(initial_boxes[:, None], (self.num_stages, 1, k, 1))
+        angles = np.zeros((self.num_stages, count))
         if not count:
-            return CascadeResult(poses, crop_boxes, peak_mass, peak_mass)
+            return CascadeResult(poses, crop_boxes, angles, peak_mass, peak_mass)
 
-        def forward(stage: Stage, boxes: FloatArray, image: IntArray, joint: IntArray | None) -> _Points:
+        def forward(
+            stage: Stage, boxes: FloatArray, image: IntArray, joint: IntArray | None, angles: FloatArray | None = None
+        ) -> _Points:
             """N⁻¹(ψ(N(x; b)); b) for M boxes: points in px and peak masses."""
             parts = [slice(start, start + crops_at_once) for start in range(0, len(boxes), crops_at_once)]
             batches = [
                 self._forward(
-                    stage, images, boxes[part], image[part], None if joint is None else joint[part], flip_test
+                    stage,
+                    images,
+                    boxes[part],
+                    image[part],
+                    None if joint is None else joint[part],
+                    None if angles is None else angles[part],
+                    flip_test,
                 )
                 for part in parts
             ]
@@ -184,15 +210,24 @@ class Cascade:
         rows = np.arange(count)
         poses[0], peak_mass[0] = forward(self.stages[0], initial_boxes, rows, None)
 
-        # Later stages: each joint from its own crop.
+        # Later stages: each joint from its own crop, or all from one of the whole person.
         chosen = np.arange(k) if joints is None else np.asarray(joints, dtype=np.int64)
         image, joint = np.repeat(rows, len(chosen)), np.tile(chosen, count)
         for s, stage in enumerate(self.stages[1:], start=1):
             poses[s], peak_mass[s] = poses[s - 1], peak_mass[s - 1]
+            if stage.view == "person":
+                placed, angles[s] = place_person_crops(poses[s - 1], initial_boxes, self.skeleton, stage.sigma)
+                crop_boxes[s] = placed[:, None]
+                points, masses = forward(stage, placed, rows, None, angles[s])
+                merged = merge_poses(poses[s], peak_mass[s], points, masses, initial_boxes, self.skeleton)
+                poses[s, :, chosen], peak_mass[s, :, chosen] = (
+                    np.moveaxis(values[:, chosen], 1, 0) for values in merged
+                )
+                continue
             crop_boxes[s] = refinement_boxes(poses[s - 1], initial_boxes, self.skeleton, stage.sigma)
             points, masses = forward(stage, crop_boxes[s, image, joint], image, joint)
             poses[s, image, joint], peak_mass[s, image, joint] = points, masses
-        return CascadeResult(poses, crop_boxes, peak_mass, self._confidence(peak_mass))
+        return CascadeResult(poses, crop_boxes, angles, peak_mass, self._confidence(peak_mass))
 
     def _forward(
         self,
@@ -201,11 +236,13 @@ class Cascade:
         boxes: FloatArray,
         image_index: IntArray,
         joint_index: IntArray | None,
+        angles: FloatArray | None,
         flip_test: bool,
     ) -> _Points:
         pixels = np.empty((len(boxes), stage.input_size, stage.input_size, 3), np.uint8)
-        for target, index, box in zip(pixels, image_index, boxes, strict=True):
-            crop(images[index], box, stage.input_size, out=target)
+        for row, (target, index, box) in enumerate(zip(pixels, image_index, boxes, strict=True)):
+            turn = None if angles is None else turn_matrix(box, angles[row])
+            crop(images[index], box, stage.input_size, out=target, turn=turn)
         crops = CropBatch(pixels, boxes, image_index, joint_index)
         if flip_test:
             # A mirrored crop of joint i counts as one of its partner, as in training, and gets the partner's prior:
@@ -214,6 +251,8 @@ class Cascade:
         else:
             output = stage.model.predict(crops)
         points = denormalise(output.coordinates, boxes[:, None] if joint_index is None else boxes)
+        if angles is not None:
+            points = turn_points(points, boxes[:, None, :2], -angles[:, None])
         return points, np.full(points.shape[:-1], np.nan) if output.peak_mass is None else output.peak_mass
 
     def _confidence(self, peak_mass: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -178,7 +178,8 @@ class Regressor(nn.Module):
 
 def build_stage(spec: StageSpec, num_joints: int) -> Regressor:
     """Build ψ of one stage with random weights. Raises UsageError for settings that name no network."""
-    prior = None if spec.displacement is None else JointPrior(spec.displacement, spec.sigma)
+    around_joint = spec.view == "joint" and spec.displacement is not None
+    prior = JointPrior(spec.displacement, spec.sigma) if around_joint and spec.displacement else None
     return Regressor(spec.settings, num_joints, spec.per_joint, prior)
 
 
@@ -195,7 +196,7 @@ def build_cascade(spec: CascadeSpec, regressors: Sequence[Regressor], device: st
     """Build the cascade in evaluation mode. device: by default a GPU where there is one."""
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     stages = [
-        Stage(regressor.to(device).eval(), stage.settings.input_size, stage.sigma, stage.calibration)
+        Stage(regressor.to(device).eval(), stage.settings.input_size, stage.sigma, stage.view, stage.calibration)
         for stage, regressor in zip(spec.stages, regressors, strict=True)
     ]
     return Cascade(spec.skeleton, stages, square_initial_box=spec.square_initial_box)

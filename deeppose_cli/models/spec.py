@@ -17,7 +17,7 @@ class StageSpec:
     settings: StagePreset
     """A RefinementPreset from stage 2 on."""
     sigma: float = 1.0
-    """σ: side of the refinement crops in units of diam; not used by stage 1."""
+    """σ: side of the refinement crops in units of diam, or of the pose's box; not used by stage 1."""
     displacement: Displacement | None = None
     """Error of the previous stage; None in stage 1."""
     calibration: Calibration | None = None
@@ -26,7 +26,12 @@ class StageSpec:
     @property
     def per_joint(self) -> bool:
         """Whether each joint has a network of its own."""
-        return isinstance(self.settings, RefinementPreset) and self.settings.per_joint
+        return isinstance(self.settings, RefinementPreset) and self.settings.per_joint and self.view == "joint"
+
+    @property
+    def view(self) -> str:
+        """What a crop shows: the whole `person`, or one `joint`."""
+        return self.settings.view if isinstance(self.settings, RefinementPreset) else "person"
 
 
 @dataclass(frozen=True)

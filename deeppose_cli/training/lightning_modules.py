@@ -12,14 +12,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from deeppose_cli.config.schema import RefinementPreset, StagePreset, from_primitives
-from deeppose_cli.core.geometry import denormalise, normalise
+from deeppose_cli.core.geometry import denormalise, normalise, turn_points
 from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.models.displacement import Displacement
 from deeppose_cli.models.heads import HeadOutput
+from deeppose_cli.models.person_view import merge_poses
 from deeppose_cli.models.regressor import JointPrior, Regressor
 from deeppose_cli.training.losses import coordinate_loss, distillation_loss, heatmap_loss, labelled
 from deeppose_cli.training.metrics import PDJ, PredictionDiversity
@@ -126,14 +128,13 @@ class StageLightningModule(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-class InitialStageModule(StageLightningModule):
-    """y¹ = N⁻¹(ψ(N(x; b⁰); θ₁); b⁰)."""
+class WholePersonModule(StageLightningModule):
+    """A stage whose crops show the whole person: all joints at once."""
 
     taught_joints: Tensor
 
-    def __init__(self, skeleton: dict[str, Any], settings: dict[str, Any], square_initial_box: bool, seed: int) -> None:
-        super().__init__(skeleton, from_primitives(StagePreset, settings), False, seed)
-        self.save_hyperparameters()
+    def __init__(self, skeleton: dict[str, Any], settings: StagePreset, seed: int) -> None:
+        super().__init__(skeleton, settings, False, seed)
         self.teacher: Regressor | None = None
         if self.settings.distill_weight:
             self.teacher = Regressor(self.settings, len(self.skeleton)).requires_grad_(False)
@@ -158,15 +159,56 @@ class InitialStageModule(StageLightningModule):
         joints = self.taught_joints & ~labelled(batch["target"])
         return loss + self.settings.distill_weight * distillation_loss(output.logits, teacher, joints)
 
-    def batch_poses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    def validation_output(self, batch: Batch) -> HeadOutput:
         image, size = batch["image"], self.settings.input_size_at(self.current_epoch)
         if size != image.shape[1]:  # as small as in training: a network predicts well at its size only
             small = nn.functional.interpolate(
                 image.permute(0, 3, 1, 2).float(), size=(size, size), mode="bilinear", antialias=True
             )
             image = small.permute(0, 2, 3, 1)
-        predicted = self.regressor(image).coordinates
+        output: HeadOutput = self.regressor(image)
+        return output
+
+
+class InitialStageModule(WholePersonModule):
+    """y¹ = N⁻¹(ψ(N(x; b⁰); θ₁); b⁰)."""
+
+    def __init__(self, skeleton: dict[str, Any], settings: dict[str, Any], square_initial_box: bool, seed: int) -> None:
+        super().__init__(skeleton, from_primitives(StagePreset, settings), seed)
+        self.save_hyperparameters()
+
+    def batch_poses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        predicted = self.validation_output(batch).coordinates
         return denormalise(predicted, batch["box"][:, None]), predicted, batch["target"]
+
+
+class PersonStageModule(WholePersonModule):
+    """A refinement stage that sees the whole person, upright. Its score is that of the merged poses."""
+
+    def __init__(
+        self,
+        skeleton: dict[str, Any],
+        settings: dict[str, Any],
+        stage: int,
+        sigma: float,
+        displacement_mean: list[list[float]],
+        displacement_std: list[list[float]],
+        square_initial_box: bool,
+        seed: int,
+    ) -> None:
+        super().__init__(skeleton, from_primitives(RefinementPreset, settings), seed)
+        self.save_hyperparameters()
+
+    def batch_poses(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        output = self.validation_output(batch)
+        predicted = output.coordinates
+        kept = {key: value.double().cpu().numpy() for key, value in batch.items()}
+        after = denormalise(predicted.double().cpu().numpy(), kept["box"][:, None])
+        after = turn_points(after, kept["box"][:, None, :2], -kept["angle"][:, None])
+        mass = np.full(after.shape[:2], np.nan) if output.peak_mass is None else output.peak_mass.double().cpu().numpy()
+        before = kept["pose"], kept["peak_mass"]
+        poses, _ = merge_poses(*before, after, mass, kept["initial_box"], self.skeleton)
+        return torch.from_numpy(poses).to(predicted), predicted, batch["target"]
 
 
 class RefinementStageModule(StageLightningModule):

@@ -31,6 +31,8 @@ class PreviousStage:
     """Its errors on the images of one split."""
     validation_poses: NDArray[np.float64]
     """(N, K, 2) px, predicted on the validation images."""
+    validation_peak_mass: NDArray[np.float64]
+    """(N, K) of these poses; NaN where the stage has none."""
 
     @classmethod
     def measure(cls, run: RunFolder, stages: int, data: TrainingData, square: bool, displacement_split: str) -> Self:
@@ -38,6 +40,8 @@ class PreviousStage:
 
         Raises DeepPoseError where the stages cannot be read or have another skeleton than the data set.
         """
+        import numpy as np
+
         from deeppose_cli.evaluation.predict_split import predict_split
         from deeppose_cli.models.cascade import initial_stage_boxes
         from deeppose_cli.models.displacement import Displacement
@@ -48,12 +52,16 @@ class PreviousStage:
                 f"{run.stage(1).best}: has skeleton '{cascade.skeleton.name}', the data set "
                 f"'{data.train.skeleton.name}'"
             )
-        validation_poses = predict_split(cascade, data.validation, data.validation_boxes)[-1]
+        peak_mass = np.full((cascade.num_stages, len(data.validation), len(cascade.skeleton)), np.nan)
+        validation_poses = predict_split(
+            cascade, data.validation, data.validation_boxes, outputs={"peak_mass": peak_mass}
+        )[-1]
         part, boxes, poses = data.validation, data.validation_boxes, validation_poses
         if displacement_split == "train":
             part, boxes = data.train, data.train_boxes
             poses = predict_split(cascade, part, boxes)[-1]
-        return cls(Displacement.measure(poses, part, initial_stage_boxes(boxes, square=square)), validation_poses)
+        displacement = Displacement.measure(poses, part, initial_stage_boxes(boxes, square=square))
+        return cls(displacement, validation_poses, peak_mass[-1])
 
     @classmethod
     def read(cls, file: Path) -> Self:
@@ -67,7 +75,7 @@ class PreviousStage:
         try:
             with np.load(file) as stored:
                 pairs = [tuple((float(x), float(y)) for x, y in stored[key]) for key in ("mean", "std")]
-                return cls(Displacement(pairs[0], pairs[1]), stored["validation"])
+                return cls(Displacement(pairs[0], pairs[1]), stored["validation"], stored["peak_mass"])
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise DeepPoseError(f"{file}: not readable ({error}); without this file it is measured again") from None
 
@@ -76,5 +84,9 @@ class PreviousStage:
 
         with replacing(file, ".npz") as temporary:
             np.savez(
-                temporary, mean=self.displacement.mean, std=self.displacement.std, validation=self.validation_poses
+                temporary,
+                mean=self.displacement.mean,
+                std=self.displacement.std,
+                validation=self.validation_poses,
+                peak_mass=self.validation_peak_mass,
             )

@@ -184,7 +184,7 @@ def new_config(run: RunFolder, folder: StageFolder, options: TrainOptions, datas
         previous_stage_sha256=fingerprint(run.stage(options.stage - 1).best),
         box=first.box,
         square_initial_box=first.square_initial_box,
-        sigma=settings.sigma if settings.sigma is not None else dataset.sigma,
+        sigma=settings.sigma_on(dataset.sigma),
     )
 
 
@@ -214,6 +214,7 @@ def _check_effect(settings: StagePreset, given: Mapping[str, Any], preset: str) 
     regression = has_backbone and settings.head == "regression"
     has_heatmaps = settings.network != "deeppose" and not regression
     owner = "--head regression" if regression else f"preset {preset}'s network"
+    joint_view = not isinstance(settings, RefinementPreset) or settings.view == "joint"
     backbone = f"preset {preset} has a network of its own, no backbone; --preset modern has one"
     for name, has_effect, reason in (
         ("backbone", has_backbone, backbone),
@@ -221,6 +222,8 @@ def _check_effect(settings: StagePreset, given: Mapping[str, Any], preset: str) 
         ("freeze_blocks", has_backbone, backbone),
         ("head_channels", has_heatmaps, f"{owner} has none to set; leave it out"),
         ("heatmap_weight", has_heatmaps, f"{owner} has no heatmaps; valid: 0"),
+        ("per_joint", joint_view, "a view of the person has one network for all joints; valid: --view joint"),
+        ("crops_per_joint", joint_view, "a view of the person has one crop; valid: --view joint"),
         ("progressive_size", settings.network != "deeppose", f"{owner} has one size; leave it out"),
     ):
         if given.get(name) and not has_effect:

@@ -259,20 +259,22 @@ def _modules(
     config: StageRunConfig, data: TrainingData, previous: PreviousStage | None, workers: int
 ) -> tuple[StageLightningModule, PoseDataModule]:
     """The stage's LightningModule, with random weights, and its data."""
-    from deeppose_cli.data.loading.datamodules import InitialStageDataModule, RefinementStageDataModule
-    from deeppose_cli.training.lightning_modules import InitialStageModule, RefinementStageModule
+    from deeppose_cli.data.loading import datamodules
+    from deeppose_cli.training.lightning_modules import InitialStageModule, PersonStageModule, RefinementStageModule
 
     settings, square, seed, sigma = config.settings, config.square_initial_box, config.seed, config.sigma
     primitives = to_primitives(settings)
     if previous is None or not isinstance(settings, RefinementPreset) or sigma is None:
         module = InitialStageModule(config.skeleton, primitives, square, seed)
-        return module, InitialStageDataModule(data, settings, square, seed, workers)
+        return module, datamodules.InitialStageDataModule(data, settings, square, seed, workers)
     errors, poses = previous.displacement, previous.validation_poses
     mean, std = ([list(pair) for pair in part] for part in (errors.mean, errors.std))
-    return (
-        RefinementStageModule(config.skeleton, primitives, config.stage, sigma, mean, std, square, seed),
-        RefinementStageDataModule(data, settings, square, sigma, errors, poses, seed, workers),
-    )
+    arguments = config.skeleton, primitives, config.stage, sigma, mean, std, square, seed
+    crops = data, settings, square, sigma, errors, poses
+    if settings.view == "person":
+        masses = previous.validation_peak_mass
+        return PersonStageModule(*arguments), datamodules.PersonStageDataModule(*crops, masses, seed, workers)
+    return RefinementStageModule(*arguments), datamodules.RefinementStageDataModule(*crops, seed, workers)
 
 
 def announcement(folder: StageFolder, config: StageRunConfig, data: TrainingData) -> list[str]:
@@ -280,8 +282,10 @@ def announcement(folder: StageFolder, config: StageRunConfig, data: TrainingData
     s = config.settings
     numbers = f"network {s.network}, input {s.input_size} px, {s.max_epochs} epochs, batch {s.batch_size}"
     if isinstance(s, RefinementPreset):
+        numbers += f", σ {config.sigma:g}, "
         networks = "a network per joint" if s.per_joint else "one network"
-        numbers += f", σ {config.sigma:g}, {networks}, {s.crops_per_joint} crops per joint"
+        around_joints = f"{networks}, {s.crops_per_joint} crops per joint"
+        numbers += "the whole person" if s.view == "person" else around_joints
     lines = [
         f"stage {folder.number} on {config.data}: {len(data.train)} images to train, {len(data.validation)} to "
         f"validate; preset {config.preset} ({numbers}); seed {config.seed}; into {folder.path}",

@@ -11,7 +11,7 @@ import numpy as np
 
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.files import write_bytes
-from deeppose_cli.core.geometry import FloatArray
+from deeppose_cli.core.geometry import FloatArray, box_corners
 from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.media.images import Image
 from deeppose_cli.models.cascade import Person
@@ -81,8 +81,8 @@ def _draw_stage(
 
     for person in people:
         if stage is not None:
-            boxes = person.boxes[stage][:1] if stage == 0 else person.boxes[stage]
-            _draw_boxes(canvas, enlarged(boxes[:, :2] - boxes[:, 2:] / 2), enlarged(boxes[:, :2] + boxes[:, 2:] / 2))
+            for box in np.unique(person.boxes[stage], axis=0):
+                _draw_outline(canvas, enlarged(box_corners(box, person.angles[stage])))
         pose = person.poses[-1 if stage is None else stage]
         label = "" if person.track is None else str(person.track)
         canvas = draw_pose(canvas, enlarged(pose), skeleton, names=style.names, label=label)
@@ -139,13 +139,13 @@ def joint_color(joint: str) -> Color:
     return SIDE_COLORS[_side(joint)]
 
 
-def _draw_boxes(canvas: Image, left_top: FloatArray, right_bottom: FloatArray) -> None:
-    """Draw thin boxes with these corners (N, 2) px."""
+def _draw_outline(canvas: Image, corners: FloatArray) -> None:
+    """Draw a thin closed line through the corners (4, 2) px."""
     size = max(canvas.shape[:2])
-    for start, end in zip(_bounded(left_top, size), _bounded(right_bottom, size), strict=True):
-        for thickness, color in ((3, _EDGE), (1, SIDE_COLORS[""])):
-            thickness = max(thickness, round(thickness * size / 600))
-            cv2.rectangle(canvas, _fixed(start), _fixed(end), color, thickness, cv2.LINE_AA, _SHIFT)
+    points = np.round(_bounded(corners, size) * 2**_SHIFT).astype(np.int32)
+    for thickness, color in ((3, _EDGE), (1, SIDE_COLORS[""])):
+        thickness = max(thickness, round(thickness * size / 600))
+        cv2.polylines(canvas, [points], True, color, thickness, cv2.LINE_AA, _SHIFT)
 
 
 def _write_names(canvas: Image, points: FloatArray, skeleton: Skeleton, width: float) -> None:

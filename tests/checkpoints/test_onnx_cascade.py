@@ -119,6 +119,7 @@ SHAPES: dict[str, tuple[Any, ...]] = {
     "one-stage": (LSP14, 1, False, {}),
     "without-maps": (FLIC10, 2, False, {**BACKBONE, "head": "regression"}),
     "per-joint": (FLIC10, 2, True, {}),
+    "person": (LSP14, 3, False, {"view": "person"}),
     "deeppose": (LSP14, 1, False, {"network": "deeppose", "input_size": 220}),
     "mobilenet": (LSP14, 1, False, BACKBONE),
 }

@@ -38,4 +38,4 @@ class FakeCascade:
         first = denormalise(self.normalized_pose, np.asarray(boxes)[:, None, :]) + flip_test * RIGHT
         where = np.tile(np.asarray(boxes)[None, :, None, :], (2, 1, len(self.skeleton), 1))
         unknown = np.full(where.shape[:3], np.nan)
-        return CascadeResult(np.stack([first, first + RIGHT]), where, unknown, unknown)
+        return CascadeResult(np.stack([first, first + RIGHT]), where, np.zeros((2, len(first))), unknown, unknown)

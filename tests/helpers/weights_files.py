@@ -24,13 +24,13 @@ RECORD = TrainingRecord("mini", "tiny", "deeppose train", "0.1.0", "c0ffee", 3, 
 
 
 def tiny_metadata(
-    skeleton: Skeleton = LSP14, stages: int = 2, per_joint: bool = False, **settings: Any
+    skeleton: Skeleton = LSP14, stages: int = 2, per_joint: bool = False, view: str = "joint", **settings: Any
 ) -> ModelMetadata:
     """Metadata of a cascade of tiny networks."""
     sizes = {"input_size": 32, "head_channels": 4, **settings}
     count = len(skeleton)
     specs = [StageSpec(replace(TINY.initial, **sizes))]
-    refinement = replace(TINY.refinement, per_joint=per_joint, **sizes)
+    refinement = replace(TINY.refinement, per_joint=per_joint, view=view, **sizes)
     displacement = Displacement(((0.01, -0.02),) * count, ((0.3, 0.2),) * count)
     specs += [StageSpec(refinement, 1.5, displacement)] * (stages - 1)
     return ModelMetadata(CascadeSpec(skeleton, tuple(specs), True), "image", (RECORD,) * stages)

@@ -138,7 +138,8 @@ def test_a_run_folder_holds_what_the_design_says(trained: tuple[Path, list[str]]
         assert not list(folder.path.rglob("*.tmp*"))
     assert not first.previous_stage.exists()
     with np.load(second.previous_stage) as start:
-        assert {key: start[key].shape for key in start} == {"mean": (14, 2), "std": (14, 2), "validation": (7, 14, 2)}
+        shapes = {key: start[key].shape for key in start}
+    assert shapes == {"mean": (14, 2), "std": (14, 2), "validation": (7, 14, 2), "peak_mass": (7, 14)}
     kept = torch.load(second.best, weights_only=True)["hyper_parameters"]
     with np.load(second.previous_stage) as start:
         np.testing.assert_array_equal(kept["displacement_mean"], start["mean"])
@@ -206,6 +207,37 @@ def test_flags_that_a_training_was_started_with_may_be_given_again(mini_root: Pa
     flags = {**TINY, "rotate": 5.0}
     train(mini_root, tmp_path, settings=flags)
     train(mini_root, tmp_path, resume=True, settings=flags)
+
+
+def test_a_stage_that_sees_the_whole_person_is_scored_as_the_cascade_predicts(mini_root: Path, runs: Path) -> None:
+    """Its validation score is that of the merged poses, which the cascade predicts from the run and from a file."""
+    from deeppose_cli import export
+    from deeppose_cli.checkpoints.lightning import load_cascade
+    from deeppose_cli.checkpoints.weights_file import load_weights
+    from deeppose_cli.evaluation.metrics import mean_rate, pdj
+
+    settings = {**TINY, "view": "person", "max_epochs": 1, "heatmap_weight": 1.0}
+    folder, text = train(mini_root, runs, 2, overwrite=True, settings=settings)
+    assert "σ 1.3, the whole person" in text
+    data = TrainingData.read(mini.MINI, mini_root)
+    cascade = load_cascade(folder_run := RunFolder(runs / mini.NAME), device="cpu")
+    poses = predict_split.predict_split(cascade, data.validation, data.validation_boxes)
+    score = float(mean_rate(pdj(poses[-1], data.validation.keypoints, data.validation.skeleton)))
+    assert float(folder.history()[-1]["val_pdj"]) == pytest.approx(score, abs=1e-4)
+    assert not np.array_equal(poses[0], poses[1])
+    file = runs / "person.safetensors"
+    export(run=folder_run.name, out=file, runs_root=runs)
+    again = predict_split.predict_split(load_weights(file, device="cpu"), data.validation, data.validation_boxes)
+    assert np.mean(np.abs(again - poses) < 0.5) > 0.95, "half precision changes little"
+
+
+@pytest.mark.parametrize("more", [{"per_joint": True}, {"crops_per_joint": 3}])
+def test_settings_of_crops_around_joints_are_refused_for_the_whole_person(
+    mini_root: Path, runs: Path, more: dict[str, Any]
+) -> None:
+    text = refused(mini_root, runs, 2, overwrite=True, settings={**TINY, "view": "person", **more})
+    assert next(iter(more)).replace("_", "-") in text
+    assert "valid: --view joint" in text
 
 
 def test_a_refinement_stage_has_the_network_of_stage_1(mini_root: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from deeppose_cli.visualization.drawing import SIDE_COLORS, AnnotationStyle, ann
 def person(poses: np.ndarray, track: int | None = None) -> Person:
     box = Box(30, 45, 50, 60)
     boxes = np.tile(np.array(box), (*poses.shape[:2], 1))
-    return Person(box, poses, boxes, np.full(poses.shape[:2], np.nan), track)
+    return Person(box, poses, boxes, np.zeros(len(poses)), np.full(poses.shape[:2], np.nan), track)
 
 
 def neck_at(*places: tuple[float, float]) -> np.ndarray:

@@ -24,7 +24,7 @@ from deeppose_cli.config.defaults import (
     NOISE_STD,
 )
 from deeppose_cli.config.schema import Augmentation
-from deeppose_cli.core.geometry import Box, FloatArray, mirror_points
+from deeppose_cli.core.geometry import Box, FloatArray, mirror_points, turn_matrix
 from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.media.cropping import MEAN_COLOR
 from deeppose_cli.media.images import Image
@@ -88,10 +88,12 @@ class Augmenter:
         # Here and not at the first image, so that worker processes need not import albumentations each.
         self._pipeline = photometric_pipeline(s) if self._changes_image or self._changes_crops else None
 
-    def __call__(self, image: Image, keypoints: FloatArray, box: Box, rng: np.random.Generator) -> View:
+    def __call__(
+        self, image: Image, keypoints: FloatArray, box: Box, rng: np.random.Generator, angle: float = 0.0
+    ) -> View:
         """Vary an image before its crop. The same state of `rng` gives the same variant.
 
-        Shape: keypoints (K, 2) px, NaN where unlabelled.
+        Shape: keypoints (K, 2) px, NaN where unlabelled. angle: degrees by which the crop is turned without variation.
         """
         s = self.settings
         if s.label_box and rng.random() < s.label_box:
@@ -111,11 +113,13 @@ class Augmenter:
             width = image.shape[1]
             image = np.asarray(cv2.flip(image, 1), dtype=np.uint8)
             keypoints = mirror_points(keypoints, width, self.skeleton)
-            box = Box(width - 1 - box[0], *box[1:])
+            box, angle = Box(width - 1 - box[0], *box[1:]), -angle
         turn = None
         if s.rotate or s.any_angle:
             largest = 180.0 if s.any_angle and rng.random() < s.any_angle else s.rotate
-            turn = np.asarray(cv2.getRotationMatrix2D(box[:2], rng.uniform(-largest, largest), 1.0), np.float64)
+            angle += rng.uniform(-largest, largest)
+        if s.rotate or s.any_angle or angle:
+            turn = turn_matrix(box, angle)
             keypoints = keypoints @ turn[:, :2].T + turn[:, 2]
         if self._changes_image:
             image = self._run(0, image, int(rng.integers(2**31)))

@@ -175,6 +175,40 @@ class InitialStageDataModule(PoseDataModule):
         )
 
 
+class PersonStageDataModule(PoseDataModule):
+    """Stage s ≥ 2 that sees the whole person: trains on crops placed by displaced labels, validates on crops placed by
+    the previous stage's poses."""
+
+    def __init__(
+        self,
+        data: TrainingData,
+        settings: RefinementPreset,
+        square: bool,
+        sigma: float,
+        displacement: Displacement,
+        validation_poses: NDArray[np.float64],
+        validation_peak_mass: NDArray[np.float64],
+        seed: int,
+        workers: int,
+    ) -> None:
+        """Shape: validation_poses (N, K, 2) px, validation_peak_mass (N, K) of the previous stage."""
+        super().__init__(data, settings, seed, workers)
+        self.refinement, self.square, self.sigma, self.displacement = settings, square, sigma, displacement
+        self.validation_output = validation_poses, validation_peak_mass
+
+    def training_set(self) -> stage_datasets.PersonTrainDataset:
+        d, common = self.data, (self.square, self.refinement, self.sigma)
+        return stage_datasets.PersonTrainDataset(
+            d.train, d.train_boxes, *common, self.displacement, self.seed, read=d.image
+        )
+
+    def validation_set(self) -> stage_datasets.PersonValDataset:
+        d, common = self.data, (self.square, self.refinement, self.sigma)
+        return stage_datasets.PersonValDataset(
+            d.validation, d.validation_boxes, *common, *self.validation_output, read=d.image
+        )
+
+
 class RefinementStageDataModule(PoseDataModule):
     """Stage s ≥ 2: trains on crops around displaced labels, validates on crops around the previous stage's poses."""
 

@@ -14,13 +14,14 @@ from torch.utils.data import Dataset
 from deeppose_cli.config.schema import RefinementPreset, StagePreset
 from deeppose_cli.core.annotations import Annotations, labelled
 from deeppose_cli.core.errors import DeepPoseError
-from deeppose_cli.core.geometry import Box, FloatArray, joint_boxes, normalise
+from deeppose_cli.core.geometry import Box, FloatArray, joint_boxes, normalise, turn_matrix, turn_points
 from deeppose_cli.data.loading.augmentation import Augmenter
 from deeppose_cli.data.loading.samplers import SampleKey
 from deeppose_cli.media.cropping import MEAN_COLOR, crop, crops
 from deeppose_cli.media.images import Image, read_image
 from deeppose_cli.models.cascade import initial_stage_boxes, refinement_boxes
 from deeppose_cli.models.displacement import Displacement, training_diameters
+from deeppose_cli.models.person_view import place_person_crops
 
 Example = dict[str, NDArray[Any]]
 Reserve = Callable[[tuple[int, ...]], NDArray[np.uint8] | None]
@@ -77,7 +78,8 @@ class InitialTrainDataset(_StageDataset):
     def __getitem__(self, key: SampleKey) -> Example:
         rng = np.random.default_rng([self.seed, *key])
         image, keypoints, unreadable = self.load(key.row)
-        view = self.augment(image, keypoints, Box(*self.initial_boxes[key.row]), rng)
+        box, angle = self.place(key.row, rng)
+        view = self.augment(image, keypoints, box, rng, angle)
         pixels = crop(view.image, view.box, self.settings.input_size_at(key.epoch), turn=view.turn)
         self.augment.finish(pixels[None], rng)
         return {
@@ -86,6 +88,36 @@ class InitialTrainDataset(_StageDataset):
             "index": np.array(key.row),
             "unreadable": unreadable,
         }
+
+    def place(self, row: int, rng: np.random.Generator) -> tuple[Box, float]:
+        """The crop before its variation: its box, px, and the angle by which it is turned, degrees."""
+        return Box(*self.initial_boxes[row]), 0.0
+
+
+class PersonTrainDataset(InitialTrainDataset):
+    """Stage s ≥ 2 that sees the whole person: as stage 1, but placed by the labels, displaced like the errors of the
+    stage before."""
+
+    def __init__(
+        self,
+        annotations: Annotations,
+        boxes: FloatArray,
+        square: bool,
+        settings: RefinementPreset,
+        sigma: float,
+        displacement: Displacement,
+        seed: int,
+        read: Read = read_image,
+    ) -> None:
+        super().__init__(annotations, boxes, square, settings, seed, read)
+        self.sigma, self.displacement = sigma, displacement
+        self.diameters = training_diameters(annotations.keypoints, self.initial_boxes, self.skeleton)
+
+    def place(self, row: int, rng: np.random.Generator) -> tuple[Box, float]:
+        delta = self.displacement.draw(rng, range(len(self.skeleton)), self.skeleton, mirrored=False)
+        pose = self.annotations.keypoints[row] + delta * self.diameters[row]
+        boxes, angles = place_person_crops(pose[None], self.initial_boxes[row][None], self.skeleton, self.sigma)
+        return Box(*boxes[0]), float(angles[0])
 
 
 class InitialValDataset(_StageDataset):
@@ -105,6 +137,44 @@ class InitialValDataset(_StageDataset):
             "target": normalise(keypoints, box).astype(np.float32),
             "keypoints": keypoints.astype(np.float32),
             "box": box.astype(np.float32),
+            "index": np.array(row),
+            "unreadable": unreadable,
+        }
+
+
+class PersonValDataset(_StageDataset):
+    """Stage s ≥ 2 that sees the whole person, on the previous stage's poses: as `InitialValDataset`, and `angle` (),
+    degrees, and the previous stage's `pose` (K, 2) px and `peak_mass` (K), NaN where it has none."""
+
+    def __init__(
+        self,
+        annotations: Annotations,
+        boxes: FloatArray,
+        square: bool,
+        settings: RefinementPreset,
+        sigma: float,
+        poses: FloatArray,
+        peak_mass: FloatArray,
+        read: Read = read_image,
+    ) -> None:
+        """Shape: poses (N, K, 2) px and peak_mass (N, K) of the previous stage."""
+        super().__init__(annotations, boxes, square, read)
+        self.size, self.poses, self.peak_mass = settings.input_size, poses, peak_mass
+        self.boxes, self.angles = place_person_crops(poses, self.initial_boxes, self.skeleton, sigma)
+
+    def __getitem__(self, row: int) -> Example:
+        image, keypoints, unreadable = self.load(row)
+        place = max(row, 0)
+        box, angle = self.boxes[place], self.angles[place]
+        return {
+            "image": crop(image, box, self.size, turn=turn_matrix(box, angle)),
+            "target": normalise(turn_points(keypoints, box[:2], angle), box).astype(np.float32),
+            "keypoints": keypoints.astype(np.float32),
+            "initial_box": self.initial_boxes[place].astype(np.float32),
+            "box": box.astype(np.float32),
+            "angle": np.float32(angle),
+            "pose": self.poses[place].astype(np.float32),
+            "peak_mass": self.peak_mass[place].astype(np.float32),
             "index": np.array(row),
             "unreadable": unreadable,
         }

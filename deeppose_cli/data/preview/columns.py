@@ -14,7 +14,12 @@ from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.geometry import FloatArray, joint_boxes, normalise
 from deeppose_cli.core.progress import report_skipped
 from deeppose_cli.data.loading.samplers import SampleKey
-from deeppose_cli.data.loading.stage_datasets import InitialTrainDataset, InitialValDataset, RefinementTrainDataset
+from deeppose_cli.data.loading.stage_datasets import (
+    InitialTrainDataset,
+    InitialValDataset,
+    PersonTrainDataset,
+    RefinementTrainDataset,
+)
 from deeppose_cli.data.preview import sheet
 from deeppose_cli.detection.initial_boxes import initial_boxes
 from deeppose_cli.media.cropping import crop
@@ -101,7 +106,27 @@ def _first_changed(dataset: InitialTrainDataset, row: int, plain: Image) -> Imag
     return next((pixels for pixels in inputs if not np.array_equal(pixels, plain)), plain)
 
 
-def refinement_columns(
+def person_columns(
+    examples: Examples, settings: RefinementPreset, square: bool, sigma: float, seed: int
+) -> list[Column]:
+    """Inputs of a stage 2 that sees the whole person, placed by the labels, and those of the first epochs."""
+    data = (examples.annotations, examples.boxes, square)
+    skeleton = examples.annotations.skeleton
+    still = Displacement.from_pairs(*np.zeros((2, len(skeleton), 2)))
+    fixed = replace(settings, augmentation=Augmentation(flip=0.0))
+    plain = PersonTrainDataset(*data, fixed, sigma, still, seed)
+    training = PersonTrainDataset(*data, settings, sigma, still, seed)
+    columns: list[Column] = []
+    for title, caption, dataset, epoch in (
+        ("stage 2 input", f"{settings.input_size} px", plain, settings.max_epochs - 1),
+        *((f"stage 2, epoch {epoch + 1},\nnot displaced", "augmented", training, epoch) for epoch in range(COPIES)),
+    ):
+        cells = [dataset[SampleKey(epoch, row, 0)] for row in examples.rows]
+        columns.append((title, [sheet.input_cell(x["image"], caption, skeleton, x["target"]) for x in cells]))
+    return columns
+
+
+def joint_columns(
     examples: Examples, settings: RefinementPreset, square: bool, sigma: float, seed: int
 ) -> list[Column]:
     """Boxes of stage 2 around the labels, and for JOINTS labelled joints the crop of its box, and that of epoch 1 with

@@ -53,11 +53,12 @@ def preview(
     examples = columns.choose_examples(splits[chosen], source, data_root / name, count, seed)
     title = f"{name}, {chosen}: preset {settings.name}, initial box {source}, seed {seed}"
     labels = [splits[chosen].names[row] for row in examples.rows]
-    square, sigma, drawn = settings.square_initial_box, settings.refinement.sigma or spec.sigma, []
+    square, sigma, drawn = settings.square_initial_box, settings.refinement.sigma_on(spec.sigma), []
     if stage != 2:
         drawn += columns.initial_columns(examples, settings.initial, square, seed)
     if stage != 1:
-        drawn += columns.refinement_columns(examples, settings.refinement, square, sigma, seed)
+        draw = columns.person_columns if settings.refinement.view == "person" else columns.joint_columns
+        drawn += draw(examples, settings.refinement, square, sigma, seed)
     figure = sheet.draw_sheet(labels, drawn, title)
     target = out or data_root / SHEETS / f"{name}-{chosen}{f'-stage{stage}' if stage else ''}.png"
     try:

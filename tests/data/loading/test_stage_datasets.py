@@ -15,13 +15,15 @@ import pytest
 from deeppose_cli.config.defaults import DIAMETER_BOUNDS, TORSO_SHARE
 from deeppose_cli.config.schema import Augmentation, RefinementPreset, StagePreset
 from deeppose_cli.core.annotations import Annotations
-from deeppose_cli.core.geometry import denormalise, normalise
+from deeppose_cli.core.geometry import denormalise, normalise, turn_points
 from deeppose_cli.core.skeleton import LSP14
 from deeppose_cli.data.loading.image_cache import ImageCache
 from deeppose_cli.data.loading.samplers import SampleKey
 from deeppose_cli.data.loading.stage_datasets import (
     InitialTrainDataset,
     InitialValDataset,
+    PersonTrainDataset,
+    PersonValDataset,
     RefinementTrainDataset,
     RefinementValDataset,
     join_crops,
@@ -121,6 +123,33 @@ def test_refinement_trains_on_the_pixels_that_prediction_cuts(
         np.testing.assert_allclose(checked["boxes"], where[row], rtol=1e-6)
         all_joints = np.broadcast_to(everyone.keypoints[row], (14, 14, 2))
         np.testing.assert_allclose(denormalise(example["target"], where[row][:, None]), all_joints, atol=1e-3)
+
+
+@pytest.mark.parametrize("shift", [(0.0, 0.0), (0.21, -0.13)])
+def test_a_view_of_the_person_trains_on_the_pixels_that_prediction_cuts(
+    everyone: Annotations, shift: tuple[float, float]
+) -> None:
+    boxes = with_boxes(everyone)
+    first = initial_stage_boxes(boxes, square=True)
+    diam = training_diameters(everyone.keypoints, first, LSP14)
+    predicted = everyone.keypoints + np.array(shift) * diam[:, None, None]
+    recorder = Recorder(everyone.keypoints)
+    cascade = Cascade(
+        LSP14, [Stage(Recorder(predicted), SIZE), Stage(recorder, SIZE, SIGMA, "person")], square_initial_box=True
+    )
+    result = cascade.predict([read_image(file) for file in everyone.files], boxes)
+    assert np.abs(result.angles[1]).min() > 1, "none of them stands upright"
+    training = PersonTrainDataset(everyone, boxes, True, refined(), SIGMA, constant(shift), seed=0)
+    masses = np.full((3, 14), 0.5)
+    validation = PersonValDataset(everyone, boxes, True, refined(), SIGMA, predicted, masses)
+    for row in range(3):
+        example, checked = training[SampleKey(0, row, 0)], validation[row]
+        np.testing.assert_array_equal(example["image"], recorder.pixels[row])
+        np.testing.assert_array_equal(checked["image"], recorder.pixels[row])
+        np.testing.assert_allclose(example["target"], checked["target"], atol=1e-5)
+        turned = denormalise(example["target"], checked["box"])
+        labels = turn_points(turned, checked["box"][:2], -checked["angle"])
+        np.testing.assert_allclose(labels, everyone.keypoints[row], atol=1e-3)
 
 
 def test_displaced_crops_are_what_their_targets_give(everyone: Annotations) -> None:

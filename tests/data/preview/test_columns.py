@@ -15,7 +15,7 @@ from deeppose_cli.core.skeleton import LSP14
 from deeppose_cli.data.loading.samplers import SampleKey
 from deeppose_cli.data.loading.stage_datasets import InitialTrainDataset, RefinementTrainDataset
 from deeppose_cli.data.preview import columns, sheet
-from deeppose_cli.data.preview.columns import Examples, initial_columns, refinement_columns
+from deeppose_cli.data.preview.columns import Examples, initial_columns, joint_columns
 from deeppose_cli.detection.initial_boxes import initial_boxes
 from deeppose_cli.media.images import read_image
 from deeppose_cli.models.displacement import Displacement
@@ -121,7 +121,7 @@ def test_each_photometric_change_of_the_settings_is_there_alone(examples: Exampl
 
 
 def test_refinement_crops_lie_around_the_labels(examples: Examples, everyone: Annotations) -> None:
-    boxes, *crops = [cells for _, cells in refinement_columns(examples, REFINEMENT, True, 1.5, SEED)]
+    boxes, *crops = [cells for _, cells in joint_columns(examples, REFINEMENT, True, 1.5, SEED)]
     for row, (pose, drawn, caption) in zip(ROWS, boxes, strict=True):
         labels = everyone.keypoints[row]
         side = 1.5 * np.clip(diameter(labels, LSP14), 20, 120)
@@ -140,7 +140,7 @@ def test_augmented_refinement_crops_are_those_of_training(examples: Examples, ev
     once = replace(REFINEMENT, crops_per_visit=1)
     boxes = initial_boxes(everyone).boxes
     training = RefinementTrainDataset(everyone, boxes, True, once, 1.5, still, SEED)
-    crops = refinement_columns(examples, REFINEMENT, True, 1.5, SEED)[15:]
+    crops = joint_columns(examples, REFINEMENT, True, 1.5, SEED)[15:]
     for i, row in enumerate(ROWS):
         example = training[SampleKey(0, row, 0)]
         for pixels, target, joint in (cells[i] for _, cells in crops):
@@ -152,7 +152,7 @@ def test_joints_without_a_label_have_no_refinement_crop(tmp_path: Path) -> None:
     some = dots.annotations(tmp_path, 2)
     some.keypoints[0, 3] = np.nan
     some.keypoints[1] = np.nan
-    (_, boxes), *crops = refinement_columns(chosen(some, [0, 1]), REFINEMENT, True, 1.5, SEED)
+    (_, boxes), *crops = joint_columns(chosen(some, [0, 1]), REFINEMENT, True, 1.5, SEED)
     assert [len(drawn) for _, drawn, _ in boxes] == [13, 0]
     assert boxes[1][2] == "no labels"
     for i, expected in enumerate(([j for j in range(14) if j != 3], [])):
