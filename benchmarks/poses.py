@@ -1,6 +1,6 @@
 """Poses of weights on images of a split at even distances, with no eye to which: what a model is like.
 
-python -m benchmarks.poses --data lsp --weights full-body --out poses.png [--photographs]
+python -m benchmarks.poses --data lsp --weights people --out poses.png [--photographs]
 
 Without --photographs only the poses are drawn, on white: most data sets' images may be looked at and not passed on.
 """
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.poses", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--data", default="lsp", metavar="NAME")
     parser.add_argument("--split", default="test", choices=("train", "validation", "test"))
-    parser.add_argument("--weights", metavar="NAME", help="full-body, upper-body or a file; default: the newest run")
+    parser.add_argument("--weights", metavar="NAME", help="people, people-fast or a file; default: the newest run")
     parser.add_argument("--box", metavar="BOX", help="initial box; default: as the weights were trained")
     parser.add_argument("--count", type=int, default=20, metavar="N", help="images; default: 20")
     parser.add_argument("--photographs", action="store_true", help="draw over the images")
@@ -103,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         known = get_dataset(given.data)
-        model = resolve_model(given.runs_root, None, given.weights, known.skeleton.name)
+        model = resolve_model(given.runs_root, None, given.weights)
         cascade = model.load()
         split = known.read(given.data_root)[given.split]
         if not 1 <= given.count <= len(split):

@@ -1,6 +1,6 @@
 """How well people are found whom nobody has shown: validation images, as they are and pasted into larger ones.
 
-python -m benchmarks.searching [--weights full-body] [--data lsp] [--count 96]
+python -m benchmarks.searching [--weights people] [--data lsp] [--count 96]
 
 A row a kind of image: PDJ@0.2 with the person's own image as initial box (what a perfect finder would give), with
 `--box image` and with `--box auto`; the share of people of whom half the joints are right; how many poses there are of
@@ -91,7 +91,7 @@ def row(cascade: Cascade, scenes: Sequence[Scene]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.searching", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--weights", default="full-body", metavar="NAME|FILE")
+    parser.add_argument("--weights", default="people", metavar="NAME|FILE")
     parser.add_argument("--data", default="lsp", metavar="NAME")
     parser.add_argument("--data-root", type=Path, default=Path("data"), metavar="DIR")
     parser.add_argument("--count", type=int, default=96, metavar="N", help="people; default: 96")

@@ -18,7 +18,6 @@ from deeppose_cli.core.errors import DeepPoseError, UsageError
 
 if TYPE_CHECKING:
     from deeppose_cli.checkpoints.metadata import ModelMetadata
-    from deeppose_cli.core.skeleton import Skeleton
     from deeppose_cli.models.cascade import Cascade
 
 ENGINES = TORCH, ONNX = ("torch", "onnx")
@@ -95,20 +94,19 @@ def resolve_model(
     runs_root: Path,
     run: str | None = None,
     weights: str | None = None,
-    skeleton: Skeleton | None = None,
     engine: str | None = None,
     *,
     default: DefaultModel = DefaultModel.NEWEST_RUN,
 ) -> TrainedModel:
     """Choose the model: the named run or weights, else what `default` says, else the pretrained weights.
 
-    skeleton: the one that pretrained weights are to fit; None: the full body. engine: one of ENGINES; None:
-    that of the file. Raises DeepPoseError, one line that says what to type, where there is no model or its file is bad.
+    engine: one of ENGINES; None: that of the file. Raises DeepPoseError, one line that says what to type, where there
+    is no model or its file is bad.
     """
     check_model_flags(run, weights, engine)
     found = None if weights is not None else _find_run(runs_root, run, default)
     if found is None:
-        name = weights or pretrained.weights_for(skeleton)
+        name = weights or pretrained.DEFAULT
         if weights is None and name not in pretrained.pretrained_files(_suffix(engine)):
             wanted = "finished run on real images" if default is DefaultModel.FINISHED_RUN else "trained run"
             raise DeepPoseError(

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from deeppose_cli.core.errors import UsageError
-from deeppose_cli.core.skeleton import Skeleton
 
 FOLDER = Path(__file__).parents[1] / "pretrained"
-FULL_BODY, UPPER_BODY = NAMES = ("full-body", "upper-body")
+DEFAULT, _ = NAMES = ("people", "people-fast")
 SUFFIX, ONNX_SUFFIX = ".safetensors", ".onnx"
 """Of weights files and of ONNX files."""
 
@@ -17,12 +16,6 @@ def pretrained_files(suffix: str = SUFFIX) -> dict[str, Path]:
     """Those that this installation has, by name."""
     files = {name: FOLDER / f"{name}{suffix}" for name in NAMES}
     return {name: file for name, file in files.items() if file.is_file()}
-
-
-def weights_for(skeleton: Skeleton | None) -> str:
-    """Name of the weights that fit a skeleton: those of the full body where it has legs, or where it is None."""
-    has_legs = skeleton is None or "left_ankle" in skeleton.joints
-    return FULL_BODY if has_legs else UPPER_BODY
 
 
 def weights_path(name: str, flag: str = "--weights", suffix: str = SUFFIX) -> Path:

@@ -14,7 +14,7 @@ from deeppose_cli.config.defaults import RUNS_ROOT
 def import_(
     weights: Annotated[
         str,
-        typer.Argument(metavar="NAME|FILE", help="full-body or upper-body, or a file of deeppose export."),
+        typer.Argument(metavar="NAME|FILE", help="people or people-fast, or a file of deeppose export."),
     ],
     run: Annotated[
         str | None, typer.Option("--run", metavar="NAME", help="Name of the new run. Default: the file's.")

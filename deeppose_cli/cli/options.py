@@ -42,8 +42,8 @@ WeightsOption = Annotated[
     typer.Option(
         "--weights",
         metavar="NAME|FILE",
-        help="In place of a run: full-body or upper-body, which come with deeppose, or a file of deeppose export. "
-        "Default where there is no such run: those that fit.",
+        help="In place of a run: people or people-fast, which come with deeppose, or a file of deeppose export. "
+        "Default where there is no such run: people.",
     ),
 ]
 PresetOption = Annotated[

@@ -104,7 +104,7 @@ class StagePreset:
     init_weights: str = _model(
         "random",
         "Initial weights: random; torchvision (published for the backbone); previous (the stage before; in refine "
-        "only); full-body, upper-body or a file of deeppose export; a file for the backbone.",
+        "only); people, people-fast or a file of deeppose export; a file for the backbone.",
         metavar="FROM",
     )
     input_size: int = _model(220, "Side of the network's square input, px.", metavar="PX")

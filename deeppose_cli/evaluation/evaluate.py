@@ -256,8 +256,7 @@ def _resolve_model(
         name = next((found.data_name for found in list_runs(runs_root) if found.stages), None)
         reason = f"--predictions: no run in {runs_root} names a data set that is here; add --data NAME"
     else:
-        skeleton = None if dataset is None else dataset.skeleton
-        model = resolve_model(runs_root, run, None if weights is None else str(weights), skeleton)
+        model = resolve_model(runs_root, run, None if weights is None else str(weights))
         name = model.data_name
         reason = f"--data: needed, as {model.kind} {model.name} was trained on '{name}'"
     if dataset is None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 OPSET = 18
 MAX_DISTANCE, MIN_SHARE = 0.05, 0.995
 """px between a joint and torch's, and the share of joints that must be within it: where two cells of a heatmap are
-equal but for the last bit, the peak may be the other one (one of 1,000 joints of upper-body on FLIC, .213 px)."""
+equal but for the last bit, the peak may be the other one (one of 1,000 joints on FLIC, .213 px)."""
 _PIXELS, _JOINTS, _STAGE = "images", "joint_index", "stage"
 _OUTPUTS: dict[str, list[str | int | None]] = {
     "keypoints": ["crops", "joints", 2],

@@ -2,7 +2,7 @@
 
 from deeppose_cli import load
 
-estimator = load("full-body")   # or a run's name, or a weights file
+estimator = load("people")   # or a run's name, or a weights file
 pose = estimator("photo.jpg")
 pose.keypoints                  # (K, 2) px
 pose.plot()
@@ -183,10 +183,10 @@ def load(
     engine: str | None = None,
     runs_root: str | PathLike[str] = RUNS_ROOT,
 ) -> PoseEstimator:
-    """Load a trained cascade: `full-body` or `upper-body`, the pretrained weights, a weights file, or a run's name.
+    """Load a trained cascade: `people` or `people-fast`, the pretrained weights, a weights file, or a run's name.
 
     Args:
-        model: The name or the file; None: `full-body`.
+        model: The name or the file; None: `people`.
         stages: How many stages of the cascade are used; None: all.
         box: Where the people in an image are: `auto`, `image`, `face`, `person`, `x,y,w,h`, or a file of boxes.
         engine: `torch`, or `onnx`, which imports no torch; None: that of the file.

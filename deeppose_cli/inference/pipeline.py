@@ -85,9 +85,9 @@ def predict(
 
     Args:
         inputs: Files, folders, patterns, numbers of cameras, or `-` for a list on `stdin`.
-        weights: The model: `full-body`, `upper-body` or a file.
+        weights: The model: `people`, `people-fast` or a file.
         run: The model: a run's name. Without both: the newest finished run that was trained on real images; where
-            there is none, `full-body`.
+            there is none, `people`.
         stage: The last stage of the cascade that is used; None: all.
         box: Where the people are: `auto`, `image`, `face`, `person`, `x,y,w,h`, or a file of boxes.
         out: The folder of results.

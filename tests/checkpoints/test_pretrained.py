@@ -15,7 +15,7 @@ from deeppose_cli.checkpoints.model_source import (
     resolve_model,
 )
 from deeppose_cli.core.errors import DeepPoseError, UsageError
-from deeppose_cli.core.skeleton import BUFFY10, FLIC10, LSP14, PEOPLE19
+from deeppose_cli.core.skeleton import FLIC10
 from tests.helpers.run_configs import write_config
 from tests.helpers.weights_files import tiny_metadata, write
 
@@ -48,41 +48,36 @@ def chosen(default: DefaultModel) -> str:
     return resolve_model(RUNS, default=default).name
 
 
-def test_legs_decide_which_weights_fit() -> None:
-    for skeleton, name in ((LSP14, "full"), (PEOPLE19, "full"), (FLIC10, "upper"), (BUFFY10, "upper")):
-        assert pretrained.weights_for(skeleton) == f"{name}-body"
-    assert pretrained.weights_for(None) == "full-body"
-
-
 def test_an_installation_without_weights_names_the_command_to_type(folder: Path) -> None:
     with pytest.raises(DeepPoseError, match="--weights FILE, or type: deeppose train --stage 1"):
         resolve_model(RUNS)
-    with pytest.raises(UsageError, match="--weights full-body: not in this installation; valid: a file"):
-        resolve_model(RUNS, None, "full-body")
+    with pytest.raises(UsageError, match="--weights people: not in this installation; valid: a file"):
+        resolve_model(RUNS, None, "people")
     with pytest.raises(UsageError, match=r"--weights x\.safetensors: no such file"):
         resolve_model(RUNS, None, "x.safetensors")
 
 
-def test_the_pretrained_weights_that_fit_are_used_where_there_is_no_run(folder: Path) -> None:
-    write(folder / "upper-body.safetensors", tiny_metadata(FLIC10))
-    found = resolve_model(RUNS, None, None, BUFFY10)
+def test_the_pretrained_weights_are_used_where_there_is_no_run(folder: Path) -> None:
+    write(folder / "people-fast.safetensors", tiny_metadata(FLIC10))
+    with pytest.raises(DeepPoseError, match="no people weights"):
+        resolve_model(RUNS)
+    with pytest.raises(UsageError, match="--weights people: not in this installation; valid: people-fast, a file"):
+        resolve_model(RUNS, None, "people")
+    write(folder / "people.safetensors", tiny_metadata(FLIC10))
+    found = resolve_model(RUNS)
     assert found.kind == "weights"
-    assert (found.name, found.data_name, found.initial_box, found.num_stages) == ("upper-body", "mini", "image", 2)
-    with pytest.raises(DeepPoseError, match="no full-body weights"):
-        resolve_model(RUNS, None, None, LSP14)
-    with pytest.raises(UsageError, match="--weights full-body: not in this installation; valid: upper-body, a file"):
-        resolve_model(RUNS, None, "full-body")
+    assert (found.name, found.data_name, found.initial_box, found.num_stages) == ("people", "mini", "image", 2)
     with pytest.raises(DeepPoseError, match="--run mine"):
         resolve_model(RUNS, "mine", None)
     make_run()
-    run = resolve_model(RUNS, None, None, BUFFY10)
+    run = resolve_model(RUNS)
     assert run.kind == "run"
     assert (run.name, run.data_name, run.initial_box, run.num_stages) == ("mine", "flic", "face", 1)
-    assert resolve_model(RUNS, None, "upper-body").kind == "weights"
+    assert resolve_model(RUNS, None, "people-fast").kind == "weights"
 
 
 def test_only_a_finished_run_on_real_images_replaces_the_pretrained_weights_in_predict(folder: Path) -> None:
-    write(folder / "full-body.safetensors")
+    write(folder / "people.safetensors")
     make_run("real", stages=2, age=100)
     assert chosen(DefaultModel.FINISHED_RUN) == "real"
     make_run("synthetic", "demo", age=50)
@@ -90,9 +85,9 @@ def test_only_a_finished_run_on_real_images_replaces_the_pretrained_weights_in_p
     make_run("damaged")
     Path("lightning_logs/damaged/stage1/config.yaml").write_text("settings: 3")
     assert chosen(DefaultModel.FINISHED_RUN) == "real"
-    assert chosen(DefaultModel.PRETRAINED) == "full-body"
+    assert chosen(DefaultModel.PRETRAINED) == "people"
     Path("lightning_logs/real/stage2/metrics.csv").unlink()
-    assert chosen(DefaultModel.FINISHED_RUN) == "full-body"
+    assert chosen(DefaultModel.FINISHED_RUN) == "people"
     assert resolve_model(RUNS, "synthetic", default=DefaultModel.FINISHED_RUN).name == "synthetic"
 
 
@@ -104,10 +99,10 @@ def test_the_newest_run_is_used_in_evaluation_finished_or_not(folder: Path) -> N
 
 def test_the_first_line_names_the_model_and_the_flag_for_another(folder: Path) -> None:
     make_run("mine", stages=2)
-    write(folder / "full-body.safetensors", tiny_metadata(stages=1))
+    write(folder / "people.safetensors", tiny_metadata(stages=1))
     write(Path("ours.safetensors"))
     lines = {
-        (None, "full-body"): "model: pretrained weights full-body (1 stage); a run: --run NAME",
+        (None, "people"): "model: pretrained weights people (1 stage); a run: --run NAME",
         (None, "ours.safetensors"): "model: weights ours.safetensors (2 stages); a run: --run NAME",
         ("mine", None): "model: run mine in lightning_logs (2 stages); pretrained weights: --weights NAME",
     }
@@ -133,5 +128,5 @@ def test_a_file_has_its_own_name(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_and_weights_exclude_each_other(folder: Path) -> None:
-    with pytest.raises(UsageError, match="--run mine and --weights full-body exclude each other"):
-        resolve_model(RUNS, "mine", "full-body")
+    with pytest.raises(UsageError, match="--run mine and --weights people exclude each other"):
+        resolve_model(RUNS, "mine", "people")

@@ -160,11 +160,11 @@ def test_without_a_run_the_pretrained_full_body_weights_are_used(
     capsys: pytest.CaptureFixture[str], workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pretrained, "FOLDER", workplace / "pretrained")
-    write(workplace / "pretrained" / "full-body.safetensors")
+    write(workplace / "pretrained" / "people.safetensors")
     assert main(["predict", "a.jpg", "--runs-root", "nowhere", "--json"]) == 0
     out, err = capsys.readouterr()
     assert len(json.loads(out)[0]["stages"]) == 2
-    assert err.startswith("model: pretrained weights full-body (2 stages); a run: --run NAME\n")
+    assert err.startswith("model: pretrained weights people (2 stages); a run: --run NAME\n")
 
 
 @pytest.mark.parametrize(
@@ -174,10 +174,10 @@ def test_without_a_run_the_pretrained_full_body_weights_are_used(
         (["--stage", "0"], 2, "--stage 0: run demo has 2 trained stage(s); valid: 1 to 2"),
         (["--box", "torso"], 2, "--box torso: "),
         (["--run", "lsp"], 1, "--run lsp: no trained stage"),
-        (["--weights", "full-body"], 2, "--weights full-body: not in this installation; valid: a file"),
+        (["--weights", "people"], 2, "--weights people: not in this installation; valid: a file"),
         (["--weights", "a.jpg"], 1, "a.jpg: not a weights file of deeppose, or damaged ("),
         (["--weights", "a.jpg", "--run", "demo"], 2, "--run demo and --weights a.jpg exclude each other"),
-        (["--runs-root", "nowhere"], 1, "no finished run on real images in nowhere, and no full-body weights"),
+        (["--runs-root", "nowhere"], 1, "no finished run on real images in nowhere, and no people weights"),
         (["--out", "a.jpg"], 1, "--out a.jpg: not a folder"),
     ],
 )

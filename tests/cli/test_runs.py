@@ -110,11 +110,11 @@ def test_the_pretrained_weights_are_listed_below(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
-    write(tmp_path / "full-body.safetensors")
-    (tmp_path / "upper-body.safetensors").write_bytes(b"")
+    write(tmp_path / "people.safetensors")
+    (tmp_path / "people-fast.safetensors").write_bytes(b"")
     assert main(["runs"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1] == "pretrained: --weights full-body: 2 stage(s), trained on mini"
-    assert "upper-body.safetensors: not a weights file" in lines[2]
+    assert lines[1] == "pretrained: --weights people: 2 stage(s), trained on mini"
+    assert "people-fast.safetensors: not a weights file" in lines[2]
     assert main(["runs", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == []

@@ -52,7 +52,7 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["refine", "--init-weights", "middle"], ["--init-weights middle", "previous"]),
         (
             ["train", "--init-weights", "previous"],
-            ["--init-weights previous", "random", "torchvision", "full-body", "a file"],
+            ["--init-weights previous", "random", "torchvision", "people", "a file"],
         ),
         (["refine", "--sigma", "0"], ["--sigma 0", "positive"]),
         (["train", "--optimizer", "sgd"], ["--optimizer sgd", "adagrad, adamw"]),

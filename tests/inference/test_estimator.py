@@ -100,7 +100,7 @@ def test_a_table_and_images_of_it(estimator: PoseEstimator) -> None:
     ("mistake", "words"),
     [
         (lambda estimator: load("gone.safetensors"), "no such file"),
-        (lambda estimator: load("gone"), "gone: no run in lightning_logs and no weights; valid: full-body"),
+        (lambda estimator: load("gone"), "gone: no run in lightning_logs and no weights; valid: people"),
         (
             lambda estimator: load("ours.safetensors", stages=3),
             "--stage 3: weights ours has 2 trained stage(s)",

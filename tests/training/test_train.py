@@ -596,8 +596,8 @@ def test_a_start_that_is_damaged_or_meant_for_a_backbone_changes_nothing(
     assert f"--init-weights {damaged}: no weights file of deeppose" in text
     text = refused(mini_root, runs, overwrite=True, settings={**TINY, "init_weights": "torchvision"})
     assert "network integral has no backbone" in text
-    text = refused(mini_root, runs, overwrite=True, settings={**TINY, "init_weights": "upper-body"})
-    assert "--init-weights upper-body: not in this installation" in text
+    text = refused(mini_root, runs, overwrite=True, settings={**TINY, "init_weights": "people-fast"})
+    assert "--init-weights people-fast: not in this installation" in text
     assert contents(runs) == before
 
 
