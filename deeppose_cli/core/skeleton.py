@@ -128,6 +128,12 @@ class Skeleton:
         hips, shoulders = (tuple(map(self.index, end)) for end in ends)
         return hips, shoulders
 
+    @property
+    def is_person(self) -> bool:
+        """Whether these are a person's joints: shoulders, elbows and wrists of both sides are among them."""
+        arms = {f"{side}_{joint}" for side in SIDES for joint in ("shoulder", "elbow", "wrist")}
+        return arms <= set(self.joints)
+
     @cached_property
     def scale_name(self) -> str:
         """What the diameter is, in words."""

@@ -1,4 +1,4 @@
-"""Detectors of faces and people that come with OpenCV: no download, no network, a rough initial box.
+"""OpenCV's detector of faces, and a cache of detections.
 
 A detection takes a tenth of a second an image, so those of a data set are cached beside it.
 """
@@ -31,8 +31,6 @@ FACE_SIDE = 720
 """px of the longer side of an image that is searched for faces, as in FLIC's frames; the smallest face is FACE_SHARE
 of it."""
 FACE_SHARE = 0.045
-PERSON_SIDE = 640
-"""The same for people. The detector's window is 64 × 128 px, so people less than a fifth as tall are missed."""
 
 _FRONTAL = ("haarcascade_frontalface_default.xml", "haarcascade_frontalface_alt2.xml")
 _PROFILE = "haarcascade_profileface.xml"
@@ -40,8 +38,6 @@ _SCALE_STEP, _MIN_VOTES = 1.2, 1
 """Factor between two window sizes; fewest votes of a face. With a torso box as a hint, one vote is better than none."""
 _OVERLAP = 0.3
 """Intersection over union above which a box gives its votes to a better one."""
-_HOG_MARGIN = (16 / 64, 16 / 128)
-"""Share of the HOG window's width and height beside the person, on each side."""
 
 
 class Detector(Protocol):
@@ -78,28 +74,6 @@ class HaarFaceDetector:
         mirrored = _find_faces(cascades[-1], np.ascontiguousarray(gray[:, ::-1]))
         mirrored[:, 0] = gray.shape[1] - mirrored[:, 0] - mirrored[:, 2]
         return _merge_votes(np.concatenate([*found, mirrored]), scale)
-
-
-class HogPersonDetector:
-    """Dalal and Triggs' pedestrian detector (CVPR 2005): upright people; not for sports or close-ups."""
-
-    name = "hog-people-1"
-
-    def __init__(self) -> None:
-        self._hog = cv2.HOGDescriptor()
-        self._hog.setSVMDetector(np.asarray(cv2.HOGDescriptor.getDefaultPeopleDetector(), dtype=np.float32))
-
-    def find(self, image: Image) -> NDArray[np.float64]:
-        gray, scale = _resize_gray(image, PERSON_SIDE)
-        # The detector's window needs a margin around people who fill the image.
-        pad = PERSON_SIDE // 8
-        padded = cv2.copyMakeBorder(gray, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
-        found, weights = self._hog.detectMultiScale(padded, winStride=(8, 8), padding=(0, 0), scale=1.05)
-        boxes = np.asarray(found, dtype=np.float64).reshape(-1, 4)
-        margin = boxes[:, 2:] * np.array(_HOG_MARGIN)
-        boxes[:, :2] += margin - pad
-        boxes[:, 2:] -= 2 * margin
-        return _merge_votes(np.column_stack([boxes, np.asarray(weights, dtype=np.float64).reshape(-1)]), scale)
 
 
 def detect_cached(

@@ -6,7 +6,7 @@
 | `own` | the box in the annotations (LSPET's, for training), else the whole image |
 | `face` | the paper's, for FLIC and Buffy: a face detector's box, enlarged and shifted as learned on training people |
 | `torso` | the data set's own torso box (FLIC's), enlarged likewise |
-| `person` | a pedestrian detector's box |
+| `person` | the box of a detected person |
 | `joints` | the tight box of the labels: an upper bound, as it needs the labels |
 | `x,y,w,h` | left, top, width, height in px |
 
@@ -37,7 +37,8 @@ from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.geometry import Box, FloatArray
 from deeppose_cli.core.progress import Progress
 from deeppose_cli.detection.box_file import parse_box
-from deeppose_cli.detection.detectors import Detector, HaarFaceDetector, HogPersonDetector, detect_cached
+from deeppose_cli.detection.detectors import Detector, HaarFaceDetector, detect_cached
+from deeppose_cli.detection.person_detector import PersonDetector
 from deeppose_cli.media.images import image_size
 
 VALID = f"valid: {', '.join(BOX_SOURCES)}, or x,y,w,h in px (left, top, width, height)"
@@ -96,7 +97,7 @@ def initial_boxes(
         "own": annotations.boxes.copy,
         "face": lambda: place(faces(annotations, folder, progress), FACE_PLACEMENT),
         "torso": lambda: place(_torsos(annotations), TORSO_PLACEMENT),
-        "person": lambda: _detected(HogPersonDetector(), choose_person, annotations, folder, progress),
+        "person": lambda: _detected(PersonDetector(), choose_person, annotations, folder, progress),
         "joints": lambda: _label_boxes(annotations.keypoints),
     }
     boxes = sources[spec]()

@@ -28,8 +28,8 @@ from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.geometry import Box
 from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.detection.box_file import parse_source
-from deeppose_cli.detection.person_finder import PersonFinder, stage1_scorer
-from deeppose_cli.inference.image_predictor import predict_people
+from deeppose_cli.detection.person_finder import PersonFinder
+from deeppose_cli.inference.image_predictor import distinct_people, predict_people
 from deeppose_cli.inference.records import coco_results, image_record
 from deeppose_cli.media.images import Image, read_image
 from deeppose_cli.models.cascade import Person
@@ -147,7 +147,8 @@ class PoseEstimator:
                 finder = self.finder if boxes is None else PersonFinder(",".join(map(str, boxes[i])))
                 found = finder.find(pixels, Path(source or "image"))
                 chosen.append(found[0] if found else Box.of_image(*pixels.shape[1::-1]))
-            poses += self._predict(decoded, chosen, flip_test)
+            people = predict_people(self.cascade, [pixels for pixels, _ in decoded], chosen, flip_test=flip_test)
+            poses += self._poses(decoded, people)
         return poses
 
     def people(self, image: AnyImage, *, flip_test: bool = False) -> list[Pose]:
@@ -155,10 +156,11 @@ class PoseEstimator:
         does."""
         pixels, source = _read(image)
         boxes = self.finder.find(pixels, Path(source or "image"))
-        return self._predict([(pixels, source)] * len(boxes), boxes, flip_test)
+        people = predict_people(self.cascade, [pixels] * len(boxes), boxes, flip_test=flip_test)
+        people = distinct_people(people) if self.finder.is_dynamic else people
+        return self._poses([(pixels, source)] * len(people), people)
 
-    def _predict(self, images: Sequence[tuple[Image, str]], boxes: Sequence[Box], flip_test: bool) -> list[Pose]:
-        people = predict_people(self.cascade, [pixels for pixels, _ in images], boxes, flip_test=flip_test)
+    def _poses(self, images: Sequence[tuple[Image, str]], people: Sequence[Person]) -> list[Pose]:
         return [
             Pose(
                 keypoints=person.poses[-1],
@@ -209,7 +211,7 @@ def load(
     chosen = resolve_model(Path(runs_root), run, weights, engine=engine, default=DefaultModel.PRETRAINED)
     source = parse_source(box)
     cascade = chosen.load(check_stage(chosen, stages))
-    return PoseEstimator(cascade, chosen.name, PersonFinder(source, chosen.initial_box, stage1_scorer(cascade)))
+    return PoseEstimator(cascade, chosen.name, PersonFinder(source, chosen.initial_box, cascade.skeleton))
 
 
 def _read(image: AnyImage) -> tuple[Image, str]:

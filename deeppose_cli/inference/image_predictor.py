@@ -19,7 +19,7 @@ import numpy as np
 
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.geometry import Box
-from deeppose_cli.detection.person_finder import PersonFinder
+from deeppose_cli.detection.person_finder import PersonFinder, non_max_suppression
 from deeppose_cli.inference.inputs import Job
 from deeppose_cli.inference.records import Record, error_record, image_record
 from deeppose_cli.inference.writer import ResultWriter
@@ -70,6 +70,14 @@ def predict_people(cascade: Cascade, images: Sequence[Image], boxes: Sequence[Bo
         return []
     result = cascade.predict(images, np.array(boxes), flip_test=flip_test)
     return [result.person(i, box) for i, box in enumerate(boxes)]
+
+
+def distinct_people(people: Sequence[Person]) -> list[Person]:
+    """The people without those whose pose is another's, the most confident first."""
+    if not people:
+        return []
+    confidence = np.array([person.confidence[-1].mean() for person in people])
+    return [people[i] for i in non_max_suppression(np.array([person.poses[-1] for person in people]), confidence)]
 
 
 def predict_images(predictor: Predictor, jobs: Sequence[Job]) -> None:
@@ -201,4 +209,5 @@ def _predict(predictor: Predictor, batch: Sequence[Decoded]) -> list[tuple[Job, 
                 image = error
         items.append((job, image, len(found)))
     people = iter(predictor.people(images, boxes))
-    return [(job, image, list(islice(people, count))) for job, image, count in items]
+    chosen = distinct_people if predictor.finder.is_dynamic else list
+    return [(job, image, chosen(list(islice(people, count)))) for job, image, count in items]

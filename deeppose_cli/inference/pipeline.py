@@ -145,7 +145,7 @@ def predict(
             listener.on_message(note)
         _report(listener, problems)
         with loading_notice(f"{model.kind} {model.name}"):
-            from deeppose_cli.detection.person_finder import PersonFinder, stage1_scorer
+            from deeppose_cli.detection.person_finder import PersonFinder
             from deeppose_cli.inference.image_predictor import Predictor
             from deeppose_cli.visualization.drawing import AnnotationStyle
 
@@ -158,7 +158,7 @@ def predict(
 
         predictor = Predictor(
             cascade=cascade,
-            finder=PersonFinder(source, model.initial_box, stage1_scorer(cascade)),
+            finder=PersonFinder(source, model.initial_box, cascade.skeleton),
             writer=writer,
             flip_test=flip_test,
             style=AnnotationStyle(names, show_stages) if overlays else None,

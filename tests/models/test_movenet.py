@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -19,8 +22,8 @@ HALVING = (1, 3, 6, 13)
 RESIDUAL = (2, 4, 5, 7, 8, 9, 11, 12, 14, 15)
 
 
-def published(seed: int = 0) -> dict[str, Tensor]:
-    """Random values under the names of the published files, folded, in half precision."""
+def published(seed: int = 0, heads: Mapping[str, int] = MappingProxyType({"heatmap": 17})) -> dict[str, Tensor]:
+    """Random values under the names of the published files, folded, in half precision. `heads`: their channels."""
     generator = torch.Generator().manual_seed(seed)
     values: dict[str, Tensor] = {}
 
@@ -45,14 +48,15 @@ def published(seed: int = 0) -> dict[str, Tensor]:
     for name, count, width in (("fpn.smooth_16", 64, 32), ("fpn.smooth_8", 32, 24), ("fpn.smooth_4", 24, 24)):
         layer(f"{name}.depthwise", count, 1, 3, bias=False)
         layer(f"{name}.pointwise", width, count)
-    layer("heatmap.depthwise", 24, 1, 3, bias=False)
-    layer("heatmap.pointwise", 96, 24)
-    layer("heatmap.last", 17, 96)
+    for head, channels in heads.items():
+        layer(f"{head}.depthwise", 24, 1, 3, bias=False)
+        layer(f"{head}.pointwise", 96, 24)
+        layer(f"{head}.last", channels, 96)
     return values
 
 
-def reference(values: dict[str, Tensor], rgb: Tensor) -> Tensor:
-    """The published network on RGB / 127.5 − 1 as its description says, (B, 3, S, S) → (B, 17, S / 4, S / 4)."""
+def reference(values: dict[str, Tensor], rgb: Tensor, head: str = "heatmap") -> Tensor:
+    """The published network on RGB / 127.5 − 1 as its description says, (B, 3, H, W) → (B, C, H / 4, W / 4)."""
     values = {name: value.float() for name, value in values.items()}
 
     def apply(name: str, x: Tensor, stride: int = 1) -> Tensor:
@@ -78,7 +82,7 @@ def reference(values: dict[str, Tensor], rgb: Tensor) -> Tensor:
         x = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
         x = x + apply(f"fpn.lateral_{stride}", features[block])
         x = apply(f"fpn.smooth_{stride}.pointwise", apply(f"fpn.smooth_{stride}.depthwise", x)).relu()
-    return apply("heatmap.last", apply("heatmap.pointwise", apply("heatmap.depthwise", x)).relu())
+    return apply(f"{head}.last", apply(f"{head}.pointwise", apply(f"{head}.depthwise", x)).relu())
 
 
 @pytest.fixture(scope="module")
