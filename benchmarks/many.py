@@ -92,7 +92,7 @@ def _images(folder: Path, options: Options) -> str:
     """Puts them there; which they are."""
     folder.mkdir()
     if data.lsp_is_prepared(options):
-        for file in get_dataset("lsp").read(options.data_root)["test"].files[:COUNT]:
+        for file in get_dataset("lsp", options.data_root).read(options.data_root)["test"].files[:COUNT]:
             shutil.copy(file, folder)
         return "LSP's test images"
     for seed in range(DRAWN):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -61,6 +62,12 @@ def draw(image: Image | None, truth: FloatArray, pose: FloatArray, skeleton: Ske
     return draw_pose(canvas, place[1], skeleton)
 
 
+def _unit(color: tuple[int, int, int]) -> tuple[float, float, float]:
+    """0 … 255 → 0 … 1."""
+    red, green, blue = (value / 255 for value in color)
+    return red, green, blue
+
+
 def _short(name: str) -> str:
     """Its end, which tells frames of a video apart."""
     return name if len(name) <= LONGEST else f"…{name[1 - LONGEST :]}"
@@ -79,11 +86,11 @@ def sheet(cells: Sequence[tuple[Image, str]], title: str) -> Figure:
         panel.set_xlabel(caption, fontsize=7, labelpad=2)
         panel.spines[:].set_color("0.85")
     words = {"left": "the person's left", "right": "the person's right", "": "middle of the body"}
-    handles = [
-        Patch(facecolor=np.array(color) / 255, edgecolor="black", linewidth=0.5, label=words[side])
+    handles: list[Artist] = [
+        Patch(facecolor=_unit(color), edgecolor="black", linewidth=0.5, label=words[side])
         for side, color in SIDE_COLORS.items()
     ]
-    handles.append(Line2D([], [], color=np.array(_TRUTH) / 255, label="as labelled"))
+    handles.append(Line2D([], [], color=_unit(_TRUTH), label="as labelled"))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=7.5, frameon=False)
     figure.suptitle(title, fontsize=9)
     return figure
@@ -102,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs-root", type=Path, default=RUNS_ROOT, metavar="DIR")
     given = parser.parse_args(arguments)
     try:
-        known = get_dataset(given.data)
+        known = get_dataset(given.data, given.data_root)
         model = resolve_model(given.runs_root, None, given.weights)
         cascade = model.load()
         split = known.read(given.data_root)[given.split]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 
 import cv2
@@ -107,7 +108,7 @@ def _bare_passes(cascade: Cascade) -> list[Callable[[], object]]:
         folded = stage.model.fused_copy()
         crops = 1 if number == 0 else len(cascade.skeleton) // len(folded.networks)
         x = folded.prepare(torch.randint(0, 256, (crops, stage.input_size, stage.input_size, 3), dtype=torch.uint8))
-        passes += [lambda network=network, x=x: network(x) for network in folded.networks]
+        passes += [partial(network, x) for network in folded.networks]
     return passes
 
 

@@ -60,7 +60,7 @@ class _Clock(Profiler):
 def measure(options: Options) -> Result:
     ready = TrainingData.read(DEMO, options.data_root)
     settings = replace(PAPER.initial, batch_size=BATCH)
-    module = InitialStageModule(DEMO.skeleton.name, to_primitives(settings), PAPER.square_initial_box, 0)
+    module = InitialStageModule(DEMO.skeleton.to_mapping(), to_primitives(settings), PAPER.square_initial_box, 0)
     loader = InitialStageDataModule(ready, settings, PAPER.square_initial_box, 0, workers=0).train_dataloader()
     batch = next(iter(loader))
     optimizer = module.configure_optimizers()
@@ -116,8 +116,7 @@ def _bare(module: InitialStageModule, optimizer: torch.optim.Optimizer, batch: d
     ends = []
     for _ in range(2 + STEPS):
         optimizer.zero_grad()
-        loss = module.batch_loss(batch)
-        (loss.coordinates / loss.count).backward()
+        (module.batch_loss(batch) / module.count_labels(batch)).backward()
         optimizer.step()
         ends.append(time.perf_counter())
     return (ends[-1] - ends[1]) / STEPS

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,10 +98,12 @@ def resolve_model(
     engine: str | None = None,
     *,
     default: DefaultModel = DefaultModel.NEWEST_RUN,
+    prefer_onnx: bool = False,
 ) -> TrainedModel:
     """Choose the model: the named run or weights, else what `default` says, else the pretrained weights.
 
-    engine: one of ENGINES; None: that of the file. Raises DeepPoseError, one line that says what to type, where there
+    engine: one of ENGINES; None: that of the file. prefer_onnx: None is ONNX for pretrained weights, where ONNX Runtime
+    is installed; importing torch takes seconds. Raises DeepPoseError, one line that says what to type, where there
     is no model or its file is bad.
     """
     check_model_flags(run, weights, engine)
@@ -113,6 +116,8 @@ def resolve_model(
                 f"no {wanted} in {runs_root}, and no {name} weights in this installation; give --run NAME or "
                 "--weights FILE, or type: deeppose train --stage 1"
             )
+        if engine is None and prefer_onnx and name in pretrained.pretrained_files(ONNX_SUFFIX):
+            engine = ONNX if find_spec("onnxruntime") else None
         return _weights_model(name, engine)
     if engine == ONNX:
         raise UsageError(

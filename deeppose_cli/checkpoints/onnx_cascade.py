@@ -29,7 +29,7 @@ from deeppose_cli.models.cascade import Cascade, CropBatch, Stage, StageModel, S
 
 MAX_FILE = 4 * 2**30
 """Bytes."""
-INSTALL = "pip install 'deeppose-cli[onnx]'"
+INSTALL = "pip install onnxruntime"
 
 
 class OnnxStage(StageModel):

@@ -62,7 +62,7 @@ def predict(
     flip_test: FlipTestOption = False,
     engine: Annotated[
         Engine | None,
-        typer.Option("--engine", help="What runs the networks. onnx starts faster, without torch."),
+        typer.Option("--engine", help="What runs the networks. Default: onnx for the pretrained weights, else torch."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

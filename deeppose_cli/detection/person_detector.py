@@ -1,4 +1,4 @@
-"""A detector of people: MoveNet MultiPose's centre and box heads (Google, 2021), run by OpenCV.
+"""A detector of people: MoveNet MultiPose's centre and box heads (Google, 2021), run by ONNX Runtime.
 
 `exporting/finder.py` describes its file. A person is a cell whose centre value is the largest of its neighbours and at
 least THRESHOLD.
@@ -6,8 +6,8 @@ least THRESHOLD.
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -39,7 +39,7 @@ class PersonDetector:
 
     def __init__(self, file: Path = FILE) -> None:
         self._file = file
-        self._local = threading.local()  # a network of OpenCV keeps state while it runs
+        self._session: Any = None
 
     def find(self, image: Image) -> NDArray[np.float64]:
         """(H, W, 3) RGB → (M, 5) centre x, centre y, width, height in px and the probability, best first.
@@ -69,14 +69,17 @@ class PersonDetector:
         return found
 
     def _forward(self, pixels: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        if not hasattr(self._local, "network"):
+        if self._session is None:  # only where an image is searched
+            import onnxruntime as ort
+
+            options = ort.SessionOptions()
+            options.log_severity_level = 4
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # in the way of the cascade
             try:
-                data = np.frombuffer(self._file.read_bytes(), np.uint8)
-                self._local.network = cv2.dnn.readNetFromONNX(data)
-            except (OSError, cv2.error):
+                self._session = ort.InferenceSession(self._file.read_bytes(), options, ["CPUExecutionProvider"])
+            except Exception:  # its own types are those of its C++ library
                 raise DeepPoseError(f"{self._file}: missing or damaged; install deeppose-cli again") from None
-        self._local.network.setInput(pixels)
-        return [output[0] for output in self._local.network.forward(_HEADS)]
+        return [output[0] for output in self._session.run(_HEADS, {"image": pixels})]
 
 
 def decode(center: FloatArray, size: FloatArray, offset: FloatArray) -> NDArray[np.float64]:

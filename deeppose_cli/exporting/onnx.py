@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from deeppose_cli.checkpoints.metadata import ModelMetadata, to_json
-from deeppose_cli.checkpoints.onnx_cascade import INSTALL, build_onnx_cascade, open_onnx
+from deeppose_cli.checkpoints.onnx_cascade import build_onnx_cascade, open_onnx
 from deeppose_cli.checkpoints.weights_file import KEY
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.files import replacing
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import onnx
 
 OPSET = 18
+INSTALL = "pip install 'deeppose-cli[onnx]'"
 MAX_DISTANCE, MIN_SHARE = 0.05, 0.995
 """px between a joint and torch's, and the share of joints that must be within it: where two cells of a heatmap are
 equal but for the last bit, the peak may be the other one (one of 1,000 joints on FLIC, .213 px)."""

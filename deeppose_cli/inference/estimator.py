@@ -191,7 +191,8 @@ def load(
         model: The name or the file; None: `people`.
         stages: How many stages of the cascade are used; None: all.
         box: Where the people in an image are: `auto`, `image`, `face`, `person`, `x,y,w,h`, or a file of boxes.
-        engine: `torch`, or `onnx`, which imports no torch; None: that of the file.
+        engine: `torch`, or `onnx`, which imports no torch; None: `onnx` for the pretrained weights, else that of the
+            file.
         runs_root: Folder that holds one folder for each run.
 
     Raises:
@@ -208,7 +209,9 @@ def load(
             f"{ONNX_SUFFIX} file"
         )
     run, weights = (name, None) if is_run else (None, name)
-    chosen = resolve_model(Path(runs_root), run, weights, engine=engine, default=DefaultModel.PRETRAINED)
+    chosen = resolve_model(
+        Path(runs_root), run, weights, engine=engine, default=DefaultModel.PRETRAINED, prefer_onnx=True
+    )
     source = parse_source(box)
     cascade = chosen.load(check_stage(chosen, stages))
     return PoseEstimator(cascade, chosen.name, PersonFinder(source, chosen.initial_box, cascade.skeleton))
@@ -218,7 +221,9 @@ def _read(image: AnyImage) -> tuple[Image, str]:
     """Pixels (H, W, 3) RGB and the path; the path is empty for pixels."""
     if isinstance(image, str | PathLike):
         return read_image(Path(image), exif=True), str(image)
-    if not isinstance(image, np.ndarray):  # a PIL image
+    if not isinstance(image, np.ndarray):
+        if not hasattr(image, "convert"):
+            raise UsageError(f"an image of type {type(image).__name__}; valid: a file, pixels (array), or a PIL image")
         return np.asarray(image.convert("RGB"), dtype=np.uint8), ""
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
         valid = "valid: uint8, (H, W, 3) RGB or (H, W)"

@@ -92,7 +92,7 @@ def predict(
         box: Where the people are: `auto`, `image`, `face`, `person`, `x,y,w,h`, or a file of boxes.
         out: The folder of results.
         flip_test: Average the predictions for the image and its mirror image; twice the time.
-        engine: `torch` or `onnx`; None: that of the weights file.
+        engine: `torch` or `onnx`; None: `onnx` for the pretrained weights, else that of the file.
         overlays: Draw the poses into copies.
         names: Write the joints' names into the overlays.
         show_stages: Show every stage by itself in the overlays.
@@ -124,7 +124,9 @@ def predict(
         problems += [f"{file}: cannot be read (no such file)" for file in files]
         _report(listener, problems)
         return PredictionSummary(folder=folder, files=(), skipped=len(problems))
-    model = resolve_model(Path(runs_root), run, name, engine=engine, default=DefaultModel.FINISHED_RUN)
+    model = resolve_model(
+        Path(runs_root), run, name, engine=engine, default=DefaultModel.FINISHED_RUN, prefer_onnx=True
+    )
     stages = check_stage(model, stage)
     settings = {
         "model": model.fingerprint(stages),

@@ -41,6 +41,10 @@ from deeppose_cli.models.person_view import merge_poses, place_person_crops
 IntArray = NDArray[np.int64]
 
 
+PIXELS_AT_ONCE = 2**20
+"""Pixels of the crops that a network sees at once: 16 crops of 256 px."""
+
+
 @dataclass(frozen=True, eq=False)
 class CropBatch:
     """Input of a stage: M crops, and where they come from."""
@@ -173,8 +177,8 @@ class Cascade:
         images: B arrays (H, W, 3) uint8 RGB, of any sizes.
         boxes: (B, 4) px, the initial boxes b⁰.
         joints: refine these joints only; the others keep their position of stage 1.
-        crops_at_once: bounds the memory. On a CPU 32 to 64 are also a quarter faster than 256, whose features fit in no
-            cache.
+        crops_at_once: fewer where PIXELS_AT_ONCE are reached; both bound the memory. On a CPU 32 to 64 small crops
+            are also a quarter faster than 256, whose features fit in no cache.
         flip_test: every stage also predicts from the mirror image of each crop, in twice the time.
         """
         count, k = len(images), len(self.skeleton)
@@ -190,7 +194,8 @@ class Cascade:
             stage: Stage, boxes: FloatArray, image: IntArray, joint: IntArray | None, angles: FloatArray | None = None
         ) -> _Points:
             """N⁻¹(ψ(N(x; b)); b) for M boxes: points in px and peak masses."""
-            parts = [slice(start, start + crops_at_once) for start in range(0, len(boxes), crops_at_once)]
+            at_once = min(crops_at_once, max(1, PIXELS_AT_ONCE // stage.input_size**2))
+            parts = [slice(start, start + at_once) for start in range(0, len(boxes), at_once)]
             batches = [
                 self._forward(
                     stage,

@@ -76,6 +76,18 @@ def test_the_pretrained_weights_are_used_where_there_is_no_run(folder: Path) -> 
     assert resolve_model(RUNS, None, "people-fast").kind == "weights"
 
 
+def test_predict_prefers_onnx_runtime_where_it_is_installed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(folder / "people.safetensors")
+    assert resolve_model(RUNS, prefer_onnx=True).files[0].suffix == ".safetensors"  # there is no other file
+    (folder / "people.onnx").write_bytes(b"no network")
+    with pytest.raises(DeepPoseError, match=r"people.onnx: not an ONNX file"):
+        resolve_model(RUNS, prefer_onnx=True)
+    assert resolve_model(RUNS).files[0].suffix == ".safetensors"
+    assert resolve_model(RUNS, engine="torch", prefer_onnx=True).files[0].suffix == ".safetensors"
+    monkeypatch.setattr("deeppose_cli.checkpoints.model_source.find_spec", lambda name: None)
+    assert resolve_model(RUNS, prefer_onnx=True).files[0].suffix == ".safetensors"
+
+
 def test_only_a_finished_run_on_real_images_replaces_the_pretrained_weights_in_predict(folder: Path) -> None:
     write(folder / "people.safetensors")
     make_run("real", stages=2, age=100)

@@ -41,7 +41,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_newest_finished_run_and_all_its_stages_are_used(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["predict", "a.jpg", "b.jpg"]) == 0
+    assert main(["predict", "a.jpg", "b.jpg", "--box", "image"]) == 0
     assert Path("loaded").read_text() == "demo 2"
     out, err = capsys.readouterr()
     assert err == ""
@@ -65,13 +65,13 @@ def test_stage_stops_the_cascade_early() -> None:
 def test_the_flip_test_is_the_cascades(capsys: pytest.CaptureFixture[str]) -> None:
     found = []
     for flags in ([], ["--flip-test"]):
-        assert main(["predict", "a.jpg", "--json", *flags]) == 0
+        assert main(["predict", "a.jpg", "--box", "image", "--json", *flags]) == 0
         found.append(json.loads(capsys.readouterr().out)[0]["keypoints"][:2])
     assert found[1] == pytest.approx([found[0][0] + 1, found[0][1]])
 
 
 def test_json_has_stdout_for_itself(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["predict", "a.jpg", "missing.jpg", "--json", "--out", "elsewhere"]) == 1
+    assert main(["predict", "a.jpg", "missing.jpg", "--box", "image", "--json", "--out", "elsewhere"]) == 1
     out, err = capsys.readouterr()
     assert json.loads(out) == json.loads(Path("elsewhere/predictions.json").read_text())
     assert "skipped: missing.jpg" in err
@@ -81,7 +81,7 @@ def test_json_has_stdout_for_itself(capsys: pytest.CaptureFixture[str]) -> None:
 def test_bad_images_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     Path("empty").mkdir()
     Path("bad.jpg").write_bytes(b"\xff\xd8\xff")
-    assert main(["predict", "a.jpg", "bad.jpg", "empty"]) == 1
+    assert main(["predict", "a.jpg", "bad.jpg", "empty", "--box", "image"]) == 1
     out, err = capsys.readouterr()
     assert "1 image, 1 person, 2 skipped" in out
     assert [line.split(":")[1].strip() for line in err.splitlines()] == ["empty", "bad.jpg"]
@@ -156,12 +156,12 @@ def test_weights_in_place_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert not Path("loaded").exists()
 
 
-def test_without_a_run_the_pretrained_full_body_weights_are_used(
+def test_without_a_run_the_pretrained_weights_are_used(
     capsys: pytest.CaptureFixture[str], workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pretrained, "FOLDER", workplace / "pretrained")
     write(workplace / "pretrained" / "people.safetensors")
-    assert main(["predict", "a.jpg", "--runs-root", "nowhere", "--json"]) == 0
+    assert main(["predict", "a.jpg", "--runs-root", "nowhere", "--box", "image", "--json"]) == 0
     out, err = capsys.readouterr()
     assert len(json.loads(out)[0]["stages"]) == 2
     assert err.startswith("model: pretrained weights people (2 stages); a run: --run NAME\n")

@@ -69,7 +69,7 @@ def test_the_command_gives_the_same_results(estimator: PoseEstimator, capsys: py
 
     from deeppose_cli.cli.app import main
 
-    assert main(["predict", "2.png", "--weights", "ours.safetensors", "--json"]) == 0
+    assert main(["predict", "2.png", "--weights", "ours.safetensors", "--box", "image", "--json"]) == 0
     (result,) = json.loads(capsys.readouterr().out)
     ours = estimator("2.png").to_coco()
     assert ours.keys() == result.keys()
@@ -112,6 +112,7 @@ def test_a_table_and_images_of_it(estimator: PoseEstimator) -> None:
         (lambda estimator: estimator(np.zeros((5, 5, 3))), "type float64"),
         (lambda estimator: estimator(np.zeros((0, 5, 3), np.uint8)), "there are none"),
         (lambda estimator: estimator.batch(["0.png"], []), "0 boxes for 1 images"),
+        (lambda estimator: estimator(None), "an image of type NoneType; valid: a file"),
     ],
 )
 def test_mistakes_are_named(mistake: object, words: str, estimator: PoseEstimator) -> None:

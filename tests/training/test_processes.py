@@ -80,14 +80,6 @@ def test_killed_training_taken_up_again_ends_as_if_it_had_never_stopped(mini_roo
     assert_same_weights(weights(whole, 1), weights(broken, 1))
     assert_same_weights(weights(whole, 1, "best"), weights(broken, 1, "best"))
 
-    refine = ["refine", "--stage", "2", "--max-epochs", "2", "--batch-size", "56", "--workers", "1"]
-    run(mini_root, whole, *refine)
-    kill_in_mid_epoch(mini_root, broken, 2, *refine, "--checkpoint-steps", "3")
-    run(mini_root, broken, "refine", "--stage", "2", "--resume")
-    assert_same_weights(weights(whole, 2), weights(broken, 2))
-    histories = [resolve_run(runs, mini.NAME).stage(2).history() for runs in (whole, broken)]
-    assert [row["val_pdj"] for row in histories[0]] == [row["val_pdj"] for row in histories[1]]
-
 
 def test_two_processes_train_and_score_what_one_process_scores(mini_root: Path, tmp_path: Path) -> None:
     run(mini_root, tmp_path, "train", *SMALL, "--accelerator", "cpu", "--devices", "2", "--strategy", "ddp")

@@ -369,6 +369,29 @@ def test_stopped_anywhere_and_taken_up_again_the_training_ends_the_same(
     ]
 
 
+def test_a_stopped_refinement_taken_up_again_ends_the_same(
+    runs: Path, mini_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its displacements are drawn anew in every epoch."""
+    whole_runs = Path(shutil.copytree(runs, tmp_path / "whole"))
+    more = {"settings": {**REFINE, "max_epochs": 2}, "overwrite": True}
+    whole, _ = train(mini_root, whole_runs, 2, **more)
+    first_step = int(whole.history()[0]["step"])
+
+    def stop(self: Any, trainer: Any, *_: Any) -> None:
+        if trainer.global_step == first_step + 1:
+            raise Stop
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StopOnNonFiniteLoss, "on_train_batch_start", stop)
+        patched.setattr(StopOnNonFiniteLoss, "on_before_backward", lambda *_: None)
+        with pytest.raises(Stop):
+            train(mini_root, runs, 2, checkpoint_steps=1, **more)
+    broken, _ = train(mini_root, runs, 2, resume=True)
+    assert same(weights(whole), weights(broken))
+    assert [row["val_pdj"] for row in whole.history()] == [row["val_pdj"] for row in broken.history()]
+
+
 def test_the_best_of_a_growing_training_is_of_its_last_size(
     mini_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
