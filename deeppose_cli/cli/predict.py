@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from deeppose_cli.cli.options import FlipTestOption, JsonOption, RunOption, RunsRootOption, WeightsOption
-from deeppose_cli.config.defaults import RUNS_ROOT
+from deeppose_cli.config.defaults import MIN_CONFIDENCE, RUNS_ROOT
 
 OUT = Path("predictions")
 
@@ -48,6 +48,14 @@ def predict(
     show_stages: Annotated[
         bool, typer.Option("--show-stages", help="Show every stage by itself in the overlays, with its crop boxes.")
     ] = False,
+    min_confidence: Annotated[
+        float,
+        typer.Option(
+            "--min-confidence",
+            metavar="P",
+            help="Leave out people detected in images whose joints have a lower mean; draw joints with less faint.",
+        ),
+    ] = MIN_CONFIDENCE,
     frames: Annotated[
         int | None, typer.Option("--frames", metavar="N", min=1, help="At most N frames of each video or camera.")
     ] = None,
@@ -89,6 +97,7 @@ def predict(
             overlays=overlays,
             names=names,
             show_stages=show_stages,
+            min_confidence=min_confidence,
             frames=frames,
             resume=resume,
             overwrite=overwrite,

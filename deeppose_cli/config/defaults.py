@@ -50,12 +50,14 @@ class Placement:
     height: float
 
 
-BOX_SOURCES = ("image", "own", "face", "torso", "person", "joints")
+BOX_SOURCES = ("image", "own", "face", "torso", "person", "auto", "joints")
 """Sources of an initial box besides x,y,w,h; `detection/initial_boxes.py` explains each."""
 FACE_PLACEMENT = Placement(dy=2.31, width=5.37, height=4.77)
 TORSO_PLACEMENT = Placement(dy=0.17, width=2.47, height=2.43)
 """Both learned on FLIC's training examples, so that they hold all labelled joints of 95 of 100 people; `python -m
 benchmarks.box_quality flic` learns them again."""
+MIN_CONFIDENCE = 0.2
+"""Of prediction: a detected person whose joints have a lower mean is left out; joints with less are drawn faint."""
 FACE_SURE = 4.0
 """Votes with which `--box auto` takes a face for a person's."""
 FACE_ABOVE_TORSO = 0.9

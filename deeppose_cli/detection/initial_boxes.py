@@ -6,7 +6,8 @@
 | `own` | the box in the annotations (LSPET's, for training), else the whole image |
 | `face` | the paper's, for FLIC and Buffy: a face detector's box, enlarged and shifted as learned on training people |
 | `torso` | the data set's own torso box (FLIC's), enlarged likewise |
-| `person` | the box of a detected person |
+| `person` | the box of a detected person, the most probable one |
+| `auto` | the detected person whose box fits the labels best: the labels only say who is meant |
 | `joints` | the tight box of the labels: an upper bound, as it needs the labels |
 | `x,y,w,h` | left, top, width, height in px |
 
@@ -34,7 +35,7 @@ from deeppose_cli.config.defaults import (
 )
 from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError, UsageError
-from deeppose_cli.core.geometry import Box, FloatArray
+from deeppose_cli.core.geometry import Box, FloatArray, overlap
 from deeppose_cli.core.progress import Progress
 from deeppose_cli.detection.box_file import parse_box
 from deeppose_cli.detection.detectors import Detector, HaarFaceDetector, detect_cached
@@ -61,6 +62,7 @@ class InitialBoxes:
         notes = {
             UPPER_BOUND: " (made from the labels: an upper bound)",
             "own": " where there is one, else the whole image",
+            "auto": " (the detected person who fits the labels best)",
         }
         note = notes.get(self.source, "")
         if self.found.all():
@@ -98,6 +100,7 @@ def initial_boxes(
         "face": lambda: place(faces(annotations, folder, progress), FACE_PLACEMENT),
         "torso": lambda: place(_torsos(annotations), TORSO_PLACEMENT),
         "person": lambda: _detected(PersonDetector(), choose_person, annotations, folder, progress),
+        "auto": lambda: _matched(annotations, folder, progress),
         "joints": lambda: _label_boxes(annotations.keypoints),
     }
     boxes = sources[spec]()
@@ -162,6 +165,17 @@ def _detected(
     torsos = [None] * len(annotations) if annotations.torsos is None else list(annotations.torsos)
     chosen = [choose(found[file], torso) for file, torso in zip(annotations.files, torsos, strict=True)]
     return np.array(chosen).reshape(-1, 4)
+
+
+def _matched(annotations: Annotations, folder: Path | None, progress: Progress | None) -> NDArray[np.float64]:
+    """(N, 4) of the detected people the one whose box overlaps the labels' box most; NaN where none does."""
+    found = detect_cached(PersonDetector(), annotations.files, folder, progress)
+    chosen = np.full((len(annotations), 4), np.nan)
+    for row, label, file in zip(chosen, _label_boxes(annotations.keypoints), annotations.files, strict=True):
+        overlaps = np.array([overlap(box, label) for box in found[file][:, :4]])
+        if (overlaps > 0).any():
+            row[:] = found[file][overlaps.argmax(), :4]
+    return chosen
 
 
 def _torsos(annotations: Annotations) -> NDArray[np.float64]:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from deeppose_cli.checkpoints.model_source import ENGINES, DefaultModel, check_stage, resolve_model
 from deeppose_cli.checkpoints.pretrained import NAMES, ONNX_SUFFIX, SUFFIX
 from deeppose_cli.checkpoints.run_folder import RunFolder
-from deeppose_cli.config.defaults import RUNS_ROOT
+from deeppose_cli.config.defaults import MIN_CONFIDENCE, RUNS_ROOT
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.core.geometry import Box
 from deeppose_cli.core.skeleton import Skeleton
@@ -151,13 +151,14 @@ class PoseEstimator:
             poses += self._poses(decoded, people)
         return poses
 
-    def people(self, image: AnyImage, *, flip_test: bool = False) -> list[Pose]:
-        """Predict everyone who is found in an image, the most confident first; there may be nobody. Raises as a call
-        does."""
+    def people(self, image: AnyImage, *, flip_test: bool = False, min_confidence: float = MIN_CONFIDENCE) -> list[Pose]:
+        """Predict everyone who is found in an image, the most confident first; there may be nobody.
+
+        `min_confidence`: a detected person whose joints have a lower mean is left out. Raises as a call does."""
         pixels, source = _read(image)
         boxes = self.finder.find(pixels, Path(source or "image"))
         people = predict_people(self.cascade, [pixels] * len(boxes), boxes, flip_test=flip_test)
-        people = distinct_people(people) if self.finder.is_dynamic else people
+        people = distinct_people(people, min_confidence) if self.finder.is_dynamic else people
         return self._poses([(pixels, source)] * len(people), people)
 
     def _poses(self, images: Sequence[tuple[Image, str]], people: Sequence[Person]) -> list[Pose]:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from deeppose_cli.config.defaults import MIN_CONFIDENCE
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.geometry import Box
 from deeppose_cli.detection.person_finder import PersonFinder, non_max_suppression
@@ -48,6 +49,8 @@ class Predictor:
     flip_test: bool = False
     style: AnnotationStyle | None = PLAIN
     """Style of the overlays; None: no overlays."""
+    min_confidence: float = MIN_CONFIDENCE
+    """Least mean confidence of a detected person in an image."""
     frames: int | None = None
     """Most frames of each video or camera."""
     on_record: Callable[[Record], None] = lambda _: None
@@ -72,12 +75,13 @@ def predict_people(cascade: Cascade, images: Sequence[Image], boxes: Sequence[Bo
     return [result.person(i, box) for i, box in enumerate(boxes)]
 
 
-def distinct_people(people: Sequence[Person]) -> list[Person]:
-    """The people without those whose pose is another's, the most confident first."""
+def distinct_people(people: Sequence[Person], min_confidence: float = MIN_CONFIDENCE) -> list[Person]:
+    """The people without those whose pose is another's, and without unsure ones, the most confident first."""
     if not people:
         return []
     confidence = np.array([person.confidence[-1].mean() for person in people])
-    return [people[i] for i in non_max_suppression(np.array([person.poses[-1] for person in people]), confidence)]
+    order = non_max_suppression(np.array([person.poses[-1] for person in people]), confidence)
+    return [people[i] for i in order if not confidence[i] < min_confidence]  # NaN, not measured, is not less
 
 
 def predict_images(predictor: Predictor, jobs: Sequence[Job]) -> None:
@@ -209,5 +213,8 @@ def _predict(predictor: Predictor, batch: Sequence[Decoded]) -> list[tuple[Job, 
                 image = error
         items.append((job, image, len(found)))
     people = iter(predictor.people(images, boxes))
-    chosen = distinct_people if predictor.finder.is_dynamic else list
+
+    def chosen(everyone: list[Person]) -> list[Person]:
+        return distinct_people(everyone, predictor.min_confidence) if predictor.finder.is_dynamic else everyone
+
     return [(job, image, chosen(list(islice(people, count)))) for job, image, count in items]

@@ -16,7 +16,7 @@ from deeppose_cli.checkpoints.model_source import (
     model_line,
     resolve_model,
 )
-from deeppose_cli.config.defaults import RUNS_ROOT
+from deeppose_cli.config.defaults import MIN_CONFIDENCE, RUNS_ROOT
 from deeppose_cli.core.errors import UsageError, one_line
 from deeppose_cli.core.progress import loading_notice
 from deeppose_cli.detection.box_file import AUTO, BoxFile, parse_source
@@ -70,6 +70,7 @@ def predict(
     overlays: bool = True,
     names: bool = False,
     show_stages: bool = False,
+    min_confidence: float = MIN_CONFIDENCE,
     frames: int | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -96,6 +97,8 @@ def predict(
         overlays: Draw the poses into copies.
         names: Write the joints' names into the overlays.
         show_stages: Show every stage by itself in the overlays.
+        min_confidence: A detected person in an image whose joints have a lower mean is left out; joints with less are
+            drawn faint.
         frames: At most so many frames of each video.
         resume: Continue a prediction that was stopped.
         overwrite: Replace a prediction that was stopped.
@@ -111,6 +114,8 @@ def predict(
     listener = listener or PredictionListener()
     folder = Path(out)
     # First what needs neither NumPy nor a model.
+    if not 0 <= min_confidence <= 1:
+        raise UsageError(f"--min-confidence {min_confidence:g}: valid: 0 to 1")
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other")
     number, count = WHOLE if shard is None else parse_shard(shard)
@@ -136,6 +141,7 @@ def predict(
         "overlays": overlays,
         "names": names,
         "show stages": show_stages,
+        "min confidence": min_confidence,
         "frames": frames,
         "shard": [number, count],
     }
@@ -163,7 +169,8 @@ def predict(
             finder=PersonFinder(source, model.initial_box, cascade.skeleton),
             writer=writer,
             flip_test=flip_test,
-            style=AnnotationStyle(names, show_stages) if overlays else None,
+            style=AnnotationStyle(names, show_stages, min_confidence) if overlays else None,
+            min_confidence=min_confidence,
             frames=frames,
             on_record=on_record,
         )

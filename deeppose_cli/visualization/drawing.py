@@ -8,7 +8,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
+from deeppose_cli.config.defaults import MIN_CONFIDENCE
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.files import write_bytes
 from deeppose_cli.core.geometry import FloatArray, box_corners
@@ -28,6 +30,12 @@ SIDE_COLORS: dict[str, Color] = {"left": (230, 159, 0), "right": (86, 180, 233),
 """By the PERSON's side, "" being the midline. Orange and sky blue differ with every kind of color blindness (Okabe and
 Ito, 2008)."""
 _EDGE = (0, 0, 0)
+_FAINT = 0.3
+"""Opacity of unsure joints."""
+_LINES_AN_IMAGE, _LINES_A_PERSON = 120, 45
+"""Widths of a line in the longer side of an image, and of a person; the thinner one is drawn."""
+_GIRDLES = (("left_shoulder", "right_shoulder"), ("left_hip", "right_hip"))
+"""Lines that no score counts as limbs."""
 _NAME, _LABEL = 0.022, 0.035
 """Height of letters, in longer sides of the image."""
 _MAX_NAME, _MIN_NAME = 0.045, 8.0
@@ -48,6 +56,8 @@ class AnnotationStyle:
     """The joints' names."""
     show_stages: bool = False
     """Every stage by itself, side by side, with its crop boxes."""
+    min_confidence: float = MIN_CONFIDENCE
+    """Joints with less are drawn faint."""
 
 
 PLAIN = AnnotationStyle()
@@ -83,9 +93,10 @@ def _draw_stage(
         if stage is not None:
             for box in np.unique(person.boxes[stage], axis=0):
                 _draw_outline(canvas, enlarged(box_corners(box, person.angles[stage])))
-        pose = person.poses[-1 if stage is None else stage]
+        index = -1 if stage is None else stage
         label = "" if person.track is None else str(person.track)
-        canvas = draw_pose(canvas, enlarged(pose), skeleton, names=style.names, label=label)
+        faint = person.confidence[index] < style.min_confidence
+        canvas = draw_pose(canvas, enlarged(person.poses[index]), skeleton, names=style.names, label=label, faint=faint)
     if stage is not None:
         length = max(canvas.shape[:2])
         _write(canvas, f"stage {stage + 1}", np.array([2, 5]) * length / 120, _LABEL * length, SIDE_COLORS[""])
@@ -102,35 +113,61 @@ def write_image(path: Path, image: Image) -> None:
     write_bytes(path, data.tobytes())
 
 
-def draw_pose(image: Image, pose: FloatArray, skeleton: Skeleton, *, names: bool = False, label: str = "") -> Image:
+def draw_pose(
+    image: Image,
+    pose: FloatArray,
+    skeleton: Skeleton,
+    *,
+    names: bool = False,
+    label: str = "",
+    faint: NDArray[np.bool_] | None = None,
+) -> Image:
     """Draw the pose (K, 2) in px over a copy of the image (H, W, 3).
 
     Limbs and joints have the color of the person's side, and a dark edge that is visible on any background; lines are
-    as thick as fits the image's size. Joints that are NaN are left out, with their limbs. `names` writes the joints'
-    names beside them, `label` a text above the person.
+    as thick as fits the sizes of the image and the person. Joints that are NaN are left out, with their limbs; those
+    that are `faint` (K), and their limbs, are nearly transparent. `names` writes the joints' names beside them, `label`
+    a text above the person.
     """
-    canvas, size = _copy(image), max(image.shape[:2])
-    width = max(1.0, size / 120)
+    size = max(image.shape[:2])
     points = _bounded(pose, size)
-    limbs = []
-    for limb in skeleton.limbs:
-        ends = [points[[skeleton.index(joint) for joint in joints]].mean(0) for joints in (limb.start, limb.end)]
-        sides = {_side(joint) for joint in (*limb.start, *limb.end)}
-        if not np.isnan(ends).any():
-            limbs.append((*map(_fixed, ends), SIDE_COLORS[sides.pop() if len(sides) == 1 else ""]))
-    for is_edge in (True, False):
-        for start, end, color in limbs:
-            thickness = round(width) + 2 * is_edge
-            cv2.line(canvas, start, end, _EDGE if is_edge else color, thickness, cv2.LINE_AA, _SHIFT)
-    for point, joint in zip(points, skeleton.joints, strict=True):
-        if not np.isnan(point).any():
-            for radius, color in ((width + 1, _EDGE), (width, joint_color(joint))):
-                cv2.circle(canvas, _fixed(point), round(radius * 2**_SHIFT), color, cv2.FILLED, cv2.LINE_AA, _SHIFT)
+    visible = points[~np.isnan(points).any(-1)]
+    if not len(visible):
+        return _copy(image)
+    width = max(1.0, min(size / _LINES_AN_IMAGE, float(np.ptp(visible, axis=0).max()) / _LINES_A_PERSON))
+    unsure = np.zeros(len(points), bool) if faint is None else faint
+    canvas = _copy(image)
+    if unsure.any():
+        drawn = _draw_lines(_copy(image), points, skeleton, width, np.ones(len(points), bool))
+        canvas = np.asarray(cv2.addWeighted(drawn, _FAINT, canvas, 1 - _FAINT, 0), np.uint8)
+    _draw_lines(canvas, points, skeleton, width, ~unsure)
     if names:
         _write_names(canvas, points, skeleton, width)
-    if label and not np.isnan(points).all():
-        top = points[np.nanargmin(points[:, 1])]
+    if label:
+        top = visible[visible[:, 1].argmin()]
         _write(canvas, label, top - np.array([0, 3 * width]), _LABEL * size, SIDE_COLORS[""])
+    return canvas
+
+
+def _draw_lines(canvas: Image, points: FloatArray, skeleton: Skeleton, width: float, drawn: NDArray[np.bool_]) -> Image:
+    """Draw the joints (K, 2) that are `drawn` (K), and the limbs between them, in place."""
+    bones = [(limb.start, limb.end) for limb in skeleton.limbs]
+    bones += [((a,), (b,)) for a, b in _GIRDLES if {a, b} <= set(skeleton.joints)]
+    limbs = []
+    for start, end in bones:
+        indices = [[skeleton.index(joint) for joint in joints] for joints in (start, end)]
+        ends = [points[index].mean(0) for index in indices]
+        if not np.isnan(ends).any() and drawn[indices[0] + indices[1]].all():
+            sides = {_side(joint) for joint in (*start, *end)}
+            limbs.append((*map(_fixed, ends), SIDE_COLORS[sides.pop() if len(sides) == 1 else ""]))
+    for is_edge in (True, False):
+        for first, last, color in limbs:
+            thickness = round(width) + 2 * is_edge
+            cv2.line(canvas, first, last, _EDGE if is_edge else color, thickness, cv2.LINE_AA, _SHIFT)
+    for point, joint, chosen in zip(points, skeleton.joints, drawn, strict=True):
+        if chosen and not np.isnan(point).any():
+            for radius, color in ((width + 1, _EDGE), (width, joint_color(joint))):
+                cv2.circle(canvas, _fixed(point), round(radius * 2**_SHIFT), color, cv2.FILLED, cv2.LINE_AA, _SHIFT)
     return canvas
 
 

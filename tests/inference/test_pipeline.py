@@ -86,7 +86,9 @@ def test_a_resumed_run_counts_all_of_it() -> None:
 
 
 def test_a_list_of_names_and_one_stage() -> None:
-    summary = deeppose_cli.predict("-", weights="ours.safetensors", stage=1, box="image", stdin=io.BytesIO(b"b.png\na.png\n"))
+    summary = deeppose_cli.predict(
+        "-", weights="ours.safetensors", stage=1, box="image", stdin=io.BytesIO(b"b.png\na.png\n")
+    )
     results = json.loads(summary.files[0].read_text())
     assert [(result["file_name"], len(result["stages"])) for result in results] == [("b.png", 1), ("a.png", 1)]
 

@@ -8,6 +8,7 @@ import pytest
 
 from deeppose_cli.core.geometry import Box
 from deeppose_cli.core.skeleton import LSP14
+from deeppose_cli.media.images import Image
 from deeppose_cli.models.cascade import Person
 from deeppose_cli.visualization.drawing import SIDE_COLORS, AnnotationStyle, annotate_image, draw_pose
 
@@ -127,6 +128,30 @@ def test_lines_grow_with_the_image() -> None:
         return int((drawn[:, 50 * scale] > 170).all(-1).sum())
 
     assert 1 <= thickness(1) < thickness(5) <= 8
+
+
+def test_lines_of_a_small_person_in_a_large_image_are_thin() -> None:
+    def changed(height: float) -> float:
+        """Share of the person's box that is drawn over."""
+        pose = np.stack([np.linspace(0, height / 2, 14) + 300, np.linspace(0, height, 14) + 100], axis=-1)
+        drawn = draw_pose(gray(3000, 1000), pose, LSP14)
+        return float((drawn != 100).any(-1).sum() / height**2)
+
+    assert changed(90) < 3 * changed(800)
+
+
+def test_unsure_joints_are_faint_and_the_others_as_ever() -> None:
+    pose, faint = spread_out(), np.zeros(14, bool)
+    wrist, ankle = LSP14.index("left_wrist"), LSP14.index("left_ankle")
+    faint[wrist] = True
+    plain, drawn = (draw_pose(gray(), pose, LSP14, faint=one) for one in (None, faint))
+
+    def contrast(image: Image, joint: int) -> int:
+        x, y = pose[joint].astype(int)
+        return int(np.abs(image[y, x].astype(int) - 100).max())
+
+    assert contrast(drawn, ankle) == contrast(plain, ankle)
+    assert 0 < contrast(drawn, wrist) < contrast(plain, wrist) / 2
 
 
 def test_an_image_of_one_pixel() -> None:
