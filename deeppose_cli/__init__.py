@@ -9,39 +9,61 @@ from deeppose_cli.core.version import __version__ as __version__
 if TYPE_CHECKING:
     from deeppose_cli.data.datasets.own import add_dataset
     from deeppose_cli.data.datasets.registry import prepare
+    from deeppose_cli.data.loading.keypoint_data import (
+        BuffyDataModule,
+        FLICDataModule,
+        KeypointDataModule,
+        LSPDataModule,
+        ParseDataModule,
+    )
     from deeppose_cli.evaluation.evaluate import evaluate
     from deeppose_cli.exporting.exporter import export
     from deeppose_cli.inference.estimator import Pose, PoseEstimator, load
     from deeppose_cli.inference.pipeline import predict
     from deeppose_cli.training.run_config import TrainOptions
+    from deeppose_cli.training.stages import initial_stage, refinement_stage
     from deeppose_cli.training.train import refine, train
 
 _MODULES = {
+    "BuffyDataModule": "data.loading.keypoint_data",
+    "FLICDataModule": "data.loading.keypoint_data",
+    "KeypointDataModule": "data.loading.keypoint_data",
+    "LSPDataModule": "data.loading.keypoint_data",
+    "ParseDataModule": "data.loading.keypoint_data",
     "Pose": "inference.estimator",
     "PoseEstimator": "inference.estimator",
     "TrainOptions": "training.run_config",
     "add_dataset": "data.datasets.own",
     "evaluate": "evaluation.evaluate",
     "export": "exporting.exporter",
+    "initial_stage": "training.stages",
     "load": "inference.estimator",
     "predict": "inference.pipeline",
     "prepare": "data.datasets.registry",
     "refine": "training.train",
+    "refinement_stage": "training.stages",
     "train": "training.train",
 }
 """Each public name and the module that defines it, imported at the first use: `deeppose --help` needs none of them."""
 
 __all__ = [
+    "BuffyDataModule",
+    "FLICDataModule",
+    "KeypointDataModule",
+    "LSPDataModule",
+    "ParseDataModule",
     "Pose",
     "PoseEstimator",
     "TrainOptions",
     "add_dataset",
     "evaluate",
     "export",
+    "initial_stage",
     "load",
     "predict",
     "prepare",
     "refine",
+    "refinement_stage",
     "train",
 ]
 

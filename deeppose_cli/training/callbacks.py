@@ -67,6 +67,8 @@ class Checkpoints(Callback):
             self._save(trainer, self.folder.last)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if trainer.sanity_checking:
+            return
         score, size = _metric(trainer, "val_pdj"), _input_size(trainer)
         if size != self.size and self.size:  # scores at smaller inputs do not compare
             self.best = -math.inf
@@ -119,7 +121,7 @@ class MetricsCsv(Callback):
         self._losses.append(float(outputs["loss"]))
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        if not trainer.is_global_zero:
+        if not trainer.is_global_zero or trainer.sanity_checking:
             return
         row = (
             trainer.current_epoch + 1,

@@ -14,6 +14,7 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
+from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
 from deeppose_cli.config.schema import RefinementPreset, StagePreset, from_primitives
@@ -51,6 +52,13 @@ class StageLightningModule(L.LightningModule):
         self.pdj = PDJ(self.skeleton)
         self.diversity = PredictionDiversity(len(self.skeleton))
         self._num_labels = 0.0  # of the current batch, in all processes
+        self.build_loaders: Any = None
+        """Training data and number of workers → the stage's loaders, for `KeypointDataModule`."""
+        self.stage_callbacks: list[Callback] = []
+        """Callbacks that a Trainer adds to its own: those that write the run folder."""
+
+    def configure_callbacks(self) -> list[Callback]:
+        return self.stage_callbacks
 
     def keep_teacher(self, joints: Sequence[str]) -> None:
         """Keep the present weights, if they are to teach: their heatmaps are labels of these joints without one."""
@@ -104,8 +112,17 @@ class StageLightningModule(L.LightningModule):
         self.diversity.update(predictions, labels)
 
     def on_validation_epoch_end(self) -> None:
-        self.log("val_pdj", self.pdj.compute())
-        self.log("val_diversity", self.diversity.compute())
+        self._log_scores("val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self.validation_step(batch, batch_idx)
+
+    def on_test_epoch_end(self) -> None:
+        self._log_scores("test")
+
+    def _log_scores(self, split: str) -> None:
+        self.log(f"{split}_pdj", self.pdj.compute())
+        self.log(f"{split}_diversity", self.diversity.compute())
         self.pdj.reset()
         self.diversity.reset()
 

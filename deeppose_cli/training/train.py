@@ -175,8 +175,6 @@ def _train(
         if resume_from is None:
             source = find_source(config.settings.init_weights, run, config.stage)
             check_initial_weights(config.settings, Skeleton.from_mapping(config.skeleton), source)
-        import lightning as L
-
         from deeppose_cli.data.loading.datamodules import TrainingData
     keep_memory()
     with progress_bar() as progress:
@@ -187,26 +185,37 @@ def _train(
         if leader:
             for line in [*announcement(folder, config, data), *starting_advice(config, options)]:
                 console.print(line, highlight=False)
-        previous = _previous_stage(run, folder, config, data, continues, console)
-        L.seed_everything(config.seed, verbose=False)  # before the network is built
+        previous = measure_previous_stage(run, folder, config, data, continues, console)
         workers = options.workers if options.workers is not None else default_workers()
-        module, loaders = _modules(config, data, previous, workers)
-        origin = None
+        module, loaders = build_modules(config, data, previous, workers)
         if resume_from is None:
             origin = initialize_weights(module, config.settings, source, loaders.example_crops)
-        if origin is not None and leader:
-            console.print(f"stage {folder.number}: {origin}", highlight=False)
-        if not continues:  # every check has passed: now the old stage may go
-            delete_stages(run, folder.number)
-            folder.write_config(replace(config, num_train_images=len(data.train)))
-        if previous is not None and leader:
-            previous.write(folder.previous_stage)
+            if origin is not None and leader:
+                console.print(f"stage {folder.number}: {origin}", highlight=False)
+        if leader:
+            begin_folder(run, folder, config, data, previous, continues)
         with hint_to_resume(folder, run, console):
             trainer.fit(module, datamodule=loaders, ckpt_path=resume_from, weights_only=True)
     if trainer.is_global_zero:
         calibrate_stages(run, data, folder.number)
         _report(folder, data, previous, console)
     return folder
+
+
+def begin_folder(
+    run: RunFolder,
+    folder: StageFolder,
+    config: StageRunConfig,
+    data: TrainingData,
+    previous: PreviousStage | None,
+    continues: bool = False,
+) -> None:
+    """Write what a stage's folder holds before the first step. Every check has passed: now an old stage may go."""
+    if not continues:
+        delete_stages(run, folder.number)
+        folder.write_config(replace(config, num_train_images=len(data.train)))
+    if previous is not None:
+        previous.write(folder.previous_stage)
 
 
 def calibrate_stages(run: RunFolder, data: TrainingData, stages: int) -> list[Calibration | None]:
@@ -241,7 +250,7 @@ def _resume_point(folder: StageFolder, config: StageRunConfig) -> str | None:
     return str(folder.last)
 
 
-def _previous_stage(
+def measure_previous_stage(
     run: RunFolder, folder: StageFolder, config: StageRunConfig, data: TrainingData, continues: bool, console: Console
 ) -> PreviousStage | None:
     """Errors of the stage before; a training that continues reads those that it began with. None for stage 1."""
@@ -255,14 +264,17 @@ def _previous_stage(
     return PreviousStage.measure(run, number, data, config.square_initial_box, split)
 
 
-def _modules(
+def build_modules(
     config: StageRunConfig, data: TrainingData, previous: PreviousStage | None, workers: int
 ) -> tuple[StageLightningModule, PoseDataModule]:
-    """The stage's LightningModule, with random weights, and its data."""
+    """Build the stage's LightningModule, with random weights by the config's seed, and its data."""
+    import lightning as L
+
     from deeppose_cli.data.loading import datamodules
     from deeppose_cli.training.lightning_modules import InitialStageModule, PersonStageModule, RefinementStageModule
 
     settings, square, seed, sigma = config.settings, config.square_initial_box, config.seed, config.sigma
+    L.seed_everything(seed, verbose=False)
     primitives = to_primitives(settings)
     if previous is None or not isinstance(settings, RefinementPreset) or sigma is None:
         module = InitialStageModule(config.skeleton, primitives, square, seed)
