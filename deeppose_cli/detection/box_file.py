@@ -3,10 +3,13 @@
 COCO: results, a list of {"image_id", "bbox": [left, top, width, height], "score"?, "category_id"?}, or annotations, an
 object with "images" and "annotations". People have category 1, or the one that "categories" calls person.
 
-CSV: the first line names the columns. The image is in `image`, `file`, `file_name` or `source`; the box, in px, in `x`,
-`y`, `w`, `h`, in `left`, `top`, `width`, `height`, or in `x1`, `y1`, `x2`, `y2`; a `score` is optional.
+CSV, with commas, semicolons or tabs: the first line names the columns. The image is in `image`, `file`, `file_name`,
+`filename`, `path` or `source`; the box, in px, in `x`, `y`, `w`, `h` (or `width`, `height`), in `left`, `top`, `width`,
+`height`, or by its edges in `x1`, `y1`, `x2`, `y2`, in `xmin`, `ymin`, `xmax`, `ymax`, or in `left`, `top`, `right`,
+`bottom`; a `score`, `confidence` or `conf` is optional.
 
-An image is named by its path as it is typed, its file name, its name without suffix, or COCO's number.
+An image is named by its path as it is typed, its file name, its name without suffix, or COCO's number; in the file the
+name may have other folders before it. Crowds (`iscrowd`) are left out.
 
 Wrong values are reported before NumPy is imported.
 """
@@ -18,7 +21,7 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -28,8 +31,8 @@ from deeppose_cli.core.errors import UsageError
 if TYPE_CHECKING:
     from deeppose_cli.core.geometry import Box
 
-    Detection = tuple[str, float, Box]
-    """Name of the image, score, box."""
+    Detection = tuple[str, float, Box | None]
+    """Name of the image, score, box; None: not of a person."""
 
 BoxSource: TypeAlias = "str | Box | BoxFile"
 AUTO, IMAGE, FACE, PERSON = PREDICTION_SOURCES = ("auto", "image", "face", "person")
@@ -38,8 +41,11 @@ VALID = "valid: auto, image, face, person, x,y,w,h in px, or a .json (COCO) or .
 MIN_SCORE = 0.5
 """Boxes with a lower score, which detectors report too, are left out."""
 _NAMES_SHOWN = 3
-_IMAGE = ("image", "file", "file_name", "source", "image_id")
-_CORNER = (("x", "y", "w", "h"), ("left", "top", "width", "height"), ("x1", "y1", "x2", "y2"))
+_IMAGE = ("image", "file", "file_name", "filename", "image_name", "path", "source", "image_id")
+_SIZES = (("x", "y", "w", "h"), ("x", "y", "width", "height"), ("left", "top", "width", "height"))
+_EDGES = (("x1", "y1", "x2", "y2"), ("xmin", "ymin", "xmax", "ymax"), ("left", "top", "right", "bottom"))
+_SCORE = ("score", "confidence", "conf")
+_SEPARATORS = ",;\t"
 _PERSON = 1
 
 
@@ -68,18 +74,31 @@ class BoxFile:
         """Raises UsageError, one line that names the file and what is wrong with it."""
         self.file = file
         self.by_image: dict[str, list[tuple[float, Box]]] = {}
+        self._unsure = self._others = 0
         try:
             data = file.read_bytes()
             text = data.decode("utf-8-sig")
             for image, score, box in _read_coco(text) if file.suffix.lower() == ".json" else _read_csv(text):
-                if score >= MIN_SCORE:
+                if box is None:
+                    self._others += 1
+                elif score < MIN_SCORE:
+                    self._unsure += 1
+                else:
                     self.by_image.setdefault(image, []).append((score, box))
+            self._check_unit()
         except OSError as error:
             raise UsageError(f"--box {file}: cannot be read ({error.strerror or error})") from None
         except (ValueError, RecursionError) as error:
             reason = "no UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)[:200]
             raise UsageError(f"--box {file}: {reason}") from None
+        self._by_name = _by_unique_name(self.by_image)
         self.digest = hashlib.sha256(data).hexdigest()[:16]
+
+    def _check_unit(self) -> None:
+        """Raises ValueError for shares of the image in the place of px."""
+        boxes = [box.left_top() for found in self.by_image.values() for _, box in found]
+        if boxes and all(min(x, y) >= 0 and max(x + w, y + h) <= 1 for x, y, w, h in boxes):
+            raise ValueError("its boxes look like shares of the image, all within 0 and 1; valid: px")
 
     def find(self, path: Path) -> list[Box]:
         """The boxes of an image, best first; empty where the file has none."""
@@ -92,6 +111,11 @@ class BoxFile:
         Raises UsageError where the file has no box for any of the images.
         """
         used = {self._name(path) for path in paths}
+        if paths and not self.by_image:
+            raise UsageError(
+                f"--box {self.file}: has no box to use: {self._unsure} with a score below {MIN_SCORE}, {self._others} "
+                "of another category than person (1, or the one of that name) or a crowd"
+            )
         if paths and not used & self.by_image.keys():
             raise UsageError(
                 f"--box {self.file}: has no box for any of these images, such as {paths[0]}; valid are their paths, "
@@ -107,7 +131,17 @@ class BoxFile:
     def _name(self, path: Path) -> str:
         """The name that the file uses for an image; empty where it has none."""
         number = str(int(path.stem)) if path.stem.isascii() and path.stem.isdigit() else path.stem
-        return next((name for name in (str(path), path.name, path.stem, number) if name in self.by_image), "")
+        names = (str(path), path.name, path.stem, number)
+        known = next((name for name in names if name in self.by_image), "")
+        return known or self._by_name.get(path.name, "")
+
+
+def _by_unique_name(images: Iterable[str]) -> dict[str, str]:
+    """File name → the file's way to write it, with folders; without names that are in two folders."""
+    found: dict[str, list[str]] = {}
+    for image in images:
+        found.setdefault(image.replace("\\", "/").rpartition("/")[2], []).append(image)
+    return {name: written[0] for name, written in found.items() if len(written) == 1}
 
 
 def _read_coco(text: str) -> Iterator[Detection]:
@@ -130,24 +164,31 @@ def _read_coco(text: str) -> Iterator[Detection]:
             image, corner = str(row["image_id"]), row["bbox"]
         except (KeyError, TypeError):
             raise ValueError(f"{where}: has no image_id or no bbox") from None
-        if not isinstance(corner, list) or len(corner) != 4:
+        if not isinstance(corner, list) or len(corner) not in (4, 5):
             raise ValueError(f"{where}: bbox is not [left, top, width, height]")
-        if row.get("category_id", _PERSON) in people:
-            yield _detection(names.get(image, image), corner, row.get("score"), where)
+        *corner, score = corner if len(corner) == 5 else (*corner, row.get("score"))
+        name, score, box = _detection(names.get(image, image), corner, score, where)
+        is_person = row.get("category_id", _PERSON) in people and not row.get("iscrowd")
+        yield name, score, box if is_person else None
 
 
 def _read_csv(text: str) -> Iterator[Detection]:
-    rows = csv.DictReader(io.StringIO(text, newline=""))
+    first = text.partition("\n")[0]
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(_SEPARATORS, key=first.count))
     columns = [name.strip().lower() for name in rows.fieldnames or ()]
     rows.fieldnames = columns
     image = next((name for name in _IMAGE if name in columns), None)
-    corner = next((names for names in _CORNER if set(names) <= set(columns)), None)
+    corner = next((names for names in (*_SIZES, *_EDGES) if set(names) <= set(columns)), None)
+    score = next((name for name in _SCORE if name in columns), "")
     if image is None or corner is None:
-        raise ValueError("its first line names no image or no box; valid: image,x,y,w,h (left, top, width, height)")
+        raise ValueError(
+            f"its first line, {first.strip()[:80]}, names no image or no box; valid: image,x,y,w,h (left, top, width, "
+            "height) or image,x1,y1,x2,y2"
+        )
     for row in rows:
         values = [row[name] for name in corner]
         where = f"line {rows.line_num}"
-        yield _detection(str(row[image]), values, row.get("score") or None, where, edges=corner == _CORNER[2])
+        yield _detection(str(row[image]).strip(), values, row.get(score) or None, where, edges=corner in _EDGES)
 
 
 def _detection(image: str, corner: Any, score: Any, where: str, *, edges: bool = False) -> Detection:

@@ -53,6 +53,10 @@ def test_coco_annotations_name_their_images_and_categories(tmp_path: Path) -> No
         "image,x,y,w,h\na.png,0,0,40,60\n",
         "File_Name, Left ,top,width,height,score\r\na,0,0,40,60,0.9\r\na,0,0,40,60,0.2\r\n",
         "\ufeffsource,x1,y1,x2,y2,score\nin/a.png,0,0,40,60,\n",
+        "filename;xmin;ymin;xmax;ymax\na.png;0;0;40;60\n",
+        "image\tleft\ttop\tright\tbottom\na.png\t0\t0\t40\t60\n",
+        "x, y, width, height, image\n0, 0, 40, 60, a.png\n",
+        "path,x,y,w,h,confidence\nmy\\photos\\a.png,0,0,40,60,0.7\n/elsewhere/a.jpg,0,0,9,9,0.7\na.png,1,1,9,9,0.1\n",
     ],
 )
 def test_csv(tmp_path: Path, text: str) -> None:
@@ -83,6 +87,40 @@ def test_a_file_without_boxes_is_a_usage_error(tmp_path: Path, name: str, text: 
     assert "\n" not in str(caught.value)
 
 
+def test_a_name_in_two_folders_is_not_guessed(tmp_path: Path) -> None:
+    boxes = read(tmp_path, "x.csv", "image,x,y,w,h\none/a.png,0,0,40,60\ntwo/a.png,0,0,9,9\n")
+    assert boxes.find(Path("a.png")) == []
+    assert boxes.find(Path("one/a.png")) == [WHOLE]
+
+
+def test_crowds_are_left_out_and_a_fifth_number_is_the_score(tmp_path: Path) -> None:
+    rows = [
+        {"image_id": "a.png", "bbox": [0, 0, 40, 60, 0.9]},
+        {"image_id": "a.png", "bbox": [0, 0, 30, 30, 0.1]},
+        {"image_id": "a.png", "bbox": [0, 0, 30, 30], "iscrowd": 1},
+    ]
+    assert read(tmp_path, "x.json", json.dumps(rows)).find(Path("a.png")) == [WHOLE]
+
+
+def test_boxes_that_are_there_but_not_used_are_counted(tmp_path: Path) -> None:
+    rows = [
+        {"image_id": "a.png", "bbox": [0, 0, 40, 60], "category_id": 0},
+        {"image_id": "a.png", "bbox": [0, 0, 40, 60], "score": 0.4},
+    ]
+    boxes = read(tmp_path, "x.json", json.dumps(rows))
+    with pytest.raises(UsageError, match=r"no box to use: 1 with a score below 0.5, 1 of another category than person"):
+        boxes.check([Path("a.png")])
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.json"])
+def test_shares_of_the_image_are_no_px(tmp_path: Path, name: str) -> None:
+    text = "image,x,y,w,h\na.png,0.1,0.2,0.6,0.7\nb.png,0,0,1,1\n"
+    if name == "x.json":
+        text = json.dumps([{"image_id": "a.png", "bbox": [0.1, 0.2, 0.6, 0.7]}])
+    with pytest.raises(UsageError, match="look like shares of the image, all within 0 and 1; valid: px"):
+        read(tmp_path, name, text)
+
+
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No such file"):
         BoxFile(tmp_path / "none.csv")
@@ -107,5 +145,5 @@ def test_rows_of_other_images_are_counted_and_named(tmp_path: Path) -> None:
 
 
 def test_another_content_has_another_digest(tmp_path: Path) -> None:
-    first, second = (read(tmp_path, f"{x}.csv", f"image,x,y,w,h\na,0,0,{x},1\n") for x in (1, 2))
+    first, second = (read(tmp_path, f"{x}.csv", f"image,x,y,w,h\na,0,0,{x},9\n") for x in (1, 2))
     assert first.digest != second.digest
