@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,9 +84,13 @@ def lock(file: Path, in_use: str | None = None, hint: str = "") -> Iterator[None
         with writing(file.parent, hint):
             file.parent.mkdir(parents=True, exist_ok=True)
             try:
-                held.acquire()
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always")
+                    held.acquire()
             except Timeout:
                 raise DeepPoseError(in_use) from None
+            if caught:  # some network file systems
+                print(f"{file.parent}: this file system has no locks; a plain file keeps others out", file=sys.stderr)
         yield
     finally:
         held.release()

@@ -30,6 +30,10 @@ class Box(tuple[float, float, float, float]):
     def __new__(cls, cx: float, cy: float, w: float, h: float) -> Box:
         return super().__new__(cls, (float(cx), float(cy), float(w), float(h)))
 
+    def __getnewargs__(self) -> tuple[float, float, float, float]:
+        """What a copy or an unpickled box is made of."""
+        return self[0], self[1], self[2], self[3]
+
     @classmethod
     def of_image(cls, width: int, height: int) -> Box:
         """The box that covers every pixel of an image of this size."""

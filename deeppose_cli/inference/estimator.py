@@ -31,7 +31,7 @@ from deeppose_cli.detection.box_file import parse_source
 from deeppose_cli.detection.person_finder import PersonFinder
 from deeppose_cli.inference.image_predictor import distinct_people, predict_people
 from deeppose_cli.inference.records import coco_results, image_record
-from deeppose_cli.media.images import Image, read_image
+from deeppose_cli.media.images import Image, from_pil, read_image
 from deeppose_cli.models.cascade import Person
 from deeppose_cli.visualization.drawing import annotate_image
 
@@ -223,9 +223,9 @@ def _read(image: AnyImage) -> tuple[Image, str]:
     if isinstance(image, str | PathLike):
         return read_image(Path(image), exif=True), str(image)
     if not isinstance(image, np.ndarray):
-        if not hasattr(image, "convert"):
+        if not hasattr(image, "has_transparency_data"):
             raise UsageError(f"an image of type {type(image).__name__}; valid: a file, pixels (array), or a PIL image")
-        return np.asarray(image.convert("RGB"), dtype=np.uint8), ""
+        return from_pil(image, exif=True), ""
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
         valid = "valid: uint8, (H, W, 3) RGB or (H, W)"
         raise UsageError(f"pixels of type {image.dtype}, shape {image.shape}; {valid}")

@@ -6,8 +6,10 @@ expanded, and `-`: a list on standard input, one name a line, or with NUL betwee
 
 from __future__ import annotations
 
+import codecs
 import glob
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from deeppose_cli.core.errors import UsageError
 from deeppose_cli.media.formats import (
     IMAGE_OUTPUT_SUFFIX,
     IMAGE_SUFFIXES,
+    OTHER_MEDIA_SUFFIXES,
     VIDEO_OUTPUT_SUFFIX,
     VIDEO_SUFFIXES,
     is_video,
@@ -27,6 +30,8 @@ from deeppose_cli.media.formats import (
 SUFFIXES = (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
 """Files that are taken from a folder. A named file is read as an image if its suffix is none of these."""
 STDIN = "-"
+_RECORDS = "predictions.jsonl"
+_OVERLAY = re.compile(r"(.+)_pose\d*\.(jpg|mp4)")
 MAX_NAME = 255
 """Bytes of a file's name, on most file systems."""
 
@@ -53,25 +58,46 @@ def find_inputs(inputs: Sequence[str | Path], stdin: BinaryIO | None = None) -> 
     if not names and inputs:
         problems.append(f"{STDIN}: the list on standard input is empty")
     for name in names:
+        if "://" in name:
+            problems.append(f"{name}: is a URL; download the file first")
+            continue
         path = Path(name)
         found: Iterable[Path] = [path]
         if path.is_dir():
             try:
-                found = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not p.is_dir())
+                inside = sorted(p for p in path.iterdir() if not p.is_dir() and not _is_own_or_hidden(p))
             except OSError as error:
                 problems.append(f"{name}: cannot be read ({error.strerror})")
                 continue
+            found = [p for p in inside if p.suffix.lower() in SUFFIXES]
+            others = [p for p in inside if p.suffix.lower() in OTHER_MEDIA_SUFFIXES]
+            problems += [f"{p}: {p.suffix} is not read; convert it to JPEG, PNG or MP4" for p in others]
             if not found:
                 has_folders = any(child.is_dir() for child in path.iterdir())
                 hint = f"; subfolders are not searched: type '{path}/**/*'" if has_folders else ""
                 problems.append(f"{path}: no image or video in this folder ({', '.join(SUFFIXES)}){hint}")
         elif glob.has_magic(name) and not os.path.lexists(path):
-            found = [Path(match) for match in sorted(glob.glob(name, recursive=True)) if not os.path.isdir(match)]
+            matches = (Path(match) for match in sorted(glob.glob(name, recursive=True)) if not os.path.isdir(match))
+            found = [match for match in matches if not _is_own_or_hidden(match)]
             if not found:
                 problems.append(f"{name}: no file matches this pattern")
         for file in found:
             files.setdefault(realpath(file), file)
     return list(files.values()), problems
+
+
+def _is_own_or_hidden(file: Path) -> bool:
+    """Whether a file of a folder or pattern is no photo of the user: an overlay, beside its image or among results, or
+    what macOS keeps beside files."""
+    if file.name.startswith("._"):
+        return True
+    overlay = _OVERLAY.fullmatch(file.name)
+    if overlay is None:
+        return False
+    is_beside = any(
+        file.with_name(overlay[1] + end).exists() for suffix in SUFFIXES for end in (suffix, suffix.upper())
+    )
+    return is_beside or file.with_name(_RECORDS).is_file()
 
 
 def plan_jobs(files: Sequence[Path], out: Path) -> list[Job]:
@@ -108,7 +134,7 @@ def _names(inputs: Sequence[str | Path], stdin: BinaryIO | None) -> Iterator[str
         elif stdin is None:
             raise UsageError("-: there is no list on standard input here")
         else:
-            data = stdin.read()
+            data = stdin.read().removeprefix(codecs.BOM_UTF8)
             separator = b"\0" if b"\0" in data else b"\n"
             lines = (line.rstrip(b"\r") if separator == b"\n" else line for line in data.split(separator))
             yield from (os.fsdecode(line) for line in lines if line)

@@ -111,13 +111,22 @@ def _on_background(data: bytes, exif: bool) -> Image | None:
 
     try:
         with PilImage.open(io.BytesIO(data)) as opened:
-            if not opened.has_transparency_data:
-                return plain
-            image = (ImageOps.exif_transpose(opened) if exif else opened).convert("RGBA")
+            return from_pil(opened, exif=exif) if opened.has_transparency_data else plain
     except (OSError, ValueError, SyntaxError, PilImage.DecompressionBombError):  # only OpenCV reads this kind or size
         return plain
+
+
+def from_pil(image: PilImage.Image, *, exif: bool) -> Image:
+    """(H, W, 3) RGB of a PIL image, as `read_image` reads its file. Raises OSError where its file is damaged."""
+    if exif:
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):  # 16 bits
+        gray = (np.asarray(image).clip(0, 2**16 - 1) >> 8).astype(np.uint8)
+        return np.repeat(gray[..., None], 3, axis=2)
+    if not image.has_transparency_data:
+        return np.asarray(image.convert("RGB"), dtype=np.uint8)
     white = PilImage.new("RGBA", image.size, (*BACKGROUND, 255))
-    return np.asarray(PilImage.alpha_composite(white, image).convert("RGB"), dtype=np.uint8)
+    return np.asarray(PilImage.alpha_composite(white, image.convert("RGBA")).convert("RGB"), dtype=np.uint8)
 
 
 def _has_end(data: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -97,6 +98,24 @@ def test_a_lock_excludes_other_processes_and_ends_with_its_own(tmp_path: Path) -
 
 
 @pytest.mark.slow
+def test_a_file_system_without_locks_is_said_and_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import errno
+    import fcntl
+
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    for _ in range(2):
+        second = lock(tmp_path / "lock", "in use")
+        with lock(tmp_path / "lock", "in use"), pytest.raises(DeepPoseError, match="in use"), second:
+            pass
+        lines = capsys.readouterr().err.splitlines()
+        assert set(lines) == {f"{tmp_path}: this file system has no locks; a plain file keeps others out"}
+
+
 def test_every_module_imports_and_a_run_is_locked_without_fcntl(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_FCNTL, str(tmp_path)], capture_output=True, text=True, check=False

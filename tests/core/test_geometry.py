@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -76,6 +79,13 @@ def test_the_crop_matrix_is_the_normalisation(box: Box, size: int, x: float, y: 
     norm = normalise(np.array([x, y]), np.array(box))
     in_crop = crop_matrix(box, size) @ np.array([x, y, 1.0])
     np.testing.assert_allclose(in_crop, (norm + 0.5) * size - 0.5, rtol=1e-6, atol=1e-3)
+
+
+def test_a_box_can_be_pickled_and_copied() -> None:
+    box = Box(1.5, 2, 3, 4)
+    for copied in (pickle.loads(pickle.dumps(box)), copy.deepcopy(box)):
+        assert copied == box
+        assert isinstance(copied, Box)
 
 
 def test_boxes_around_points_ignore_missing_ones() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,33 @@ def test_files_pixels_and_pil_images_are_alike(estimator: PoseEstimator) -> None
             np.testing.assert_array_equal(estimator(image).keypoints, from_file.keypoints)
     grey = np.full((30, 20), 90, np.uint8)
     np.testing.assert_array_equal(estimator(grey).keypoints, estimator(np.repeat(grey[..., None], 3, 2)).keypoints)
+
+
+@pytest.mark.parametrize("kind", ["exif", "16 bits", "transparent", "palette"])
+def test_a_pil_image_is_read_as_its_file(kind: str, estimator: PoseEstimator) -> None:
+    pixels = np.random.default_rng(2).integers(0, 256, (30, 20, 4), dtype=np.uint8)
+    exif = PilImage.Exif()
+    if kind == "exif":
+        exif[0x0112] = 6
+        image = PilImage.fromarray(pixels[..., :3])
+    elif kind == "16 bits":
+        image = PilImage.fromarray(pixels[..., 0].astype(np.uint16) * 250)
+    elif kind == "transparent":
+        image = PilImage.fromarray(pixels)
+    else:
+        image = PilImage.fromarray(pixels[..., :3]).quantize(16)
+        image.info["transparency"] = 3
+    image.save("door.png", exif=exif)
+    with PilImage.open("door.png") as opened:
+        one, other = estimator("door.png").image.astype(int), estimator(opened).image.astype(int)
+    assert np.abs(one - other).max() <= 1
+
+
+def test_a_pose_can_be_pickled(estimator: PoseEstimator) -> None:
+    pose = estimator("1.png")
+    copied = pickle.loads(pickle.dumps(pose))
+    np.testing.assert_array_equal(copied.keypoints, pose.keypoints)
+    assert copied.to_coco() == pose.to_coco()
 
 
 def test_a_batch_is_its_images_one_by_one(estimator: PoseEstimator, monkeypatch: pytest.MonkeyPatch) -> None:

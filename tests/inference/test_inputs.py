@@ -53,6 +53,37 @@ def test_a_list_may_name_folders_and_stand_among_others() -> None:
     assert names("in/deep", "-", stdin=b"in\n") == ["in/deep/d.png", "in/a.png", "in/b.JPG", "in/c.bmp"]
 
 
+def test_a_list_may_begin_with_a_byte_order_mark() -> None:
+    assert names("-", stdin=b"\xef\xbb\xbfin/c.bmp\n") == ["in/c.bmp"]
+
+
+def test_overlays_and_hidden_copies_in_a_folder_are_no_inputs_but_may_be_named() -> None:
+    for name in ("in/a_pose.jpg", "in/b_pose2.jpg", "in/yoga_pose.jpg", "in/._a.png"):
+        Path(name).touch()
+    assert names("in") == ["in/a.png", "in/b.JPG", "in/c.bmp", "in/yoga_pose.jpg"]
+    assert names("in/*_pose*") == ["in/yoga_pose.jpg"]
+    assert names("in/a_pose.jpg") == ["in/a_pose.jpg"]
+    Path("in/predictions.jsonl").touch()
+    assert names("in") == ["in/a.png", "in/b.JPG", "in/c.bmp"]
+
+
+def test_what_a_folder_leaves_out_is_named() -> None:
+    for name in ("in/IMG_1.HEIC", "in/d.gif", "in/e.MTS", "in/f.jfif"):
+        Path(name).touch()
+    files, problems = find_inputs(["in"])
+    assert [file.name for file in files] == ["a.png", "b.JPG", "c.bmp", "e.MTS", "f.jfif"]
+    assert problems == [
+        f"in/{name} is not read; convert it to JPEG, PNG or MP4" for name in ("IMG_1.HEIC: .HEIC", "d.gif: .gif")
+    ]
+
+
+def test_a_url_is_shown_as_it_was_typed() -> None:
+    assert find_inputs(["https://example.org/a.jpg"]) == (
+        [],
+        ["https://example.org/a.jpg: is a URL; download the file first"],
+    )
+
+
 def test_an_empty_list_and_a_folder_of_folders_are_named() -> None:
     (problem,) = find_inputs(["-"], io.BytesIO(b""))[1]
     assert "empty" in problem
