@@ -11,8 +11,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from deeppose_cli.checkpoints.model_source import resolve_model
@@ -24,10 +26,12 @@ from deeppose_cli.data.datasets.registry import get_dataset
 from deeppose_cli.detection.initial_boxes import initial_boxes
 from deeppose_cli.detection.person_finder import PersonFinder
 from deeppose_cli.inference.image_predictor import distinct_people, predict_people
-from deeppose_cli.media.images import read_image
+from deeppose_cli.media.images import Image, read_image
 from deeppose_cli.models.cascade import Cascade
 
 MIN_OVERLAP, MIN_JOINTS = 0.5, 0.5
+EMPTY = 200
+"""Images without people."""
 
 
 def measure(cascade: Cascade, people: Annotations) -> dict[str, float]:
@@ -70,6 +74,34 @@ def measure(cascade: Cascade, people: Annotations) -> dict[str, float]:
     }
 
 
+def empty_images(count: int) -> Iterator[Image]:
+    """(300, 400, 3): noise, smooth textures, lines, a gradient or one color in turn."""
+    rng = np.random.default_rng(0)
+    for number in range(count):
+        color = rng.integers(0, 256, 3, dtype=np.uint8)
+        image = np.full((300, 400, 3), color, np.uint8)
+        if number % 5 == 0:
+            image = rng.integers(0, 256, image.shape, dtype=np.uint8)
+        elif number % 5 == 1:
+            coarse = rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)
+            image = np.asarray(cv2.resize(coarse, (400, 300), interpolation=cv2.INTER_CUBIC), np.uint8)
+        elif number % 5 == 2:
+            for start, end in rng.integers(0, 400, (30, 2, 2)).tolist():
+                cv2.line(image, start, end, rng.integers(0, 256, 3).tolist(), int(rng.integers(1, 12)))
+        elif number % 5 == 3:
+            image = np.tile(np.linspace(0, 255, 400).astype(np.uint8)[None, :, None], (300, 1, 3))
+        yield image
+
+
+def people_in_empty_images(cascade: Cascade) -> int:
+    """How many people `--box auto` finds where nobody is."""
+    finder, count = PersonFinder("auto", "own"), 0
+    for image in empty_images(EMPTY):
+        found = finder.find(image, Path())
+        count += len(distinct_people(predict_people(cascade, [image] * len(found), found, flip_test=False)))
+    return count
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.finder", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--weights", default="people", metavar="NAME|FILE")
@@ -82,6 +114,7 @@ def main() -> int:
         people = get_dataset(given.data, given.data_root).read(given.data_root)[given.split]
         for name, value in measure(cascade, people).items():
             print(f"{name}: {value:.3f}" if isinstance(value, float) else f"{name}: {value}")
+        print(f"people in {EMPTY} images without people: {people_in_empty_images(cascade)}")
     except DeepPoseError as error:
         print(error, file=sys.stderr)
         return 1
