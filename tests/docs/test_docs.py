@@ -36,7 +36,7 @@ BLOCKS = [block for page in GUIDES for block in read_blocks(page)]
 SHELL = [block for block in BLOCKS if block.language == "bash"]
 PYTHON = [block for block in BLOCKS if block.language == "python"]
 PLACEHOLDERS = {"NAME", "FILE", "PATH", "NAME|FILE"}
-OWN = ("climbing", "mpii-sample")
+OWN = ("climbing", "coco", "mpii", "mpii-sample")
 """Names of data sets that the documentation adds."""
 
 

@@ -85,8 +85,8 @@ def add_dataset(
 
     Args:
         name: Of the new set: small letters, digits, `-` and `_`.
-        annotations: Files of labels, whose people are divided into splits: COCO keypoint .json, .csv of DeepLabCut or
-            Lightning Pose, or the data.yaml of a YOLO-pose set, which has its own splits.
+        annotations: Files of labels, whose people are divided into splits: COCO keypoint .json, MPII's .json, .csv of
+            DeepLabCut or Lightning Pose, or the data.yaml of a YOLO-pose set, which has its own splits.
         train: The training people, in place of `annotations`.
         validation: The validation people; without it a share of the training people.
         test: The test people.

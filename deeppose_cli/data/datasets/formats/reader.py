@@ -10,10 +10,11 @@ from deeppose_cli.core.errors import UsageError
 from deeppose_cli.data.datasets.coco import read_coco
 from deeppose_cli.data.datasets.formats.keypoint_csv import read_keypoint_csv
 from deeppose_cli.data.datasets.formats.labels import LabelFile, find_images, read_sizes
+from deeppose_cli.data.datasets.formats.mpii_json import is_mpii_json, read_mpii_json
 from deeppose_cli.data.datasets.formats.yolo import read_yolo
 
 YAML = (".yaml", ".yml")
-VALID = "a .json of COCO keypoints, a .csv of DeepLabCut or Lightning Pose, the data.yaml of a YOLO-pose set"
+VALID = "a .json of COCO keypoints or of MPII, a .csv of DeepLabCut or Lightning Pose, the data.yaml of a YOLO-pose set"
 
 
 def read_labels(
@@ -50,6 +51,10 @@ def read_labels(
         return [replace(read_keypoint_csv(file, images), split=split)]
     if suffix not in (".json", ""):
         raise UsageError(f"{file}: valid: {VALID}")
+    if is_mpii_json(file):
+        if category is not None:
+            raise UsageError(f"--category {category}: {file} has no categories; valid: without this flag")
+        return [replace(read_mpii_json(file, images), split=split)]
     return [_read_coco(file, split, images, category)]
 
 
