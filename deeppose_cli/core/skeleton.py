@@ -118,7 +118,7 @@ class Skeleton:
 
     @cached_property
     def upright_axis(self) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-        """Indices of both hips and of both shoulders: a person stands upright where these are above those.
+        """Indices of both hips and of both shoulders: a person is upright where these are above those.
 
         None: the skeleton lacks one of them.
         """

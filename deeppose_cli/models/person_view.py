@@ -1,6 +1,6 @@
 """A refinement stage that sees the whole person once more: upright and close, placed by the pose of the stage before.
 
-Ours, not the paper's. The crop is turned so that the torso of that pose stands upright, and is σ times as large as the
+Ours, not the paper's. The crop is turned until the torso of that pose is upright, and is σ times as large as the
 turned pose's box. The stage does not replace the pose: both are merged, joint by joint, by the peak masses of their
 heatmaps.
 

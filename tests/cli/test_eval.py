@@ -558,7 +558,7 @@ def test_without_a_run_the_error_names_the_command(here: Path, capsys: Any) -> N
         (["--stage", "two"], 2, "--stage two: valid: all"),
         (["--stage", "²"], 2, "--stage ²: valid: all"),
         (["--metric", "map"], 2, "'pdj', 'pcp', 'pck', 'pckh', 'oks', 'rmse', 'all'"),
-        (["--box", "head"], 2, "--box head: unknown; valid: image, own, face, torso, person, joints, or x,y,w,h"),
+        (["--box", "head"], 2, "--box head: unknown; valid: image, own, face, torso, person, auto, joints, or x,y,w,h"),
         (["--data", "coco"], 2, "--data coco: unknown; valid: demo, upper, bare, sticks"),
         (["--data", "bare", "--split", "train"], 2, "--split train: bare has no images in it; valid: validation, test"),
         (["--data", "sticks"], 2, "--split test: sticks has no images in it; valid: train, validation"),
