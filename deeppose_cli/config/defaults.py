@@ -94,6 +94,8 @@ ERASED_ASPECT = (0.3, 1 / 0.3)
 NETWORKS = ("deeppose", "integral", "backbone")
 TORCHVISION_BACKBONES = ("mobilenet_v3_small", "mobilenet_v3_large", "resnet18", "resnet50")
 """Backbones with weights that torchvision can download."""
+TIMM = "timm/"
+"""Prefix of timm's models among the backbones."""
 BACKBONES = ("mobilenet_v1", "movenet_lightning", "movenet_thunder", *TORCHVISION_BACKBONES)
 OPTIMIZERS = ("adagrad", "adamw")
 SCHEDULES = ("constant", "cosine")

@@ -20,6 +20,7 @@ from deeppose_cli.config.defaults import (
     OPTIMIZERS,
     PERSON_SIGMA,
     SCHEDULES,
+    TIMM,
     TORCHVISION_BACKBONES,
     VIEWS,
 )
@@ -103,7 +104,7 @@ class StagePreset:
     freeze_blocks: int = _model(0, "Keep the weights of the backbone's first N blocks.", zero=True)
     init_weights: str = _model(
         "random",
-        "Initial weights: random; torchvision (published for the backbone); previous (the stage before; in refine "
+        "Initial weights: random; pretrained (published for the backbone); previous (the stage before; in refine "
         "only); people, people-fast or a file of deeppose export; a file for the backbone.",
         metavar="FROM",
     )
@@ -280,10 +281,11 @@ def check_network(settings: StagePreset) -> None:
         raise UsageError(f"--head {head}: unknown; valid: {', '.join(HEADS)}")
     if network != "backbone" and head != "integral":
         raise UsageError(f"--head {head}: needs a backbone, such as --preset modern has; valid: integral")
-    if network == "backbone" and backbone not in BACKBONES:
-        raise UsageError(f"--backbone {backbone or 'none'}: unknown; valid: {', '.join(BACKBONES)}")
-    if settings.init_weights == "torchvision" and backbone not in ("", *TORCHVISION_BACKBONES):
-        raise UsageError(f"--init-weights torchvision: torchvision has no {backbone}; valid: random, or a file")
+    of_timm = backbone.startswith(TIMM)
+    if network == "backbone" and backbone not in BACKBONES and not of_timm:
+        raise UsageError(f"--backbone {backbone or 'none'}: unknown; valid: {', '.join(BACKBONES)}, {TIMM}MODEL")
+    if settings.init_weights == "pretrained" and not of_timm and backbone not in ("", *TORCHVISION_BACKBONES):
+        raise UsageError(f"--init-weights pretrained: there are none of {backbone}; valid: random, or a file")
     smaller = [size for size, _ in parse_schedule(settings.progressive_size)]
     if smaller and smaller[-1] >= side:
         raise UsageError(f"--progressive-size {settings.progressive_size}: valid: sizes below the input's, {side} px")

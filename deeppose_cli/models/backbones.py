@@ -16,9 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from deeppose_cli.config.defaults import TORCHVISION_BACKBONES
+from deeppose_cli.config.defaults import TIMM, TORCHVISION_BACKBONES
 from deeppose_cli.core.errors import DeepPoseError, UsageError
 from deeppose_cli.models import movenet
+from deeppose_cli.models.timm_backbone import TimmBackbone
 
 STRIDES = (4, 8, 16, 32)
 """Input px per cell of the four feature levels."""
@@ -118,21 +119,25 @@ BACKBONES: dict[str, Callable[..., list[nn.Module]]] = {
 """Name → function that builds the blocks."""
 
 
-def build_backbone(name: str) -> Backbone:
+def build_backbone(name: str) -> Backbone | TimmBackbone:
     """Build a backbone with random weights. Raises UsageError for an unknown name."""
+    if name.startswith(TIMM):
+        return TimmBackbone(name)
     if name not in BACKBONES:
         raise UsageError(f"--backbone {name or 'none'}: unknown; valid: {', '.join(BACKBONES)}")
     return Backbone(BACKBONES[name](), movenet.FEATURE_LEVELS if name in movenet.WIDTHS else None)
 
 
-def initialize_backbone(backbone: Backbone, name: str, source: str) -> None:
+def initialize_backbone(backbone: Backbone | TimmBackbone, name: str, source: str) -> None:
     """Load the initial weights of a backbone.
 
-    source: `random` (leaves it unchanged), `torchvision`, or a `.safetensors` file with MobileNetV1's layers as
+    source: `random` (leaves it unchanged), `pretrained`, or a `.safetensors` file with MobileNetV1's layers as
     `conv1.conv.weight`, `blocks.<n>.<0: depthwise, 1: pointwise>.bn.bias`, … for inputs in [−1, 1].
     Raises UsageError for a source that is none of these or does not fit the backbone, DeepPoseError for a bad file.
     """
-    if source == "torchvision":
+    if isinstance(backbone, TimmBackbone):
+        backbone.initialize(source)
+    elif source == "pretrained":
         _load_torchvision(backbone, name)
     elif source != "random":
         _load_file(backbone, name, Path(source))
@@ -142,13 +147,13 @@ def _load_torchvision(backbone: Backbone, name: str) -> None:
     import torchvision
 
     if name not in torchvision.models.list_models():
-        raise UsageError(f"--init-weights torchvision: torchvision has no {name}; valid: random, or a file")
+        raise UsageError(f"--init-weights pretrained: there are none of {name}; valid: random, or a file")
     published = torchvision.models.get_model_weights(name).DEFAULT
     try:
         weights = published.get_state_dict(progress=False, check_hash=True)
     except OSError as error:
         raise DeepPoseError(
-            f"--init-weights torchvision: cannot download {published.url} ({error}); valid without a network: a file"
+            f"--init-weights pretrained: cannot download {published.url} ({error}); valid without a network: a file"
         ) from None
     network = torchvision.models.get_model(name)
     network.load_state_dict(weights)
@@ -162,9 +167,7 @@ def _load_file(backbone: Backbone, name: str, file: Path) -> None:
     from safetensors.torch import load_file
 
     if not file.is_file():
-        raise UsageError(
-            f"--init-weights {file}: no such file; valid: random, torchvision, previous (stage), or a file"
-        )
+        raise UsageError(f"--init-weights {file}: no such file; valid: random, pretrained, previous (stage), or a file")
     try:
         weights = load_file(file)
     except (SafetensorError, OSError) as error:

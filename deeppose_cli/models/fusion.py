@@ -41,7 +41,7 @@ def fuse(module: Module) -> Module:
         for (name, layer), (next_name, next_layer) in pairwise([*parent.named_children(), ("", None)]):
             if not isinstance(layer, nn.Conv2d):
                 continue
-            if isinstance(next_layer, nn.BatchNorm2d):
+            if type(next_layer) is nn.BatchNorm2d:  # one of timm may hold the activation too
                 layer = fuse_conv_bn_eval(layer, next_layer)
                 setattr(parent, next_name, nn.Identity())
             is_pointwise = layer.kernel_size == layer.stride == (1, 1) and layer.padding == (0, 0) and layer.groups == 1

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 from deeppose_cli.checkpoints.lightning import fingerprint, how_to_train
 from deeppose_cli.checkpoints.pretrained import NAMES
 from deeppose_cli.checkpoints.run_folder import RunFolder, StageFolder
-from deeppose_cli.config.defaults import BOX_SOURCES, CHECKPOINT_SECONDS, DATA_ROOT, RUNS_ROOT, TORCHVISION_BACKBONES
+from deeppose_cli.config.defaults import (
+    BOX_SOURCES,
+    CHECKPOINT_SECONDS,
+    DATA_ROOT,
+    RUNS_ROOT,
+    TIMM,
+    TORCHVISION_BACKBONES,
+)
 from deeppose_cli.config.presets import preset_by_name
 from deeppose_cli.config.run import StageRunConfig
 from deeppose_cli.config.schema import (
@@ -34,7 +41,7 @@ if TYPE_CHECKING:
     from deeppose_cli.data.datasets.spec import DatasetSpec
 
 LOGGERS = ("csv", "tensorboard", "wandb")
-INITIAL_WEIGHTS = ("random", "torchvision", *NAMES)
+INITIAL_WEIGHTS = ("random", "pretrained", *NAMES)
 """What --init-weights may be besides a file; in refine also `previous`."""
 
 
@@ -200,8 +207,9 @@ def starting_advice(config: StageRunConfig, options: TrainOptions) -> list[str]:
     random = settings.network == "backbone" and settings.init_weights == "random"
     if options.resume or options.stage > 1 or not random or "init_weights" in options.settings:
         return []
+    published = settings.backbone in TORCHVISION_BACKBONES or settings.backbone.startswith(TIMM)
     file = f"FILE ({settings.backbone}, .safetensors)"
-    flag = f"--init-weights {'torchvision' if settings.backbone in TORCHVISION_BACKBONES else file}"
+    flag = f"--init-weights {'pretrained' if published else file}"
     return [
         "initial weights: random; weights learned on ImageNet save most of the time (small backbones on LSP: PCP 51 % "
         f"after 66,000 images with them, 46 % after 360,000 without): {flag}"

@@ -52,7 +52,7 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["refine", "--init-weights", "middle"], ["--init-weights middle", "previous"]),
         (
             ["train", "--init-weights", "previous"],
-            ["--init-weights previous", "random", "torchvision", "people", "a file"],
+            ["--init-weights previous", "random", "pretrained", "people", "a file"],
         ),
         (["refine", "--sigma", "0"], ["--sigma 0", "positive"]),
         (["train", "--optimizer", "sgd"], ["--optimizer sgd", "adagrad, adamw"]),
@@ -67,8 +67,8 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
         (["train", "--freeze-blocks", "-1"], ["--freeze-blocks -1", "0 or more"]),
         (["train", "--preset", "tiny", "--backbone", "resnet18"], ["--backbone resnet18", "tiny", "--preset modern"]),
         (
-            ["train", "--preset", "tiny", "--init-weights", "torchvision"],
-            ["--init-weights torchvision", "network integral", "--preset modern"],
+            ["train", "--preset", "tiny", "--init-weights", "pretrained"],
+            ["--init-weights pretrained", "network integral", "--preset modern"],
         ),
         (["train", "--preset", "paper", "--head-channels", "64"], ["--head-channels 64", "paper", "leave it out"]),
         (["train", "--preset", "tiny", "--head-channels", "1"], ["--head-channels 1", "2 or more"]),
@@ -131,7 +131,7 @@ def test_every_number_on_the_line_reaches_the_stored_settings(
         "weight_decay": 0.0, "schedule": "constant", "coordinate_loss": "wing", "heatmap_weight": 0.0,
         "backbone": "resnet18", "head": "regression", "freeze_blocks": 0, "head_channels": 9, "flip": 0.0,
         "rotate": 0.0, "scale": 0.25, "translate": 0.125, "color": 0.0, "erase": 0.5, "gray": 0.1,
-        "gamma": 0.2, "blur": 0.3, "noise": 0.4, "jpeg": 0.6, "init_weights": "torchvision",
+        "gamma": 0.2, "blur": 0.3, "noise": 0.4, "jpeg": 0.6, "init_weights": "pretrained",
     }  # fmt: skip
     line = [word for name, value in typed.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     assert main(["train", "--preset", "modern", *line, *places]) == 0
@@ -259,7 +259,7 @@ def test_starting_again_by_a_recipe_takes_its_data_whatever_the_run_held(
     ("preset", "settings", "freeze_blocks", "advised"),
     [
         ("lsp", {}, 0, "--init-weights FILE (mobilenet_v1"),
-        ("lsp", {"backbone": "resnet18"}, 0, "--init-weights torchvision"),
+        ("lsp", {"backbone": "resnet18"}, 0, "--init-weights pretrained"),
         ("people", {}, 0, "--init-weights FILE (movenet_thunder"),
         ("lsp", {"init_weights": __file__}, 4, ""),
         ("lsp", {"init_weights": "random"}, 0, ""),

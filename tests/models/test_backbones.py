@@ -174,10 +174,10 @@ def test_no_safetensors_file(tmp_path: Path, content: bytes) -> None:
 
 
 def test_no_file_names_what_is_valid() -> None:
-    with pytest.raises(UsageError, match=r"--init-weights nowhere: no such file; valid: random, torchvision, previous"):
+    with pytest.raises(UsageError, match=r"--init-weights nowhere: no such file; valid: random, pretrained, previous"):
         initialize_backbone(build_backbone("mobilenet_v1"), "mobilenet_v1", "nowhere")
 
 
 def test_torchvision_has_no_mobilenet_v1() -> None:
-    with pytest.raises(UsageError, match=r"--init-weights torchvision: torchvision has no mobilenet_v1"):
-        initialize_backbone(build_backbone("mobilenet_v1"), "mobilenet_v1", "torchvision")
+    with pytest.raises(UsageError, match=r"--init-weights pretrained: there are none of mobilenet_v1"):
+        initialize_backbone(build_backbone("mobilenet_v1"), "mobilenet_v1", "pretrained")

@@ -617,7 +617,7 @@ def test_a_start_that_is_damaged_or_meant_for_a_backbone_changes_nothing(
     damaged.write_bytes(exported.read_bytes()[:-1])
     text = refused(mini_root, runs, overwrite=True, settings={**TINY, "init_weights": str(damaged)})
     assert f"--init-weights {damaged}: no weights file of deeppose" in text
-    text = refused(mini_root, runs, overwrite=True, settings={**TINY, "init_weights": "torchvision"})
+    text = refused(mini_root, runs, overwrite=True, settings={**TINY, "init_weights": "pretrained"})
     assert "network integral has no backbone" in text
     text = refused(mini_root, runs, overwrite=True, settings={**TINY, "init_weights": "people-fast"})
     assert "--init-weights people-fast: not in this installation" in text
