@@ -9,6 +9,9 @@ class DeepPoseError(Exception):
 
     exit_code = 1
 
+    def __init__(self, message: object) -> None:
+        super().__init__(one_line(message))
+
 
 class UsageError(DeepPoseError):
     """The command was typed wrongly (unknown flag value, flags that exclude each other). Exit code 2."""

@@ -213,8 +213,9 @@ def label_boxes(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def to_coco_box(box: NDArray[np.float64]) -> list[float]:
-    """Centre x, centre y, width, height → left, top, width, height."""
+    """Centre x, centre y, width, height → left, top, width, height, neither rounded to 0."""
     x, y, width, height = box.tolist()
+    width, height = (max(value, 10**-DECIMALS) for value in (width, height))
     return [round(value, DECIMALS) for value in (x - width / 2, y - height / 2, width, height)]
 
 
