@@ -130,8 +130,8 @@ class Skeleton:
 
     @property
     def is_person(self) -> bool:
-        """Whether these are a person's joints: shoulders, elbows and wrists of both sides are among them."""
-        arms = {f"{side}_{joint}" for side in SIDES for joint in ("shoulder", "elbow", "wrist")}
+        """Whether these are a person's joints: elbows and wrists of both sides are among them."""
+        arms = {f"{side}_{joint}" for side in SIDES for joint in ("elbow", "wrist")}
         return arms <= set(self.joints)
 
     @cached_property
