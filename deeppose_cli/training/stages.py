@@ -97,7 +97,7 @@ def _make_stage(stage: int, data: KeypointDataModule, **options: Any) -> StageLi
     config = new_config(run, folder, chosen, dataset)
     source = find_source(config.settings.init_weights, run, stage)
     check_initial_weights(config.settings, Skeleton.from_mapping(config.skeleton), source)
-    training_data = data.read()
+    training_data = data.read(config.box)
     previous = measure_previous_stage(run, folder, config, training_data, False, console)
     module, loaders = build_modules(config, training_data, previous, data.workers)
     initialize_weights(module, config.settings, source, loaders.example_crops)
@@ -142,6 +142,8 @@ class _Loaders:
         self, run: RunFolder, config: StageRunConfig, previous: PreviousStage | None, data: TrainingData
     ) -> None:
         self.run, self.config, self.previous, self.data = run, config, previous, data
+        self.data_name, self.box = config.data, config.box
+        """The data set, and the source of its initial boxes."""
 
     def __call__(self, data: TrainingData, workers: int) -> PoseDataModule:
         previous = self.previous

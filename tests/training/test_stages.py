@@ -121,6 +121,18 @@ def test_a_stage_is_tested_on_a_set_with_other_joints(runs: Path, mini_root: Pat
     assert found["test_pdj"] == pytest.approx(float(mean_rate(pdj(poses, truth, LSP14))), abs=1e-6)
 
 
+def test_the_initial_boxes_are_those_of_the_preset(mini_root: Path, tmp_path: Path) -> None:
+    data = KeypointDataModule(mini_root / mini.NAME)
+    from deeppose_cli.config.presets import TINY as preset
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(type(preset), "box_on", lambda self, name: "joints")
+        module = initial_stage(data, settings=TINY, runs_root=tmp_path)
+    assert module.build_loaders.box == "joints"
+    train = mini.MINI.read(mini_root)["train"]
+    np.testing.assert_array_equal(data.read("joints").train_boxes, initial_boxes(train, "joints").boxes)
+
+
 def test_mistakes_are_one_line(runs: Path, mini_root: Path, tmp_path: Path) -> None:
     data = KeypointDataModule(mini_root / mini.NAME)
     with pytest.raises(DeepPoseError, match="holds a training already"):

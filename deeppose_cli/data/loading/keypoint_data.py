@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from deeppose_cli.config.defaults import DATA_ROOT
 from deeppose_cli.core.errors import UsageError
-from deeppose_cli.data.datasets.registry import get_dataset
+from deeppose_cli.data.datasets.registry import get_dataset, trained_box
 from deeppose_cli.data.loading.datamodules import PoseDataModule, TrainingData
 from deeppose_cli.detection.initial_boxes import initial_boxes
 
@@ -39,14 +39,20 @@ class KeypointDataModule(L.LightningDataModule):
         self.dataset = get_dataset(path.name, path.parent, "folder")
         self.data_root, self.box, self.workers, self.cache = path.parent, box, workers, cache
         self.training_data: TrainingData | None = None
+        self._source: str | None = None
         self._loaders: PoseDataModule | None = None
         self._built_by: Any = None
         self._test_loaders: PoseDataModule | None = None
 
-    def read(self) -> TrainingData:
-        """The training and validation splits with their initial boxes. Raises DeepPoseError as the command does."""
-        if self.training_data is None:
-            self.training_data = TrainingData.read(self.dataset, self.data_root, self.box, cache=self.cache)
+    def read(self, box: str | None = None) -> TrainingData:
+        """The training and validation splits with their initial boxes, from `box` where the module has no source.
+
+        Raises DeepPoseError as the command does.
+        """
+        source = self.box or box or self.dataset.initial_box
+        if self.training_data is None or source != self._source:
+            self.training_data = TrainingData.read(self.dataset, self.data_root, source, cache=self.cache)
+            self._source = source
         return self.training_data
 
     def setup(self, stage: str) -> None:
@@ -56,22 +62,24 @@ class KeypointDataModule(L.LightningDataModule):
                 "the module is no stage of a cascade; valid: one made by initial_stage or refinement_stage"
             )
         if stage == "test":
-            self._test_loaders = build(self._test_data(), self.workers)
+            box = trained_box(build.data_name, build.box, self.dataset)
+            self._test_loaders = build(self._test_data(box), self.workers)
         elif self._loaders is None or build is not self._built_by:
-            self._loaders, self._built_by = build(self.read(), self.workers), build
+            self._loaders, self._built_by = build(self.read(build.box), self.workers), build
         for loaders in (self._loaders, self._test_loaders):
             if loaders is not None:
                 loaders.trainer = self.trainer
 
-    def _test_data(self) -> TrainingData:
-        """The test split in the place of the validation split."""
+    def _test_data(self, box: str) -> TrainingData:
+        """The test split in the place of the validation split, with initial boxes from `box` where the module has no
+        source."""
         splits = self.dataset.read(self.data_root)
         test = splits["test"]
         if not len(test) and self.dataset.evaluation_only:
             test = splits["train"]
         if not len(test):
             raise UsageError(f"{self.dataset.name} has no test split")
-        boxes = initial_boxes(test, self.box or self.dataset.initial_box, self.data_root / self.dataset.name).boxes
+        boxes = initial_boxes(test, self.box or box, self.data_root / self.dataset.name).boxes
         return TrainingData(test.take([]), test, boxes[:0], boxes)
 
     def train_dataloader(self) -> Any:
