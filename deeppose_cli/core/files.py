@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from deeppose_cli.core.errors import DeepPoseError
+
+_LEFTOVER = re.compile(r"\..+\.\d+\.tmp(\.\w+)?")
 
 
 @contextmanager
@@ -37,6 +40,13 @@ def replacing(file: Path, suffix: str = "") -> Iterator[Path]:
             os.replace(temporary, file)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what a process that was killed within `replacing` left in a folder. No process may write to it now."""
+    for file in folder.glob(".*.tmp*"):
+        if _LEFTOVER.fullmatch(file.name):
+            file.unlink(missing_ok=True)
 
 
 def write_bytes(file: Path, data: bytes) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self, TextIO
 
 from deeppose_cli.core.errors import DeepPoseError
-from deeppose_cli.core.files import lock, replacing
+from deeppose_cli.core.files import lock, remove_leftovers, replacing
 from deeppose_cli.inference.records import Record, write_coco, write_csv
 
 RECORDS, COCO, CSV = "predictions.jsonl", "predictions.json", "predictions.csv"
@@ -76,6 +76,7 @@ class ResultWriter:
             self._file = self._open()
             state = read_state(folder)
             if resume:
+                remove_leftovers(folder)
                 self._resume(state)
             elif state is not None and not state["finished"] and not overwrite:
                 raise DeepPoseError(

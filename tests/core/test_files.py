@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deeppose_cli.core.errors import DeepPoseError
-from deeppose_cli.core.files import lock, replacing, write_bytes, write_text
+from deeppose_cli.core.files import lock, remove_leftovers, replacing, write_bytes, write_text
 
 HOLD = """
 import sys
@@ -65,6 +65,19 @@ def test_an_error_leaves_the_old_content_and_nothing_else(tmp_path: Path) -> Non
         stop_halfway()
     assert file.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    kept = {"a.jpg", ".hidden", ".notes.tmp", "x.12.tmp"}
+    for name in (*kept, ".a_pose.jpg.123.tmp", ".stage.npz.77.tmp.npz"):
+        (tmp_path / name).touch()
+    with replacing(tmp_path / "b.png") as temporary:
+        temporary.touch()
+        remove_leftovers(tmp_path)
+        assert not temporary.exists()  # the names that are removed are those that are written
+        temporary.touch()
+    (tmp_path / "b.png").unlink()
+    assert {file.name for file in tmp_path.iterdir()} == kept
 
 
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
