@@ -275,6 +275,9 @@ def _divide(
             continue
         ids = np.unique(np.array(groups)[left], return_inverse=True)[1]
         kept, taken = split_groups(ids, share * len(places) / len(left))
+        if not len(taken) and len(sizes := np.bincount(ids)) > 1:  # each is too large: better one than none
+            is_taken = ids == sizes.argmin()
+            kept, taken = np.flatnonzero(~is_taken), np.flatnonzero(is_taken)
         for number, row in (places[i] for i in left[taken]):
             rows[number][split].append(row)
         left = left[kept]

@@ -31,8 +31,7 @@ def split_rows(n: int, share: float) -> tuple[NDArray[np.intp], NDArray[np.intp]
 def split_groups(groups: NDArray[np.integer], share: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """The same for rows of which some belong together: those with the same number (N) in `groups` stay together.
 
-    Groups are drawn in a seeded order, and each that still fits into `share` of the rows becomes validation; where none
-    fits, and there are several, the smallest does.
+    Groups are drawn in a seeded order, and each that still fits into `share` of the rows becomes validation.
     """
     _, members, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     room = round(len(groups) * share)
@@ -41,8 +40,6 @@ def split_groups(groups: NDArray[np.integer], share: float) -> tuple[NDArray[np.
         if sizes[group] <= room:
             chosen[group] = True
             room -= sizes[group]
-    if share and not chosen.any() and len(sizes) > 1:
-        chosen[sizes.argmin()] = True
     validation = chosen[members]
     return np.flatnonzero(~validation), np.flatnonzero(validation)
 

@@ -149,6 +149,13 @@ def test_two_files_of_one_name_keep_their_images_apart(tmp_path: Path) -> None:
     assert images == {file.resolve() for file in before}
 
 
+def test_the_smaller_of_two_folders_is_validation_even_if_it_is_too_large(tmp_path: Path) -> None:
+    files = [robot_arm.draw(tmp_path / folder, count) for folder, count in (("a", 6), ("b", 5))]
+    files = [file.rename(file.with_name(f"{file.parent.name}.json")) for file in files]
+    added = add_dataset("arm", files, split_by="folder", data_root=tmp_path / "data")
+    assert {split: people for split, (_, people) in added.counts.items()} == {"train": 6, "validation": 5, "test": 0}
+
+
 def test_without_boxes_the_initial_box_is_the_image(tmp_path: Path) -> None:
     added = add_dataset("arm", [robot_arm.draw(tmp_path / "a", 8, boxes=False)], data_root=tmp_path)
     assert added.spec.initial_box == "image"

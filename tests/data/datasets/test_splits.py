@@ -9,12 +9,6 @@ from hypothesis import strategies as st
 from deeppose_cli.data.datasets.splits import split_groups, split_rows
 
 
-def test_one_group_is_validation_even_if_it_is_too_large() -> None:
-    assert split_groups(np.repeat([0, 1], [40, 39]), 0.15)[1].tolist() == list(range(40, 79))
-    assert len(split_groups(np.zeros(40, int), 0.15)[1]) == 0
-    assert len(split_groups(np.repeat([0, 1], 40), 0.0)[1]) == 0
-
-
 def test_the_validation_split_is_the_same_for_everyone() -> None:
     train, validation = split_rows(1000, 0.2)
     assert (len(train), len(validation)) == (800, 200)
