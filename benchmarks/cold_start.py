@@ -30,7 +30,7 @@ BARE = {
 import json, sys
 from pathlib import Path
 import torch
-from deeppose_cli.weights import read_file_stages
+from deeppose_cli.checkpoints.weights_file import read_file_stages
 _, regressors = read_file_stages(Path(sys.argv[1]))
 with torch.inference_mode():
     for regressor, (crops, side) in zip(regressors, json.loads(sys.argv[2])):
@@ -46,9 +46,9 @@ import onnxruntime
 session = onnxruntime.InferenceSession(sys.argv[1])
 names = {each.name for each in session.get_inputs()}
 for stage, (crops, side) in enumerate(json.loads(sys.argv[2]), start=1):
-    given = {"pixels": np.zeros((crops, side, side, 3), np.uint8), "joints": np.zeros(crops, np.int64)}
+    given = {"images": np.zeros((crops, side, side, 3), np.uint8), "joint_index": np.zeros(crops, np.int64)}
     given["stage"] = np.array(stage)
-    session.run(["coordinates"], {name: value for name, value in given.items() if name in names})
+    session.run(["keypoints"], {name: value for name, value in given.items() if name in names})
 """,
 }
 

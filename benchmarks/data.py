@@ -9,7 +9,7 @@ from deeppose_cli.data.loading.datamodules import TrainingData
 
 
 def lsp_is_prepared(options: Options) -> bool:
-    return (options.data_root / "lsp" / "lsp").is_dir()
+    return (options.data_root / "lsp" / "annotations").is_dir()
 
 
 def training_data(options: Options) -> tuple[DatasetSpec, TrainingData]:

@@ -3,8 +3,8 @@
 The images are the test split of LSP, where it is prepared, else synthetic people.
 
 Ours: `predict_images` as the command calls it, `--box image`, with overlays and without, from the first image to
-the last. Bare: the same fused networks, called as often, in batches as large, with nothing between. One process a
-turn.
+the last. Bare: the same networks by ONNX Runtime, called as often, in batches as large, with nothing between. One
+process a turn.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks import data
 from benchmarks.cold_start import inputs
 from benchmarks.result import Options, Result, in_turns
-from deeppose_cli.checkpoints.pretrained import pretrained_files
+from deeppose_cli.checkpoints.pretrained import ONNX_SUFFIX, pretrained_files
 from deeppose_cli.data.datasets.registry import get_dataset
 from deeppose_cli.data.synthetic.generator import draw_person
 
@@ -34,14 +34,14 @@ RATE, GROWTH = 0.85, 1.05
 OURS = """
 import json, os, sys, time
 from pathlib import Path
-from deeppose_cli.checkpoints.weights_file import load_weights
+from deeppose_cli.checkpoints.onnx_cascade import build_onnx_cascade, open_onnx
 from deeppose_cli.detection.person_finder import PersonFinder
 from deeppose_cli.inference.image_predictor import Predictor, predict_images
 from deeppose_cli.inference.inputs import find_inputs, plan_jobs
 from deeppose_cli.inference.writer import ResultWriter
 from deeppose_cli.visualization.drawing import PLAIN
 
-cascade, done, held = load_weights(Path(sys.argv[1]), device="cpu"), 0, []
+cascade, done, held = build_onnx_cascade(*open_onnx(Path(sys.argv[1]))), 0, []
 files, _ = find_inputs(["in"])
 
 def on_record(record):
@@ -61,22 +61,20 @@ with ResultWriter(Path("out"), {}, overwrite=True) as writer:
 """
 BARE = """
 import json, sys, time
-from pathlib import Path
-import torch
-from deeppose_cli.checkpoints.weights_file import read_file_stages
-from deeppose_cli.inference.image_predictor import BATCH_IMAGES
+import numpy as np
+import onnxruntime
 
-_, regressors = read_file_stages(Path(sys.argv[1]))
-calls = []
-for regressor, (crops, side) in zip(regressors, json.loads(sys.argv[3])):
-    network = regressor.eval().fused_copy()
-    tensor = network.prepare(torch.zeros(BATCH_IMAGES * crops, side, side, 3, dtype=torch.uint8))
-    calls += [(one, tensor) for one in network.networks]
-with torch.inference_mode():
-    began = time.perf_counter()
-    for _ in range(-(-int(sys.argv[2]) // BATCH_IMAGES)):
-        for one, tensor in calls:
-            one(tensor)
+session = onnxruntime.InferenceSession(sys.argv[1])
+names = {each.name for each in session.get_inputs()}
+batch, calls = 16, []
+for stage, (crops, side) in enumerate(json.loads(sys.argv[3]), start=1):
+    given = {"images": np.zeros((batch * crops, side, side, 3), np.uint8)}
+    given |= {"joint_index": np.zeros(batch * crops, np.int64), "stage": np.array(stage)}
+    calls.append({name: value for name, value in given.items() if name in names})
+began = time.perf_counter()
+for _ in range(-(-int(sys.argv[2]) // batch)):
+    for given in calls:
+        session.run(["keypoints"], given)
 print(json.dumps([time.perf_counter() - began]))
 """
 
@@ -84,7 +82,7 @@ print(json.dumps([time.perf_counter() - began]))
 def measure(options: Options) -> list[Result]:
     with tempfile.TemporaryDirectory() as folder:
         which = _images(Path(folder, "in"), options)
-        box = pretrained_files().items()
+        box = pretrained_files(ONNX_SUFFIX).items()
         return [_measure(*each, style, folder, which, options) for each in box for style in ("overlays", "no overlays")]
 
 
@@ -115,7 +113,7 @@ def _measure(name: str, file: Path, style: str, folder: str, which: str, options
         return seconds
 
     def bare() -> float:
-        return _run(BARE, folder, str(file), str(COUNT), json.dumps(inputs(file)))[0]
+        return _run(BARE, folder, str(file), str(COUNT), json.dumps(inputs(pretrained_files()[name])))[0]
 
     # Its rate as a share of the bare one: so the bare side's seconds come first.
     compared = in_turns(f"many {name} {style}", bare, ours, options, "s")

@@ -26,8 +26,8 @@ def measure(options: Options) -> Result:
     what, target = "peak memory, train --data lsp with LSPET", f"≤ {TARGET} GB"
     if not Path("/proc/self/smaps_rollup").is_file():
         return Result(what, "not measured", target, notes=("memory: needs Linux's /proc",))
-    if not (data.lsp_is_prepared(options) and (options.data_root / "lsp" / "lspet").is_dir()):
-        return Result(what, "not measured", target, notes=("memory: LSP and LSPET are not prepared",))
+    if not data.lsp_is_prepared(options):
+        return Result(what, "not measured", target, notes=("memory: LSP is not prepared",))
     with tempfile.TemporaryDirectory() as folder:
         flags = f"--max-epochs 1 --trainer limit_train_batches={TRAIN_BATCHES}"
         command = [

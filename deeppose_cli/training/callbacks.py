@@ -39,6 +39,7 @@ def _warn(console: Console, message: str) -> None:
 class Checkpoints(Callback):
     """Write `best.ckpt`, the weights at the best validation PDJ so far, and `last.ckpt`, the whole state.
 
+    Without validation `best.ckpt` holds the last weights.
     `last.ckpt` is written every few seconds or steps and at each epoch's end. Only a complete file replaces an old one.
     """
 
@@ -79,6 +80,10 @@ class Checkpoints(Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._save(trainer, self.folder.last)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if not self.folder.best.is_file():  # trained without validation: --trainer limit_val_batches=0
+            self._save(trainer, self.folder.best, weights_only=True)
 
     def _save(self, trainer: L.Trainer, file: Path, weights_only: bool = False) -> None:
         if not all(bool(torch.isfinite(parameter).all()) for parameter in trainer.lightning_module.parameters()):

@@ -209,6 +209,11 @@ def test_flags_that_a_training_was_started_with_may_be_given_again(mini_root: Pa
     train(mini_root, tmp_path, resume=True, settings=flags)
 
 
+def test_a_training_without_validation_keeps_its_last_weights(mini_root: Path, tmp_path: Path) -> None:
+    train(mini_root, tmp_path, trainer={"limit_val_batches": 0})
+    assert same(weights(stage_of(tmp_path, 1), "best"), weights(stage_of(tmp_path, 1)))
+
+
 def test_a_stage_that_sees_the_whole_person_is_scored_as_the_cascade_predicts(mini_root: Path, runs: Path) -> None:
     """Its validation score is that of the merged poses, which the cascade predicts from the run and from a file."""
     from deeppose_cli import export
