@@ -12,6 +12,7 @@ import typer
 from deeppose_cli.cli.options import FlipTestOption, JsonOption, RunOption, RunsRootOption, WeightsOption
 from deeppose_cli.config.defaults import MIN_CONFIDENCE, RUNS_ROOT
 
+CODEC = "libx264"
 OUT = Path("predictions")
 
 
@@ -25,7 +26,8 @@ def predict(
         list[str],
         typer.Argument(
             metavar="IMAGE...",
-            help="Images, videos, folders of them, patterns in quotes, a camera's number, or - for a list on stdin.",
+            help="Images, videos, folders of them, patterns in quotes, URLs of videos, a camera's number, or - for a "
+            "list or a video on stdin.",
         ),
     ],
     run: RunOption = None,
@@ -59,6 +61,10 @@ def predict(
     frames: Annotated[
         int | None, typer.Option("--frames", metavar="N", min=1, help="At most N frames of each video or camera.")
     ] = None,
+    codec: Annotated[
+        str, typer.Option("--codec", metavar="NAME", help="FFmpeg's encoder of annotated videos, such as libx265.")
+    ] = CODEC,
+    audio: Annotated[bool, typer.Option("--audio/--no-audio", help="Keep the sound of annotated videos.")] = True,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start again where DIR holds a run that was stopped.")
@@ -99,6 +105,8 @@ def predict(
             show_stages=show_stages,
             min_confidence=min_confidence,
             frames=frames,
+            codec=codec,
+            audio=audio,
             resume=resume,
             overwrite=overwrite,
             shard=shard,

@@ -1,4 +1,4 @@
-"""What `deeppose predict` prints: the model, messages, a progress bar, a table of the first images, the counts."""
+"""What `deeppose predict` prints: the model, messages, progress bars, the first images, the counts."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from deeppose_cli.core.errors import one_line
 from deeppose_cli.inference.pipeline import PredictionListener, PredictionSummary
 from deeppose_cli.inference.records import Record
 from deeppose_cli.inference.writer import COCO
+from deeppose_cli.media.formats import Source
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-    from rich.table import Table
+    from rich.progress import Progress, TaskID
 
-ROWS_SHOWN, BOXES_SHOWN = 20, 2
-"""Images in the table, and boxes of each; the files have them all."""
+ROWS_SHOWN = 20
+"""Images in the list; the files have them all."""
+LONGEST_NAME = 50
+"""Characters up to which the names in the list are in a column."""
 
 
 class PredictionOutput(PredictionListener):
@@ -31,6 +33,8 @@ class PredictionOutput(PredictionListener):
         self.progress: Progress | None = None
         """Begins with the first image."""
         self.rows: dict[str, dict[str, Any]] = {}
+        self.people = 0
+        """Found so far: in images, and in the present frame of a video."""
 
     def on_model(self, line: str) -> None:
         self.console.print(line, markup=False)
@@ -39,26 +43,63 @@ class PredictionOutput(PredictionListener):
         self.errors.print(message, markup=False)
 
     def on_start(self, total: int, done: int) -> None:
-        from rich.progress import Progress
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         self.progress = Progress(
-            console=self.errors, transient=True, disable=not self.errors.is_terminal, redirect_stdout=False
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[count]}"),
+            TimeRemainingColumn(),
+            console=self.errors,
+            transient=True,
+            disable=not self.errors.is_terminal,
+            redirect_stdout=False,
         )
         self.progress.start()
-        self.task = self.progress.add_task("predict", total=total, completed=done)
+        self.task = self.progress.add_task("predict", total=total, completed=done, count="")
+        self.video: TaskID | None = None
+
+    def on_video(self, source: Source, frames: int | None) -> None:
+        if self.progress is not None:
+            self._end_video()
+            self.video = self.progress.add_task("frames", total=frames, count="")
 
     def on_record(self, record: Record) -> None:
-        frame = record.get("frame")
-        if self.progress is not None:
-            description = "predict" if frame is None else f"frame {frame}"
-            self.progress.update(self.task, description=description, advance=0 if frame else 1)
+        frame, found = record.get("frame"), record.get("people", ())
+        if frame is None:
+            self.people += len(found)
+        self._advance(is_frame=frame is not None, is_first=frame == 0, in_frame=len(found))
         source = record["source"]
         if "error" in record or (source not in self.rows and len(self.rows) == ROWS_SHOWN):
             return
-        row = self.rows.setdefault(source, {**record, "frames": 0, "tracks": set()})
+        row = self.rows.setdefault(source, {"people": len(found), "frames": 0, "tracks": set()})
         if frame is not None:
             row["frames"] += 1
-            row["tracks"] |= {person["track_id"] for person in record["people"]}
+            row["tracks"] |= {person["track_id"] for person in found}
+
+    def _advance(self, *, is_frame: bool, is_first: bool, in_frame: int) -> None:
+        if self.progress is None:
+            return
+        if not is_frame:
+            self._end_video()
+        elif self.video is not None:
+            self.progress.advance(self.video)
+            self.progress.update(self.video, count=self._count(self.video, in_frame))
+        if is_first or not is_frame:
+            self.progress.advance(self.task)
+            self.progress.update(self.task, count=self._count(self.task, self.people))
+
+    def _count(self, number: TaskID, people: int) -> str:
+        assert self.progress is not None
+        task = self.progress.tasks[self.progress.task_ids.index(number)]
+        total = f" of {task.total:,.0f}" if task.total else ""
+        rate = f", {task.speed:.1f} a second" if task.speed else ""
+        return f"{task.completed:,.0f}{total}{rate}, {people:,} {'person' if people == 1 else 'people'}"
+
+    def _end_video(self) -> None:
+        if self.progress is not None and self.video is not None:
+            self.progress.remove_task(self.video)
+            self.video = None
 
     def stop(self) -> None:
         """Remove the progress bar."""
@@ -67,36 +108,26 @@ class PredictionOutput(PredictionListener):
 
     def print_summary(self, summary: PredictionSummary) -> None:
         """Print the table, the counts, and with `as_json` the results."""
-        if self.rows:
-            self.console.print(self._table(summary))
+        self._print_rows(summary)
         coco = next((file for file in summary.files if file.name == COCO), None)
-        self.console.print(f"{summary}{'' if coco is None else f' → {coco}'}", markup=False)
+        self.console.print(str(summary), markup=False)
+        if coco is not None:
+            self.console.print(f"results: {summary.folder}", markup=False)
         if self.as_json and coco is not None:
             with coco.open(encoding="utf-8") as file:
                 shutil.copyfileobj(file, sys.stdout)
         elif self.as_json:
             print("[]")
 
-    def _table(self, summary: PredictionSummary) -> Table:
-        from rich.table import Column, Table
-        from rich.text import Text
-
-        # Folded, not cut: a path must stay whole.
-        columns = (Column("image", overflow="fold"), "people", "initial box", Column("overlay", overflow="fold"))
-        table = Table(*columns, box=None)
-        for row in self.rows.values():
-            count = len(row["tracks"]) if row["frames"] else len(row["people"])
-            boxes = f"{row['frames']} frames" if row["frames"] else _boxes(row)
-            overlay = str(summary.folder / row["overlay"]) if row["overlay"] else ""
-            table.add_row(Text(one_line(row["source"])), str(count or "nobody"), boxes, Text(one_line(overlay)))
+    def _print_rows(self, summary: PredictionSummary) -> None:
+        """A line for each of the first images and videos: its name, whole, and how many people."""
+        names = {source: one_line(source) for source in self.rows}
+        width = max((len(name) for name in names.values() if len(name) <= LONGEST_NAME), default=0)
+        for source, row in self.rows.items():
+            count = len(row["tracks"]) if row["frames"] else row["people"]
+            people = "nobody" if not count else "1 person" if count == 1 else f"{count:,} people"
+            frames = f" in {row['frames']:,} frames" if row["frames"] else ""
+            self.console.print(f"{names[source]:{width}}  {people}{frames}", markup=False)
         hidden = summary.images + summary.videos - len(self.rows)
         if hidden > 0:
-            table.add_row(f"... and {hidden:,} more")
-        return table
-
-
-def _boxes(row: dict[str, Any]) -> str:
-    whole = [0, 0, row["width"], row["height"]]
-    boxes = [person["box"] for person in row["people"]]
-    shown = ["whole image" if box == whole else ",".join(f"{round(value, 1):g}" for value in box) for box in boxes]
-    return "; ".join([*shown[:BOXES_SHOWN], *(["…"] if len(shown) > BOXES_SHOWN else [])])
+            self.console.print(f"... and {hidden:,} more")

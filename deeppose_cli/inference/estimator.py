@@ -221,11 +221,11 @@ def load(
 def _read(image: AnyImage) -> tuple[Image, str]:
     """Pixels (H, W, 3) RGB and the path; the path is empty for pixels."""
     if isinstance(image, str | PathLike):
-        return read_image(Path(image), exif=True), str(image)
+        return read_image(Path(image), as_displayed=True), str(image)
     if not isinstance(image, np.ndarray):
         if not hasattr(image, "has_transparency_data"):
             raise UsageError(f"an image of type {type(image).__name__}; valid: a file, pixels (array), or a PIL image")
-        return from_pil(image, exif=True), ""
+        return from_pil(image, as_displayed=True), ""
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
         valid = "valid: uint8, (H, W, 3) RGB or (H, W)"
         raise UsageError(f"pixels of type {image.dtype}, shape {image.shape}; {valid}")

@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,7 +25,9 @@ from deeppose_cli.detection.person_finder import PersonFinder, non_max_suppressi
 from deeppose_cli.inference.inputs import Job
 from deeppose_cli.inference.records import Record, error_record, image_record
 from deeppose_cli.inference.writer import ResultWriter
+from deeppose_cli.media.formats import Source
 from deeppose_cli.media.images import Image, pixel_count, read_image
+from deeppose_cli.media.video_writer import CODEC
 from deeppose_cli.models.cascade import Cascade, Person
 from deeppose_cli.visualization.drawing import PLAIN, AnnotationStyle, annotate_image, write_image
 
@@ -53,6 +56,12 @@ class Predictor:
     """Least mean confidence of a detected person in an image."""
     frames: int | None = None
     """Most frames of each video or camera."""
+    codec: str = CODEC
+    """FFmpeg's name of the encoder of annotated videos."""
+    audio: bool = True
+    """Whether annotated videos have their source's sound."""
+    on_video: Callable[[Source, int | None], None] = lambda *_: None
+    """Is called at the start of each video, with its number of frames where that is known."""
     on_record: Callable[[Record], None] = lambda _: None
     """Is called with each record once it is written."""
 
@@ -101,7 +110,7 @@ def predict_images(predictor: Predictor, jobs: Sequence[Job]) -> None:
         # A single batch is predicted on all cores; of many batches, each is predicted on its own core.
         at_once = stack.enter_context(single_threaded(cascade)) if len(jobs) > BATCH_IMAGES else 1
         pool, predicting = (stack.enter_context(ThreadPoolExecutor(n)) for n in (os.cpu_count() or 1, at_once))
-        batches = _batches(prefetch(pool, _decode, jobs, lambda job: pixel_count(job.source)))
+        batches = _batches(prefetch(pool, _decode, jobs, lambda job: pixel_count(Path(job.source))))
         results = prefetch(predicting, lambda batch: _predict(predictor, batch), batches, _pixels, at_once)
         try:
             previous: tuple[Sequence[Record], Sequence[Future[None]]] = ((), ())
@@ -176,7 +185,7 @@ def prefetch(
 
 def _decode(job: Job) -> Decoded:
     try:
-        return job, read_image(job.source, exif=True)
+        return job, read_image(Path(job.source), as_displayed=True)
     except DeepPoseError as error:
         return job, error
 
@@ -206,7 +215,7 @@ def _predict(predictor: Predictor, batch: Sequence[Decoded]) -> list[tuple[Job, 
         found: list[Box] = []
         if not isinstance(image, DeepPoseError):
             try:
-                found = predictor.finder.find(image, job.source)
+                found = predictor.finder.find(image, Path(job.source))
                 images += [image] * len(found)
                 boxes += found
             except DeepPoseError as error:

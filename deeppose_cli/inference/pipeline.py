@@ -24,7 +24,8 @@ from deeppose_cli.inference.inputs import Job, find_inputs, plan_jobs
 from deeppose_cli.inference.records import Record
 from deeppose_cli.inference.sharding import WHOLE, parse_shard
 from deeppose_cli.inference.writer import COCO, CSV, RECORDS, Counts, ResultWriter
-from deeppose_cli.media.formats import is_video
+from deeppose_cli.media.formats import Source, is_video
+from deeppose_cli.media.video_writer import CODEC, check_codec
 
 if TYPE_CHECKING:
     from deeppose_cli.inference.image_predictor import Predictor
@@ -53,6 +54,9 @@ class PredictionListener:
     def on_start(self, total: int, done: int) -> None:
         """How many images and videos there are, and how many of them an earlier run has done."""
 
+    def on_video(self, source: Source, frames: int | None) -> None:
+        """At the start of each video: its name as it was given, and its number of frames where that is known."""
+
     def on_record(self, record: Record) -> None:
         """The record of an image or frame (`records.py`), once it is written."""
 
@@ -72,6 +76,8 @@ def predict(
     show_stages: bool = False,
     min_confidence: float = MIN_CONFIDENCE,
     frames: int | None = None,
+    codec: str = CODEC,
+    audio: bool = True,
     resume: bool = False,
     overwrite: bool = False,
     shard: str | None = None,
@@ -85,7 +91,7 @@ def predict(
     COCO keypoint results (`predictions.json`) and a table (`predictions.csv`). An input that cannot be read is skipped.
 
     Args:
-        inputs: Files, folders, patterns, numbers of cameras, or `-` for a list on `stdin`.
+        inputs: Files, folders, patterns, URLs of videos, numbers of cameras, or `-` for a list or a video on `stdin`.
         weights: The model: `people`, `people-fast` or a file.
         run: The model: a run's name. Without both: the newest finished run that was trained on real images; where
             there is none, `people`.
@@ -100,6 +106,8 @@ def predict(
         min_confidence: A detected person in an image whose joints have a lower mean is left out; joints with less are
             drawn faint.
         frames: At most so many frames of each video.
+        codec: FFmpeg's name of the encoder of annotated videos.
+        audio: Copy the sound of videos into the annotated ones.
         resume: Continue a prediction that was stopped.
         overwrite: Replace a prediction that was stopped.
         shard: `i/n`, part i of n of the inputs.
@@ -121,9 +129,11 @@ def predict(
     number, count = WHOLE if shard is None else parse_shard(shard)
     name = None if weights is None else str(weights)
     check_model_flags(run, name, engine)
+    if codec != CODEC:
+        check_codec(codec)
     source = parse_source(box)
     files, problems = find_inputs([inputs] if isinstance(inputs, str | Path) else inputs, stdin)
-    note = source.check(files) if isinstance(source, BoxFile) else None
+    note = source.check([Path(file) for file in files]) if isinstance(source, BoxFile) else None
     if not resume and not any(os.path.lexists(file) or is_video(file) for file in files):
         # A mistyped name is no reason to begin a folder, or to replace an earlier run.
         problems += [f"{file}: cannot be read (no such file)" for file in files]
@@ -143,6 +153,8 @@ def predict(
         "show stages": show_stages,
         "min confidence": min_confidence,
         "frames": frames,
+        "codec": codec,
+        "audio": audio,
         "shard": [number, count],
     }
     with ResultWriter(folder, settings, resume=resume, overwrite=overwrite) as writer:
@@ -172,6 +184,9 @@ def predict(
             style=AnnotationStyle(names, show_stages, min_confidence) if overlays else None,
             min_confidence=min_confidence,
             frames=frames,
+            codec=codec,
+            audio=audio,
+            on_video=listener.on_video,
             on_record=on_record,
         )
         _predict_jobs(predictor, plan_jobs(files, folder)[number - 1 :: count], listener)

@@ -48,7 +48,7 @@ def image_record(
     }
 
 
-def error_record(source: Path, reason: str) -> Record:
+def error_record(source: Path | str, reason: str) -> Record:
     return {"source": str(source), "error": reason}
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -18,69 +19,84 @@ from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.geometry import Box
 from deeppose_cli.inference.image_predictor import AHEAD, Predictor, prefetch
 from deeppose_cli.inference.inputs import Job
-from deeppose_cli.inference.records import error_record, image_record
+from deeppose_cli.inference.records import Record, error_record, image_record
 from deeppose_cli.inference.tracker import Tracker
 from deeppose_cli.media.images import Image
-from deeppose_cli.media.video import VideoReader, VideoWriter
+from deeppose_cli.media.video import Frame, Video, open_video
+from deeppose_cli.media.video_writer import VideoWriter
 from deeppose_cli.models.cascade import Person
-from deeppose_cli.visualization.drawing import AnnotationStyle, annotate_image
-
-MIN_FRAMES = 0.9
-"""A video that ends before this share of the frames in its header is reported as damaged."""
+from deeppose_cli.visualization.drawing import annotate_image
 
 
 def predict_video(predictor: Predictor, job: Job) -> None:
-    """Track everyone through a video or a camera's frames, and add a record for each frame; all of a video counts, or
-    nothing. A camera is read for `predictor.frames`, or until Ctrl-C."""
-    finder, style, skeleton = predictor.finder, predictor.style, predictor.cascade.skeleton
+    """Track everyone through a video, a stream or a camera's frames, and add a record for each frame; all of a video
+    counts, or nothing. A camera is read for `predictor.frames`, or until Ctrl-C."""
     try:
-        video = VideoReader(job.source)
+        video = open_video(job.source)
     except DeepPoseError as error:
         predictor.add([error_record(job.source, str(error))])
         return
-    tracker: Tracker | None = None
-    if not finder.is_whole_image:  # else that is the box in every frame
-        tracker = Tracker(lambda image: finder.find(image, job.source), finder.next_box, newcomers=finder.is_dynamic)
-
-    def draw(writer: VideoWriter, image: Image, people: Sequence[Person], style: AnnotationStyle) -> None:
-        writer.write(annotate_image(image, people, skeleton, style))
-
-    count = 0
+    count, last = 0, 0.0
     with ExitStack() as stack:
         stack.enter_context(video)
-        overlay = None
-        if style is not None:
-            overlay = stack.enter_context(VideoWriter(predictor.writer.folder / job.overlay, video.rate))
+        overlay = None if predictor.style is None else stack.enter_context(_overlay(predictor, job, video))
+        predictor.on_video(job.source, video.count if predictor.frames is None else predictor.frames)
         # One thread each: frames come and go in their order.
         decoding, drawing = (stack.enter_context(ThreadPoolExecutor(1)) for _ in range(2))
         drawn: deque[Future[None]] = deque()
         numbers = itertools.count() if predictor.frames is None else range(predictor.frames)
+        tracker = _tracker(predictor, job)
         try:
-            for image in prefetch(decoding, lambda _: video.read(), numbers):
-                if image is None:
+            for frame in prefetch(decoding, lambda _: video.read(), numbers):
+                if frame is None:
                     break
-                people = _people(predictor, tracker, image)
-                if overlay is not None and style is not None:
-                    drawn.append(drawing.submit(draw, overlay, image, people, style))
+                people = _people(predictor, tracker, frame.image)
+                if overlay is not None:
+                    drawn.append(drawing.submit(_draw, predictor, overlay, frame, people))
                     if len(drawn) > AHEAD:
                         drawn.popleft().result()
-                frame_id, name = f"{job.image_id}/{count:06d}", job.overlay if overlay is not None else ""
-                record = image_record(job.source, frame_id, image, name, people, skeleton)
-                record |= {"frame": count, "timestamp": round(count / video.rate, 3)}
-                count += 1
-                predictor.add([record], complete=False)
+                predictor.add([_record(predictor, job, count, frame, people)], complete=False)
+                count, last = count + 1, frame.time
         except KeyboardInterrupt:
             if not video.is_camera:  # a camera usually ends like this
                 raise
         finally:
             for future in drawn:
                 future.result()
-    problem = ""
-    if not count:
-        problem = "no frame can be decoded"
-    elif predictor.frames is None and video.count is not None and count < MIN_FRAMES * video.count:
-        problem = f"ends after {count} of {video.count} frames"
+    problem = video.problem(count, last) if predictor.frames is None or not count else ""
     predictor.add([error_record(job.source, f"{job.source}: {problem}")] if problem else [])
+
+
+def _tracker(predictor: Predictor, job: Job) -> Tracker | None:
+    """None where the whole image is the box in every frame."""
+    finder = predictor.finder
+    if finder.is_whole_image:
+        return None
+    return Tracker(lambda image: finder.find(image, Path(job.source)), finder.next_box, newcomers=finder.is_dynamic)
+
+
+def _overlay(predictor: Predictor, job: Job, video: Video) -> VideoWriter:
+    """The writer of the annotated video, with the sound of a video file."""
+    has_sound = predictor.audio and isinstance(job.source, Path) and not video.is_camera
+    return VideoWriter(
+        predictor.writer.folder / job.overlay,
+        video.rate,
+        sound=Path(job.source) if has_sound else None,
+        codec=predictor.codec,
+    )
+
+
+def _draw(predictor: Predictor, writer: VideoWriter, frame: Frame, people: Sequence[Person]) -> None:
+    assert predictor.style is not None
+    writer.write(annotate_image(frame.image, people, predictor.cascade.skeleton, predictor.style), frame.time)
+
+
+def _record(predictor: Predictor, job: Job, count: int, frame: Frame, people: Sequence[Person]) -> Record:
+    overlay = "" if predictor.style is None else job.overlay
+    record = image_record(
+        job.source, f"{job.image_id}/{count:06d}", frame.image, overlay, people, predictor.cascade.skeleton
+    )
+    return record | {"frame": count, "timestamp": round(frame.time, 6)}
 
 
 def _people(predictor: Predictor, tracker: Tracker | None, image: Image) -> list[Person]:

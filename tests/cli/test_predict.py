@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -45,16 +46,18 @@ def test_the_newest_finished_run_and_all_its_stages_are_used(capsys: pytest.Capt
     assert Path("loaded").read_text() == "demo 2"
     out, err = capsys.readouterr()
     assert err == ""
-    for part in ("a.jpg", "predictions/a_pose.jpg", "whole image", "predictions/predictions.json"):
-        assert part in out
     assert out.startswith("model: run demo in lightning_logs (2 stages); pretrained weights: --weights NAME\n")
-    assert out.endswith("\n2 images, 2 people → predictions/predictions.json\n")
+    assert out.endswith("\na.jpg  1 person\nb.jpg  1 person\n2 images, 2 people\nresults: predictions\n")
     assert len(json.loads(Path("predictions/predictions.json").read_text())) == 2
 
 
-def test_the_summary_shows_the_users_box(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["predict", "a.jpg", "--box", "1,2.5,30,40"]) == 0
-    assert "1,2.5,30,40" in capsys.readouterr().out
+def test_names_are_whole_and_in_a_column(capsys: pytest.CaptureFixture[str]) -> None:
+    long = "a_name_that_is_much_longer_than_the_others_and_would_move_the_column.jpg"
+    shutil.copy("a.jpg", long)
+    assert main(["predict", "a.jpg", long, "--box", "1,2.5,30,40"]) == 0
+    assert capsys.readouterr().out.endswith(
+        f"\na.jpg  1 person\n{long}  1 person\n2 images, 2 people\nresults: predictions\n"
+    )
 
 
 def test_stage_stops_the_cascade_early() -> None:
@@ -128,7 +131,7 @@ def test_rows_of_a_boxes_file_without_an_image_are_counted_and_images_without_a_
     assert main(["predict", "a.jpg", "b.jpg", "--box", "boxes.csv"]) == 0
     out, err = capsys.readouterr()
     assert err == "--box boxes.csv: 1 row(s) name no image of the input: c.jpg\n"
-    assert "2 images, 1 person, 1 image without people (try --box image) → " in out
+    assert "2 images, 1 person, 1 image without people (try --box image)\n" in out
     assert "nobody" in out
 
 
@@ -136,7 +139,7 @@ def test_long_paths_stay_whole(workplace: Path, capsys: pytest.CaptureFixture[st
     long = workplace / ("x" * 90 + ".jpg")
     Path("a.jpg").rename(long)
     assert main(["predict", str(long)]) == 0
-    assert capsys.readouterr().out.count("x") >= 2 * 90
+    assert capsys.readouterr().out.count("x" * 90) == 1
 
 
 def test_a_long_list_is_cut_short(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deeppose_cli.media.video import VideoWriter
+from deeppose_cli.media.video_writer import VideoWriter
 
 FRAMES = 12
 
@@ -15,5 +15,5 @@ def write_video(file: Path, frames: int = FRAMES, size: tuple[int, int] = (96, 6
     """Each frame is one gray, by its number."""
     with VideoWriter(file, rate) as writer:
         for i in range(frames):
-            writer.write(np.full((size[1], size[0], 3), 20 * i, np.uint8))
+            writer.write(np.full((size[1], size[0], 3), 20 * i, np.uint8), i / rate)
     return file

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deeppose_cli.core.errors import UsageError
-from deeppose_cli.inference.inputs import find_inputs
+from deeppose_cli.inference.inputs import find_inputs, plan_jobs
 from deeppose_cli.inference.sharding import parse_shard
 
 
@@ -68,20 +68,38 @@ def test_overlays_and_hidden_copies_in_a_folder_are_no_inputs_but_may_be_named()
 
 
 def test_what_a_folder_leaves_out_is_named() -> None:
-    for name in ("in/IMG_1.HEIC", "in/d.gif", "in/e.MTS", "in/f.jfif"):
+    for name in ("in/IMG_1.HEIC", "in/d.gif", "in/e.MTS", "in/f.jfif", "in/g.NEF", "in/h.cr2"):
         Path(name).touch()
-    files, problems = find_inputs(["in"])
-    assert [file.name for file in files] == ["a.png", "b.JPG", "c.bmp", "e.MTS", "f.jfif"]
-    assert problems == [
-        f"in/{name} is not read; convert it to JPEG, PNG or MP4" for name in ("IMG_1.HEIC: .HEIC", "d.gif: .gif")
-    ]
+    files, problems = find_inputs(["in", "in/g.NEF"])
+    assert [Path(file).name for file in files] == ["IMG_1.HEIC", "a.png", "b.JPG", "c.bmp", "d.gif", "e.MTS", "f.jfif"]
+    raw = [f"in/{name} is not read; convert it to JPEG or PNG" for name in ("g.NEF: .NEF", "h.cr2: .cr2")]
+    assert problems == [*raw, raw[0]]
 
 
 def test_a_url_is_shown_as_it_was_typed() -> None:
     assert find_inputs(["https://example.org/a.jpg"]) == (
         [],
-        ["https://example.org/a.jpg: is a URL; download the file first"],
+        ["https://example.org/a.jpg: the URL of an image; download the file first"],
     )
+
+
+def test_urls_of_videos_are_inputs_and_others_are_named() -> None:
+    stream = "rtsp://user:word@camera.example:554/live?channel=1"
+    files, problems = find_inputs([stream, "ftp://example.org/a.mp4"])
+    assert files == [stream]
+    assert [problem.split(";")[0] for problem in problems] == ["ftp://example.org/a.mp4: a URL that is not read"]
+    jobs = plan_jobs([stream, "https://example.org/", "-"], Path("out"))
+    assert [job.overlay for job in jobs] == ["live_pose.mp4", "example_pose.mp4", "stdin_pose.mp4"]
+
+
+def test_a_video_on_standard_input_is_one_and_an_image_is_refused() -> None:
+    def stdin(data: bytes) -> io.BufferedReader:
+        return io.BufferedReader(io.BytesIO(data))  # type: ignore[arg-type]
+
+    assert find_inputs(["-"], stdin(b"\x1aE\xdf\xa3" + bytes(99))) == (["-"], [])
+    assert find_inputs(["-"], stdin(b"in/a.png\n"))[0] == [Path("in/a.png")]
+    with pytest.raises(UsageError, match="holds an image"):
+        find_inputs(["-"], stdin(b"\xff\xd8\xff\xe0"))
 
 
 def test_an_empty_list_and_a_folder_of_folders_are_named() -> None:

@@ -18,7 +18,7 @@ from deeppose_cli.inference.records import Record
 from deeppose_cli.inference.sharding import merge
 from deeppose_cli.inference.video_predictor import predict_video
 from deeppose_cli.inference.writer import CSV, LOCK, RECORDS, STATE, Counts, ResultWriter, read_records
-from deeppose_cli.media.video import VideoReader
+from deeppose_cli.media.video import open_video
 from tests.helpers.fakes import FakeCascade
 from tests.helpers.videos import FRAMES, write_video
 
@@ -50,7 +50,7 @@ def test_every_frame_has_its_record_and_the_annotated_video_all_frames(tmp_path:
     assert records == lines
     assert [(line["frame"], line["timestamp"]) for line in lines] == [(i, i / 10) for i in range(FRAMES)]
     assert [person["track_id"] for line in lines for person in line["people"]] == [1] * FRAMES
-    with VideoReader(tmp_path / "out" / "a_pose.mp4") as annotated:
+    with open_video(tmp_path / "out" / "a_pose.mp4") as annotated:
         assert (sum(1 for _ in annotated), annotated.rate) == (FRAMES, 10)
     coco = json.loads((tmp_path / "out" / "predictions.json").read_text())
     assert len({result["image_id"] for result in coco}) == FRAMES

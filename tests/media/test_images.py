@@ -130,7 +130,7 @@ def test_the_cameras_orientation_is_followed_only_with_exif(tmp_path: Path) -> N
     exif[0x0112] = 6  # turn a quarter clockwise to look at it
     file = tmp_path / "turned.jpg"
     file.write_bytes(jpeg(photo(), exif=exif, quality=95, subsampling=0))
-    stored, turned = read_image(file), read_image(file, exif=True)
+    stored, turned = read_image(file), read_image(file, as_displayed=True)
     assert stored.shape == (90, 120, 3)
     np.testing.assert_array_equal(turned, np.rot90(stored, -1))
 
@@ -162,7 +162,7 @@ def test_a_transparent_image_is_turned_like_any_other(tmp_path: Path) -> None:
     rgba = np.dstack([noise(7, 5), np.full((7, 5), 255, np.uint8)])
     PilImage.fromarray(rgba).save(tmp_path / "a.png", exif=exif)
     np.testing.assert_array_equal(read_image(tmp_path / "a.png"), rgba[..., :3])
-    np.testing.assert_array_equal(read_image(tmp_path / "a.png", exif=True), np.rot90(rgba[..., :3], -1))
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png", as_displayed=True), np.rot90(rgba[..., :3], -1))
 
 
 def test_pixels_of_four_inks_become_rgb(tmp_path: Path) -> None:
