@@ -34,7 +34,9 @@ class PredictionOutput(PredictionListener):
         """Begins with the first image."""
         self.rows: dict[str, dict[str, Any]] = {}
         self.people = 0
-        """Found so far: in images, and in the present frame of a video."""
+        """Found in images so far."""
+        self.video_source = ""
+        """The video whose frames are coming."""
 
     def on_model(self, line: str) -> None:
         self.console.print(line, markup=False)
@@ -68,8 +70,11 @@ class PredictionOutput(PredictionListener):
         frame, found = record.get("frame"), record.get("people", ())
         if frame is None:
             self.people += len(found)
-        self._advance(is_frame=frame is not None, is_first=frame == 0, in_frame=len(found))
         source = record["source"]
+        # A video counts at its first frame, and not again where it ends with an error.
+        is_new = frame == 0 or (frame is None and source != self.video_source)
+        self.video_source = source if frame is not None else ""
+        self._advance(is_new, is_frame=frame is not None, in_frame=len(found))
         if "error" in record or (source not in self.rows and len(self.rows) == ROWS_SHOWN):
             return
         row = self.rows.setdefault(source, {"people": len(found), "frames": 0, "tracks": set()})
@@ -77,7 +82,7 @@ class PredictionOutput(PredictionListener):
             row["frames"] += 1
             row["tracks"] |= {person["track_id"] for person in found}
 
-    def _advance(self, *, is_frame: bool, is_first: bool, in_frame: int) -> None:
+    def _advance(self, is_new: bool, *, is_frame: bool, in_frame: int) -> None:
         if self.progress is None:
             return
         if not is_frame:
@@ -85,7 +90,7 @@ class PredictionOutput(PredictionListener):
         elif self.video is not None:
             self.progress.advance(self.video)
             self.progress.update(self.video, count=self._count(self.video, in_frame))
-        if is_first or not is_frame:
+        if is_new:
             self.progress.advance(self.task)
             self.progress.update(self.task, count=self._count(self.task, self.people))
 

@@ -9,6 +9,7 @@ import os
 import stat
 import warnings
 from pathlib import Path
+from typing import Any
 
 IMAGE_SUFFIXES = (
     *(".avif", ".bmp", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"),
@@ -125,6 +126,20 @@ def _head(file: Path) -> bytes:
 
 def _ffmpeg_knows(file: Path) -> bool:
     """Whether FFmpeg finds moving images in a file of unknown kind."""
-    from deeppose_cli.media.video import has_moving_images
+    import av
 
-    return has_moving_images(file)
+    try:
+        with av.open(f"file:{file}", metadata_errors="ignore", options={"protocol_whitelist": "file"}) as container:
+            return moving_stream(container) is not None
+    except (av.FFmpegError, OSError, ValueError):
+        return False
+
+
+def moving_stream(container: Any) -> Any:
+    """The first stream of images of an open PyAV container that is no cover; None where there is none."""
+    from av.stream import Disposition
+
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic and stream.codec_context is not None:
+            return stream
+    return None

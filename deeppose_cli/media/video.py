@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from deeppose_cli.core.errors import DeepPoseError, one_line
-from deeppose_cli.media.formats import STDIN, Source, camera_number, is_animated, is_image_data
+from deeppose_cli.media.formats import STDIN, Source, camera_number, is_animated, is_image_data, moving_stream
 from deeppose_cli.media.images import MAX_PIXELS, Image, from_pil
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
-    from av.video.stream import VideoStream
 
 DEFAULT_RATE = 25.0
 """Frames per second where the file or the camera has none."""
@@ -103,15 +102,6 @@ def open_video(source: Source) -> Video:
     return FileVideo(source)
 
 
-def has_moving_images(file: Path) -> bool:
-    """Whether FFmpeg finds a video in the file, other than a cover image."""
-    try:
-        with FileVideo(file):
-            return True
-    except DeepPoseError:
-        return False
-
-
 class FileVideo(Video):
     """A file or stream, decoded by FFmpeg: rotated and mirrored by its display matrix, with square pixels."""
 
@@ -130,7 +120,7 @@ class FileVideo(Video):
             )
         except (av.FFmpegError, OSError, ValueError) as error:
             raise DeepPoseError(f"{source}: {_reason(error, is_url)}") from None
-        stream = _moving_stream(self._container)
+        stream = moving_stream(self._container)
         if stream is None:
             has_sound = bool(self._container.streams.audio)
             self._container.close()
@@ -189,16 +179,6 @@ class FileVideo(Video):
         image = np.asarray(frame.reformat(width, height, "rgb24").to_ndarray(), np.uint8)
         matrix: Any = frame.side_data.get("DISPLAYMATRIX")
         return image if matrix is None else _turned(image, np.frombuffer(matrix, np.int32))
-
-
-def _moving_stream(container: InputContainer) -> VideoStream | None:
-    """The first stream of images that is no cover."""
-    from av.stream import Disposition
-
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic and stream.codec_context is not None:
-            return stream
-    return None
 
 
 def _turned(image: Image, matrix: Any) -> Image:
