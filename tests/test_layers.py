@@ -13,7 +13,7 @@ import deeppose_cli
 LAYERS = (
     "cli",
     "training",
-    "evaluation exporting",
+    "evaluation exporting app",
     "inference data",
     "checkpoints detection visualization",
     "models",

@@ -12,6 +12,7 @@ import typer
 from typer.main import get_command
 
 from deeppose_cli.cli import data, runs
+from deeppose_cli.cli.app_page import app_page
 from deeppose_cli.cli.eval import evaluate
 from deeppose_cli.cli.export import export
 from deeppose_cli.cli.groups import HELP_FLAGS, FastHelpGroup, TrainingCommand
@@ -42,6 +43,7 @@ app.command("train", cls=TrainingCommand, short_help="Train stage 1: the whole p
 app.command("refine", cls=TrainingCommand, short_help="Train stage 2, 3, …: a crop around a joint in.")(refine)
 app.command("eval", short_help="Score a run, a weights file or external predictions.")(evaluate)
 app.command("predict", short_help="Find people's poses in images and videos.")(predict)
+app.command("app", short_help="Open a page in the browser: drop images, see poses.")(app_page)
 app.command("merge", short_help="Join the predictions of several machines.")(merge)
 app.command("export", short_help="Write a trained cascade to one file.")(export)
 app.command("import", short_help="Create a run from an exported weights file.")(import_)

@@ -67,7 +67,8 @@ class Pose:
     """The image's path; empty for pixels."""
     image: Image = field(repr=False)
     """(H, W, 3) RGB, after its EXIF rotation."""
-    _person: Person = field(repr=False)
+    person: Person = field(repr=False)
+    """The same with the crops of every stage."""
     _skeleton: Skeleton = field(repr=False)
 
     def __repr__(self) -> str:
@@ -77,7 +78,7 @@ class Pose:
     def to_coco(self) -> dict[str, Any]:
         """A COCO keypoint result, as in `predictions.json`."""
         name = Path(self.source).name
-        record = image_record(self.source, name, self.image, "", [self._person], self._skeleton)
+        record = image_record(self.source, name, self.image, "", [self.person], self._skeleton)
         return next(coco_results(record, ""))
 
     def to_pandas(self) -> DataFrame:
@@ -91,7 +92,7 @@ class Pose:
 
     def drawn(self) -> Image:
         """The image (H, W, 3) with the pose over it; a small image is enlarged."""
-        return annotate_image(self.image, [self._person], self._skeleton)
+        return annotate_image(self.image, [self.person], self._skeleton)
 
     def plot(self, axes: Axes | None = None) -> Axes:
         """Show the image with the pose over it, on these axes or new ones."""
@@ -171,7 +172,7 @@ class PoseEstimator:
                 stages=person.poses,
                 source=source,
                 image=pixels,
-                _person=person,
+                person=person,
                 _skeleton=self.cascade.skeleton,
             )
             for (pixels, source), person in zip(images, people, strict=True)

@@ -148,6 +148,11 @@ class Person:
     track: int | None = None
     """In a video: the number of the person, the same in every frame."""
 
+    def up_to(self, stages: int) -> Person:
+        """The person as the first stages alone give it."""
+        n = slice(stages)
+        return Person(self.initial_box, self.poses[n], self.boxes[n], self.angles[n], self.confidence[n], self.track)
+
 
 _Points = tuple[FloatArray, FloatArray]
 """Points in px (M, …, 2) and peak masses (M, …)."""

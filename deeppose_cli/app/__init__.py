@@ -1,0 +1,1 @@
+"""A local page in the browser: images and videos in, poses out."""

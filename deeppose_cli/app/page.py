@@ -1,0 +1,138 @@
+"""The page: its controls, and what happens when they are used. Needs Gradio, which the extra `app` installs."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from deeppose_cli.app.session import BOXES, Result, Settings, find_poses
+from deeppose_cli.config.defaults import MIN_CONFIDENCE
+from deeppose_cli.core.errors import DeepPoseError, one_line
+
+TITLE = "DeepPose"
+COLUMNS = ("person", "joint", "x", "y", "confidence")
+ALL = "all"
+STYLE = """
+#summary { min-height: 2.2em; }
+#overlay img { max-height: 75vh; object-fit: contain; }
+footer { display: none !important; }
+"""
+THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+"""Without fonts from other servers."""
+_INTRODUCTION = """# DeepPose
+Drop an image or a video: everyone in it gets a pose. Nothing leaves this computer. An upload is deleted when the next
+one comes or the page is closed."""
+
+
+def build_page(models: Sequence[str], model: str, examples: Sequence[Path], folder: Path, runs_root: Path) -> gr.Blocks:
+    """Build the page. `folder`: where results are kept until the server stops."""
+    kept = {str(file) for file in examples}
+
+    def delete(upload: str | None) -> None:
+        if upload is not None and upload not in kept:
+            Path(upload).unlink(missing_ok=True)
+
+    def take(upload: str | None, previous: str | None) -> str | None:
+        if previous != upload:
+            delete(previous)
+        return upload
+
+    def take_example(event: gr.SelectData, previous: str | None) -> str:
+        delete(previous)
+        return str(examples[event.index])
+
+    def run(
+        upload: str | None,
+        model: str,
+        box: str,
+        stage: str,
+        confidence: float,
+        flip: bool,
+        names: bool,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008  as Gradio finds it
+    ) -> list[Any]:
+        if upload is None:
+            return _nothing("")
+        settings = Settings(model, box, None if stage == ALL else int(stage), confidence, flip, names)
+        file = Path(upload)
+        try:
+            results = Path(tempfile.mkdtemp(dir=folder))
+            found = find_poses(file, settings, results, runs_root, lambda done, total: progress((done, total)))
+        except DeepPoseError as error:
+            return _nothing(f"⚠ {one_line(str(error)).replace(str(file), file.name)}")
+        return _shown(found)
+
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600)) as page:
+        current = gr.State(None, delete_callback=delete)
+        gr.Markdown(_INTRODUCTION)
+        with gr.Row():
+            with gr.Column(scale=1, min_width=300):
+                with gr.Tab("File"):
+                    upload = gr.File(label="Image or video", type="filepath", elem_id="upload", height=150)
+                with gr.Tab("Webcam"):
+                    webcam = gr.Image(label="Webcam", sources=["webcam"], type="filepath", elem_id="webcam")
+                gallery = gr.Gallery(
+                    [str(file) for file in examples],
+                    label="Examples",
+                    columns=len(examples),
+                    height=130,
+                    allow_preview=False,
+                    elem_id="examples",
+                    buttons=[],
+                )
+                controls = _controls(models, model)
+            with gr.Column(scale=2, min_width=300):
+                outputs = _outputs()
+        shown: dict[str, Any] = {"fn": run, "inputs": [current, *controls], "outputs": outputs, "api_name": False}
+        for event, source in ((upload.upload, upload), (upload.clear, upload), (webcam.input, webcam)):
+            event(take, [source, current], current, api_name=False, show_progress="hidden").then(**shown)
+        gallery.select(take_example, [current], current, api_name=False, show_progress="hidden").then(**shown)
+        for control in controls:
+            (control.release if isinstance(control, gr.Slider) else control.input)(**shown)
+    return page
+
+
+def _controls(models: Sequence[str], model: str) -> list[Any]:
+    return [
+        gr.Dropdown(list(models), value=model, label="Model", elem_id="model"),
+        gr.Radio(list(BOXES), value=BOXES[0], label="Where the people are", elem_id="box"),
+        gr.Radio([ALL, "1", "2", "3"], value=ALL, label="Last stage", elem_id="stage"),
+        gr.Slider(0, 1, MIN_CONFIDENCE, step=0.05, label="Least confidence", elem_id="confidence"),
+        gr.Checkbox(False, label="Flip test: more accurate, half as fast", elem_id="flip"),
+        gr.Checkbox(False, label="Names of the joints", elem_id="names"),
+    ]
+
+
+def _outputs() -> list[Any]:
+    summary = gr.Markdown("", elem_id="summary")
+    overlay = gr.Image(label="Poses", elem_id="overlay", interactive=False, buttons=["fullscreen"])
+    video = gr.Video(label="Poses", elem_id="video", visible=False, interactive=False)
+    with gr.Row():
+        downloads = [
+            gr.DownloadButton(f"Download {kind}", elem_id=f"download-{kind}", interactive=False, size="sm")
+            for kind in ("overlay", "JSON", "CSV")
+        ]
+    stages = gr.Gallery(label="Stages and what they see", columns=4, height=260, elem_id="stages", buttons=[])
+    table = gr.Dataframe(headers=list(COLUMNS), interactive=False, label="Joints, px", elem_id="table")
+    return [summary, overlay, video, stages, table, *downloads]
+
+
+def _shown(found: Result) -> list[Any]:
+    files = (found.overlay, found.json, found.csv)
+    return [
+        f"**{found.summary}**",
+        gr.Image(None if found.is_video else str(found.overlay), visible=not found.is_video),
+        gr.Video(str(found.overlay) if found.is_video else None, visible=found.is_video),
+        found.stages,
+        found.table,
+        *(gr.DownloadButton(value=str(file), interactive=True) for file in files),
+    ]
+
+
+def _nothing(message: str) -> list[Any]:
+    downloads = [gr.DownloadButton(value=None, interactive=False) for _ in range(3)]
+    return [message, gr.Image(None, visible=True), gr.Video(None, visible=False), [], [], *downloads]
