@@ -9,7 +9,7 @@ import numpy as np
 from deeppose_cli.data.synthetic.generator import draw_person
 from deeppose_cli.visualization.drawing import write_image
 
-SEEDS = (3, 5, 8, 21)
+SEEDS = (3, 5, 8)
 
 
 def draw_examples(folder: Path) -> list[Path]:

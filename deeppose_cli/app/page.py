@@ -20,9 +20,17 @@ STYLE = """
 #summary { min-height: 2.2em; }
 #overlay img { max-height: 75vh; object-fit: contain; }
 footer { display: none !important; }
+@media (max-width: 760px) {
+  #inputs { display: contents; }
+  #outputs { order: 1; }
+  #settings { order: 2; }
+}
 """
+"""On small screens the poses come before the settings."""
 THEME = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
 """Without fonts from other servers."""
+_PROGRESS = gr.Progress()
+"""Gradio gives each call its own where this is the default."""
 _INTRODUCTION = """# DeepPose
 Drop an image or a video: everyone in it gets a pose. Nothing leaves this computer. An upload is deleted when the next
 one comes or the page is closed."""
@@ -36,15 +44,6 @@ def build_page(models: Sequence[str], model: str, examples: Sequence[Path], fold
         if upload is not None and upload not in kept:
             Path(upload).unlink(missing_ok=True)
 
-    def take(upload: str | None, previous: str | None) -> str | None:
-        if previous != upload:
-            delete(previous)
-        return upload
-
-    def take_example(event: gr.SelectData, previous: str | None) -> str:
-        delete(previous)
-        return str(examples[event.index])
-
     def run(
         upload: str | None,
         model: str,
@@ -53,8 +52,9 @@ def build_page(models: Sequence[str], model: str, examples: Sequence[Path], fold
         confidence: float,
         flip: bool,
         names: bool,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008  as Gradio finds it
+        progress: gr.Progress = _PROGRESS,
     ) -> list[Any]:
+        """The outputs for an upload."""
         if upload is None:
             return _nothing("")
         settings = Settings(model, box, None if stage == ALL else int(stage), confidence, flip, names)
@@ -66,11 +66,19 @@ def build_page(models: Sequence[str], model: str, examples: Sequence[Path], fold
             return _nothing(f"⚠ {one_line(str(error)).replace(str(file), file.name)}")
         return _shown(found)
 
+    def take(upload: str | None, previous: str | None, *settings: Any) -> list[Any]:
+        if previous != upload:
+            delete(previous)
+        return [upload, *run(upload, *settings)]
+
+    def take_example(event: gr.SelectData, previous: str | None, *settings: Any) -> list[Any]:
+        return take(str(examples[event.index]), previous, *settings)
+
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 3600)) as page:
         current = gr.State(None, delete_callback=delete)
         gr.Markdown(_INTRODUCTION)
         with gr.Row():
-            with gr.Column(scale=1, min_width=300):
+            with gr.Column(scale=1, min_width=300, elem_id="inputs"):
                 with gr.Tab("File"):
                     upload = gr.File(label="Image or video", type="filepath", elem_id="upload", height=150)
                 with gr.Tab("Webcam"):
@@ -78,21 +86,24 @@ def build_page(models: Sequence[str], model: str, examples: Sequence[Path], fold
                 gallery = gr.Gallery(
                     [str(file) for file in examples],
                     label="Examples",
+                    show_label=False,
                     columns=len(examples),
                     height=130,
                     allow_preview=False,
                     elem_id="examples",
                     buttons=[],
                 )
-                controls = _controls(models, model)
-            with gr.Column(scale=2, min_width=300):
+                with gr.Group(elem_id="settings"):
+                    controls = _controls(models, model)
+            with gr.Column(scale=2, min_width=300, elem_id="outputs"):
                 outputs = _outputs()
-        shown: dict[str, Any] = {"fn": run, "inputs": [current, *controls], "outputs": outputs, "api_name": False}
+        private: dict[str, Any] = {"api_visibility": "private"}
         for event, source in ((upload.upload, upload), (upload.clear, upload), (webcam.input, webcam)):
-            event(take, [source, current], current, api_name=False, show_progress="hidden").then(**shown)
-        gallery.select(take_example, [current], current, api_name=False, show_progress="hidden").then(**shown)
+            event(take, [source, current, *controls], [current, *outputs], **private)
+        gallery.select(take_example, [current, *controls], [current, *outputs], **private)
         for control in controls:
-            (control.release if isinstance(control, gr.Slider) else control.input)(**shown)
+            change = control.release if isinstance(control, gr.Slider) else control.input
+            change(run, [current, *controls], outputs, **private)
     return page
 
 
@@ -116,7 +127,9 @@ def _outputs() -> list[Any]:
             gr.DownloadButton(f"Download {kind}", elem_id=f"download-{kind}", interactive=False, size="sm")
             for kind in ("overlay", "JSON", "CSV")
         ]
-    stages = gr.Gallery(label="Stages and what they see", columns=4, height=260, elem_id="stages", buttons=[])
+    stages = gr.Gallery(
+        label="Stages and what they see", columns=4, height=280, elem_id="stages", object_fit="contain", buttons=[]
+    )
     table = gr.Dataframe(headers=list(COLUMNS), interactive=False, label="Joints, px", elem_id="table")
     return [summary, overlay, video, stages, table, *downloads]
 
@@ -127,7 +140,7 @@ def _shown(found: Result) -> list[Any]:
         f"**{found.summary}**",
         gr.Image(None if found.is_video else str(found.overlay), visible=not found.is_video),
         gr.Video(str(found.overlay) if found.is_video else None, visible=found.is_video),
-        found.stages,
+        [(str(file), caption) for file, caption in found.stages],
         found.table,
         *(gr.DownloadButton(value=str(file), interactive=True) for file in files),
     ]

@@ -33,8 +33,7 @@ def serve(
     browser: bool = True,
     runs_root: str | Path = RUNS_ROOT,
     on_ready: Callable[[str], None] = lambda _: None,
-    wait: bool = True,
-) -> Any:
+) -> None:
     """Serve the page until Ctrl-C.
 
     Args:
@@ -44,7 +43,6 @@ def serve(
         browser: Open the page in the browser.
         runs_root: Folder that holds one folder for each run.
         on_ready: Is called with the page's address.
-        wait: Return only when the server stops; else return it.
 
     Raises:
         UsageError: For a port or a model that is not usable.
@@ -89,11 +87,9 @@ def serve(
         )
         try:
             on_ready(f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{number}")
-            if wait:
-                page.block_thread()
+            page.block_thread()
         finally:
             page.close()
-    return None
 
 
 def _free_port(host: str, port: int | None) -> int:

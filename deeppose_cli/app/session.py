@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from deeppose_cli.checkpoints.pretrained import pretrained_files
@@ -29,7 +30,12 @@ from deeppose_cli.visualization.drawing import AnnotationStyle, annotate_image, 
 BOXES = ("auto", "image", "person", "face")
 MAX_PEOPLE_SHOWN = 3
 """People whose crops are shown."""
-MAX_CROPS_SHOWN = 40
+MAX_OVERLAY = 2048
+"""px of the longer side of an image's overlay, so that the browser shows it at once."""
+MAX_VIEW = 512
+"""The same of the image after each stage."""
+MAX_SHOWN = 40
+"""Images of stages and crops."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class Result:
     json: Path
     csv: Path
     is_video: bool = False
-    stages: list[tuple[Image, str]] = field(default_factory=list)
+    stages: list[tuple[Path, str]] = field(default_factory=list)
     """The pose after each stage, and the crops that each stage saw, with captions."""
     table: list[list[str | float]] = field(default_factory=list)
     """Rows of person, joint, x, y, confidence."""
@@ -98,7 +104,7 @@ def _image(file: Path, poses: Sequence[Pose], model: PoseEstimator, settings: Se
     skeleton, people = model.cascade.skeleton, [pose.person for pose in poses]
     pixels = poses[0].image if poses else read_image(file, as_displayed=True)
     overlay = folder / f"{file.stem}_pose.jpg"
-    write_image(overlay, annotate_image(pixels, people, skeleton, settings.style))
+    write_image(overlay, _at_most(annotate_image(pixels, people, skeleton, settings.style), MAX_OVERLAY))
     record = image_record(file.name, file.name, pixels, overlay.name, people, skeleton)
     results = folder / f"{file.stem}.json"
     results.write_text(json.dumps(list(coco_results(record, ".")), indent=1), encoding="utf-8")
@@ -107,7 +113,7 @@ def _image(file: Path, poses: Sequence[Pose], model: PoseEstimator, settings: Se
         overlay,
         results,
         _csv([record], folder / f"{file.stem}.csv"),
-        stages=_stages(pixels, people, model, settings),
+        stages=_stages(pixels, people, model, settings, folder),
         table=_table(poses),
     )
 
@@ -150,23 +156,39 @@ def _video(
 
 
 def _stages(
-    pixels: Image, people: Sequence[Person], model: PoseEstimator, settings: Settings
-) -> list[tuple[Image, str]]:
-    """For each stage the poses after it, then the crops that it saw of the first people."""
-    shown: list[tuple[Image, str]] = []
+    pixels: Image, people: Sequence[Person], model: PoseEstimator, settings: Settings, folder: Path
+) -> list[tuple[Path, str]]:
+    """For each stage the crops that it saw of the first people, then everyone's pose after it."""
+    shown: list[tuple[Path, str]] = []
+
+    def show(image: Image, caption: str) -> None:
+        if len(shown) < MAX_SHOWN:
+            file = folder / f"view-{len(shown):02d}.jpg"
+            write_image(file, image)
+            shown.append((file, caption))
+
     cascade = model.cascade
     for number, stage in enumerate(cascade.stages):
-        if people:
-            poses = [person.up_to(number + 1) for person in people]
-            shown.append((annotate_image(pixels, poses, cascade.skeleton, settings.style), f"after stage {number + 1}"))
         for i, person in enumerate(people[:MAX_PEOPLE_SHOWN], start=1):
             boxes = person.boxes[number]
-            is_one = len(np.unique(boxes, axis=0)) == 1
-            names = ["whole person"] if is_one else list(cascade.skeleton.joints)
-            for box, name in zip(boxes[: 1 if is_one else None], names, strict=True):
+            is_whole = len(np.unique(boxes, axis=0)) == 1
+            names = ["input"] if is_whole else [joint.replace("_", " ") for joint in cascade.skeleton.joints]
+            for box, name in zip(boxes[: 1 if is_whole else None], names, strict=True):
                 view = crop(pixels, box, stage.input_size, turn=turn_matrix(box, person.angles[number]))
-                shown.append((view, f"stage {number + 1} sees person {i}: {name.replace('_', ' ')}"))
-    return shown[:MAX_CROPS_SHOWN]
+                show(view, f"{number + 1}: person {i}, {name}")
+        if people and len(cascade.stages) > 1:
+            poses = [person.up_to(number + 1) for person in people]
+            result = annotate_image(pixels, poses, cascade.skeleton, settings.style)
+            show(_at_most(result, MAX_VIEW), f"{number + 1}: result")
+    return shown
+
+
+def _at_most(image: Image, side: int) -> Image:
+    """The image, reduced to this longer side where it is larger."""
+    factor = side / max(image.shape[:2])
+    if factor >= 1:
+        return image
+    return np.asarray(cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _table(poses: Sequence[Pose]) -> list[list[str | float]]:

@@ -1,0 +1,254 @@
+"""The page in a real browser: every control, by mouse and by keyboard; uploads that cannot be read."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deeppose_cli.app.examples import draw_examples
+from tests.helpers.media_files import VIDEOS, encode
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytest.importorskip("gradio", reason="Gradio is not installed")
+webdriver = pytest.importorskip("selenium.webdriver", reason="Selenium is not installed")
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="Chromium and chromedriver are not installed"),
+    pytest.mark.xdist_group("browser"),
+]
+START = "import sys; from deeppose_cli.cli.app import main; sys.exit(main())"
+PNG_OF_MANY_PIXELS = bytes.fromhex("89504e470d0a1a0a0000000d49484452000186a0000186a00802000000") + bytes(40)
+HOSTILE = {
+    "text.jpg": b"no image",
+    "empty.png": b"",
+    "cut.jpg": b"\xff\xd8\xff\xe0" + bytes(300),
+    "huge.png": PNG_OF_MANY_PIXELS,
+    "list.m3u8": b"#EXTM3U\n#EXTINF:1,\nfile:///etc/hostname\n",
+    "page.html": b"<html><script>alert(1)</script>",
+    "drawing.svg": b'<svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>',
+    "cut.gif": b"GIF89a\x10\x00\x10\x00\x00",
+    "noise.mp4": bytes(range(256)) * 40,
+}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The page's address, and the server's log."""
+    folder = tmp_path_factory.mktemp("app")
+    log = folder / "log.txt"
+    command = [sys.executable, "-c", START, "app", "--no-browser", "--model", "people-fast"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            command, cwd=folder, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
+        )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line.startswith("http://127.0.0.1:"), log.read_text()
+    yield line.split()[0], log
+    process.terminate()
+    process.wait(20)
+    assert "Traceback" not in log.read_text()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (
+        *("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,1000"),
+        *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
+        "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",  # no other computer
+        f"--user-data-dir={tmp_path_factory.mktemp('chromium')}",
+    ):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+class Page:
+    """The page, as a user handles it."""
+
+    def __init__(self, browser: Any, address: str) -> None:
+        self.browser = browser
+        browser.get(address)
+        self.wait(lambda: self.all("#upload input[type=file]"))
+
+    def all(self, selector: str) -> list[Any]:
+        return list(self.browser.find_elements("css selector", selector))
+
+    def one(self, selector: str) -> Any:
+        return self.all(selector)[0]
+
+    @property
+    def summary(self) -> str:
+        return str(self.one("#summary").text)
+
+    def wait(self, condition: Callable[[], Any], seconds: float = 30) -> Any:
+        from selenium.common.exceptions import StaleElementReferenceException
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        waiting = WebDriverWait(
+            self.browser, seconds, 0.05, ignored_exceptions=(StaleElementReferenceException, IndexError)
+        )
+        return waiting.until(lambda _: condition())
+
+    def upload(self, file: Path) -> None:
+        self.one("#upload input[type=file]").send_keys(str(file))
+
+    def clear(self) -> None:
+        self.one("#upload button[aria-label='Clear'], #upload button[aria-label='Remove']").click()
+        self.wait(lambda: self.summary == "" and self.all("#upload input[type=file]"))
+
+    def rows(self) -> list[list[str]]:
+        return [[cell.text for cell in row.find_elements("css selector", "td")] for row in self.all("#table tbody tr")]
+
+    def overlay(self) -> str:
+        return str(self.one("#overlay img").get_attribute("src"))
+
+
+@pytest.fixture
+def page(server: tuple[str, Path], browser: Any) -> Page:
+    return Page(browser, server[0])
+
+
+@pytest.fixture(scope="module")
+def drawing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_examples(tmp_path_factory.mktemp("drawings"))[0]
+
+
+def test_an_image_gives_a_pose_its_stages_its_joints_and_three_files(page: Page, drawing: Path) -> None:
+    page.upload(drawing)
+    page.wait(lambda: page.summary == "1 person")
+    page.wait(lambda: page.all("#overlay img"))
+    assert page.wait(lambda: [row for row in page.rows() if "left elbow" in row])
+    assert page.wait(lambda: page.all("#stages img"))
+    for kind, begins in (("overlay", b"\xff\xd8\xff"), ("JSON", b"["), ("CSV", b"source,")):
+        link = page.wait(lambda kind=kind: page.one(f"#download-{kind}").get_attribute("href"))
+        with urllib.request.urlopen(link) as response:
+            assert response.read().startswith(begins)
+
+
+def test_nothing_is_loaded_from_elsewhere(page: Page, drawing: Path) -> None:
+    page.upload(drawing)
+    page.wait(lambda: page.summary == "1 person")
+    urls = []
+    for entry in page.browser.get_log("performance"):
+        message = json.loads(entry["message"])["message"]
+        if message["method"] == "Network.requestWillBeSent":
+            urls.append(message["params"]["request"]["url"])
+    assert urls
+    own = ("http://127.0.0.1:", "data:", "blob:", "chrome")
+    assert [url for url in urls if not url.startswith(own)] == []
+
+
+def test_every_control_changes_the_result(page: Page, drawing: Path) -> None:
+    page.upload(drawing)
+    page.wait(lambda: page.summary == "1 person")
+
+    def changed(action: Callable[[], None]) -> None:
+        before = page.wait(page.overlay)
+        action()
+        page.wait(lambda: page.overlay() != before)
+
+    changed(lambda: page.one("#box input[value=image]").click())
+    changed(lambda: page.one("#stage input[value='1']").click())
+    changed(lambda: page.one("#names input").click())
+    changed(lambda: page.one("#flip input").click())
+    changed(lambda: page.one("#confidence input[type=range]").send_keys("\ue014" * 3))  # arrow right
+    page.one("#stage input[value='2']").click()
+    page.wait(lambda: page.summary.startswith("⚠"))
+    assert "stage" in page.summary
+    page.one("#stage input[value=all]").click()
+    page.wait(lambda: page.summary == "1 person")
+    model = page.one("#model input")
+    model.click()
+    page.wait(lambda: page.all("[role=option]"))
+    changed(lambda: next(o for o in page.all("[role=option]") if o.text.strip().endswith("people")).click())
+
+
+def test_keyboard_alone_suffices(page: Page) -> None:
+    """Tab reaches the examples and the controls; space and arrows use them."""
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    def focused() -> Any:
+        return page.browser.switch_to.active_element
+
+    def tab_to(inside: str) -> None:
+        for _ in range(40):
+            ActionChains(page.browser).send_keys("\ue004").perform()
+            if page.browser.execute_script(f"return !!arguments[0].closest('{inside}')", focused()):
+                return
+        pytest.fail(f"Tab does not reach {inside}")
+
+    tab_to("#upload")
+    tab_to("#examples")
+    focused().send_keys("\ue007")  # enter
+    page.wait(lambda: page.summary.endswith(("person", "people")) or page.summary.startswith("Nobody"))
+    before = page.summary
+    tab_to("#model")
+    tab_to("#box")
+    focused().send_keys("\ue014")  # arrow right: image
+    page.wait(lambda: page.one("#box input[value=image]").is_selected())
+    page.wait(lambda: page.summary == "1 person", 20)
+    assert before
+    tab_to("#download-overlay")
+
+
+def test_a_video_plays_to_its_end(page: Page, tmp_path: Path) -> None:
+    encode(tmp_path / "a.mkv", container="matroska", sound="aac")
+    page.one("#box input[value=image]").click()
+    page.upload(tmp_path / "a.mkv")
+    page.wait(lambda: page.summary == "1 person in 6 frames")
+    video = page.wait(lambda: page.one("#video video"))
+    page.browser.execute_script("arguments[0].muted = true; arguments[0].play()", video)
+    page.wait(lambda: video.get_property("ended"), 15)
+    assert video.get_property("videoWidth") == 128
+
+
+def test_a_webcam_gives_a_pose(page: Page) -> None:
+    next(tab for tab in page.all("button[role=tab]") if tab.text == "Webcam").click()
+    page.one("#box input[value=image]").click()
+    page.wait(lambda: page.all("#webcam button"))
+    page.wait(lambda: [b for b in page.all("#webcam button") if b.is_displayed()])[0].click()
+    capture = page.wait(lambda: [b for b in page.all("#webcam button[aria-label*=apture]") if b.is_displayed()])[0]
+    page.wait(lambda: page.all("#webcam video"))
+    capture.click()
+    page.wait(lambda: page.summary == "1 person")
+
+
+@pytest.mark.parametrize("name", [*HOSTILE, "only-sound.mp4"])
+def test_an_upload_that_cannot_be_read_gives_a_message(page: Page, tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    if name in HOSTILE:
+        file.write_bytes(HOSTILE[name])
+    else:
+        next(video for video in VIDEOS if video.name == name).make(file)
+    page.upload(file)
+    page.wait(lambda: page.summary.startswith("⚠"))
+    assert name in page.summary
+    assert str(tmp_path) not in page.summary
+
+
+def test_small_screens(page: Page, drawing: Path) -> None:
+    page.browser.set_window_size(390, 900)
+    try:
+        page.upload(drawing)
+        page.wait(lambda: page.summary == "1 person")
+        page.wait(lambda: page.all("#overlay img"))
+        width = page.browser.execute_script("return document.documentElement.scrollWidth")
+        assert width <= page.browser.execute_script("return window.innerWidth")
+        overlay, settings = page.one("#overlay").rect, page.one("#settings").rect
+        assert overlay["y"] < settings["y"]
+    finally:
+        page.browser.set_window_size(1280, 1000)
