@@ -47,7 +47,7 @@ bench: $(STAMP) ## measure speed and memory, as ratios to bare loops
 	$(BIN)/python -m benchmarks
 
 lock: $(STAMP) ## pin the newest packages that pyproject.toml allows, with hashes and without index lines
-	$(UV) pip compile -q pyproject.toml --extra onnx --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	$(UV) pip compile -q pyproject.toml --extra onnx --extra app --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-annotate -o requirements.lock
 
 clean: ## remove .venv and caches; data and runs stay

@@ -102,8 +102,8 @@ def build_page(models: Sequence[str], model: str, examples: Sequence[Path], fold
             event(take, [source, current, *controls], [current, *outputs], **private)
         gallery.select(take_example, [current, *controls], [current, *outputs], **private)
         for control in controls:
-            change = control.release if isinstance(control, gr.Slider) else control.input
-            change(run, [current, *controls], outputs, **private)
+            # Of many changes while a prediction runs, as by a dragged slider, the last counts.
+            control.input(run, [current, *controls], outputs, trigger_mode="always_last", **private)
     return page
 
 

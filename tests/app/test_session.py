@@ -38,7 +38,7 @@ def test_the_pose_and_files_of_an_image(tmp_path: Path) -> None:
     np.testing.assert_allclose([row[2:4] for row in found.table], pose.keypoints, atol=0.06)
     (result,) = json.loads(found.json.read_text())
     np.testing.assert_allclose(result["keypoints"][::3], pose.keypoints[:, 0], atol=0.001)
-    (row,) = csv.DictReader(found.csv.open())
+    (row,) = csv.DictReader(found.csv.read_text().splitlines())
     assert row["source"] == file.name
     assert cv2.imread(str(found.overlay)) is not None
     assert [caption for _, caption in found.stages] == ["1: person 1, input"]
