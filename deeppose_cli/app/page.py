@@ -20,6 +20,7 @@ STYLE = """
 #summary { min-height: 2.2em; }
 #overlay img { max-height: 75vh; object-fit: contain; }
 footer { display: none !important; }
+#stages .grid-container { grid-template-columns: repeat(auto-fill, minmax(220px, 1fr)) !important; }
 @media (max-width: 760px) {
   #inputs { display: contents; }
   #outputs { order: 1; }
