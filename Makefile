@@ -30,7 +30,7 @@ demo: $(STAMP) ## train, refine, score and predict on synthetic people, from not
 	$(BIN)/deeppose predict data/demo/images/im1501.jpg --run demo
 
 test: $(STAMP) ## run the tests
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 lint: $(STAMP) ## check style and format
 	$(BIN)/ruff check .

@@ -66,6 +66,9 @@ def evaluate(
     weights: WeightsOption = None,
     data: DataOption = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help=OUT_HELP)] = None,
+    report: Annotated[
+        bool, typer.Option("--report", help="Write report.html too: tables, curves and images as one page.")
+    ] = False,
     bootstrap: Annotated[
         int, typer.Option(metavar="N", min=0, help="Draws of images for the 95 % intervals, by --seed. 0: none.")
     ] = BOOTSTRAP_DRAWS,
@@ -101,6 +104,7 @@ def evaluate(
             bootstrap=bootstrap,
             seed=seed,
             batch_size=batch_size,
+            html=report,
             out=out or "auto",
             data_root=data_root,
             runs_root=runs_root,

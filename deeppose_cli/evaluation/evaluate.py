@@ -91,6 +91,7 @@ def evaluate(
     bootstrap: int = BOOTSTRAP_DRAWS,
     seed: int = 0,
     batch_size: int = EVALUATION_BATCH_SIZE,
+    html: bool = False,
     out: str | Path | None = None,
     data_root: str | Path = DATA_ROOT,
     runs_root: str | Path = RUNS_ROOT,
@@ -116,6 +117,7 @@ def evaluate(
         flip_test: Average the poses of each image and of its mirror image.
         bootstrap: Draws of images for the 95 % intervals, by `seed`; 0: no intervals.
         batch_size: Images in memory at a time.
+        html: Write `report.html` too: the tables, curves and images as one page.
         out: Folder for the files; None: nothing is written; "auto": the folder `eval/DATA-SPLIT` of the run.
         progress: Is called with (task, done, total) after each step.
 
@@ -221,7 +223,7 @@ def evaluate(
         | {"oks": oks.oks_scores(row, truth, test)}
         for row in rows
     ]
-    files = [] if folder is None else output.write_files(folder, document, test, rows, truth)
+    files = [] if folder is None else output.write_files(folder, document, test, rows, truth, html=html)
     return Evaluation(document, tuple(files), tuple(output.MEANS) if metric == "all" else (metric,), initial)
 
 

@@ -108,8 +108,12 @@ def _table(metric: str, document: Mapping[str, Any], published: Sequence[Mapping
     return table
 
 
+def _heading(metric: str, document: Mapping[str, Any]) -> str:
+    return HEADINGS[metric].format_map({"unit": "the torso", **document, **document["rows"][0][metric]})
+
+
 def _title(metric: str, document: Mapping[str, Any]) -> str:
-    heading = HEADINGS[metric].format_map({"unit": "the torso", **document, **document["rows"][0][metric]})
+    heading = _heading(metric, document)
     observer = ", observer-centric" if document["centric"] == "observer" else ""
     return f"{heading}: {document['data']} {document['split']}, {document['images']} images{observer}"
 
@@ -184,9 +188,16 @@ def to_json(document: Mapping[str, Any]) -> str:
 
 
 def write_files(
-    folder: Path, document: Mapping[str, Any], test: Annotations, rows: Sequence[ScoredPredictions], truth: FloatArray
+    folder: Path,
+    document: Mapping[str, Any],
+    test: Annotations,
+    rows: Sequence[ScoredPredictions],
+    truth: FloatArray,
+    *,
+    html: bool = False,
 ) -> list[Path]:
-    """Write all files of one evaluation; returns their paths. Raises DeepPoseError, one line that names --out.
+    """Write all files of one evaluation, with `html` the page too; returns their paths. Raises DeepPoseError, one line
+    that names --out.
 
     They are written to a temporary folder within `folder`, and moved when the last one is complete.
     """
@@ -194,6 +205,8 @@ def write_files(
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".writing-", dir=folder) as temporary:
             made = _write(Path(temporary), document, test, rows, truth)
+            if html:
+                made.append(_write_page(Path(temporary), document, test, rows, truth))
             return [file.replace(folder / file.name) for file in made]
     except OSError as error:
         raise _not_writable(folder, error.strerror or str(error)) from None
@@ -212,6 +225,19 @@ def check_target(folder: Path) -> None:
 
 def _not_writable(folder: Path, reason: str) -> DeepPoseError:
     return DeepPoseError(f"--out {folder}: cannot be written ({reason}); valid: a folder with write permission")
+
+
+def _write_page(
+    folder: Path, document: Mapping[str, Any], test: Annotations, rows: Sequence[ScoredPredictions], truth: FloatArray
+) -> Path:
+    from deeppose_cli.evaluation.html_report import build_report
+
+    headings = {
+        metric: (_heading(metric, document), MEANS[metric]) for metric in HEADINGS if metric in document["rows"][0]
+    }
+    file = folder / "report.html"
+    file.write_text(build_report(document, headings, test, rows, truth), encoding="utf-8")
+    return file
 
 
 def _write(

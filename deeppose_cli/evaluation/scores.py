@@ -245,7 +245,7 @@ def write_per_image(
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["image", "row", "pdj", *skeleton.joints])
         for row in rows:
-            shares, errors = per_image_pdj(row, truth, skeleton), _errors(row, truth, skeleton)
+            shares, errors = per_image_pdj(row, truth, skeleton), joint_errors(row, truth, skeleton)
             for image, share, values in zip(names, shares, errors, strict=True):
                 cells = ("" if math.isnan(value) else f"{value:.4f}" for value in (share, *values))
                 writer.writerow([image, row.name, *cells])
@@ -260,7 +260,7 @@ def best_median_worst(
     counts as 2). Images without a valid joint are left out.
     """
     share = per_image_pdj(row, truth, skeleton)
-    error = metrics.mean_rate(np.minimum(_errors(row, truth, skeleton), 2))
+    error = metrics.mean_rate(np.minimum(joint_errors(row, truth, skeleton), 2))
     order = [int(i) for i in np.lexsort((error, -share)) if not np.isnan(share[i])]
     best, rest = order[:count], order[count:]
     last = max(0, len(rest) - count)
@@ -269,7 +269,7 @@ def best_median_worst(
     return {word: images for word, images in picks.items() if images}
 
 
-def _errors(row: ScoredPredictions, truth: FloatArray, skeleton: Skeleton) -> NDArray[np.float64]:
+def joint_errors(row: ScoredPredictions, truth: FloatArray, skeleton: Skeleton) -> NDArray[np.float64]:
     """(N, K) in torsos; NaN also for joints that the model does not predict."""
     return np.where(row.predicted, metrics.torso_errors(row.poses, truth, skeleton), np.nan)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,15 +13,11 @@ from typing import Any
 import pytest
 
 from deeppose_cli.app.examples import draw_examples
+from tests.helpers.browser import NEEDS_BROWSER, open_browser
 from tests.helpers.media_files import VIDEOS, encode
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytest.importorskip("gradio", reason="Gradio is not installed")
-webdriver = pytest.importorskip("selenium.webdriver", reason="Selenium is not installed")
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="Chromium and chromedriver are not installed"),
-    pytest.mark.xdist_group("browser"),
-]
+pytestmark = NEEDS_BROWSER
 START = "import sys; from deeppose_cli.cli.app import main; sys.exit(main())"
 PNG_OF_MANY_PIXELS = bytes.fromhex("89504e470d0a1a0a0000000d49484452000186a0000186a00802000000") + bytes(40)
 HOSTILE = {
@@ -66,20 +61,8 @@ def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory, downloads: Path) -> Iterator[Any]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (
-        *("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,1000"),
-        *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
-        "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",  # no other computer
-        f"--user-data-dir={tmp_path_factory.mktemp('chromium')}",
-    ):
-        options.add_argument(flag)
-    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
+    with open_browser(tmp_path_factory.mktemp("chromium"), downloads) as driver:
+        yield driver
 
 
 class Page:
