@@ -4,6 +4,7 @@
 <runs root>/<run>/stage<N>/checkpoints/best.ckpt        weights with the best validation PDJ
 <runs root>/<run>/stage<N>/checkpoints/last.ckpt        whole state of the training; --resume continues from it
 <runs root>/<run>/stage<N>/metrics.csv                  a row for every validation
+<runs root>/<run>/stage<N>/loggers.json                 the other loggers, with which --resume goes on
 <runs root>/<run>/stage<N>/calibration.json             confidences from heatmap peaks, and the best.ckpt they belong to
 <runs root>/<run>/stage<N>/previous_stage.npz           N > 1: errors and validation poses of the stage before
 """
@@ -49,6 +50,10 @@ class StageFolder:
     @property
     def metrics(self) -> Path:
         return self.path / "metrics.csv"
+
+    @property
+    def loggers(self) -> Path:
+        return self.path / "loggers.json"
 
     @property
     def calibration(self) -> Path:

@@ -122,6 +122,8 @@ class StageLightningModule(L.LightningModule):
 
     def _log_scores(self, split: str) -> None:
         self.log(f"{split}_pdj", self.pdj.compute())
+        if self.trainer.loggers:
+            self.log_dict({f"{split}_pdj_{kind}": value for kind, value in self.pdj.by_kind().items()})
         self.log(f"{split}_diversity", self.diversity.compute())
         self.pdj.reset()
         self.diversity.reset()

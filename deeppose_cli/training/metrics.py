@@ -3,13 +3,15 @@ score of all images together."""
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
 from deeppose_cli.config.defaults import PDJ_THRESHOLD
 from deeppose_cli.core.skeleton import Skeleton
-from deeppose_cli.evaluation.metrics import mean_rate, pdj_hits, rate
+from deeppose_cli.evaluation.metrics import kind_rates, mean_rate, pdj_hits, rate
 from deeppose_cli.training.losses import labelled
 
 
@@ -42,6 +44,12 @@ class PDJ(Metric):
         """Scalar, a fraction of 1; NaN with no label at all."""
         rates = rate(self.correct.cpu().numpy(), self.counted.cpu().numpy())
         return torch.as_tensor(mean_rate(rates), dtype=torch.float32, device=self.correct.device)
+
+    def by_kind(self) -> dict[str, float]:
+        """The same by kind of joint, left and right together, of this process; kinds without a label are left out."""
+        rates = rate(self.correct.cpu().numpy(), self.counted.cpu().numpy())
+        found = kind_rates(rates, self.skeleton.joint_kinds)
+        return {kind: float(value) for kind, value in found.items() if not math.isnan(value)}
 
 
 class PredictionDiversity(Metric):

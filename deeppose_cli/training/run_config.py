@@ -242,5 +242,13 @@ def delete_stages(run: RunFolder, stage: int) -> None:
     """Delete the files of an overwritten stage, and of the stages after it: they refine what no longer exists."""
     for old in run.started:
         if old.number >= stage:
-            for file in (old.best, old.last, old.metrics, old.previous_stage, old.calibration, old.config_file):
+            for file in (
+                old.best,
+                old.last,
+                old.metrics,
+                old.loggers,
+                old.previous_stage,
+                old.calibration,
+                old.config_file,
+            ):
                 file.unlink(missing_ok=True)

@@ -181,7 +181,10 @@ def _train(
         data = TrainingData.read(dataset, options.data_root, config.box, progress, options.cache)
     leader, continues = not is_follower(), options.resume or is_follower()
     with hide_known_warnings():
-        trainer = build_trainer(run, folder, config, options, console)
+        from deeppose_cli.training.trackers import Trackers
+
+        trackers = Trackers.of(folder, options)
+        trainer = build_trainer(run, folder, config, options, console, trackers)
         if leader:
             for line in [*announcement(folder, config, data), *starting_advice(config, options)]:
                 console.print(line, highlight=False)
@@ -194,6 +197,7 @@ def _train(
                 console.print(f"stage {folder.number}: {origin}", highlight=False)
         if leader:
             begin_folder(run, folder, config, data, previous, continues)
+            trackers.save(folder)
         with hint_to_resume(folder, run, console):
             trainer.fit(module, datamodule=loaders, ckpt_path=resume_from, weights_only=True)
     if trainer.is_global_zero:

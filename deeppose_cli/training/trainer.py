@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deeppose_cli.checkpoints.lightning import how_to_train
 from deeppose_cli.checkpoints.run_folder import RunFolder, StageFolder
@@ -20,15 +20,23 @@ if TYPE_CHECKING:
     import lightning as L
     from rich.console import Console
 
+    from deeppose_cli.training.trackers import Trackers
+
 
 def build_trainer(
-    run: RunFolder, folder: StageFolder, config: StageRunConfig, options: TrainOptions, console: Console
+    run: RunFolder,
+    folder: StageFolder,
+    config: StageRunConfig,
+    options: TrainOptions,
+    console: Console,
+    trackers: Trackers,
 ) -> L.Trainer:
     """Raises UsageError, one line, where Lightning refuses the arguments, such as a device that is not there."""
     import lightning as L
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
     from deeppose_cli.training import callbacks
+    from deeppose_cli.training.trackers import build_loggers, tracker_callbacks
 
     arguments = {"max_epochs": config.settings.max_epochs, **config.trainer, **options.trainer}
     checkpoints = callbacks.Checkpoints(folder, options.checkpoint_seconds, options.checkpoint_steps)
@@ -44,41 +52,20 @@ def build_trainer(
                 callbacks.TerminalProgress(f"stage {folder.number}", console, checkpoints),
                 callbacks.CollapseGuard(console, refining=folder.number > 1),
                 callbacks.UnreadableImages(console),
+                *tracker_callbacks(trackers, folder),
             ],
-            logger=_loggers(run, folder, config, options),
+            logger=build_loggers(trackers, run, folder, config),
             default_root_dir=str(folder.path),
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
             use_distributed_sampler=False,  # ours share the images among processes, and count none twice
-            log_every_n_steps=10,
+            log_every_n_steps=5,  # small sets have few in an epoch
         )
     except (MisconfigurationException, ValueError, TypeError, RuntimeError) as error:
         given = ", ".join(f"{key}={value}" for key, value in arguments.items() if key != "max_epochs")
         raise UsageError(f"Lightning's Trainer does not take {given}: {str(error).strip().splitlines()[0]}") from None
-
-
-def _loggers(run: RunFolder, folder: StageFolder, config: StageRunConfig, options: TrainOptions) -> list[Any]:
-    """Loggers besides metrics.csv, which a callback always writes."""
-    loggers: list[Any] = []
-    if "tensorboard" in options.loggers:
-        from lightning.pytorch.loggers import TensorBoardLogger
-
-        loggers.append(TensorBoardLogger(str(folder.path), name="", version="tensorboard"))
-    if "wandb" in options.loggers:
-        from lightning.pytorch.loggers import WandbLogger
-
-        wandb = WandbLogger(
-            project="deeppose",
-            name=f"{run.name}-stage{folder.number}",
-            save_dir=str(folder.path),
-            offline=not options.wandb_online,
-            config=config.to_mapping(),
-        )
-        wandb._wandb_init.pop("anonymous", None)  # Lightning always passes it, and wandb warns of it
-        loggers.append(wandb)
-    return loggers
 
 
 def keep_memory() -> bool:
