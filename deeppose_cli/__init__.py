@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from deeppose_cli.exporting.exporter import export
     from deeppose_cli.inference.estimator import Pose, PoseEstimator, load
     from deeppose_cli.inference.pipeline import predict
+    from deeppose_cli.inference.pose_predictor import PosePredictor
     from deeppose_cli.training.run_config import TrainOptions
     from deeppose_cli.training.stages import initial_stage, refinement_stage
     from deeppose_cli.training.train import refine, train
@@ -32,6 +33,7 @@ _MODULES = {
     "ParseDataModule": "data.loading.keypoint_data",
     "Pose": "inference.estimator",
     "PoseEstimator": "inference.estimator",
+    "PosePredictor": "inference.pose_predictor",
     "TrainOptions": "training.run_config",
     "add_dataset": "data.datasets.own",
     "evaluate": "evaluation.evaluate",
@@ -54,6 +56,7 @@ __all__ = [
     "ParseDataModule",
     "Pose",
     "PoseEstimator",
+    "PosePredictor",
     "TrainOptions",
     "add_dataset",
     "evaluate",

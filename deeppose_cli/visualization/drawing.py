@@ -29,6 +29,11 @@ Color = tuple[int, int, int]
 SIDE_COLORS: dict[str, Color] = {"left": (230, 159, 0), "right": (86, 180, 233), "": (240, 240, 240)}
 """By the PERSON's side, "" being the midline. Orange and sky blue differ with every kind of color blindness (Okabe and
 Ito, 2008)."""
+TRACK_COLORS: tuple[Color, ...] = (
+    SIDE_COLORS[""],
+    *((240, 228, 66), (0, 158, 115), (204, 121, 167), (213, 94, 0), (0, 114, 178)),
+)
+"""Of the midline and the number of a person in a video, by the number; of the same palette."""
 _EDGE = (0, 0, 0)
 _FAINT = 0.3
 """Opacity of unsure joints."""
@@ -96,7 +101,15 @@ def _draw_stage(
         index = -1 if stage is None else stage
         label = "" if person.track is None else str(person.track)
         faint = person.confidence[index] < style.min_confidence
-        canvas = draw_pose(canvas, enlarged(person.poses[index]), skeleton, names=style.names, label=label, faint=faint)
+        canvas = draw_pose(
+            canvas,
+            enlarged(person.poses[index]),
+            skeleton,
+            names=style.names,
+            label=label,
+            faint=faint,
+            midline=TRACK_COLORS[((person.track or 1) - 1) % len(TRACK_COLORS)],
+        )
     if stage is not None:
         length = max(canvas.shape[:2])
         _write(canvas, f"stage {stage + 1}", np.array([2, 5]) * length / 120, _LABEL * length, SIDE_COLORS[""])
@@ -121,13 +134,14 @@ def draw_pose(
     names: bool = False,
     label: str = "",
     faint: NDArray[np.bool_] | None = None,
+    midline: Color = SIDE_COLORS[""],
 ) -> Image:
     """Draw the pose (K, 2) in px over a copy of the image (H, W, 3).
 
     Limbs and joints have the color of the person's side, and a dark edge that is visible on any background; lines are
     as thick as fits the sizes of the image and the person. Joints that are NaN are left out, with their limbs; those
     that are `faint` (K), and their limbs, are nearly transparent. `names` writes the joints' names beside them, `label`
-    a text above the person.
+    a text above the person. `midline`: the color of the text, and of limbs and joints of neither side.
     """
     size = max(image.shape[:2])
     points = _bounded(pose, size)
@@ -138,19 +152,22 @@ def draw_pose(
     unsure = np.zeros(len(points), bool) if faint is None else faint
     canvas = _copy(image)
     if unsure.any():
-        drawn = _draw_lines(_copy(image), points, skeleton, width, np.ones(len(points), bool))
+        drawn = _draw_lines(_copy(image), points, skeleton, width, np.ones(len(points), bool), midline)
         canvas = np.asarray(cv2.addWeighted(drawn, _FAINT, canvas, 1 - _FAINT, 0), np.uint8)
-    _draw_lines(canvas, points, skeleton, width, ~unsure)
+    _draw_lines(canvas, points, skeleton, width, ~unsure, midline)
     if names:
         _write_names(canvas, points, skeleton, width)
     if label:
         top = visible[visible[:, 1].argmin()]
-        _write(canvas, label, top - np.array([0, 3 * width]), _LABEL * size, SIDE_COLORS[""])
+        _write(canvas, label, top - np.array([0, 3 * width]), _LABEL * size, midline)
     return canvas
 
 
-def _draw_lines(canvas: Image, points: FloatArray, skeleton: Skeleton, width: float, drawn: NDArray[np.bool_]) -> Image:
+def _draw_lines(
+    canvas: Image, points: FloatArray, skeleton: Skeleton, width: float, drawn: NDArray[np.bool_], midline: Color
+) -> Image:
     """Draw the joints (K, 2) that are `drawn` (K), and the limbs between them, in place."""
+    colors = {**SIDE_COLORS, "": midline}
     bones = [(limb.start, limb.end) for limb in skeleton.limbs]
     bones += [((a,), (b,)) for a, b in _GIRDLES if {a, b} <= set(skeleton.joints)]
     limbs = []
@@ -159,14 +176,14 @@ def _draw_lines(canvas: Image, points: FloatArray, skeleton: Skeleton, width: fl
         ends = [points[index].mean(0) for index in indices]
         if not np.isnan(ends).any() and drawn[indices[0] + indices[1]].all():
             sides = {_side(joint) for joint in (*start, *end)}
-            limbs.append((*map(_fixed, ends), SIDE_COLORS[sides.pop() if len(sides) == 1 else ""]))
+            limbs.append((*map(_fixed, ends), colors[sides.pop() if len(sides) == 1 else ""]))
     for is_edge in (True, False):
         for first, last, color in limbs:
             thickness = round(width) + 2 * is_edge
             cv2.line(canvas, first, last, _EDGE if is_edge else color, thickness, cv2.LINE_AA, _SHIFT)
     for point, joint, chosen in zip(points, skeleton.joints, drawn, strict=True):
         if chosen and not np.isnan(point).any():
-            for radius, color in ((width + 1, _EDGE), (width, joint_color(joint))):
+            for radius, color in ((width + 1, _EDGE), (width, colors[_side(joint)])):
                 cv2.circle(canvas, _fixed(point), round(radius * 2**_SHIFT), color, cv2.FILLED, cv2.LINE_AA, _SHIFT)
     return canvas
 

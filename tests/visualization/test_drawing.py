@@ -10,7 +10,7 @@ from deeppose_cli.core.geometry import Box
 from deeppose_cli.core.skeleton import LSP14
 from deeppose_cli.media.images import Image
 from deeppose_cli.models.cascade import Person
-from deeppose_cli.visualization.drawing import SIDE_COLORS, AnnotationStyle, annotate_image, draw_pose
+from deeppose_cli.visualization.drawing import SIDE_COLORS, TRACK_COLORS, AnnotationStyle, annotate_image, draw_pose
 
 
 def person(poses: np.ndarray, track: int | None = None) -> Person:
@@ -156,3 +156,13 @@ def test_unsure_joints_are_faint_and_the_others_as_ever() -> None:
 
 def test_an_image_of_one_pixel() -> None:
     assert draw_pose(gray(1, 1), np.zeros((14, 2)), LSP14).shape == (1, 1, 3)
+
+
+def test_people_of_different_tracks_have_midlines_of_different_colors() -> None:
+    image = np.full((600, 600, 3), 128, np.uint8)
+    pose = np.full((len(LSP14), 2), np.nan)
+    pose[LSP14.index("neck")], pose[LSP14.index("head_top")] = (300, 400), (300, 200)
+    drawn = [draw_pose(image, pose, LSP14, midline=color)[300, 300] for color in TRACK_COLORS]
+    np.testing.assert_array_equal(drawn, TRACK_COLORS)
+    assert len({tuple(color) for color in drawn}) == len(TRACK_COLORS)
+    assert not {tuple(color) for color in drawn} & {SIDE_COLORS["left"], SIDE_COLORS["right"]}
