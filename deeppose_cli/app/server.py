@@ -1,4 +1,4 @@
-"""The server of the page: on this computer alone, unless told otherwise; nothing is loaded from elsewhere."""
+"""The server of the page: on this computer alone by default; nothing is loaded from elsewhere."""
 
 from __future__ import annotations
 
