@@ -49,7 +49,7 @@ def serve(
         DeepPoseError: Where Gradio is not installed.
     """
     root, chosen = Path(runs_root), model or DEFAULT
-    number = _free_port(host, port)
+    _free_port(host, port)  # before anything slow
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_OFFLINE"] = "1"
     estimator(chosen, "auto", None, root)  # a bad name is an error now, and the first upload need not wait
@@ -70,14 +70,11 @@ def serve(
             models if chosen in models else [chosen, *models], chosen, draw_examples(examples), results, root
         )
         page.queue(default_concurrency_limit=1)
-        page.launch(
-            server_name=host,
-            server_port=number,
+        number = _launch(
+            page,
+            host,
+            port,
             inbrowser=browser,
-            prevent_thread_lock=True,
-            quiet=True,
-            share=False,
-            ssr_mode=False,
             allowed_paths=[folder],
             max_file_size=MAX_UPLOAD,
             footer_links=[],
@@ -90,6 +87,27 @@ def serve(
             page.block_thread()
         finally:
             page.close()
+
+
+def _launch(page: Any, host: str, port: int | None, **settings: Any) -> int:
+    """Start the server, and return its port: another program may take the one that was free a moment ago."""
+    for number in range(_free_port(host, port), 2**16):
+        try:
+            page.launch(
+                server_name=host,
+                server_port=number,
+                prevent_thread_lock=True,
+                quiet=True,
+                share=False,
+                ssr_mode=False,
+                **settings,
+            )
+        except OSError as error:
+            if port is not None:
+                raise UsageError(f"--port {port}: cannot be used ({error}); valid: a free port") from None
+            continue
+        return number
+    raise UsageError(f"--host {host}: no free port; --port N names one")
 
 
 def _free_port(host: str, port: int | None) -> int:

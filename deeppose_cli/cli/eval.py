@@ -69,6 +69,10 @@ def evaluate(
     report: Annotated[
         bool, typer.Option("--report", help="Write report.html too: tables, curves and images as one page.")
     ] = False,
+    logger: Annotated[
+        str, typer.Option("--logger", metavar="LIST", help="tensorboard, wandb: log the scores there too.")
+    ] = "",
+    wandb_online: Annotated[bool, typer.Option("--wandb-online", help="Let wandb upload its logs.")] = False,
     bootstrap: Annotated[
         int, typer.Option(metavar="N", min=0, help="Draws of images for the 95 % intervals, by --seed. 0: none.")
     ] = BOOTSTRAP_DRAWS,
@@ -105,6 +109,8 @@ def evaluate(
             seed=seed,
             batch_size=batch_size,
             html=report,
+            loggers=tuple(name.strip() for name in logger.split(",") if name.strip()),
+            wandb_online=wandb_online,
             out=out or "auto",
             data_root=data_root,
             runs_root=runs_root,

@@ -104,3 +104,5 @@ VIEWS = ("joint", "person")
 PERSON_SIGMA = 1.3
 """σ of a crop of the whole person: its side in units of the upright pose's box."""
 HEADS = ("integral", "pyramid", "regression")
+SCORE_LOGGERS = ("tensorboard", "wandb")
+"""Where `eval` can log scores beside its files."""

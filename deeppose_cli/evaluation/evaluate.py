@@ -16,6 +16,7 @@ from deeppose_cli.config.defaults import (
     EVALUATION_BATCH_SIZE,
     LEAST_BOOTSTRAP_DRAWS,
     RUNS_ROOT,
+    SCORE_LOGGERS,
     Centric,
     Metric,
     PcpRule,
@@ -92,6 +93,8 @@ def evaluate(
     seed: int = 0,
     batch_size: int = EVALUATION_BATCH_SIZE,
     html: bool = False,
+    loggers: Sequence[str] = (),
+    wandb_online: bool = False,
     out: str | Path | None = None,
     data_root: str | Path = DATA_ROOT,
     runs_root: str | Path = RUNS_ROOT,
@@ -118,6 +121,8 @@ def evaluate(
         bootstrap: Draws of images for the 95 % intervals, by `seed`; 0: no intervals.
         batch_size: Images in memory at a time.
         html: Write `report.html` too: the tables, curves and images as one page.
+        loggers: `tensorboard` and `wandb`: log the scores and figures there too, below the folder of files.
+        wandb_online: Let wandb upload them.
         out: Folder for the files; None: nothing is written; "auto": the folder `eval/DATA-SPLIT` of the run.
         progress: Is called with (task, done, total) after each step.
 
@@ -128,6 +133,7 @@ def evaluate(
     _check_choices(split=(split, Split), metric=(metric, Metric), pcp_rule=(pcp_rule, PcpRule))
     _check_choices(centric=(centric, Centric), predictions_centric=(predictions_centric, Centric))
     _check_numbers(bootstrap, seed, stage)
+    _check_loggers(loggers, out)
     observer = centric == "observer"
     if predictions_centric == "observer" and not observer:
         raise UsageError("--predictions-centric observer: valid with --centric observer only")
@@ -224,6 +230,10 @@ def evaluate(
         for row in rows
     ]
     files = [] if folder is None else output.write_files(folder, document, test, rows, truth, html=html)
+    if loggers and folder is not None:
+        from deeppose_cli.evaluation.score_loggers import log_scores
+
+        log_scores(loggers, document, files, folder, online=wandb_online)
     return Evaluation(document, tuple(files), tuple(output.MEANS) if metric == "all" else (metric,), initial)
 
 
@@ -242,6 +252,13 @@ def _check_numbers(bootstrap: int, seed: int, stage: int | None) -> None:
         raise UsageError(f"--seed {seed}: valid: 0 or more")
     if stage is not None and stage < 1:
         raise UsageError(f"--stage {stage}: valid: all, or the number of a stage (1, 2, …)")
+
+
+def _check_loggers(loggers: Sequence[str], out: str | Path | None) -> None:
+    if wrong := [logger for logger in loggers if logger not in SCORE_LOGGERS]:
+        raise UsageError(f"--logger {wrong[0]}: unknown; valid: {', '.join(SCORE_LOGGERS)}")
+    if loggers and out is None:
+        raise UsageError(f"--logger {loggers[0]}: needs a folder for its files; add out=")
 
 
 def _resolve_model(

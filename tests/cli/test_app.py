@@ -62,8 +62,8 @@ def raising(error: BaseException) -> Callable[[], None]:
 
 def test_the_verbs_of_the_design_are_there() -> None:
     top = {path[0] for path in verbs() if path}
-    trained = {"train", "refine", "export", "import", "runs"}
-    assert top == {*trained, "eval", "predict", "merge", "presets", "data"}
+    trained = {"app", "train", "refine", "export", "import", "runs"}
+    assert top == {*trained, "eval", "predict", "merge", "presets", "data", "app"}
 
 
 def test_no_help_page_imports_anything_heavy() -> None:

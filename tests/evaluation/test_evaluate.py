@@ -17,6 +17,7 @@ from deeppose_cli.core.skeleton import LSP14
 from deeppose_cli.data.datasets import registry
 from deeppose_cli.evaluation.evaluate import evaluate
 from tests.helpers.memory import dataset
+from tests.helpers.wandb_files import wandb_records
 
 N = 4
 
@@ -89,3 +90,31 @@ def test_wrong_arguments_are_one_line(arguments: dict[str, Any], message: str) -
     with pytest.raises(UsageError) as caught:
         evaluate(**arguments)
     assert message in str(caught.value)
+
+
+@pytest.mark.slow
+def test_scores_go_to_the_loggers_too(predictions: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    result = evaluate(data="tiny", predictions=[predictions], out="scores", loggers=("tensorboard", "wandb"), html=True)
+    events = EventAccumulator("scores/tensorboard")
+    events.Reload()
+    (logged,) = events.Scalars("mean pose/pdj/mean")
+    assert logged.value == pytest.approx(result.rows[0]["pdj"]["mean"])
+    (run,) = Path("scores/wandb").glob("offline-run-*")
+    summary = {
+        "/".join(item.nested_key) or item.key: item.value_json
+        for record in wandb_records(run)
+        if record.HasField("summary")
+        for item in record.summary.update
+    }
+    assert float(summary["them.npz/pdj/mean"]) == 1
+    assert list(run.glob("files/media/html/report*"))
+    assert list(run.glob("files/media/images/pdj*"))
+
+
+@pytest.mark.parametrize(("logger", "out"), [("mlflow", "scores"), ("wandb", None)])
+def test_loggers_that_cannot_be_used_are_named(predictions: Path, logger: str, out: str | None) -> None:
+    with pytest.raises(UsageError, match=f"--logger {logger}: "):
+        evaluate(data="tiny", predictions=[predictions], out=out, loggers=(logger,))

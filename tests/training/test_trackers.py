@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from wandb.proto import wandb_internal_pb2
 
 from deeppose_cli.checkpoints.run_folder import StageFolder
 from deeppose_cli.training import train
 from deeppose_cli.training.run_config import TrainOptions
 from deeppose_cli.training.trackers import Trackers
 from tests.helpers import mini
+from tests.helpers.wandb_files import wandb_records
 from tests.training.test_train import RecordedConsole
 
 pytestmark = pytest.mark.slow
@@ -67,40 +67,15 @@ def stage(mini_root: Path, tmp_path_factory: pytest.TempPathFactory) -> StageFol
     return folder
 
 
-BLOCK, FILE_HEADER, RECORD_HEADER = 32768, 7, 7
-FULL, LAST = 1, 4
-"""Kinds of chunks that end a record, in the log format of LevelDB, which wandb's files have."""
-
-
-def wandb_records(stage: StageFolder) -> list[Any]:
-    """Of all offline files, which `wandb sync` sends."""
-    records = []
-    for file in sorted(stage.path.glob("wandb/offline-run-*/*.wandb")):
-        data, at, parts = file.read_bytes(), FILE_HEADER, b""
-        while at + RECORD_HEADER <= len(data):
-            if BLOCK - at % BLOCK < RECORD_HEADER:  # the rest of a block is empty
-                at += BLOCK - at % BLOCK
-                continue
-            length, kind = int.from_bytes(data[at + 4 : at + 6], "little"), data[at + 6]
-            parts += data[at + RECORD_HEADER : at + RECORD_HEADER + length]
-            at += RECORD_HEADER + length
-            if kind in (FULL, LAST):
-                record = wandb_internal_pb2.Record()
-                record.ParseFromString(parts)
-                records.append(record)
-                parts = b""
-    return records
-
-
 def test_the_loggers_and_the_run_are_kept(stage: StageFolder) -> None:
     kept = json.loads(stage.loggers.read_text())
     assert sorted(kept["names"]) == ["tensorboard", "wandb"]
-    ids = {record.run.run_id for record in wandb_records(stage) if record.HasField("run")}
+    ids = {record.run.run_id for record in wandb_records(stage.path / "wandb") if record.HasField("run")}
     assert ids == {kept["wandb_id"]}
 
 
 def test_wandb_has_every_epoch_the_examples_and_the_best_weights(stage: StageFolder) -> None:
-    records = wandb_records(stage)
+    records = wandb_records(stage.path / "wandb")
     keys = {item.key or item.nested_key[0] for r in records if r.HasField("history") for item in r.history.item}
     assert {"train_loss", "val_pdj", "val_pdj_elbow", "val_pdj_wrist", "examples"} <= keys
     assert any(key.startswith("lr-") for key in keys)
