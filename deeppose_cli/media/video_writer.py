@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import cv2
 import numpy as np
 
 from deeppose_cli.core.errors import DeepPoseError, UsageError, one_line
@@ -77,7 +78,10 @@ class VideoWriter:
             self._temporary.unlink(missing_ok=True)
 
     def write(self, image: Image, at: float) -> None:
-        """Append a frame, (H, W, 3) RGB, shown from `at` seconds on. Raises DeepPoseError if it cannot be written."""
+        """Append a frame, (H, W, 3) RGB, shown from `at` seconds on; one of another size than the first is scaled to it.
+
+        Raises DeepPoseError if it cannot be written.
+        """
         import av
 
         try:
@@ -140,7 +144,10 @@ class VideoWriter:
 
 
 def _of_even_size(image: Image, size: tuple[int, int]) -> Image:
+    """The image with up to one more row and column; scaled if it is of another size, as after a change in a stream."""
     width, height = size
+    if not (height - 1 <= image.shape[0] <= height and width - 1 <= image.shape[1] <= width):
+        return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
     missing = ((0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0))
     return np.ascontiguousarray(image if not any(map(any, missing)) else np.pad(image, missing, mode="edge"))
 

@@ -44,6 +44,14 @@ def test_browsers_can_play_it(tmp_path: Path) -> None:
     assert data.index(b"moov") < data.index(b"mdat")  # so that it plays before all of it is there
 
 
+def test_a_frame_of_another_size_is_scaled_to_the_first(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "a.mp4", 10) as writer:
+        for i, size in enumerate([(96, 64), (48, 32), (95, 63), (200, 20)]):
+            writer.write(image(0, size), i / 10)
+    with open_video(tmp_path / "a.mp4") as video:
+        assert [frame.image.shape for frame in video] == [(64, 96, 3)] * 4
+
+
 @pytest.mark.parametrize("name", ["sound.mp4", "sound.webm", "sound.mov"])
 def test_sound_is_kept_bit_for_bit(tmp_path: Path, name: str) -> None:
     source = tmp_path / name
