@@ -78,7 +78,7 @@ class VideoWriter:
             self._temporary.unlink(missing_ok=True)
 
     def write(self, image: Image, at: float) -> None:
-        """Append a frame, (H, W, 3) RGB, shown from `at` seconds on; one of another size than the first is scaled to it.
+        """Append a frame, (H, W, 3) RGB, shown from `at` seconds on; it is scaled to the first one's size.
 
         Raises DeepPoseError if it cannot be written.
         """
