@@ -19,6 +19,14 @@ def box(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactor
     return folder
 
 
+@pytest.fixture
+def pretrained_weights(box: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the package, which other tests do without."""
+    from deeppose_cli.checkpoints import pretrained
+
+    monkeypatch.setattr(pretrained, "FOLDER", Path(pretrained.__file__).parents[1] / "pretrained")
+
+
 @pytest.fixture(scope="session")
 def mini_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data root that holds the mini set."""

@@ -20,7 +20,7 @@ from deeppose_cli.core.geometry import FloatArray
 from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.evaluation.scores import ScoredPredictions, joint_errors
 from deeppose_cli.media.images import Image, read_image
-from deeppose_cli.visualization.drawing import SIDE_COLORS
+from deeppose_cli.visualization.drawing import SIDE_COLORS, joint_side
 
 TEMPLATE = Path(__file__).with_name("report.html")
 MAX_IMAGES = 1500
@@ -57,7 +57,7 @@ def build_report(
             for name, (title, means) in headings.items()
         ],
         "joints": list(test.skeleton.joints),
-        "sides": [_side(joint) for joint in test.skeleton.joints],
+        "sides": [joint_side(joint) for joint in test.skeleton.joints],
         "colors": {side: f"rgb{color}" for side, color in SIDE_COLORS.items()},
         "limbs": _limbs(test.skeleton),
         "left_out": len(test) - len(chosen),
@@ -136,11 +136,7 @@ def _limbs(skeleton: Skeleton) -> list[tuple[int, int, str]]:
     """Start, end and side of the limbs between two joints."""
     number = skeleton.joints.index
     return [
-        (number(limb.start[0]), number(limb.end[0]), _side(limb.end[0]))
+        (number(limb.start[0]), number(limb.end[0]), joint_side(limb.end[0]))
         for limb in skeleton.limbs
         if len(limb.start) == len(limb.end) == 1
     ]
-
-
-def _side(joint: str) -> str:
-    return next((side for side in ("left", "right") if joint.startswith(f"{side}_")), "")

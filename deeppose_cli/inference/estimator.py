@@ -157,10 +157,15 @@ class PoseEstimator:
 
         `min_confidence`: a detected person whose joints have a lower mean is left out. Raises as a call does."""
         pixels, source = _read(image)
-        boxes = self.finder.find(pixels, Path(source or "image"))
-        people = predict_people(self.cascade, [pixels] * len(boxes), boxes, flip_test=flip_test)
-        people = distinct_people(people, min_confidence) if self.finder.is_dynamic else people
+        path = Path(source or "image")
+        people = self.find_people(pixels, path, flip_test=flip_test, min_confidence=min_confidence)
         return self._poses([(pixels, source)] * len(people), people)
+
+    def find_people(self, pixels: Image, path: Path, *, flip_test: bool, min_confidence: float) -> list[Person]:
+        """Everyone in decoded pixels, as `people`, which needs the path for a file of boxes alone."""
+        boxes = self.finder.find(pixels, path)
+        people = predict_people(self.cascade, [pixels] * len(boxes), boxes, flip_test=flip_test)
+        return distinct_people(people, min_confidence) if self.finder.is_dynamic else people
 
     def _poses(self, images: Sequence[tuple[Image, str]], people: Sequence[Person]) -> list[Pose]:
         return [

@@ -49,7 +49,11 @@ class Job:
     image_id: str
     """The file's name, as in a data set's list of examples; the path as typed where two files share the name."""
     overlay: str
-    """Name of its overlay in the folder of results."""
+    """Name of its overlay in the folder of results; by its suffix an image or a video, as the input."""
+
+    @property
+    def is_video(self) -> bool:
+        return self.overlay.endswith(VIDEO_OUTPUT_SUFFIX)
 
 
 def find_inputs(inputs: Sequence[str | Path], stdin: BinaryIO | None = None) -> tuple[list[Source], list[str]]:
@@ -134,8 +138,9 @@ def plan_jobs(files: Sequence[Source], out: Path) -> list[Job]:
     jobs = []
     for file in files:
         stem = Path(_name(file)).stem.casefold()
+        suffix = VIDEO_OUTPUT_SUFFIX if is_video(file) else IMAGE_OUTPUT_SUFFIX
         number = numbers.get(stem, 1)
-        while (place := os.path.join(folder, name := _overlay_name(file, number)).casefold()) in taken:
+        while (place := os.path.join(folder, name := _overlay_name(file, number, suffix)).casefold()) in taken:
             number += 1
         numbers[stem] = number
         taken.add(place)
@@ -152,8 +157,7 @@ def _name(source: Source) -> str:
     return re.sub(r"[^\w.-]", "_", named.rpartition("@")[2])
 
 
-def _overlay_name(source: Source, number: int) -> str:
-    suffix = VIDEO_OUTPUT_SUFFIX if is_video(source) else IMAGE_OUTPUT_SUFFIX
+def _overlay_name(source: Source, number: int, suffix: str) -> str:
     end = f"_pose{number if number > 1 else ''}{suffix}"
     longest = MAX_NAME - len(end) - 24  # videos are written under a longer name first
     stem = Path(_name(source)).stem

@@ -208,7 +208,7 @@ def _predict_jobs(predictor: Predictor, jobs: Sequence[Job], listener: Predictio
         listener.on_message(f"{len(jobs) - len(left)} image(s) are done already")
     listener.on_start(len(jobs), len(jobs) - len(left))
     try:
-        for videos, group in groupby(left, lambda job: is_video(job.source)):
+        for videos, group in groupby(left, lambda job: job.is_video):
             if videos:
                 for job in group:
                     predict_video(predictor, job)

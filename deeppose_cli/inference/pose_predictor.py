@@ -11,7 +11,6 @@ from typing import Any
 from deeppose_cli.config.defaults import MIN_CONFIDENCE, RUNS_ROOT
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.inference.estimator import load
-from deeppose_cli.inference.image_predictor import distinct_people, predict_people
 from deeppose_cli.inference.records import Record, error_record, image_record
 from deeppose_cli.media.images import read_image
 
@@ -44,13 +43,11 @@ class PosePredictor:
         return {"path": paths, "record": [json.dumps(self._predict(Path(path)), allow_nan=False) for path in paths]}
 
     def _predict(self, path: Path) -> Record:
-        cascade, finder = self._estimator.cascade, self._estimator.finder
         try:
             image = read_image(path, as_displayed=True)
-            boxes = finder.find(image, path)
+            people = self._estimator.find_people(
+                image, path, flip_test=self._flip_test, min_confidence=self._min_confidence
+            )
         except DeepPoseError as error:
             return error_record(path, str(error))
-        people = predict_people(cascade, [image] * len(boxes), boxes, flip_test=self._flip_test)
-        if finder.is_dynamic:
-            people = distinct_people(people, self._min_confidence)
-        return image_record(path, path.name, image, "", people, cascade.skeleton)
+        return image_record(path, path.name, image, "", people, self._estimator.cascade.skeleton)

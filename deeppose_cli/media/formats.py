@@ -28,7 +28,7 @@ Source = Path | str
 """A file or a camera's number as a path; a URL, or `-` for a video on standard input, as a string."""
 
 _HEAD = 4096
-_PNG, _GIF, _TIFF = b"\x89PNG\r\n\x1a\n", (b"GIF87a", b"GIF89a"), (b"II*\0", b"MM\0*")
+PNG, _GIF, TIFF = b"\x89PNG\r\n\x1a\n", (b"GIF87a", b"GIF89a"), (b"II*\0", b"MM\0*")
 _STILL = (b"\xff\xd8\xff", b"BM", b"\0\0\0\x0cjP  ")
 """JPEG, BMP, JPEG 2000: never animated."""
 _IMAGE_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis")
@@ -72,7 +72,7 @@ def is_video(source: Source) -> bool:
 def is_image_data(head: bytes) -> bool:
     """Whether these are the first bytes of an image, animated or not."""
     return (
-        head.startswith((*_STILL, _PNG, *_GIF, *_TIFF))
+        head.startswith((*_STILL, PNG, *_GIF, *TIFF))
         or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
         or (head[4:8] == b"ftyp" and head[8:12] in _IMAGE_BRANDS)
     )
@@ -89,11 +89,11 @@ def is_video_data(head: bytes) -> bool:
 
 def may_be_animated(head: bytes) -> bool:
     """Whether an image of these first bytes may hold several frames or pages."""
-    if head.startswith(_PNG):
+    if head.startswith(PNG):
         return b"acTL" in head
     if head[:4] == b"RIFF":
         return head[12:16] == b"VP8X" and bool(head[20] & 2)
-    return head.startswith((*_GIF, *_TIFF))
+    return head.startswith((*_GIF, *TIFF))
 
 
 def is_animated(file: Path) -> bool:

@@ -17,6 +17,7 @@ from PIL import Image as PilImage
 from PIL import ImageCms, ImageOps, UnidentifiedImageError
 
 from deeppose_cli.core.errors import DeepPoseError
+from deeppose_cli.media.formats import PNG, TIFF
 
 Image = NDArray[np.uint8]
 """(H, W, 3), RGB."""
@@ -32,8 +33,7 @@ BACKGROUND = (255, 255, 255)
 """The color where an image is transparent, as in most programs."""
 
 _JPEG, _SCAN, _END = b"\xff\xd8\xff", 0xDA, b"\xff\xd9"
-_PNG, _PNG_ALPHA, _HEAD = b"\x89PNG\r\n\x1a\n", (4, 6), 4096
-_TIFF = (b"II*\0", b"MM\0*")
+_PNG_ALPHA, _HEAD = (4, 6), 4096
 _ICC_MARKS, _ICC_HEAD = re.compile(rb"ICC_PROFILE\0|iCCP|ICCP"), 2**17
 """What comes before a color profile in JPEG, PNG and WebP; and how far into the file it is looked for."""
 _SRGB_UTF16 = "sRGB".encode("utf-16-be")
@@ -115,7 +115,7 @@ def open_with_pillow(file: Path | BinaryIO) -> PilImage.Image:
 
 
 def _decode(data: bytes, as_displayed: bool) -> Image | None:
-    is_tiff = data.startswith(_TIFF)  # OpenCV swaps only some rows of one with 16 bits
+    is_tiff = data.startswith(TIFF)  # OpenCV swaps only some rows of one with 16 bits
     flags = cv2.IMREAD_COLOR if is_tiff else cv2.IMREAD_COLOR_RGB
     flags |= cv2.IMREAD_ANYDEPTH | (0 if as_displayed else cv2.IMREAD_IGNORE_ORIENTATION)
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
@@ -144,11 +144,11 @@ def _needs_pillow(data: bytes, as_displayed: bool) -> bool:
         return True
     if as_displayed and _ICC_MARKS.search(data, 0, _ICC_HEAD):
         return True
-    if data.startswith(_PNG):  # by its color type or a tRNS chunk; one of 16 bits Pillow would cut
+    if data.startswith(PNG):  # by its color type or a tRNS chunk; one of 16 bits Pillow would cut
         return data[25:26] != b"" and data[24] <= 8 and (data[25] in _PNG_ALPHA or b"tRNS" in data[:_HEAD])
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP" and len(data) > 24:  # by the flags of its two forms
         return {b"VP8X": bool(data[20] & 16), b"VP8L": bool(data[24] & 16)}.get(data[12:16], False)
-    return data.startswith(_TIFF)
+    return data.startswith(TIFF)
 
 
 def _decode_by_pillow(data: bytes, as_displayed: bool) -> Image | None:
@@ -159,8 +159,8 @@ def _decode_by_pillow(data: bytes, as_displayed: bool) -> Image | None:
             with open_with_pillow(io.BytesIO(data)) as opened:
                 if opened.width * opened.height > MAX_PIXELS:
                     raise _TooLargeError
-                is_plain = data.startswith(_TIFF) and not opened.has_transparency_data and not _profile(opened)
-                if not is_plain and not (opened.mode in _DEEP_MODES and data.startswith(_TIFF)):
+                needs_pillow = opened.has_transparency_data or _profile(opened)
+                if not data.startswith(TIFF) or (needs_pillow and opened.mode not in _DEEP_MODES):
                     return from_pil(opened, as_displayed=as_displayed)
     except PilImage.DecompressionBombError:
         raise _TooLargeError from None

@@ -175,7 +175,7 @@ def _draw_lines(
         indices = [[skeleton.index(joint) for joint in joints] for joints in (start, end)]
         ends = [points[index].mean(0) for index in indices]
         if not np.isnan(ends).any() and drawn[indices[0] + indices[1]].all():
-            sides = {_side(joint) for joint in (*start, *end)}
+            sides = {joint_side(joint) for joint in (*start, *end)}
             limbs.append((*map(_fixed, ends), colors[sides.pop() if len(sides) == 1 else ""]))
     for is_edge in (True, False):
         for first, last, color in limbs:
@@ -183,14 +183,14 @@ def _draw_lines(
             cv2.line(canvas, first, last, _EDGE if is_edge else color, thickness, cv2.LINE_AA, _SHIFT)
     for point, joint, chosen in zip(points, skeleton.joints, drawn, strict=True):
         if chosen and not np.isnan(point).any():
-            for radius, color in ((width + 1, _EDGE), (width, colors[_side(joint)])):
+            for radius, color in ((width + 1, _EDGE), (width, colors[joint_side(joint)])):
                 cv2.circle(canvas, _fixed(point), round(radius * 2**_SHIFT), color, cv2.FILLED, cv2.LINE_AA, _SHIFT)
     return canvas
 
 
 def joint_color(joint: str) -> Color:
     """The color of the person's side."""
-    return SIDE_COLORS[_side(joint)]
+    return SIDE_COLORS[joint_side(joint)]
 
 
 def _draw_outline(canvas: Image, corners: FloatArray) -> None:
@@ -237,7 +237,8 @@ def _bounded(points: FloatArray, size: int) -> FloatArray:
     return np.clip(np.asarray(points, np.float64), -_MAX_DISTANCE * size, (1 + _MAX_DISTANCE) * size)
 
 
-def _side(joint: str) -> str:
+def joint_side(joint: str) -> str:
+    """The person's side of a joint; "" on the midline."""
     side = joint.partition("_")[0]
     return side if side in SIDE_COLORS else ""
 

@@ -18,15 +18,8 @@ from deeppose_cli.inference.estimator import load
 from deeppose_cli.media.video import open_video
 from tests.helpers.media_files import encode
 
+pytestmark = pytest.mark.usefixtures("pretrained_weights")
 FAST = Settings("people-fast", box="image")
-
-
-@pytest.fixture(autouse=True)
-def pretrained_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of the package, which other tests do without."""
-    from deeppose_cli.checkpoints import pretrained
-
-    monkeypatch.setattr(pretrained, "FOLDER", Path(pretrained.__file__).parents[1] / "pretrained")
 
 
 def test_the_pose_and_files_of_an_image(tmp_path: Path) -> None:

@@ -13,13 +13,7 @@ from deeppose_cli.inference.pipeline import predict
 from deeppose_cli.inference.pose_predictor import PosePredictor
 from deeppose_cli.inference.writer import RECORDS
 
-
-@pytest.fixture(autouse=True)
-def pretrained_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of the package, which other tests do without."""
-    from deeppose_cli.checkpoints import pretrained
-
-    monkeypatch.setattr(pretrained, "FOLDER", Path(pretrained.__file__).parents[1] / "pretrained")
+pytestmark = pytest.mark.usefixtures("pretrained_weights")
 
 
 @pytest.fixture
