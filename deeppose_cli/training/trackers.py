@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -74,6 +75,21 @@ def build_loggers(trackers: Trackers, run: RunFolder, folder: StageFolder, confi
         wandb._wandb_init.pop("anonymous", None)  # Lightning always passes it, and wandb warns of it
         loggers.append(wandb)
     return loggers
+
+
+@contextmanager
+def closing_wandb_run(trackers: Trackers) -> Iterator[None]:
+    """End this training's wandb run with the block; else the next training of the program would write into it."""
+    failed = True
+    try:
+        yield
+        failed = False
+    finally:
+        if "wandb" in trackers.names:
+            import wandb
+
+            if wandb.run is not None and wandb.run.id == trackers.wandb_id:
+                wandb.finish(exit_code=int(failed))
 
 
 def tracker_callbacks(trackers: Trackers, folder: StageFolder) -> list[Callback]:

@@ -181,7 +181,7 @@ def _train(
         data = TrainingData.read(dataset, options.data_root, config.box, progress, options.cache)
     leader, continues = not is_follower(), options.resume or is_follower()
     with hide_known_warnings():
-        from deeppose_cli.training.trackers import Trackers
+        from deeppose_cli.training.trackers import Trackers, closing_wandb_run
 
         trackers = Trackers.of(folder, options)
         trainer = build_trainer(run, folder, config, options, console, trackers)
@@ -198,7 +198,7 @@ def _train(
         if leader:
             begin_folder(run, folder, config, data, previous, continues)
             trackers.save(folder)
-        with hint_to_resume(folder, run, console):
+        with closing_wandb_run(trackers), hint_to_resume(folder, run, console):
             trainer.fit(module, datamodule=loaders, ckpt_path=resume_from, weights_only=True)
     if trainer.is_global_zero:
         calibrate_stages(run, data, folder.number)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wandb
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from deeppose_cli.checkpoints.run_folder import StageFolder
@@ -38,8 +39,7 @@ def stage(mini_root: Path, tmp_path_factory: pytest.TempPathFactory) -> StageFol
                 raise StoppedError
 
     def options(**more: Any) -> TrainOptions:
-        settings = {"max_epochs": EPOCHS, "batch_size": 8, "input_size": 64, "crops_per_joint": 1}
-        del settings["crops_per_joint"]
+        settings = {"max_epochs": EPOCHS, "batch_size": 8, "input_size": 64}
         trainer = {"accelerator": "cpu"}
         return TrainOptions(
             1,
@@ -57,13 +57,10 @@ def stage(mini_root: Path, tmp_path_factory: pytest.TempPathFactory) -> StageFol
         patch.setattr("deeppose_cli.training.callbacks.CollapseGuard", lambda *_, **__: Stop())
         with pytest.raises(StoppedError):
             train.train_stage(options(loggers=("csv", "wandb", "tensorboard")), mini.MINI, RecordedConsole())
-        import wandb
-
-        wandb.finish()
+        assert wandb.run is None, "the next training would write into this run"
         patch.undo()
         patch.setenv("WANDB_MODE", "offline")
         folder = train.train_stage(options(resume=True), mini.MINI, RecordedConsole())
-        wandb.finish()
     return folder
 
 
