@@ -93,7 +93,8 @@ def read_calibration(folder: StageFolder) -> Calibration | None:
     """Read the calibration of best.ckpt; None where there is none. Raises DeepPoseError for a damaged file."""
     try:
         kept = json.loads(folder.calibration.read_text(encoding="utf-8"))
-        found = Calibration(float(kept["slope"]), float(kept["offset"]))
+        offsets = tuple(map(float, kept["offsets"]))
+        found = Calibration(float(kept["slope"]), float(kept["doubt_slope"]), offsets)
         return found if kept["checkpoint"] == fingerprint(folder.best) else None
     except FileNotFoundError:
         return None

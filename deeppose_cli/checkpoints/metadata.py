@@ -16,7 +16,7 @@ from deeppose_cli.models.confidence import Calibration
 from deeppose_cli.models.displacement import Displacement
 from deeppose_cli.models.spec import CascadeSpec, StageSpec
 
-FORMAT = 1
+FORMAT = 2
 """Version of the document. A reader refuses any other."""
 MAX_STAGES = 16
 MAX_SIDE = 1024
@@ -25,7 +25,7 @@ MAX_CHANNELS = 4096
 MAX_DIAMETERS = 100.0
 """Bound of σ and of displacements, in units of diam."""
 MAX_CURVE = 1000.0
-"""Bound of a calibration's slope and offset."""
+"""Bound of a calibration's numbers."""
 MAX_NUMBER = 1e12
 MAX_TEXT = 10_000
 """Characters."""
@@ -170,8 +170,11 @@ def _check_bounds(spec: StageSpec, record: TrainingRecord, num_joints: int) -> N
         ("num_train_images", record.num_train_images, 0, MAX_NUMBER),
         ("validation_pdj", record.validation_pdj, 0, 1),
     ]
-    if spec.calibration is not None:
-        numbers += [(name, value, -MAX_CURVE, MAX_CURVE) for name, value in asdict(spec.calibration).items()]
+    if (curve := spec.calibration) is not None:
+        if len(curve.offsets) != num_joints:
+            raise ValueError(f"calibration has {len(curve.offsets)} offsets; valid: {num_joints}")
+        values = (curve.slope, curve.doubt_slope, *curve.offsets)
+        numbers += [("calibration's number", value, -MAX_CURVE, MAX_CURVE) for value in values]
     if spec.displacement is not None:
         for name, pairs, least in (("mean", spec.displacement.mean, -MAX_DIAMETERS), ("std", spec.displacement.std, 0)):
             if len(pairs) != num_joints:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from deeppose_cli.config.defaults import BOX_SOURCES, EVALUATION_BATCH_SIZE, PDJ_THRESHOLD
+from deeppose_cli.config.defaults import BOX_SOURCES, EVALUATION_BATCH_SIZE
 from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.geometry import FloatArray, denormalise, normalise
@@ -24,8 +24,6 @@ from deeppose_cli.detection.initial_boxes import initial_boxes, training_source
 from deeppose_cli.evaluation import metrics
 from deeppose_cli.evaluation.scores import MEAN_POSE, ScoredPredictions
 from deeppose_cli.media.images import Image, read_image
-from deeppose_cli.models import confidence
-from deeppose_cli.models.confidence import Calibration
 
 if TYPE_CHECKING:
     from deeppose_cli.checkpoints.model_source import TrainedModel
@@ -161,20 +159,6 @@ def stage_rows(
         if stage in (None, s)
     ]
     return rows, len(unreadable)
-
-
-def calibrate(cascade: Predictor, annotations: Annotations, boxes: FloatArray) -> list[Calibration | None]:
-    """Fit each stage's confidence, by PDJ, to the heatmap peaks on images that it was not trained on.
-
-    None for a stage without heatmaps, or with too few images (`confidence.fit`).
-    """
-    peak_mass = np.full((cascade.num_stages, len(annotations), len(cascade.skeleton)), np.nan)
-    poses = predict_split(cascade, annotations, boxes, outputs={"peak_mass": peak_mass})
-    found = []
-    for pose, mass in zip(poses, peak_mass, strict=True):
-        hits, valid = metrics.pdj_hits(pose, annotations.keypoints, annotations.skeleton, PDJ_THRESHOLD)
-        found.append(confidence.fit(mass[valid], hits[valid]))
-    return found
 
 
 def to_skeleton(values: FloatArray, source: Skeleton, target: Skeleton, *, derive: bool = True) -> NDArray[np.float64]:

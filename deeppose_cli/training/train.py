@@ -225,7 +225,7 @@ def begin_folder(
 def calibrate_stages(run: RunFolder, data: TrainingData, stages: int) -> list[Calibration | None]:
     """Calibrate the confidences of the run's first `stages` stages on validation images and write the result into
     their folders. None: the stage's network has no confidence."""
-    from deeppose_cli.evaluation.predict_split import calibrate
+    from deeppose_cli.evaluation.calibration import calibrate
 
     found = calibrate(load_cascade(run, stages), data.validation, data.validation_boxes)
     for stage, calibration in zip(run.stages, found, strict=False):

@@ -45,7 +45,10 @@ def networks(metadata: ModelMetadata, seed: int = 0) -> list[Regressor]:
 
 
 def calibrated(metadata: ModelMetadata) -> ModelMetadata:
-    stages = tuple(replace(stage, calibration=Calibration(0.7, 1.5)) for stage in metadata.spec.stages)
+    stages = tuple(
+        replace(stage, calibration=Calibration(0.7, 0.5, (1.5,) * len(metadata.spec.skeleton)))
+        for stage in metadata.spec.stages
+    )
     return replace(metadata, spec=replace(metadata.spec, stages=stages))
 
 

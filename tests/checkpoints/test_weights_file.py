@@ -187,7 +187,7 @@ DOCUMENTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "a list": (lambda d: "[1]", "the document is a list"),
     "deep": (lambda d: "[" * 100_000, "nested too deep"),
     "nan": (lambda d: json.dumps(d).replace("1.5", "NaN"), "sigma is nan"),
-    "format": (lambda d: d.update(format=2), "format 2; this version of deeppose reads 1"),
+    "format": (lambda d: d.update(format=1), "format 1; this version of deeppose reads 2"),
     "format text": (lambda d: d.update(format="1"), "format is '1'"),
     "format true": (lambda d: d.update(format=True), "format is True"),
     "no skeleton": (lambda d: d.pop("skeleton") and None, "skeleton is missing"),
