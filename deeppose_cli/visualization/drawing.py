@@ -17,6 +17,7 @@ from deeppose_cli.core.geometry import FloatArray, box_corners
 from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.media.images import Image
 from deeppose_cli.models.cascade import Person
+from deeppose_cli.visualization.labels import Labels
 
 MIN_SIDE = 480
 """Smaller images are enlarged until their longer side is this many px, so that lines can be distinguished."""
@@ -45,8 +46,6 @@ _NAME, _LABEL = 0.022, 0.035
 """Height of letters, in longer sides of the image."""
 _MAX_NAME, _MIN_NAME = 0.045, 8.0
 """Names are no larger than this, in longer sides of the person, and no smaller than this, px."""
-_CAPITAL = 22
-"""px of a capital letter of OpenCV's font at scale 1."""
 _SHIFT = 4
 """cv2 takes whole numbers: these are 1/16 px."""
 _MAX_DISTANCE = 4.0
@@ -94,25 +93,24 @@ def _draw_stage(
         # Pixel centres are at integers, so the corner that stays in place is at -0.5.
         return np.asarray((points + 0.5) * scale - 0.5)
 
-    for person in people:
+    index = -1 if stage is None else stage
+    poses = [enlarged(person.poses[index]) for person in people]
+    for person, pose in zip(people, poses, strict=True):
         if stage is not None:
             for box in np.unique(person.boxes[stage], axis=0):
                 _draw_outline(canvas, enlarged(box_corners(box, person.angles[stage])))
-        index = -1 if stage is None else stage
-        label = "" if person.track is None else str(person.track)
         faint = person.confidence[index] < style.min_confidence
-        canvas = draw_pose(
-            canvas,
-            enlarged(person.poses[index]),
-            skeleton,
-            names=style.names,
-            label=label,
-            faint=faint,
-            midline=TRACK_COLORS[((person.track or 1) - 1) % len(TRACK_COLORS)],
-        )
+        canvas = draw_pose(canvas, pose, skeleton, faint=faint, midline=_midline(person))
+
+    # After all lines, and what says more before what says less: later texts give way.
+    labels, length = Labels(canvas), max(canvas.shape[:2])
     if stage is not None:
-        length = max(canvas.shape[:2])
-        _write(canvas, f"stage {stage + 1}", np.array([2, 5]) * length / 120, _LABEL * length, SIDE_COLORS[""])
+        labels.write(f"stage {stage + 1}", np.array([2, 5]) * length / 120, _LABEL * length, SIDE_COLORS[""])
+    for person, pose in zip(people, poses, strict=True):
+        if person.track is not None:
+            _write_track(labels, str(person.track), pose, _midline(person))
+    for pose in poses if style.names else ():
+        _write_names(labels, pose, skeleton)
     return canvas
 
 
@@ -131,8 +129,6 @@ def draw_pose(
     pose: FloatArray,
     skeleton: Skeleton,
     *,
-    names: bool = False,
-    label: str = "",
     faint: NDArray[np.bool_] | None = None,
     midline: Color = SIDE_COLORS[""],
 ) -> Image:
@@ -140,27 +136,27 @@ def draw_pose(
 
     Limbs and joints have the color of the person's side, and a dark edge that is visible on any background; lines are
     as thick as fits the sizes of the image and the person. Joints that are NaN are left out, with their limbs; those
-    that are `faint` (K), and their limbs, are nearly transparent. `names` writes the joints' names beside them, `label`
-    a text above the person. `midline`: the color of the text, and of limbs and joints of neither side.
+    that are `faint` (K), and their limbs, are nearly transparent. `midline`: the color of limbs and joints of neither
+    side.
     """
-    size = max(image.shape[:2])
-    points = _bounded(pose, size)
-    visible = points[~np.isnan(points).any(-1)]
-    if not len(visible):
-        return _copy(image)
-    width = max(1.0, min(size / _LINES_AN_IMAGE, float(np.ptp(visible, axis=0).max()) / _LINES_A_PERSON))
+    canvas, points = _copy(image), _bounded(pose, max(image.shape[:2]))
+    width = _line_width(points, image)
+    if width is None:
+        return canvas
     unsure = np.zeros(len(points), bool) if faint is None else faint
-    canvas = _copy(image)
     if unsure.any():
         drawn = _draw_lines(_copy(image), points, skeleton, width, np.ones(len(points), bool), midline)
         canvas = np.asarray(cv2.addWeighted(drawn, _FAINT, canvas, 1 - _FAINT, 0), np.uint8)
-    _draw_lines(canvas, points, skeleton, width, ~unsure, midline)
-    if names:
-        _write_names(canvas, points, skeleton, width)
-    if label:
-        top = visible[visible[:, 1].argmin()]
-        _write(canvas, label, top - np.array([0, 3 * width]), _LABEL * size, midline)
-    return canvas
+    return _draw_lines(canvas, points, skeleton, width, ~unsure, midline)
+
+
+def _line_width(points: FloatArray, image: Image) -> float | None:
+    """px of a line of a pose (K, 2); None where no joint is there."""
+    visible = points[~np.isnan(points).any(-1)]
+    if not len(visible):
+        return None
+    person = float(np.ptp(visible, axis=0).max())
+    return max(1.0, min(max(image.shape[:2]) / _LINES_AN_IMAGE, person / _LINES_A_PERSON))
 
 
 def _draw_lines(
@@ -202,31 +198,33 @@ def _draw_outline(canvas: Image, corners: FloatArray) -> None:
         cv2.polylines(canvas, [points], True, color, thickness, cv2.LINE_AA, _SHIFT)
 
 
-def _write_names(canvas: Image, points: FloatArray, skeleton: Skeleton, width: float) -> None:
+def _midline(person: Person) -> Color:
+    return TRACK_COLORS[((person.track or 1) - 1) % len(TRACK_COLORS)]
+
+
+def _write_track(labels: Labels, number: str, pose: FloatArray, color: Color) -> None:
+    """Above the person."""
+    size = max(labels.canvas.shape[:2])
+    points = _bounded(pose, size)
+    if (width := _line_width(points, labels.canvas)) is not None:
+        visible = points[~np.isnan(points).any(-1)]
+        labels.write(number, visible[visible[:, 1].argmin()] - np.array([0, 3 * width]), _LABEL * size, color)
+
+
+def _write_names(labels: Labels, pose: FloatArray, skeleton: Skeleton) -> None:
     """Beside the joints, away from the body's middle, in letters as large as the person allows."""
+    size = max(labels.canvas.shape[:2])
+    points = _bounded(pose, size)
     visible = points[~np.isnan(points).any(-1)]
-    if not len(visible):
+    if (width := _line_width(points, labels.canvas)) is None:
         return
-    middle, size = visible[:, 0].mean(), float(np.ptp(visible, axis=0).max())
-    letters = min(_NAME * max(canvas.shape[:2]), max(_MAX_NAME * size, _MIN_NAME))
+    middle, person = visible[:, 0].mean(), float(np.ptp(visible, axis=0).max())
+    letters = min(_NAME * size, max(_MAX_NAME * person, _MIN_NAME))
     for point, joint in zip(points, skeleton.joints, strict=True):
         if not np.isnan(point).any():
-            is_left = bool(point[0] < middle)
-            base = point + np.array([(-1.5 if is_left else 1.5) * width, letters / 2])
-            _write(canvas, joint.replace("_", " "), base, letters, joint_color(joint), to_left=is_left)
-
-
-def _write(canvas: Image, text: str, base: FloatArray, letters: float, color: Color, *, to_left: bool = False) -> None:
-    """From `base` to the right or left, inside the image, with a dark edge. `letters`: their height, px."""
-    scale = letters / _CAPITAL
-    thickness = max(1, round(scale * 1.6))
-    (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
-    start = base - np.array([width, 0]) if to_left else base
-    limit = np.array([canvas.shape[1] - width - thickness, canvas.shape[0] - below])
-    x, y = np.maximum(np.minimum(start, limit), (thickness, height + thickness)).astype(int)
-    for extra, paint in ((2 + thickness, _EDGE), (0, color)):
-        place = (int(x), int(y))
-        cv2.putText(canvas, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, paint, thickness + extra, cv2.LINE_AA)
+            beside, name = point + np.array([0, letters / 2]), joint.replace("_", " ")
+            to_left = bool(point[0] < middle)
+            labels.write(name, beside, letters, joint_color(joint), gap=1.5 * width, to_left=to_left)
 
 
 def _copy(image: Image) -> Image:

@@ -56,6 +56,34 @@ def test_names_stay_inside_the_image(x: float) -> None:
     assert (np.ptp(named, axis=0) < (40, 160)).all()
 
 
+def test_names_of_close_joints_and_people_do_not_cover_each_other() -> None:
+    image = np.full((480, 640, 3), 128, np.uint8)
+    rng = np.random.default_rng(0)
+    places: list[tuple[float, float, float, float]] = []
+
+    def recorded(text: str, origin: tuple[int, int], scale: float, thickness: int) -> None:
+        (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thickness)
+        places.append((origin[0], origin[1] - height, origin[0] + width, origin[1] + below))
+
+    people = [person(rng.uniform((200, 150), (360, 300), (1, len(LSP14), 2)), number) for number in range(1, 5)]
+    put = cv2.putText
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "deeppose_cli.visualization.labels.cv2.putText",
+            lambda canvas, text, origin, font, scale, color, thickness, line: (
+                recorded(text, origin, scale, thickness) if color != (0, 0, 0) else None,
+                put(canvas, text, origin, font, scale, color, thickness, line),
+            ),
+        )
+        annotate_image(image, people, LSP14, AnnotationStyle(names=True))
+    assert len(places) > 20
+    for i, (left, top, right, bottom) in enumerate(places):
+        assert 0 <= left < right <= 640
+        assert 0 <= top < bottom <= 480
+        for other in places[:i]:
+            assert left >= other[2] or other[0] >= right or top >= other[3] or other[1] >= bottom
+
+
 def test_a_track_number_is_above_its_person() -> None:
     plain = changed(annotate_image(GREY, [person(neck_at((20, 30)))], LSP14))
     numbered = changed(annotate_image(GREY, [person(neck_at((20, 30)), 7)], LSP14))
