@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from deeppose_cli.checkpoints.pretrained import pretrained_files
 from deeppose_cli.checkpoints.run_folder import list_runs
 from deeppose_cli.core.errors import DeepPoseError
 from deeppose_cli.core.geometry import turn_matrix
+from deeppose_cli.core.skeleton import Skeleton
 from deeppose_cli.inference.estimator import Pose, PoseEstimator, load
 from deeppose_cli.inference.image_predictor import Predictor
 from deeppose_cli.inference.inputs import Job
@@ -104,7 +105,7 @@ def _image(file: Path, poses: Sequence[Pose], model: PoseEstimator, settings: Se
     skeleton, people = model.cascade.skeleton, [pose.person for pose in poses]
     pixels = poses[0].image if poses else read_image(file, as_displayed=True)
     overlay = folder / f"{file.stem}_pose.jpg"
-    write_image(overlay, _at_most(annotate_image(pixels, people, skeleton, settings.style), MAX_OVERLAY))
+    write_image(overlay, _drawn(pixels, people, skeleton, settings, MAX_OVERLAY))
     record = image_record(file.name, file.name, pixels, overlay.name, people, skeleton)
     results = folder / f"{file.stem}.json"
     results.write_text(json.dumps(list(coco_results(record, ".")), indent=1), encoding="utf-8")
@@ -178,17 +179,17 @@ def _stages(
                 show(view, f"{number + 1}: person {i}, {name}")
         if people and len(cascade.stages) > 1:
             poses = [person.up_to(number + 1) for person in people]
-            result = annotate_image(pixels, poses, cascade.skeleton, settings.style)
-            show(_at_most(result, MAX_VIEW), f"{number + 1}: result")
+            show(_drawn(pixels, poses, cascade.skeleton, settings, MAX_VIEW), f"{number + 1}: result")
     return shown
 
 
-def _at_most(image: Image, side: int) -> Image:
-    """The image, reduced to this longer side where it is larger."""
-    factor = side / max(image.shape[:2])
-    if factor >= 1:
-        return image
-    return np.asarray(cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)
+def _drawn(pixels: Image, people: Sequence[Person], skeleton: Skeleton, settings: Settings, side: int) -> Image:
+    """The image with the poses; a larger one is reduced to this longer side first, which is faster."""
+    factor = side / max(pixels.shape[:2])
+    if factor < 1:
+        pixels = np.asarray(cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), np.uint8)
+        people = [replace(person, poses=(person.poses + 0.5) * factor - 0.5) for person in people]
+    return annotate_image(pixels, people, skeleton, settings.style)
 
 
 def _table(poses: Sequence[Pose]) -> list[list[str | float]]:

@@ -83,12 +83,26 @@ def test_a_person_is_found_anywhere_in_a_larger_image(
 
 def test_two_people_are_found_and_no_two_boxes_are_the_same(people: list[tuple[Image, Box]]) -> None:
     first, second = people[0][0], people[1][0]
-    canvas = on_canvas(first, 20, 20, 2 * SIDE + 10, 400)  # large: both sizes of the image are searched
+    canvas = on_canvas(first, 20, 20, 2 * SIDE + 10, 400)
     canvas[20 : 20 + second.shape[0], 600 : 600 + second.shape[1]] = second
     found = PersonDetector().find(canvas)
     assert {x // 300 for x in found[:, 0]} == {0, 2}
     pairs = itertools.combinations(found[:, :4], 2)
     assert all(overlap(one, other) <= MAX_OVERLAP for one, other in pairs)
+
+
+@pytest.mark.parametrize(
+    ("width", "times", "sizes"), [(700, 1, [384]), (800, 2, [384]), (800, 1, [384, 768]), (1700, 1, [384, 768])]
+)
+def test_a_large_image_is_searched_more_closely_where_people_are_small(
+    people: list[tuple[Image, Box]], width: int, times: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = people[0][0].repeat(times, axis=0).repeat(times, axis=1)
+    detector, searched = PersonDetector(), []
+    forward = detector._forward
+    monkeypatch.setattr(detector, "_forward", lambda pixels: (searched.append(pixels.shape[3]), forward(pixels))[1])
+    assert len(detector.find(on_canvas(image, 10, 10, width, 420)))
+    assert searched == sizes
 
 
 @pytest.mark.parametrize("shape", [(300, 400, 3), (1, 1, 3), (1, 5000, 3), (5000, 1, 3)])
