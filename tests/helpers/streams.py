@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def _transport_stream(folder: Path) -> list[bytes]:
     data = file.read_bytes()
     packets = [data[i : i + _PACKET] for i in range(0, len(data), _PACKET)]
     places = np.linspace(0, len(packets), FRAMES + 1).astype(int)
-    return [b"".join(packets[start:stop]) for start, stop in zip(places[:-1], places[1:], strict=True)]
+    return [b"".join(packets[start:stop]) for start, stop in pairwise(places)]
 
 
 def _send_slowly(camera: Camera, pieces: Iterator[bytes], send: Any) -> None:
