@@ -98,7 +98,8 @@ def build_page(models: Sequence[str], model: str, examples: Sequence[Path], fold
                     controls = _controls(models, model)
             with gr.Column(scale=2, min_width=300, elem_id="outputs"):
                 outputs = _outputs()
-        private: dict[str, Any] = {"api_visibility": "private"}
+        # Animations over every output take a core from the networks where no GPU draws the page.
+        private: dict[str, Any] = {"api_visibility": "private", "show_progress": "minimal"}
         for event, source in ((upload.upload, upload), (upload.clear, upload), (webcam.input, webcam)):
             event(take, [source, current, *controls], [current, *outputs], **private)
         gallery.select(take_example, [current, *controls], [current, *outputs], **private)

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from deeppose_cli.app.examples import draw_examples
 from deeppose_cli.app.session import estimator, list_models
 from deeppose_cli.checkpoints.pretrained import DEFAULT
@@ -52,7 +54,8 @@ def serve(
     _free_port(host, port)  # before anything slow
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["HF_HUB_OFFLINE"] = "1"
-    estimator(chosen, "auto", None, root)  # a bad name is an error now, and the first upload need not wait
+    # A bad name is an error now, and the first upload need not wait.
+    estimator(chosen, "auto", None, root).people(np.zeros((64, 64, 3), np.uint8))
     with tempfile.TemporaryDirectory(prefix="deeppose-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = str(Path(folder, "uploads"))
         try:
