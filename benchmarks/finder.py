@@ -21,7 +21,7 @@ from deeppose_cli.checkpoints.model_source import resolve_model
 from deeppose_cli.config.defaults import DATA_ROOT, RUNS_ROOT
 from deeppose_cli.core.annotations import Annotations
 from deeppose_cli.core.errors import DeepPoseError
-from deeppose_cli.core.geometry import FloatArray, diameter, overlap
+from deeppose_cli.core.geometry import Box, FloatArray, diameter, overlap
 from deeppose_cli.data.datasets.registry import get_dataset
 from deeppose_cli.detection.initial_boxes import initial_boxes
 from deeppose_cli.detection.person_finder import PersonFinder
@@ -102,6 +102,13 @@ def people_in_empty_images(cascade: Cascade) -> int:
     return count
 
 
+def confidence_in_empty_images(cascade: Cascade) -> float:
+    """Mean confidence of the pose that the cascade sees in an image without people, the whole image as its box."""
+    images = list(empty_images(EMPTY))
+    whole = np.array([Box.of_image(*image.shape[1::-1]) for image in images])
+    return float(cascade.predict(images, whole).confidence[-1].mean())
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.finder", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--weights", default="people", metavar="NAME|FILE")
@@ -115,6 +122,7 @@ def main() -> int:
         for name, value in measure(cascade, people).items():
             print(f"{name}: {value:.3f}" if isinstance(value, float) else f"{name}: {value}")
         print(f"people in {EMPTY} images without people: {people_in_empty_images(cascade)}")
+        print(f"mean confidence there, the whole image as box: {confidence_in_empty_images(cascade):.3f}")
     except DeepPoseError as error:
         print(error, file=sys.stderr)
         return 1
