@@ -148,11 +148,13 @@ _PEOPLE_REFINEMENT = RefinementPreset(
         replace(
             _PEOPLE_STAGE,
             batch_size=64,
-            max_epochs=3,
-            learning_rate=0.0003,
+            input_size=288,
+            max_epochs=2,
+            learning_rate=0.0002,
             freeze_blocks=11,
             init_weights="previous",
-            progressive_size="192:0.67",
+            progressive_size="",
+            distill_weight=0.0,
             augmentation=Augmentation(
                 flip=0.5,
                 translate=0.05,
@@ -163,8 +165,8 @@ _PEOPLE_REFINEMENT = RefinementPreset(
                 gray=0.15,
                 gamma=0.4,
                 blur=0.15,
-                noise=0.15,
-                jpeg=0.15,
+                noise=0.3,
+                jpeg=0.3,
                 erase=0.15,
             ),
         )
@@ -187,7 +189,7 @@ PEOPLE_FAST_RECIPE = replace(
     title="the same at 192 px; starts from MoveNet Lightning",
     cost="five minutes on an H100, beside people",
     initial=replace(_PEOPLE_STAGE, backbone="movenet_lightning", input_size=192),
-    refinement=replace(_PEOPLE_REFINEMENT, backbone="movenet_lightning", input_size=192, progressive_size=""),
+    refinement=replace(_PEOPLE_REFINEMENT, backbone="movenet_lightning", input_size=192),
 )
 
 PRESETS = {

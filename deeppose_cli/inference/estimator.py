@@ -138,6 +138,8 @@ class PoseEstimator:
         self, images: Sequence[AnyImage], boxes: Sequence[Corners] | None = None, *, flip_test: bool = False
     ) -> list[Pose]:
         """Predict one person in each of many images of any sizes; faster than one by one. Raises as a call does."""
+        if isinstance(images, str | PathLike):
+            raise UsageError(f"{images}: one file; valid: a list of images")
         if boxes is not None and len(boxes) != len(images):
             raise UsageError(f"{len(boxes)} boxes for {len(images)} images; valid: one for each image, or none")
         poses: list[Pose] = []
@@ -226,6 +228,8 @@ def load(
 
 def _read(image: AnyImage) -> tuple[Image, str]:
     """Pixels (H, W, 3) RGB and the path; the path is empty for pixels."""
+    if isinstance(image, str) and "://" in image:
+        raise UsageError(f"{image}: a URL; valid: a file, pixels (array), or a PIL image; download it first")
     if isinstance(image, str | PathLike):
         return read_image(Path(image), as_displayed=True), str(image)
     if not isinstance(image, np.ndarray):

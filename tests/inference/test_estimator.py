@@ -135,6 +135,8 @@ def test_a_table_and_images_of_it(estimator: PoseEstimator) -> None:
         ),
         (lambda estimator: load("ours.safetensors", box="torso"), "--box torso"),
         (lambda estimator: estimator("gone.png"), "gone.png: cannot be read"),
+        (lambda estimator: estimator("https://example.org/a.png"), "https://example.org/a.png: a URL; valid: a file"),
+        (lambda estimator: estimator.batch("0.png"), "0.png: one file; valid: a list of images"),
         (lambda estimator: estimator("0.png", (200, 0, 9, 9)), "lies outside of the image (60 × 40 px)"),
         (lambda estimator: estimator(np.zeros((5, 5, 4), np.uint8)), "shape (5, 5, 4); valid: uint8"),
         (lambda estimator: estimator(np.zeros((5, 5, 3))), "type float64"),
