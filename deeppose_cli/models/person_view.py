@@ -60,12 +60,12 @@ def merge_poses(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Merge poses (B, K, 2) px of two stages by their peak masses (B, K): poses and peak masses.
 
-    A joint that both place within `AGREEMENT` is their mean, weighted by the masses; else it is that of the larger
-    mass. Without masses (NaN) the later stage counts.
+    A joint that both place within `AGREEMENT` is their mean, weighted by the squared masses; else it is that of the
+    larger mass. Without masses (NaN) the later stage counts.
     """
     diam = bounded_diameter(before, initial_boxes, skeleton, diameter_bounds(skeleton))
     agree = np.linalg.norm(after - before, axis=-1) <= AGREEMENT * diam[:, None]
-    share = before_mass / (before_mass + after_mass)
+    share = before_mass**2 / (before_mass**2 + after_mass**2)
     share = np.where(agree, share, before_mass > after_mass)
     share = np.where(np.isnan(before_mass) | np.isnan(after_mass), 0.0, share)
     mass = np.where(np.isnan(after_mass), after_mass, np.fmax(before_mass, after_mass))

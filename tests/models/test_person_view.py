@@ -94,7 +94,7 @@ def test_merged_poses_are_those_of_a_loop_over_joints() -> None:
         for joint in range(14):
             old, new, a, b = before[image, joint], after[image, joint], *masses[:, image, joint]
             if math.dist(old, new) <= AGREEMENT * torso:
-                expected = (a * old + b * new) / (a + b)
+                expected = (a**2 * old + b**2 * new) / (a**2 + b**2)
             else:
                 expected, apart = (old if a > b else new), apart + 1
             np.testing.assert_allclose(merged[image, joint], expected)
