@@ -172,7 +172,7 @@ def _record(stage: StageFolder, commit: str | None) -> TrainingRecord:
         preset=config.preset,
         command=None if config.command is None else _placeless_command(config.command),
         deeppose_version=config.deeppose_version,
-        commit=config.commit or commit,
+        commit=config.commit or (commit if config.imported is None else None),
         epochs=stage.epochs or None,
         num_train_images=config.num_train_images,
         validation_pdj=None if best is None else round(best, 4),
