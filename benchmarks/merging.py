@@ -7,6 +7,7 @@ the pose before it: PDJ at 0.1 and 0.2 of all labelled joints, and the gains on 
 from __future__ import annotations
 
 import argparse
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def main() -> None:
         merges: list[tuple[Any, ...]] = []
 
         def recorded(*both: Any, merges: list[tuple[Any, ...]] = merges) -> Any:
-            merges.append(both)
+            merges.append(copy.deepcopy(both))  # the cascade writes the result over the pose before
             return merge_poses(*both)
 
         with patch.object(cascades, "merge_poses", recorded):
